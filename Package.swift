@@ -45,7 +45,7 @@ let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
     ],
     targets: all.filter { target in
         let folder = target.type == .test ? "Tests" : "Sources"

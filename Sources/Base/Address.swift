@@ -64,7 +64,8 @@ extension IPAddress: CustomStringConvertible {
             index = max(end, index + 1)
         }
         func join(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-        return best.isEmpty ? join(groups[...]) : join(groups[..<best.lowerBound]) + "::" + join(groups[best.upperBound...])
+        guard !best.isEmpty else { return join(groups[...]) }
+        return join(groups[..<best.lowerBound]) + "::" + join(groups[best.upperBound...])
     }
 }
 
@@ -75,28 +76,52 @@ extension IPAddress {
             self = .v4(v4)
             return
         }
-        guard text.utf8.contains(UInt8(ascii: ":")) else { return nil }
-        var halves: [[UInt16]] = [[]]
-        var parts = text.split(separator: ":", omittingEmptySubsequences: false).map { String($0) }
-        // `::` makes an empty part inside, and two at an end of the text.
-        if parts.count > 2, parts[0].isEmpty, parts[1].isEmpty { parts.removeFirst() }
-        if parts.count > 2, parts[parts.count - 1].isEmpty, parts[parts.count - 2].isEmpty { parts.removeLast() }
-        for (index, part) in parts.enumerated() {
-            if part.isEmpty {
-                guard halves.count == 1 else { return nil }
-                halves.append([])
-            } else if index == parts.count - 1, let v4 = IPAddress.parse4(part) {
-                halves[halves.count - 1] += [UInt16(v4 >> 16), UInt16(truncatingIfNeeded: v4)]
+        let halves = IPAddress.halves(of: String(text))
+        guard halves.count <= 2 else { return nil }
+        var groups: [[UInt16]] = []
+        for (index, half) in halves.enumerated() {
+            guard let parsed = IPAddress.groups(half, mayEndInIPv4: index == halves.count - 1) else { return nil }
+            groups.append(parsed)
+        }
+        let count = groups.reduce(0) { $0 + $1.count }
+        guard halves.count == 1 ? count == 8 : count < 8 else { return nil }
+        let all = groups[0] + Array(repeating: 0, count: 8 - count) + (groups.count == 2 ? groups[1] : [])
+        func word(_ range: Range<Int>) -> UInt64 { all[range].reduce(0) { $0 << 16 | UInt64($1) } }
+        self = .v6(high: word(0..<4), low: word(4..<8))
+    }
+
+    /// The text before and after each `::`.
+    private static func halves(of text: String) -> [Substring] {
+        var halves: [Substring] = [], start = text.startIndex, index = text.startIndex
+        while index < text.endIndex {
+            let next = text.index(after: index)
+            if text[index] == ":", next < text.endIndex, text[next] == ":" {
+                halves.append(text[start..<index])
+                start = text.index(after: next)
+                index = start
             } else {
-                guard part.utf8.count <= 4, let group = UInt16(part, radix: 16), !part.hasPrefix("+") else { return nil }
-                halves[halves.count - 1].append(group)
+                index = next
             }
         }
-        let count = halves.reduce(0) { $0 + $1.count }
-        guard halves.count == 1 ? count == 8 : count < 8 else { return nil }
-        let groups = halves[0] + Array(repeating: 0, count: 8 - count) + (halves.count == 2 ? halves[1] : [])
-        func word(_ range: Range<Int>) -> UInt64 { groups[range].reduce(0) { $0 << 16 | UInt64($1) } }
-        self = .v6(high: word(0..<4), low: word(4..<8))
+        return halves + [text[start...]]
+    }
+
+    private static func groups(_ text: Substring, mayEndInIPv4: Bool) -> [UInt16]? {
+        guard !text.isEmpty else { return [] }
+        var groups: [UInt16] = []
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        for (index, part) in parts.enumerated() {
+            if mayEndInIPv4, index == parts.count - 1, let v4 = parse4(part) {
+                groups += [UInt16(v4 >> 16), UInt16(truncatingIfNeeded: v4)]
+            } else if (1...4).contains(part.utf8.count), part.utf8.first != UInt8(ascii: "+"),
+                let group = UInt16(part, radix: 16)
+            {
+                groups.append(group)
+            } else {
+                return nil
+            }
+        }
+        return groups
     }
 
     private static func parse4(_ text: some StringProtocol) -> UInt32? {
@@ -151,7 +176,7 @@ extension SocketAddress: Codable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         guard let address = SocketAddress(try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "an address is IP:PORT or [IPv6]:PORT")
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "expected IP:PORT or [IPv6]:PORT")
         }
         self = address
     }

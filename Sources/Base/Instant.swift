@@ -33,9 +33,13 @@ package struct Interval: Hashable, Comparable, Sendable {
     @inlinable
     package static func < (a: Interval, b: Interval) -> Bool { a.nanoseconds < b.nanoseconds }
     @inlinable
-    package static func + (a: Interval, b: Interval) -> Interval { Interval(nanoseconds: a.nanoseconds + b.nanoseconds) }
+    package static func + (a: Interval, b: Interval) -> Interval {
+        Interval(nanoseconds: a.nanoseconds + b.nanoseconds)
+    }
     @inlinable
-    package static func - (a: Interval, b: Interval) -> Interval { Interval(nanoseconds: a.nanoseconds - b.nanoseconds) }
+    package static func - (a: Interval, b: Interval) -> Interval {
+        Interval(nanoseconds: a.nanoseconds - b.nanoseconds)
+    }
     @inlinable
     package static func * (a: Interval, factor: Int64) -> Interval { Interval(nanoseconds: a.nanoseconds * factor) }
     @inlinable

@@ -43,7 +43,7 @@ extension NodeID: Codable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         guard let id = NodeID(hex: try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "a node id is 64 hexadecimal digits")
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "a node id is 64 hex digits")
         }
         self = id
     }

@@ -19,7 +19,9 @@ package struct Seed: Hashable, Sendable {
 
     /// The seed's 32 bytes, little-endian.
     package var bytes: [UInt8] {
-        [words.0, words.1, words.2, words.3].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+        [words.0, words.1, words.2, words.3].flatMap { word in
+            (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+        }
     }
 
     package static func == (a: Seed, b: Seed) -> Bool { a.words == b.words }
