@@ -34,18 +34,27 @@ let all: [Target] = [
 
     library("Base", collections),
     library("Noise", ["Base", "CSodium"]),
+    library("Wire", ["Base"] + protobuf),
+    library("Mesh", ["Base", "Wire", "Noise"] + collections),
+    library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
+    library("Health", ["Base", "Wire", "CLinux"]),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
+    tests("WireTests", ["Wire", "Base"]),
+    tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"]),
+    tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"]),
     tests("EventLoopTests", ["EventLoop", "Base"]),
+    tests("HealthTests", ["Health", "Wire", "Base"]),
 ]
 
 let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
     targets: all.filter { target in
         let folder = target.type == .test ? "Tests" : "Sources"

@@ -1,0 +1,44 @@
+package import Base
+
+/// Every maximum of the protocol, with the arithmetic that gives it. Nothing that a stranger sends may exceed one.
+package enum Limits {
+    /// Bytes of one datagram: what IPv6 guarantees (1280) less IPv6 and UDP headers (48), so that a path needs no probing.
+    package static let datagramBytes = 1232
+    /// Bytes of a datagram that are read at all; a longer one is dropped as `oversized`.
+    package static let receivedDatagramBytes = 65_535
+    /// A certificate: fixed part 142, name 63, site 63, labels 16 x 2 x 64; it must fit in a handshake datagram
+    /// (1232 - 116 of IK's first message - 32 of MACs - 32 of payload).
+    package static let certificateBytes = 900
+    package static let nameBytes = 63
+    package static let labels = 16
+    package static let labelBytes = 63
+    /// One control message: a desired state of a thousand workers of a few hundred bytes each, and room.
+    package static let controlMessageBytes = 4 << 20
+    /// One unreliable message inside a session; a heartbeat is one.
+    package static let messageBytes = 1024
+    package static let heartbeatBytes = 64
+    /// Sessions that a node keeps, and how many of them may belong to peers that have shown no certificate.
+    package static let sessions = 65_536
+    package static let anonymousSessions = 256
+    package static let anonymousSessionLife = Interval.seconds(30)
+    /// Handshakes that this node has begun and that have not been answered.
+    package static let pendingHandshakes = 4096
+    /// Handshakes answered for one source address: a bucket (WireGuard's, section 5.3 of its paper).
+    package static let handshakesPerSecond: UInt64 = 20
+    package static let handshakeBurst: UInt64 = 5
+    /// Source addresses remembered by that bucket.
+    package static let handshakeSources = 4096
+    /// Handshakes in a second, over all sources, from which on a cookie is asked for.
+    package static let handshakesUnloaded: UInt64 = 512
+    /// Addresses kept for one peer.
+    package static let addressesPerPeer = 16
+    package static let directoryEntries = 65_536
+    package static let workerArguments = 1024
+    /// Half of Linux's MAX_ARG_STRLEN, since the launch file holds the same bytes again.
+    package static let workerCommandBytes = 64 << 10
+    package static let workersPerNode = 4096
+    /// One answer to a log request.
+    package static let logChunkBytes = 64 << 10
+    package static let acceleratorsPerNode = 256
+    package static let disksPerNode = 64
+}
