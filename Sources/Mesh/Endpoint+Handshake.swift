@@ -27,19 +27,19 @@ extension Endpoint {
     mutating func retry(_ initiation: Initiation, with peer: Peer, now: Instant, into out: inout MeshOutbox) {
         let targets = peer.paths.targets(attempt: initiation.attempts)
         var state = HandshakeState(
-            .meshIK, .initiator, prologue: Endpoint.prologue, localStatic: identity.key.copy(),
-            remoteStatic: peer.node, ephemeral: generator.secretKey())
+            handshake, .initiator, prologue: Endpoint.prologue, localStatic: identity.key.copy(),
+            ephemeral: generator.secretKey(), remoteStatic: peer.node)
         var writer = ByteWriter(reserving: Limits.datagramBytes)
         DatagramHeader.handshakeFirst(sender: initiation.index).write(to: &writer)
         do throws(HandshakeError) {
-            writer.append(try state.writeMessage(payload(for: peer).encoded(paddedTo: Endpoint.firstPayloadSize)))
+            writer.append(try state.writeMessage(payload: payload(for: peer).encoded(paddedTo: Endpoint.firstPayloadSize)))
         } catch {
             // The peer's key is of low order: nobody can hold it.
             peer.session.initiation = nil
             index.release(initiation.index)
             return counters.drop(.handshakeFailed)
         }
-        initiation.mac1 = peer.cookies.stamp(&writer.bytes, now: now)
+        peer.cookies.stamp(&writer.bytes, now: now)
         initiation.state = consume state
         for target in targets { send(writer.bytes, to: target, into: &out) }
         initiation.sentAt = now
@@ -61,8 +61,7 @@ extension Endpoint {
         guard let slot = index.peer(of: receiver), let peer = peers[slot], let initiation = peer.session.initiation,
             initiation.index == receiver
         else { return counters.drop(.unsolicitedResponse) }
-        guard checker.isMAC1Valid(datagram) else { return counters.drop(.badMAC1) }
-        // Reading changes the state even where it fails, so a forged answer must cost nothing: read a copy.
+        guard checker.mac1IsValid(datagram.span.bytes) else { return counters.drop(.badMAC1) }
         guard var state = initiation.state.take() else { return counters.drop(.unsolicitedResponse) }
         let message = Array(datagram[DatagramHeader.secondSize..<(datagram.count - DatagramHeader.macsSize)])
         let payload: HandshakePayload
@@ -81,8 +80,9 @@ extension Endpoint {
             counters.drop(error.drop)
             return refuse(peer, error, into: &out)
         }
+        let hash = state.handshakeHash
         let epoch = Epoch(
-            localIndex: receiver, remoteIndex: sender, isInitiator: true, handshakeHash: state.handshakeHash,
+            localIndex: receiver, remoteIndex: sender, isInitiator: true, handshakeHash: hash,
             hello: PeerHello(association: payload.association, certificate: certificate),
             keys: transportKeys(from: state, peerHasAESGCM: payload.hasAESGCM), createdAt: now)
         peer.session.initiation = nil
@@ -107,7 +107,7 @@ extension Endpoint {
         guard let slot = index.peer(of: receiver), let peer = peers[slot], let initiation = peer.session.initiation,
             initiation.index == receiver
         else { return counters.drop(.unsolicitedResponse) }
-        guard peer.cookies.receive(datagram, mac1: initiation.mac1, now: now) else { return counters.drop(.badCookie) }
+        guard peer.cookies.received(reply: datagram.span.bytes.extracting(droppingFirst: DatagramHeader.cookieSize), now: now) else { return counters.drop(.badCookie) }
         initiation.nextAt = now
         mark(peer)
     }
@@ -117,22 +117,22 @@ extension Endpoint {
     mutating func receiveFirst(
         _ datagram: [UInt8], sender: UInt32, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
     ) {
-        guard checker.isMAC1Valid(datagram) else { return counters.drop(.badMAC1) }
+        guard checker.mac1IsValid(datagram.span.bytes) else { return counters.drop(.badMAC1) }
         let start = DatagramHeader.firstSize
         // 32 bytes make a NodeID.
         let ephemeral = NodeID(datagram[start..<start + 32])!
         guard !gate.hasSeen(ephemeral) else { return counters.drop(.replayedHandshake) }
-        let hasCookie = checker.isMAC2Valid(datagram, from: remote, now: now)
+        let hasCookie = checker.mac2IsValid(datagram.span.bytes, from: remote, now: now)
         switch gate.arrived(from: remote.ip, hasCookie: hasCookie, now: now) {
         case .admit: break
         case .rateLimited: return counters.drop(.rateLimited)
         case .demandCookie:
             counters.drop(.cookieDemanded)
-            return send(checker.reply(to: datagram, sender: sender, from: remote, now: now), to: remote, into: &out)
+            return sendCookie(to: datagram, sender: sender, from: remote, now: now, into: &out)
         }
         var state = HandshakeState(
-            .meshIK, .responder, prologue: Endpoint.prologue, localStatic: identity.key.copy(),
-            remoteStatic: nil, ephemeral: generator.secretKey())
+            handshake, .responder, prologue: Endpoint.prologue, localStatic: identity.key.copy(),
+            ephemeral: generator.secretKey())
         let plain: [UInt8]
         do throws(HandshakeError) {
             plain = try state.readMessage(Array(datagram[start..<(datagram.count - DatagramHeader.macsSize)]))
@@ -146,8 +146,17 @@ extension Endpoint {
         }
         gate.remember(ephemeral)
         answer(
-            &state, node: node, hello: PeerHello(association: payload.association, certificate: certificate),
+            state, node: node, hello: PeerHello(association: payload.association, certificate: certificate),
             peerHasAESGCM: payload.hasAESGCM, sender: sender, to: remote, now: now, into: &out)
+    }
+
+    private mutating func sendCookie(
+        to datagram: [UInt8], sender: UInt32, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+    ) {
+        var writer = ByteWriter(reserving: DatagramHeader.cookieLength)
+        DatagramHeader.cookieReply(receiver: sender).write(to: &writer)
+        writer.append(checker.reply(to: datagram.span.bytes, from: remote, using: &generator, now: now))
+        send(writer.bytes, to: remote, into: &out)
     }
 
     /// The certificate of a first message; `nil` for a node that wants to enrol, where that is allowed.
@@ -160,24 +169,26 @@ extension Endpoint {
     }
 
     private mutating func answer(
-        _ state: inout HandshakeState, node: NodeID, hello: PeerHello, peerHasAESGCM: Bool, sender: UInt32,
+        _ handshake: consuming HandshakeState, node: NodeID, hello: PeerHello, peerHasAESGCM: Bool, sender: UInt32,
         to remote: SocketAddress, now: Instant, into out: inout MeshOutbox
     ) {
+        var state = handshake
         guard let peer = peer(of: node, at: [remote], now: now),
             let local = index.allocate(for: peer.slot, random: generator.uint32())
         else { return counters.drop(.tooManySessions) }
         var writer = ByteWriter(reserving: Limits.datagramBytes)
         DatagramHeader.handshakeSecond(sender: local, receiver: sender).write(to: &writer)
         do throws(HandshakeError) {
-            writer.append(try state.writeMessage(payload(for: peer).encoded()))
+            writer.append(try state.writeMessage(payload: payload(for: peer).encoded()))
         } catch {
             index.release(local)
             return counters.drop(.handshakeFailed)
         }
-        var jar = CookieJar(remote: node)
-        _ = jar.stamp(&writer.bytes, now: now)
+        var jar = CookieJar(responder: node)
+        jar.stamp(&writer.bytes, now: now)
+        let hash = state.handshakeHash
         let epoch = Epoch(
-            localIndex: local, remoteIndex: sender, isInitiator: false, handshakeHash: state.handshakeHash,
+            localIndex: local, remoteIndex: sender, isInitiator: false, handshakeHash: hash,
             hello: hello, keys: transportKeys(from: state, peerHasAESGCM: peerHasAESGCM), createdAt: now)
         for displaced in peer.session.answer(epoch) { index.release(displaced) }
         counters.handshakesAnswered += 1
@@ -199,8 +210,7 @@ extension Endpoint {
     }
 
     /// Both ends say whether they have AES in hardware, under the handshake's encryption; both then take the same.
-    private func transportKeys(from state: borrowing HandshakeState, peerHasAESGCM: Bool) -> TransportKeys {
-        let cipher: Cipher = peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly
-        return state.transportKeys(cipher: cipher)
+    private func transportKeys(from state: consuming HandshakeState, peerHasAESGCM: Bool) -> TransportKeys {
+        TransportKeys(state.split(for: peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly))
     }
 }

@@ -1,5 +1,5 @@
 package import Base
-package import Wire
+import Wire
 
 // The road of a datagram inwards, in the order of the functions:
 //

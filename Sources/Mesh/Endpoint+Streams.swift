@@ -1,4 +1,5 @@
 package import Base
+import Noise
 package import Wire
 
 // What the layer above calls, and where streams' events come from.

@@ -1,6 +1,6 @@
 package import Base
-package import Noise
-package import Wire
+import Noise
+import Wire
 
 /// # One node's end of the mesh
 ///
@@ -17,6 +17,8 @@ package import Wire
 /// unanswered makes new keys, since the peer may have lost its own in a crash; one that stays so ends.
 package struct Endpoint: ~Copyable {
     let identity: Identity
+    /// Noise_IK_25519_ChaChaPoly_BLAKE2b.
+    let handshake = ProtocolName(.ik, CipherSuite(.chaChaPoly, .blake2b))
     package private(set) var credentials: Credentials?
     let configuration: MeshConfiguration
     var generator: KeyGenerator
@@ -40,7 +42,7 @@ package struct Endpoint: ~Copyable {
         now: Instant
     ) {
         var generator = KeyGenerator(seed)
-        checker = CookieChecker(publicKey: identity.nodeID, generator: generator.split(), now: now)
+        checker = CookieChecker(responder: identity.nodeID, using: &generator, now: now)
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
         self.generator = generator
         self.identity = identity

@@ -1,4 +1,5 @@
 import Base
+import Noise
 import Wire
 
 /// One peer: its session, its paths and its streams, side by side. None of the three knows the others; `Endpoint` moves
@@ -14,6 +15,7 @@ final class Peer {
     let session = Session()
     var paths: PathSet
     var streams: StreamMux
+    var cookies: CookieJar
     /// `connected` was said, and neither `disconnected` nor `connectFailed` since.
     var isConnected = false
     /// This node asked for the session.
@@ -43,6 +45,7 @@ final class Peer {
         self.association = association
         self.paths = paths
         self.streams = streams
+        cookies = CookieJar(responder: node)
         createdAt = now
     }
 

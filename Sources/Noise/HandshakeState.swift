@@ -106,8 +106,14 @@ package struct HandshakeState: ~Copyable, Sendable {
 
     /// The transport keys of a finished handshake. In a one-way pattern only the initiator may send.
     package consuming func split() -> CipherStates {
+        let cipher = name.suite.cipher
+        return split(for: cipher)
+    }
+
+    /// The transport keys, for another cipher than the handshake's: one that both sides named in its payloads.
+    package consuming func split(for cipher: Cipher) -> CipherStates {
         precondition(isFinished, "\(name): split after \(messagesDone) messages")
-        return symmetric.split(role)
+        return symmetric.split(role, cipher: cipher)
     }
 }
 

@@ -54,11 +54,11 @@ package struct SymmetricState: ~Copyable, Sendable {
         return plaintext
     }
 
-    /// Split(): the first state is for what the initiator sends.
-    func split(_ role: Role) -> CipherStates {
+    /// Split(): the first state is for what the initiator sends. The keys are those of any cipher of 32-byte keys.
+    func split(_ role: Role, cipher: Cipher) -> CipherStates {
         let output = hash.hkdf(chainingKey: chainingKey, input: SecretBytes(count: 0), outputs: 2)
-        let first = CipherState(cipherState.cipher, key: cipherKey(part(0, of: output)))
-        let second = CipherState(cipherState.cipher, key: cipherKey(part(1, of: output)))
+        let first = CipherState(cipher, key: cipherKey(part(0, of: output)))
+        let second = CipherState(cipher, key: cipherKey(part(1, of: output)))
         return switch role {
         case .initiator: CipherStates(send: first, receive: second)
         case .responder: CipherStates(send: second, receive: first)

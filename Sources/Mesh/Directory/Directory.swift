@@ -1,6 +1,6 @@
 package import Base
 import OrderedCollections
-package import Wire
+import Wire
 
 /// # Who is where
 ///

@@ -1,4 +1,4 @@
-package import Base
+import Base
 import Noise
 import Wire
 
@@ -147,8 +147,6 @@ final class Initiation {
     var nextAt: Instant
     /// Taken when the answer is read: reading consumes it.
     var state: HandshakeState?
-    /// MAC1 of the last first message, which a cookie reply is bound to.
-    var mac1: [UInt8] = []
 
     init(index: UInt32, now: Instant) {
         self.index = index
