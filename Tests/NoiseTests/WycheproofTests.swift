@@ -8,15 +8,18 @@ import Testing
         let files = try Vectors.all("crypto", named: file)
         #expect(!files.isEmpty, "no \(file)")
         for file in files {
-            for group in try #require(file.root["testGroups"] as? [[String: Any]]) {
-                for test in try #require(group["tests"] as? [[String: Any]]) {
+            let groups = try #require(file.root["testGroups"] as? [[String: Any]])
+            for group in groups {
+                let tests = try #require(group["tests"] as? [[String: Any]])
+                for test in tests {
                     try body(group, test, "\(file.file) case \(test["tcId"] ?? "?")")
                 }
             }
         }
     }
     private func bytes(_ fields: [String: Any], _ name: String) throws -> [UInt8] {
-        try #require([UInt8](hex: try #require(fields[name] as? String)))
+        let text = try #require(fields[name] as? String)
+        return try #require([UInt8](hex: text))
     }
 
     @Test func `X25519 agrees as it should and refuses points of small order`() throws {
@@ -47,7 +50,9 @@ import Testing
         var tally = Tally("Wycheproof Ed25519")
         try cases("wycheproof-ed25519") { group, test, what in
             tally.run += 1
-            let key = try #require(VerifyingKey(try bytes(try #require(group["publicKey"] as? [String: Any]), "pk")))
+            let fields = try #require(group["publicKey"] as? [String: Any])
+            let raw = try bytes(fields, "pk")
+            let key = try #require(VerifyingKey(raw))
             let verifies = key.verifies(try bytes(test, "sig"), of: try bytes(test, "msg"))
             #expect(verifies == (test["result"] as? String == "valid"), "\(what)")
         }
@@ -71,7 +76,8 @@ import Testing
             guard group["tagSize"] as? Int == 128 else { return tally.skip("tag size not 128") }
             tally.run += 1
             let key = CipherKey(cipher, key: SecretBytes(try bytes(test, "key")))
-            let nonce = try #require(Nonce(try bytes(test, "iv")))
+            let iv = try bytes(test, "iv")
+            let nonce = try #require(Nonce(iv))
             let plaintext = try bytes(test, "msg"), aad = try bytes(test, "aad")
             let sealed = try bytes(test, "ct") + bytes(test, "tag")
             let isValid = test["result"] as? String == "valid"
