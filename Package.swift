@@ -36,6 +36,7 @@ let all: [Target] = [
 
     tests("BaseTests", ["Base"]),
     tests("WireTests", ["Wire", "Base"]),
+    tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
 ]
 
