@@ -42,3 +42,13 @@ struct Tally: CustomStringConvertible {
         return (["\(title): \(run) run"] + reasons).joined(separator: ", ")
     }
 }
+
+/// `#expect` for what is asked of noncopyable values, whose calls the macro cannot take apart.
+func check(_ condition: Bool, _ comment: Comment? = nil, at location: SourceLocation = #_sourceLocation) {
+    #expect(condition, comment, sourceLocation: location)
+}
+
+/// `#require`, likewise.
+func unwrap<Value>(_ value: Value?, at location: SourceLocation = #_sourceLocation) throws -> Value {
+    try #require(value, sourceLocation: location)
+}
