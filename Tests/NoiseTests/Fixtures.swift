@@ -6,7 +6,7 @@ struct Vectors {
     var file: String
     var root: [String: Any]
 
-    static func all(_ topic: String, named prefix: String = "", here: String = #filePath) throws -> [Vectors] {
+    static func all(_ topic: String, here: String = #filePath) throws -> [Vectors] {
         var folders = [
             URL(fileURLWithPath: here).deletingLastPathComponent().deletingLastPathComponent()
                 .deletingLastPathComponent().appendingPathComponent("Fixtures/\(topic)")
@@ -17,7 +17,7 @@ struct Vectors {
         var found: [Vectors] = []
         for folder in folders {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-            for name in names.sorted() where name.hasSuffix(".json") && name.hasPrefix(prefix) {
+            for name in names.sorted() where name.hasSuffix(".json") {
                 let data = try Data(contentsOf: folder.appendingPathComponent(name))
                 let root = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any], "\(name)")
                 found.append(Vectors(file: name, root: root))
