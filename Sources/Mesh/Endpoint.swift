@@ -116,7 +116,8 @@ package struct Endpoint: ~Copyable {
     /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
     /// gone; and a session in which nothing was said under the present keys is left to run out.
     private func rekeyTime(of peer: Peer, _ epoch: Epoch) -> Instant? {
-        let wait = epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
+        let wait =
+            epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
         let quiet = epoch.createdAt + Endpoint.confirmationTime
         let isUsed = [peer.lastReceivedAt, peer.lastSentAt].contains { $0.map { $0 > quiet } ?? false }
         return isUsed || epoch.keys.wantsRekey ? epoch.createdAt + wait : nil
@@ -136,7 +137,10 @@ package struct Endpoint: ~Copyable {
     mutating func reschedule(_ peer: Peer) {
         var times = [peer.streams.deadline?.at, peer.session.expiry(life: configuration.rejectAfter)].compactMap { $0 }
         if let initiation = peer.session.initiation {
-            times += [initiation.nextAt, initiation.startedAt + configuration.connectTimeout]
+            times.append(initiation.nextAt)
+            if peer.session.current == nil, peer.session.previous == nil {
+                times.append(initiation.startedAt + configuration.connectTimeout)
+            }
         } else if let current = peer.session.current {
             if let time = rekeyTime(of: peer, current) { times.append(time) }
             if let since = peer.unansweredSince { times.append(since + configuration.unansweredBeforeHandshake) }

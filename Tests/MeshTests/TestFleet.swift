@@ -37,13 +37,17 @@ final class TestNode {
     var outbox = MeshOutbox()
     var events: [MeshEvent] = []
 
-    init(_ number: UInt64, credentials make: (NodeID) -> Credentials?, configuration: MeshConfiguration, life: UInt64 = 1, now: Instant) {
+    init(
+        _ number: UInt64, credentials make: (NodeID) -> Credentials?, configuration: MeshConfiguration,
+        life: UInt64 = 1, now: Instant
+    ) {
         var generator = KeyGenerator(Seed(number))
         let key = generator.secretKey()
         node = key.publicKey
         address = SocketAddress(.v4(0x0a00_0000 + UInt32(number)), 4100)
         endpoint = Endpoint(
-            identity: Identity(key), credentials: make(node), configuration: configuration, seed: Seed(number + life * 1000),
+            identity: Identity(key), credentials: make(node), configuration: configuration,
+            seed: Seed(number + life * 1000),
             now: now)
     }
 

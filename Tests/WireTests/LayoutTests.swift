@@ -152,7 +152,8 @@ enum Samples {
 
     @Test func `mesh frames are read as written`() throws {
         let frames: [MeshFrame] = [
-            .ping(token: 1), .pong(token: .max, observed: Samples.address4), .pong(token: 2, observed: Samples.address6),
+            .ping(token: 1), .pong(token: .max, observed: Samples.address4),
+            .pong(token: 2, observed: Samples.address6),
             .message([]), .message([UInt8](repeating: 7, count: Limits.messageBytes)), .close(.goodbye, reason: ""),
             .close(.overloaded, reason: "full"),
         ]

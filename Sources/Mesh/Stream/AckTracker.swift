@@ -1,5 +1,5 @@
-import DequeModule
 import Base
+import DequeModule
 import Wire
 
 /// Which packets came, and when the peer is to hear of it (RFC 9000, section 13.2): at once after two packets that ask

@@ -1,5 +1,5 @@
-import DequeModule
 package import Base
+import DequeModule
 import Wire
 
 /// The inbound journey: a packet's number, its frames one by one, what they change, and at last the note that it came.

@@ -1,5 +1,5 @@
-import DequeModule
 package import Base
+import DequeModule
 import Wire
 
 /// The outbound journey: may a packet go, and what rides in it: the owner's frames, an ACK, controls, streams in turn.
