@@ -34,10 +34,14 @@ let all: [Target] = [
 
     library("Base", collections),
     library("Noise", ["Base", "CSodium"]),
+    library("Wire", ["Base"]),
+    library("Mesh", ["Base", "Wire"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
+    tests("WireTests", ["Wire", "Base"]),
+    tests("MeshTests", ["Mesh", "Wire", "Base"] + collections),
     tests("EventLoopTests", ["EventLoop", "Base"]),
 ]
 
