@@ -39,7 +39,8 @@ import Wire
             folders.append(URL(filePath: extra).appending(path: "wire"))
         }
         for folder in folders {
-            let files = (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)) ?? []
+            let files =
+                (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)) ?? []
             for file in files where file.lastPathComponent.hasPrefix("stream-") && file.pathExtension == "hex" {
                 let frame = try read(try hexFile(file))
                 var writer = ByteWriter()
@@ -50,9 +51,10 @@ import Wire
     }
 
     @Test(arguments: [
-        ("07", DecodeError(.invalidValue, "frame type", at: 0)), ("20", DecodeError(.invalidValue, "frame type", at: 0)),
+        ("07", DecodeError(.invalidValue, "frame type", at: 0)),
+        ("20", DecodeError(.invalidValue, "frame type", at: 0)),
         ("", DecodeError(.truncated, "frame type", at: 0)),
-        ("08040003aabb", DecodeError(.tooLong, "stream data", at: 3)),
+        ("08040003aabb", DecodeError(.truncated, "stream data", at: 4)),
         // An offset so high that its bytes end beyond 2^62 - 1.
         ("0804ffffffffffffffff01aa", DecodeError(.invalidValue, "stream offset", at: 2)),
         ("0205000006", DecodeError(.invalidValue, "first ack range", at: 3)),

@@ -110,7 +110,8 @@ struct SendStream: Sendable {
             if nextOffset == end { return (nil, .nothing) }
             return (nil, nextOffset >= peerLimit ? .streamLimit : .connectionLimit)
         }
-        guard let capacity = Frame.streamCapacity(id, offset: nextOffset, room: room), capacity > 0 || isLastAlone else {
+        guard let capacity = Frame.streamCapacity(id, offset: nextOffset, room: room), capacity > 0 || isLastAlone
+        else {
             return (nil, .room)
         }
         let count = min(fresh, UInt64(capacity))

@@ -175,7 +175,8 @@ package struct StreamMux: Sendable {
         let window = FlowWindow(size: limits.allowance.streamWindow, maximum: limits.maxStreamWindow)
         return streams.insert(
             StreamState(
-                id: id, send: SendStream(peerLimit: peerAllowance.streamWindow), receive: ReceiveStream(window: window)))
+                id: id, send: SendStream(peerLimit: peerAllowance.streamWindow), receive: ReceiveStream(window: window))
+        )
     }
 
     mutating func markReady(_ slot: Int) {

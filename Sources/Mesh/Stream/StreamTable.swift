@@ -82,7 +82,8 @@ struct StreamTable: Sendable {
     }
 
     mutating func remove(_ id: StreamID) {
-        let found = id.opener == 0 ? StreamTable.search(indexes.0, id.sequence) : StreamTable.search(indexes.1, id.sequence)
+        let found =
+            id.opener == 0 ? StreamTable.search(indexes.0, id.sequence) : StreamTable.search(indexes.1, id.sequence)
         guard let slot = found.slot else { return }
         if id.opener == 0 { indexes.0.remove(at: found.index) } else { indexes.1.remove(at: found.index) }
         free.append(slot)
