@@ -38,7 +38,7 @@ let all: [Target] = [
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
-    library("Health", ["Base", "Wire", "CLinux"]),
+    library("Health", ["Base", "Wire"]),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
