@@ -33,6 +33,8 @@ package struct DecimalNumber: Hashable, Sendable {
         return value.multipliedReportingOverflow(by: Self.powersOfTen[-exponent]) == (mantissa, false) ? value : nil
     }
 
+    /// An exponent that no power read or asked for brings back into range.
+    private static let beyondRange = 40_000
     private static let powersOfTen: [Int64] = (0...18).map { power in
         (0..<power).reduce(1) { product, _ in product * 10 }
     }
@@ -40,8 +42,8 @@ package struct DecimalNumber: Hashable, Sendable {
 
 extension DecimalNumber {
     /// Reads sign, digits, a fraction and, if asked, an exponent at the start of `bytes[range]`, and moves the range's start
-    /// past them. `nil`, and no move, where no digit stands there. Digits beyond what 64 bits hold are dropped from the
-    /// fraction and counted in the exponent, so a giant number costs nothing and is refused by `scaled`.
+    /// past them. `nil`, and no move, where no digit stands there. Digits of the fraction beyond what 64 bits hold are dropped;
+    /// a whole part beyond that makes a number that `scaled` always refuses.
     init?(readingFrom bytes: [UInt8], _ range: inout Range<Int>, exponentAllowed: Bool = false) {
         var at = range.lowerBound
         let end = range.upperBound
@@ -63,7 +65,7 @@ extension DecimalNumber {
             let (product, overflow) = magnitude.multipliedReportingOverflow(by: 10)
             if isFull || overflow || product > UInt64(Int64.max) - digit {
                 isFull = true
-                if !isFraction { exponent += 1 }
+                if !isFraction { exponent = Self.beyondRange }
             } else {
                 magnitude = product + digit
                 if isFraction { exponent -= 1 }

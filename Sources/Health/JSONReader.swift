@@ -93,7 +93,8 @@ package struct JSONReader {
         var range = start..<end
         let digits = bytes[start] == UInt8(ascii: "-") ? start + 1 : start
         let hasLeadingZero = digits + 1 < end && bytes[digits] == UInt8(ascii: "0") && bytes[digits + 1].isDigit
-        guard !hasLeadingZero, let number = DecimalNumber(readingFrom: bytes, &range, exponentAllowed: true), range.isEmpty
+        guard !hasLeadingZero, let number = DecimalNumber(readingFrom: bytes, &range, exponentAllowed: true),
+            range.isEmpty
         else { throw failure(.malformed, "number") }
         offset = end
         return number

@@ -24,7 +24,8 @@ enum NvidiaReading: Hashable {
             self = .lost(text.cut(to: HealthLimits.textBytes))
         } else if lower == "err!" || lower == "unknown error" || lower == "[unknown error]" {
             self = .failed(text)
-        } else if Self.absentWords.contains(lower) || lower.hasPrefix("n/a (") || lower.contains("has been deprecated") {
+        } else if Self.absentWords.contains(lower) || lower.hasPrefix("n/a (") || lower.contains("has been deprecated")
+        {
             self = .absent
         } else {
             self = .value(text.cut(to: HealthLimits.textBytes))

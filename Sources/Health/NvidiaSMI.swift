@@ -190,7 +190,8 @@ extension NvidiaSMI {
             let line = String(decoding: line.prefix(1024), as: UTF8.self).trimmed.cut(to: HealthLimits.textBytes)
             let lower = line.lowercased()
             let isLost = lower.contains("gpu is lost") || lower.contains("fallen off the bus")
-            let isFailed = isLost || lower.contains("requires reset") || lower.contains("unable to determine the device")
+            let isFailed =
+                isLost || lower.contains("requires reset") || lower.contains("unable to determine the device")
             let isWarning = lower.contains("inforom is corrupted")
             guard isFailed || isWarning else { continue }
             let fault = Verdicts.Fault(isFailed ? .failed : .degraded, "nvidia-smi says \(line)")

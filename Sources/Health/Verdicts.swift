@@ -50,7 +50,9 @@ package enum Verdicts {
             default: break
             }
         }
-        if !hasEssentials(status) { found.append(Fault(.unknown, "no reading of memory, utilisation, temperature or power")) }
+        if !hasEssentials(status) {
+            found.append(Fault(.unknown, "no reading of memory, utilisation, temperature or power"))
+        }
         let graded = Verdict.allCases.reversed().flatMap { gravity in found.filter { $0.gravity == gravity } }
         let verdict = graded.first?.gravity ?? .healthy
         return (verdict, graded.prefix(HealthLimits.evidenceLines).map(\.evidence))

@@ -116,7 +116,8 @@ package struct XMLReader {
     package func failure(_ reason: HealthError.Reason, _ detail: String = "") -> HealthError {
         let path = open.map { String(decoding: bytes[$0].prefix(HealthLimits.textBytes), as: UTF8.self) }
         let line = bytes[..<min(offset, bytes.count)].count { $0 == UInt8(ascii: "\n") } + 1
-        return HealthError(reason, path.isEmpty ? "document" : path.joined(separator: "/"), line: line, at: offset, detail)
+        return HealthError(
+            reason, path.isEmpty ? "document" : path.joined(separator: "/"), line: line, at: offset, detail)
     }
 }
 
