@@ -34,7 +34,7 @@ let all: [Target] = [
 
     library("Base", collections),
     library("Noise", ["Base", "CSodium"]),
-    library("Wire", ["Base"] + protobuf),
+    library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
