@@ -1,0 +1,47 @@
+import HeapModule
+
+/// Many deadlines, one earliest. An entry is never taken out of the middle: setting a key's time again leaves the old
+/// entry behind, and it is thrown away when it comes up. Keys are small integers (slots of an array).
+package struct TimerQueue: Sendable {
+    private struct Entry: Comparable {
+        var at: Instant
+        var key: Int
+        static func < (a: Entry, b: Entry) -> Bool { a.at == b.at ? a.key < b.key : a.at < b.at }
+    }
+    private var heap = Heap<Entry>()
+    private var times: [Instant?] = []
+
+    package init() {}
+
+    /// Sets, moves or (with `nil`) clears the time of `key`.
+    package mutating func set(_ key: Int, at time: Instant?) {
+        while times.count <= key { times.append(nil) }
+        guard times[key] != time else { return }
+        times[key] = time
+        if let time { heap.insert(Entry(at: time, key: key)) }
+        // Left-behind entries may outnumber live ones when keys move often; then it pays to build anew.
+        if heap.count > 64, heap.count > times.count * 4 { rebuild() }
+    }
+
+    /// The earliest time of any key.
+    package mutating func earliest() -> Instant? {
+        dropStale()
+        return heap.min?.at
+    }
+
+    /// Takes the next key whose time has come.
+    package mutating func popDue(_ now: Instant) -> Int? {
+        dropStale()
+        guard let first = heap.min, first.at <= now else { return nil }
+        heap.removeMin()
+        times[first.key] = nil
+        return first.key
+    }
+
+    private mutating func dropStale() {
+        while let first = heap.min, times[first.key] != first.at { heap.removeMin() }
+    }
+    private mutating func rebuild() {
+        heap = Heap(times.enumerated().compactMap { key, at in at.map { Entry(at: $0, key: key) } })
+    }
+}

@@ -1,0 +1,50 @@
+package import Base
+package import Noise
+package import Wire
+
+/// A node's long-term secret. Its public half is the node's id.
+package struct Identity: ~Copyable {
+    package let key: SecretKey
+
+    package init(_ key: consuming SecretKey) { self.key = key }
+
+    package var nodeID: NodeID { key.publicKey }
+}
+
+/// What makes a node a member of its fleet.
+package struct Credentials: Hashable, Sendable {
+    package var certificate: SignedCertificate
+    /// Keys of the fleet's authorities. Two while one is being replaced by the other.
+    package var authorities: [VerifyingKey]
+
+    package init(certificate: SignedCertificate, authorities: [VerifyingKey]) {
+        self.certificate = certificate
+        self.authorities = authorities
+    }
+}
+
+/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is said (Donenfeld, "WireGuard:
+/// Next Generation Kernel Network Tunnel", section 6).
+package struct MeshConfiguration: Sendable {
+    /// Whether nodes without a certificate may open a session, to enrol. Only a controller wants that.
+    package var acceptsAnonymous = false
+    /// Authorities trusted before this node has credentials: those that its token names.
+    package var authorities: [VerifyingKey] = []
+    package var rekeyAfter = Interval.seconds(120)
+    package var rejectAfter = Interval.seconds(180)
+    /// First wait for a second message; it doubles up to the next figure, and each is changed by up to 10 %.
+    package var handshakeRetry = Interval.milliseconds(250)
+    package var handshakeRetryMax = Interval.seconds(5)
+    /// `connect` fails after so long without an answer.
+    package var connectTimeout = Interval.seconds(10)
+    /// Something was sent that asks for an answer and nothing came back: make new keys, the peer may have lost its own.
+    /// Five heartbeats' worth of round trips would be too patient, one too nervous.
+    package var unansweredBeforeHandshake = Interval.milliseconds(2500)
+    /// ... and this long: the session is over.
+    package var unansweredBeforeTimeout = Interval.seconds(15)
+    /// Slack for clocks that differ, when a certificate's validity is checked.
+    package var clockSlack = Interval.minutes(10)
+    package var streams = StreamLimits()
+
+    package init() {}
+}

@@ -1,0 +1,57 @@
+package import Base
+import OrderedCollections
+import Wire
+
+/// # Who is where
+///
+/// A beacon keeps, for each node that registers with it, the addresses at which the node may be reached. A node speaks
+/// for itself only: the entry's key is the session's peer, never a field of a message. An entry lives `lifetime` unless
+/// it is registered again, and a lower sequence number than the last one changes nothing, so that a late message does
+/// not bring back an old address.
+package struct Directory: Sendable {
+    package struct Entry: Hashable, Sendable {
+        package var addresses: [SocketAddress]
+        package var sequence: UInt64
+        package var expires: Instant
+    }
+    package enum Refusal: Hashable, Sendable {
+        case full, stale
+    }
+
+    package static let lifetime = Interval.seconds(120)
+
+    private var entries = OrderedDictionary<NodeID, Entry>()
+    private let limit: Int
+
+    package init(limit: Int = Limits.directoryEntries) { self.limit = limit }
+
+    package var count: Int { entries.count }
+
+    /// Registers or renews. `observed` is where the beacon hears the node from; it comes first.
+    package mutating func register(
+        _ node: NodeID, addresses: [SocketAddress], observed: SocketAddress, sequence: UInt64, now: Instant
+    ) -> Refusal? {
+        if let old = entries[node] {
+            guard old.expires <= now || sequence >= old.sequence else { return .stale }
+        } else if entries.count >= limit {
+            expire(now)
+            guard entries.count < limit else { return .full }
+        }
+        var all = [observed]
+        for address in addresses where !all.contains(address) && all.count < Limits.addressesPerPeer {
+            all.append(address)
+        }
+        entries[node] = Entry(addresses: all, sequence: sequence, expires: now + Directory.lifetime)
+        return nil
+    }
+
+    package func lookUp(_ node: NodeID, now: Instant) -> Entry? {
+        guard let entry = entries[node], entry.expires > now else { return nil }
+        return entry
+    }
+
+    package mutating func remove(_ node: NodeID) { entries.removeValue(forKey: node) }
+
+    /// Forgets what has run out.
+    package mutating func expire(_ now: Instant) { entries.removeAll { $0.value.expires <= now } }
+}

@@ -1,0 +1,135 @@
+package import Base
+import Wire
+
+// The road of a datagram inwards, in the order of the functions:
+//
+//   received ──→ classify ──┬─→ first, second, cookie ──→ Endpoint+Handshake.swift
+//                           └─→ frames: index → epoch → open in place → window
+//                                 → confirm (pending keys become current) → path (where the peer is)
+//                                 → each frame: the mesh's own here, streams' to StreamMux
+
+extension Endpoint {
+    /// Datagrams have arrived. They are opened in place: the batch holds rubbish afterwards.
+    package mutating func received(
+        _ batch: inout DatagramBatch, now: Instant, wall: UnixTime, into out: inout MeshOutbox
+    ) {
+        self.wall = wall
+        for position in 0..<batch.count {
+            let remote = batch.entries[position].remote
+            batch.withBytes(at: position) { bytes in
+                receive(bytes, from: remote, now: now, into: &out)
+            }
+        }
+        flush(now: now, into: &out)
+    }
+
+    private mutating func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+    ) {
+        counters.datagramsReceived += 1
+        counters.bytesReceived += datagram.count
+        let header: DatagramHeader
+        do throws(DecodeError) {
+            var reader = ByteReader(UnsafeRawBufferPointer(datagram).bytes)
+            header = try DatagramHeader(reading: &reader)
+        } catch {
+            counters.drop(.malformed)
+            return
+        }
+        switch header {
+        case .handshakeFirst(let sender):
+            receiveFirst([UInt8](datagram), sender: sender, from: remote, now: now, into: &out)
+        case .handshakeSecond(let sender, let receiver):
+            receiveSecond([UInt8](datagram), sender: sender, receiver: receiver, from: remote, now: now, into: &out)
+        case .cookieReply(let receiver):
+            receiveCookie([UInt8](datagram), receiver: receiver, now: now, into: &out)
+        case .frames(let receiver, let counter):
+            receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
+        }
+    }
+
+    private mutating func receiveFrames(
+        _ datagram: UnsafeMutableRawBufferPointer, receiver: UInt32, counter: UInt64, from remote: SocketAddress,
+        now: Instant, into out: inout MeshOutbox
+    ) {
+        guard let slot = index.peer(of: receiver), let peer = peers[slot], let epoch = peer.session.epoch(of: receiver)
+        else { return counters.drop(.unknownSession) }
+        guard now - epoch.createdAt < configuration.rejectAfter else { return counters.drop(.expiredKeys) }
+        let header = UnsafeRawBufferPointer(rebasing: datagram[..<DatagramHeader.framesSize])
+        let sealed = UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.framesSize...])
+        switch epoch.open(sealed, counter: counter, header: header) {
+        case .forged: return counters.drop(.forged)
+        case .replayed: return counters.drop(.replayed)
+        case .fresh(let isNewest):
+            guard confirm(epoch, of: peer, from: remote, now: now, into: &out) else { return }
+            if isNewest, epoch === peer.session.current, peer.paths.heard(from: remote, now: now) { counters.roams += 1 }
+        }
+        peer.lastReceivedAt = now
+        peer.unansweredSince = nil
+        peer.bytesReceived += datagram.count
+        let plain = UnsafeRawBufferPointer(rebasing: sealed[..<(sealed.count - DatagramHeader.tagSize)])
+        deliver(plain, from: remote, of: peer, now: now, into: &out)
+        mark(peer)
+    }
+
+    /// The peer has sealed with these keys, so it holds them. False if the session ends over it.
+    private mutating func confirm(
+        _ epoch: Epoch, of peer: Peer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+    ) -> Bool {
+        guard epoch !== peer.session.current, epoch !== peer.session.previous else { return true }
+        if epoch.hello.certificate == nil, peer.certificate != nil || !peer.isConnected {
+            guard anonymousCount < Limits.anonymousSessions else {
+                counters.drop(.anonymousRefused)
+                return false
+            }
+        }
+        establish(epoch, with: peer, from: remote, now: now, into: &out)
+        return true
+    }
+
+    /// `epoch` is what both ends seal with from here on.
+    mutating func establish(
+        _ epoch: Epoch, with peer: Peer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+    ) {
+        let isSame = peer.isConnected && peer.remoteAssociation == epoch.hello.association
+        if peer.isConnected, !isSame {
+            out.events.append(.disconnected(peer.node, .peerForgot))
+            if peer.certificate == nil { anonymousCount -= 1 }
+            resetStreams(of: peer, now: now)
+        }
+        for released in peer.session.promote(epoch) { index.release(released) }
+        let wasAnonymous = isSame && peer.certificate == nil
+        peer.remoteAssociation = epoch.hello.association
+        peer.certificate = epoch.hello.certificate
+        peer.wantedAt = nil
+        peer.unansweredSince = nil
+        _ = peer.paths.heard(from: remote, now: now)
+        if isSame {
+            counters.rekeys += 1
+            if wasAnonymous, peer.certificate != nil { anonymousCount -= 1 }
+            return
+        }
+        if peer.certificate == nil { anonymousCount += 1 }
+        peer.isConnected = true
+        counters.sessionsEstablished += 1
+        out.events.append(
+            .connected(
+                peer.node,
+                PeerSession(certificate: peer.certificate, handshakeHash: epoch.handshakeHash, address: remote)))
+    }
+
+    func receivedMessage(_ frame: MeshFrame, from remote: SocketAddress, of peer: Peer, now: Instant) -> MeshEvent? {
+        switch frame {
+        case .ping(let token):
+            peer.enqueue(.pong(token: token, observed: remote))
+            return nil
+        case .pong(let token, _):
+            guard let position = peer.pings.firstIndex(where: { $0.token == token }) else { return nil }
+            let roundTrip = now - peer.pings.remove(at: position).sentAt
+            peer.paths.measured(roundTrip)
+            return .pong(peer.node, token: token, roundTrip: roundTrip)
+        case .message(let bytes): return .message(peer.node, bytes)
+        case .close(let code, _): return .disconnected(peer.node, .closedByPeer(code))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+package import Base
+import Noise
+import Wire
+
+// The road outwards, in the order of the functions:
+//
+//   layer above ──→ mark(peer) ──→ flush ──→ for each marked peer: one datagram after the other, as long as there is
+//   something to say and the streams' congestion control lets it:
+//       header | packet number, the mesh's frames, streams' frames | tag        sealed in place in the outbox
+
+extension Endpoint {
+    /// Frames of the mesh that fit beside stream frames in one datagram; a longer queue takes several.
+    private static let plaintextLimit = Limits.datagramBytes - DatagramHeader.framesSize - DatagramHeader.tagSize
+
+    /// Turns everything that waits into datagrams. Called once at the end of each entry point of the layer above.
+    package mutating func flush(now: Instant, into out: inout MeshOutbox) {
+        var position = 0
+        // Sending to one peer does not mark another, but ending one may; the list only grows while it is walked.
+        while position < dirty.count {
+            if let peer = peers[dirty[position]], peer.isDirty {
+                peer.isDirty = false
+                flush(peer, now: now, into: &out)
+                reschedule(peer)
+            }
+            position += 1
+        }
+        dirty.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func flush(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
+        startIfWanted(peer, now: now, into: &out)
+        guard peer.isConnected, let epoch = peer.session.current, let address = peer.paths.primary else { return }
+        guard now - epoch.createdAt < configuration.rejectAfter else { return }
+        var datagrams = 0
+        while datagrams < Endpoint.burst {
+            var plain = ByteWriter(reserving: Endpoint.plaintextLimit)
+            let wantsAnswer = compose(peer, into: &plain, now: now)
+            guard plain.count > 0 || peer.owesConfirmation else { break }
+            peer.owesConfirmation = false
+            seal(plain.bytes, with: epoch, of: peer, to: address, now: now, into: &out)
+            if wantsAnswer, peer.unansweredSince == nil { peer.unansweredSince = now }
+            datagrams += 1
+        }
+        // More may wait; it goes on as soon as the driver comes by again, so that one peer cannot hold up the rest.
+        if datagrams == Endpoint.burst { timers.set(peer.slot, at: now) }
+    }
+
+    /// Datagrams to one peer in one go.
+    private static let burst = 64
+
+    /// A peer that was asked for and has no keys gets a first message.
+    private mutating func startIfWanted(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
+        if peer.isWanted, peer.session.current == nil, peer.session.initiation == nil {
+            startHandshake(with: peer, now: now, into: &out)
+        }
+        if let initiation = peer.session.initiation, initiation.nextAt <= now {
+            retry(initiation, with: peer, now: now, into: &out)
+        }
+    }
+
+    /// One plaintext: as many of the mesh's frames as fit, then streams' frames. True if the peer should answer.
+    private mutating func compose(_ peer: Peer, into plain: inout ByteWriter, now: Instant) -> Bool {
+        var own = ByteWriter()
+        var wantsAnswer = false
+        while let frame = peer.frames.first {
+            var one = ByteWriter()
+            frame.write(to: &one)
+            guard own.count + one.count + 9 <= Endpoint.plaintextLimit else { break }
+            own.append(one.bytes)
+            peer.frames.removeFirst()
+            if frame.wantsAnswer { wantsAnswer = true }
+        }
+        let sent = peer.streams.transmit(
+            limit: Endpoint.plaintextLimit, ownFrames: own.bytes, now: now, into: &plain)
+        return wantsAnswer || sent?.elicitsAck == true
+    }
+
+    mutating func seal(
+        _ plain: [UInt8], with epoch: Epoch, of peer: Peer, to address: SocketAddress, now: Instant,
+        into out: inout MeshOutbox
+    ) {
+        // 2^60 datagrams are never reached: new keys come every two minutes.
+        guard let counter = epoch.keys.nextCounter() else { return counters.drop(.expiredKeys) }
+        let size = DatagramHeader.framesSize + plain.count + DatagramHeader.tagSize
+        var header = ByteWriter(reserving: DatagramHeader.framesSize)
+        DatagramHeader.frames(receiver: epoch.remoteIndex, counter: counter).write(to: &header)
+        out.datagrams.append(reserving: size, remote: address) { buffer in
+            buffer.copyBytes(from: header.bytes)
+            let body = UnsafeMutableRawBufferPointer(rebasing: buffer[DatagramHeader.framesSize...])
+            body.copyBytes(from: plain)
+            epoch.keys.seal(
+                body, count: plain.count, counter: counter,
+                aad: UnsafeRawBufferPointer(rebasing: buffer[..<DatagramHeader.framesSize]))
+            return size
+        }
+        peer.lastSentAt = now
+        peer.bytesSent += size
+        counters.datagramsSent += 1
+        counters.bytesSent += size
+    }
+
+    /// A last word, outside of the queue: the peer is forgotten right after.
+    mutating func sendClose(_ code: CloseCode, to peer: Peer, now: Instant, into out: inout MeshOutbox) {
+        guard let epoch = peer.session.current, let address = peer.paths.primary else { return }
+        var own = ByteWriter(), plain = ByteWriter()
+        MeshFrame.close(code, reason: "").write(to: &own)
+        _ = peer.streams.transmit(limit: Endpoint.plaintextLimit, ownFrames: own.bytes, now: now, into: &plain)
+        seal(plain.bytes, with: epoch, of: peer, to: address, now: now, into: &out)
+    }
+
+    /// A datagram that is not sealed: handshakes and cookies.
+    mutating func send(_ bytes: [UInt8], to address: SocketAddress, into out: inout MeshOutbox) {
+        out.datagrams.append(bytes, remote: address)
+        counters.datagramsSent += 1
+        counters.bytesSent += bytes.count
+    }
+}
+
+extension MeshFrame {
+    /// Whether a healthy peer sends something back for it at once. A heartbeat is answered, an answer is not, and the
+    /// mesh cannot tell one message from the other; the layer above says which it was by whom it sends to.
+    fileprivate var wantsAnswer: Bool {
+        switch self {
+        case .ping: true
+        case .pong, .message, .close: false
+        }
+    }
+}

@@ -1,0 +1,199 @@
+package import Base
+import Noise
+import Wire
+
+/// # One node's end of the mesh
+///
+/// An endpoint holds sessions with peers and moves bytes between four parts that do not know each other: `Session`
+/// (keys), `PathSet` (addresses), `StreamMux` (reliable streams) and the layer above. It does no I/O: datagrams come in
+/// with a time, datagrams and events go out into the caller's outbox, and `deadline` says when to call `tick`.
+///
+/// - `Endpoint+Receive.swift` is the road of a datagram inwards, in order.
+/// - `Endpoint+Handshake.swift` makes and answers handshakes.
+/// - `Endpoint+Send.swift` is the road outwards.
+/// - `Endpoint+Streams.swift` is what the layer above calls.
+///
+/// A peer is known by its static key. Sessions are made on demand (`connect`) or by answering. A session that goes
+/// unanswered makes new keys, since the peer may have lost its own in a crash; one that stays so ends.
+package struct Endpoint: ~Copyable {
+    let identity: Identity
+    /// Noise_IK_25519_ChaChaPoly_BLAKE2b.
+    let handshake = ProtocolName(.ik, CipherSuite(.chaChaPoly, .blake2b))
+    package private(set) var credentials: Credentials?
+    let configuration: MeshConfiguration
+    var generator: KeyGenerator
+    var random: Random
+    var peers: [Peer?] = []
+    var freeSlots: [Int] = []
+    var slotOfNode = Table<NodeID, Int>()
+    var index = SessionIndex()
+    var gate = HandshakeGate()
+    var checker: CookieChecker
+    var timers = TimerQueue()
+    /// Slots that `flush` is to look at.
+    var dirty: [Int] = []
+    var anonymousCount = 0
+    /// Set before an entry point calls anything; certificates are checked against it.
+    var wall = UnixTime(milliseconds: 0)
+    package internal(set) var counters = MeshCounters()
+
+    package init(
+        identity: consuming Identity, credentials: Credentials?, configuration: MeshConfiguration, seed: Seed,
+        now: Instant
+    ) {
+        var generator = KeyGenerator(seed)
+        checker = CookieChecker(responder: identity.nodeID, using: &generator, now: now)
+        random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
+        self.generator = generator
+        self.identity = identity
+        self.credentials = credentials
+        self.configuration = configuration
+    }
+
+    package var nodeID: NodeID { identity.nodeID }
+
+    /// Takes new credentials. Sessions go on; the next handshake with each peer shows the new certificate.
+    package mutating func adopt(_ credentials: Credentials) { self.credentials = credentials }
+
+    /// The next time at which `tick` has something to do.
+    package var deadline: Deadline? {
+        mutating get { timers.earliest().map { Deadline($0, "mesh: keys, retries and streams") } }
+    }
+
+    /// Does what is due.
+    package mutating func tick(now: Instant, wall: UnixTime, into out: inout MeshOutbox) {
+        self.wall = wall
+        while let slot = timers.popDue(now) {
+            guard let peer = peers[slot] else { continue }
+            service(peer, now: now, into: &out)
+        }
+        flush(now: now, into: &out)
+    }
+
+    /// Everything that time brings to one peer.
+    private mutating func service(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
+        for released in peer.session.expire(now, life: configuration.rejectAfter) { index.release(released) }
+        if peer.isConnected {
+            if let reason = endOfConnection(peer, now) {
+                end(peer, reason, closing: nil, now: now, into: &out)
+                return
+            }
+            tickStreams(of: peer, now: now, into: &out)
+        } else if isHopeless(peer, now) {
+            end(peer, .timeout, closing: nil, now: now, into: &out)
+            return
+        }
+        if needsHandshake(peer, now) { startHandshake(with: peer, now: now, into: &out) }
+        if let initiation = peer.session.initiation, initiation.nextAt <= now {
+            retry(initiation, with: peer, now: now, into: &out)
+        }
+        mark(peer)
+    }
+
+    private func endOfConnection(_ peer: Peer, _ now: Instant) -> DisconnectReason? {
+        if peer.certificate == nil, now - peer.createdAt >= Limits.anonymousSessionLife, !peer.isWanted {
+            return .anonymousExpired
+        }
+        if let since = peer.unansweredSince, now - since >= configuration.unansweredBeforeTimeout { return .timeout }
+        let hasKeys = peer.session.current != nil || peer.session.previous != nil
+        return hasKeys || peer.session.initiation != nil ? nil : .idle
+    }
+
+    /// No session, and no more reason to wait for one.
+    private func isHopeless(_ peer: Peer, _ now: Instant) -> Bool {
+        if let wantedAt = peer.wantedAt { return now - wantedAt >= configuration.connectTimeout }
+        return peer.session.pending.isEmpty && peer.session.initiation == nil
+    }
+
+    private func needsHandshake(_ peer: Peer, _ now: Instant) -> Bool {
+        guard peer.session.initiation == nil else { return false }
+        guard let current = peer.session.current else { return peer.isWanted }
+        if let since = peer.unansweredSince, now - since >= configuration.unansweredBeforeHandshake { return true }
+        return now - current.createdAt >= rekeyAge(current)
+    }
+
+    /// The responder waits a quarter longer, so that one side makes new keys, unless that side is gone.
+    private func rekeyAge(_ epoch: Epoch) -> Interval {
+        epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
+    }
+
+    /// Asks for a look at `peer` by `flush`.
+    mutating func mark(_ peer: Peer) {
+        guard !peer.isDirty else { return }
+        peer.isDirty = true
+        dirty.append(peer.slot)
+    }
+
+    /// Sets the timer of `peer` to whatever it waits for first.
+    mutating func reschedule(_ peer: Peer) {
+        var times = [peer.streams.deadline?.at, peer.session.expiry(life: configuration.rejectAfter)].compactMap { $0 }
+        if let initiation = peer.session.initiation {
+            times.append(initiation.nextAt)
+        } else if let current = peer.session.current {
+            times.append(current.createdAt + rekeyAge(current))
+            if let since = peer.unansweredSince { times.append(since + configuration.unansweredBeforeHandshake) }
+        }
+        if peer.isConnected {
+            if let since = peer.unansweredSince { times.append(since + configuration.unansweredBeforeTimeout) }
+            if peer.certificate == nil, !peer.isWanted { times.append(peer.createdAt + Limits.anonymousSessionLife) }
+        } else if let wantedAt = peer.wantedAt {
+            times.append(wantedAt + configuration.connectTimeout)
+        }
+        timers.set(peer.slot, at: times.min())
+    }
+
+    /// The peer with that key, made if there is room.
+    mutating func peer(of node: NodeID, at addresses: [SocketAddress], now: Instant) -> Peer? {
+        if let slot = slotOfNode[node] { return peers[slot] }
+        guard peers.count - freeSlots.count < Limits.sessions else { return nil }
+        let slot = freeSlots.popLast() ?? peers.count
+        if slot == peers.count { peers.append(nil) }
+        let role: StreamRole = nodeID < node ? .lower : .higher
+        let peer = Peer(
+            node: node, slot: slot, association: generator.uint64(), paths: PathSet(addresses),
+            streams: StreamMux(role: role, limits: configuration.streams, now: now), now: now)
+        peers[slot] = peer
+        slotOfNode[node] = slot
+        return peer
+    }
+
+    func existingPeer(_ node: NodeID) -> Peer? { slotOfNode[node].flatMap { peers[$0] } }
+
+    /// Ends what there is with `peer` and forgets it; says so above if it had been said to be there.
+    mutating func end(
+        _ peer: Peer, _ reason: DisconnectReason, closing code: CloseCode?, now: Instant, into out: inout MeshOutbox
+    ) {
+        if let code, peer.isConnected { sendClose(code, to: peer, now: now, into: &out) }
+        if peer.isConnected {
+            out.events.append(.disconnected(peer.node, reason))
+            if peer.certificate == nil { anonymousCount -= 1 }
+        } else if peer.isWanted, reason != .local {
+            out.events.append(.connectFailed(peer.node, .timeout))
+        }
+        forget(peer)
+    }
+
+    mutating func forget(_ peer: Peer) {
+        for released in peer.session.indices { index.release(released) }
+        timers.set(peer.slot, at: nil)
+        peers[peer.slot] = nil
+        slotOfNode.remove(peer.node)
+        freeSlots.append(peer.slot)
+    }
+}
+
+/// What `asterism peers` shows of one peer.
+package struct PeerSummary: Hashable, Sendable {
+    package var node: NodeID
+    package var name: String?
+    package var isConnected: Bool
+    package var address: SocketAddress?
+    package var roundTrip: Interval?
+    package var cipher: String?
+    /// Age of the keys in use.
+    package var keyAge: Interval?
+    package var sinceHeard: Interval?
+    package var bytesReceived: Int
+    package var bytesSent: Int
+    package var openStreams: Int
+}

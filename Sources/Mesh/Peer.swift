@@ -1,0 +1,57 @@
+import Base
+import Noise
+import Wire
+
+/// One peer: its session, its paths and its streams, side by side. None of the three knows the others; `Endpoint` moves
+/// bytes between them.
+final class Peer {
+    let node: NodeID
+    let slot: Int
+    let createdAt: Instant
+    /// This end's number for what the two know of each other; see `HandshakePayload`.
+    let association: UInt64
+    var remoteAssociation: UInt64?
+    var certificate: Certificate?
+    let session = Session()
+    var paths: PathSet
+    var streams: StreamMux
+    var cookies: CookieJar
+    /// `connected` was said, and neither `disconnected` nor `connectFailed` since.
+    var isConnected = false
+    /// This node asked for the session.
+    var isWanted = false
+    /// When this node asked, or asked again.
+    var wantedAt: Instant?
+    /// Since when something is under way that the peer should answer.
+    var unansweredSince: Instant?
+    var lastSentAt: Instant?
+    var lastReceivedAt: Instant?
+    /// Something arrived that wants an answer, and `flush` is to look at this peer.
+    var isDirty = false
+    /// An empty datagram is owed, to confirm new keys.
+    var owesConfirmation = false
+    /// Frames of the mesh that go out with the next `flush`.
+    var frames: [MeshFrame] = []
+    var pings: [(token: UInt64, sentAt: Instant)] = []
+    var bytesReceived = 0
+    var bytesSent = 0
+
+    static let framesLimit = 256
+    static let pingsLimit = 64
+
+    init(node: NodeID, slot: Int, association: UInt64, paths: PathSet, streams: StreamMux, now: Instant) {
+        self.node = node
+        self.slot = slot
+        self.association = association
+        self.paths = paths
+        self.streams = streams
+        cookies = CookieJar(responder: node)
+        createdAt = now
+    }
+
+    /// Older frames are worth less than newer ones: a heartbeat replaces its predecessor.
+    func enqueue(_ frame: MeshFrame) {
+        if frames.count >= Peer.framesLimit { frames.removeFirst() }
+        frames.append(frame)
+    }
+}

@@ -1,0 +1,89 @@
+package import Base
+import OrderedCollections
+import Wire
+
+/// # What a first message must get past before it costs a Diffie-Hellman
+///
+/// Answering a first message takes four scalar multiplications, some 150 us; a stranger can send a thousand in the time
+/// of one. So, as WireGuard does: while few arrive, all are answered; from `Limits.handshakesUnloaded` a second on, a
+/// source must first send back a cookie, which proves that it receives what is sent to its address, and then gets
+/// 20 answers a second with a burst of 5. And a first message is answered once: its ephemeral key is remembered, so a
+/// recorded one that is played again is dropped before any arithmetic.
+package struct HandshakeGate: Sendable {
+    package enum Verdict: Hashable, Sendable {
+        case admit, demandCookie, rateLimited
+    }
+
+    private struct Bucket {
+        /// In millionths of a handshake.
+        var level: UInt64
+        var filledAt: Instant
+    }
+    private static let handshake: UInt64 = 1_000_000
+
+    private var windowStart = Instant.origin
+    private var inWindow: UInt64 = 0
+    private var inLastWindow: UInt64 = 0
+    private var buckets = OrderedDictionary<IPAddress, Bucket>()
+    /// Ephemeral keys of authentic first messages, oldest overwritten first.
+    private var seen = Table<NodeID, Bool>()
+    private var ring: [NodeID] = []
+    private var ringNext = 0
+    private let memory: Int
+
+    /// `memory`: how many ephemeral keys are remembered.
+    package init(memory: Int = 8192) { self.memory = memory }
+
+    /// Counts an arrival and says whether to go on with it.
+    package mutating func arrived(from source: IPAddress, hasCookie: Bool, now: Instant) -> Verdict {
+        count(now)
+        guard inWindow > Limits.handshakesUnloaded || inLastWindow > Limits.handshakesUnloaded else { return .admit }
+        guard hasCookie else { return .demandCookie }
+        return take(source, now) ? .admit : .rateLimited
+    }
+
+    package func hasSeen(_ ephemeral: NodeID) -> Bool { seen[ephemeral] != nil }
+
+    /// Remembers the ephemeral key of a first message that proved authentic.
+    package mutating func remember(_ ephemeral: NodeID) {
+        guard seen[ephemeral] == nil else { return }
+        if ring.count < memory {
+            ring.append(ephemeral)
+        } else {
+            seen.remove(ring[ringNext])
+            ring[ringNext] = ephemeral
+            ringNext = (ringNext + 1) % memory
+        }
+        seen[ephemeral] = true
+    }
+
+    private mutating func count(_ now: Instant) {
+        let age = now - windowStart
+        if age >= .seconds(1) {
+            inLastWindow = age >= .seconds(2) ? 0 : inWindow
+            inWindow = 0
+            windowStart = now
+        }
+        inWindow += 1
+    }
+
+    private mutating func take(_ source: IPAddress, _ now: Instant) -> Bool {
+        let full = Limits.handshakeBurst * HandshakeGate.handshake
+        var bucket = buckets[source] ?? Bucket(level: full, filledAt: now)
+        let elapsed = UInt64(max(0, min((now - bucket.filledAt).nanoseconds, 1_000_000_000)))
+        bucket.level = min(full, bucket.level + elapsed * Limits.handshakesPerSecond / 1000)
+        bucket.filledAt = now
+        let admitted = bucket.level >= HandshakeGate.handshake
+        if admitted { bucket.level -= HandshakeGate.handshake }
+        if buckets[source] == nil, buckets.count >= Limits.handshakeSources { forgetFull(now) }
+        buckets[source] = bucket
+        return admitted
+    }
+
+    /// Buckets that time has filled again say nothing; if there are none, everybody starts anew.
+    private mutating func forgetFull(_ now: Instant) {
+        let refill = Interval.milliseconds(Int64(Limits.handshakeBurst * 1000 / Limits.handshakesPerSecond))
+        buckets.removeAll { now - $0.value.filledAt > refill }
+        if buckets.count >= Limits.handshakeSources { buckets.removeAll() }
+    }
+}

@@ -1,0 +1,157 @@
+import Base
+import Noise
+import Wire
+
+/// # One encrypted session with one peer
+///
+/// A session is a row of *epochs*: pairs of keys, each made by one handshake. Two are alive at a time, the current one,
+/// with which this node seals, and the one before, whose datagrams may still be on their way. An epoch of a handshake
+/// that this node answered waits as *pending* until the peer has sealed something with it: only that proves that the
+/// first message was no recording, and until then nothing of the session has changed.
+///
+/// ```
+///   initiator:  first message ──→            ──→ second message received: current, the old one becomes previous
+///   responder:  first message received: pending ──→ first frames under it: current, the old one becomes previous
+/// ```
+///
+/// The session knows no addresses and no frames. It is a class because keys must not be copied and because a hundred
+/// thousand sessions in one array must not be moved by a write to one.
+final class Session {
+    private(set) var current: Epoch?
+    private(set) var previous: Epoch?
+    /// Answered and not yet confirmed, the newest last. Two, because both ends may start at once while one is replayed.
+    private(set) var pending: [Epoch] = []
+    var initiation: Initiation?
+
+    static let pendingLimit = 2
+    /// A peer that means it confirms within a round trip; this is a patient one.
+    static let pendingLife = Interval.seconds(30)
+
+    /// The epoch that an index belongs to, pending ones included.
+    func epoch(of index: UInt32) -> Epoch? {
+        if let current, current.localIndex == index { return current }
+        if let previous, previous.localIndex == index { return previous }
+        return pending.first { $0.localIndex == index }
+    }
+
+    /// Adds an answered epoch; the indices that it displaces are to be released.
+    func answer(_ epoch: Epoch) -> [UInt32] {
+        var displaced: [UInt32] = []
+        while pending.count >= Session.pendingLimit { displaced.append(pending.removeFirst().localIndex) }
+        pending.append(epoch)
+        return displaced
+    }
+
+    /// Seals with `epoch` from here on; the indices of epochs that are too old are to be released.
+    func promote(_ epoch: Epoch) -> [UInt32] {
+        pending.removeAll { $0 === epoch }
+        let displaced = previous.map { [$0.localIndex] } ?? []
+        previous = current
+        current = epoch
+        return displaced
+    }
+
+    /// Drops what is older than `life`, and gives back the indices to release.
+    func expire(_ now: Instant, life: Interval) -> [UInt32] {
+        var released: [UInt32] = []
+        if let epoch = previous, now - epoch.createdAt >= life {
+            released.append(epoch.localIndex)
+            previous = nil
+        }
+        if let epoch = current, now - epoch.createdAt >= life {
+            released.append(epoch.localIndex)
+            current = nil
+        }
+        released += pending.filter { now - $0.createdAt >= Session.pendingLife }.map(\.localIndex)
+        pending.removeAll { now - $0.createdAt >= Session.pendingLife }
+        return released
+    }
+
+    /// All indices, when the session ends.
+    var indices: [UInt32] {
+        var all = pending.map(\.localIndex)
+        if let current { all.append(current.localIndex) }
+        if let previous { all.append(previous.localIndex) }
+        if let initiation { all.append(initiation.index) }
+        return all
+    }
+
+    /// When `expire` has something to do next.
+    func expiry(life: Interval) -> Instant? {
+        [
+            previous.map { $0.createdAt + life }, current.map { $0.createdAt + life },
+            pending.first.map { $0.createdAt + Session.pendingLife },
+        ].compactMap { $0 }.min()
+    }
+}
+
+/// The keys of one handshake.
+final class Epoch {
+    let localIndex: UInt32
+    let remoteIndex: UInt32
+    let createdAt: Instant
+    /// The initiator makes new keys when these are old; the responder only if nobody else does.
+    let isInitiator: Bool
+    let handshakeHash: [UInt8]
+    /// What the peer said of itself in this handshake.
+    let hello: PeerHello
+    var keys: TransportKeys
+    private var window = ReplayWindow()
+    private(set) var highest: UInt64 = 0
+
+    enum Opened {
+        /// `isNewest`: no datagram with a higher counter came before, so its source is where the peer is.
+        case fresh(isNewest: Bool)
+        case forged
+        case replayed
+    }
+
+    init(
+        localIndex: UInt32, remoteIndex: UInt32, isInitiator: Bool, handshakeHash: [UInt8], hello: PeerHello,
+        keys: consuming TransportKeys, createdAt: Instant
+    ) {
+        self.localIndex = localIndex
+        self.remoteIndex = remoteIndex
+        self.isInitiator = isInitiator
+        self.handshakeHash = handshakeHash
+        self.hello = hello
+        self.keys = keys
+        self.createdAt = createdAt
+    }
+
+    /// Opens `sealed`, ciphertext and tag, in place.
+    func open(_ sealed: UnsafeMutableRawBufferPointer, counter: UInt64, header: UnsafeRawBufferPointer) -> Opened {
+        // The window says no before the cipher is asked, and learns the counter only after it said yes.
+        guard window.wouldAccept(counter) else { return .replayed }
+        guard keys.open(sealed, counter: counter, aad: header) else { return .forged }
+        guard window.accept(counter) else { return .replayed }
+        let isNewest = counter >= highest
+        highest = max(highest, counter)
+        return .fresh(isNewest: isNewest)
+    }
+}
+
+/// What a handshake told of the peer.
+struct PeerHello {
+    var association: UInt64
+    /// `nil`: the peer has none yet.
+    var certificate: Certificate?
+}
+
+/// A handshake that this node has begun and that was not answered yet.
+final class Initiation {
+    let index: UInt32
+    let startedAt: Instant
+    var attempts = 0
+    var sentAt: Instant
+    var nextAt: Instant
+    /// Taken when the answer is read: reading consumes it.
+    var state: HandshakeState?
+
+    init(index: UInt32, now: Instant) {
+        self.index = index
+        startedAt = now
+        sentAt = now
+        nextAt = now
+    }
+}

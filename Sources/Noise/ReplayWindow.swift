@@ -1,0 +1,44 @@
+/// # Seen before?
+///
+/// A window over the last 8192 counters, after RFC 6479: a ring of words, one bit a counter, which is never shifted. When
+/// a counter goes beyond the highest so far, the words it enters are cleared on the way. The ring has one word more than
+/// the window needs, so that the window's last word is whole wherever the highest counter stands in its own.
+///
+/// `accept` belongs after authentication. Before it, `wouldAccept` may spare the work of opening.
+package struct ReplayWindow: ~Copyable, Sendable {
+    /// How far behind the highest counter one is still accepted, in counters.
+    package static let size: UInt64 = 8192
+
+    private static let wordCount: UInt64 = size / 64 + 1
+    private var words: [UInt64]
+    /// The highest counter accepted; of no meaning before the first.
+    private var highest: UInt64 = 0
+
+    package init() { words = [UInt64](repeating: 0, count: Int(ReplayWindow.wordCount)) }
+
+    /// Whether the counter is new and not too old.
+    package func wouldAccept(_ counter: UInt64) -> Bool {
+        if counter > highest { return true }
+        guard highest - counter < ReplayWindow.size else { return false }
+        return words[slot(counter)] & bit(counter) == 0
+    }
+
+    /// True once for each counter, as long as the window has not left it behind.
+    package mutating func accept(_ counter: UInt64) -> Bool {
+        guard wouldAccept(counter) else { return false }
+        if counter > highest {
+            let from = highest / 64, to = counter / 64
+            if to - from >= ReplayWindow.wordCount {
+                for index in words.indices { words[index] = 0 }
+            } else if to > from {
+                for word in from + 1...to { words[Int(word % ReplayWindow.wordCount)] = 0 }
+            }
+            highest = counter
+        }
+        words[slot(counter)] |= bit(counter)
+        return true
+    }
+
+    private func slot(_ counter: UInt64) -> Int { Int(counter / 64 % ReplayWindow.wordCount) }
+    private func bit(_ counter: UInt64) -> UInt64 { 1 << (counter % 64) }
+}

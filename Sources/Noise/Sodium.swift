@@ -1,0 +1,57 @@
+import CSodium
+
+/// libsodium, made ready once: it looks at the processor and picks its implementations. Everything that calls into it
+/// comes through a type that has touched this.
+let sodiumIsReady: Void = {
+    let result = sodium_init()
+    precondition(result >= 0, "sodium_init: \(result)")
+}()
+
+/// Bytes that nobody else may read: owned by one, never copied unasked, wiped when they go.
+package struct SecretBytes: ~Copyable, @unchecked Sendable {
+    package let count: Int
+    /// Aligned to 64 bytes, as libsodium's expanded keys want. Written only while its owner is being made, which is
+    /// why the type may be shared between threads.
+    let pointer: UnsafeMutablePointer<UInt8>
+
+    /// Zeros.
+    package init(count: Int) {
+        _ = sodiumIsReady
+        self.count = count
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
+        pointer = raw.bindMemory(to: UInt8.self, capacity: max(count, 1))
+        pointer.initialize(repeating: 0, count: max(count, 1))
+    }
+
+    package init(_ bytes: some Collection<UInt8>) {
+        self.init(count: bytes.count)
+        _ = UnsafeMutableBufferPointer(start: pointer, count: count).update(fromContentsOf: bytes)
+    }
+
+    init(copying source: UnsafePointer<UInt8>, count: Int) {
+        self.init(count: count)
+        pointer.update(from: source, count: count)
+    }
+
+    deinit {
+        sodium_memzero(pointer, count)
+        UnsafeMutableRawPointer(pointer).deallocate()
+    }
+
+    var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: pointer, count: count) }
+
+    func slice(_ range: Range<Int>) -> SecretBytes {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) of \(count) secret bytes")
+        return SecretBytes(copying: pointer + range.lowerBound, count: range.count)
+    }
+
+    package func copy() -> SecretBytes { slice(0..<count) }
+
+    /// A copy that nobody wipes: for a file of keys, and for tests.
+    package func bytes() -> [UInt8] { [UInt8](buffer) }
+
+    /// Takes the same time wherever the two differ.
+    package func matches(_ other: borrowing SecretBytes) -> Bool {
+        count == other.count && sodium_memcmp(pointer, other.pointer, count) == 0
+    }
+}

@@ -1,0 +1,59 @@
+/// # Keys of a session
+///
+/// Datagrams get lost and overtake each other, so unlike `CipherState` a session sends its counter along and the receiver
+/// takes it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the caller's
+/// memory and allocate nothing. A counter is used once: whoever seals takes it from `nextCounter` first, and after 2^60
+/// of them there is no more. Opening says only that a datagram is authentic; whether it came before is for a
+/// `ReplayWindow`, which is asked after that, never before: else a forger could move the window.
+package struct TransportKeys: ~Copyable, Sendable {
+    /// No more messages than this under one key (WireGuard's REKEY_AFTER_MESSAGES).
+    package static let counterLimit: UInt64 = 1 << 60
+
+    private var sendKey: CipherKey
+    private var receiveKey: CipherKey
+    /// Messages that have been given a counter.
+    package private(set) var sent: UInt64 = 0
+
+    package init(_ states: consuming CipherStates) {
+        sendKey = states.send.takeKey()
+        receiveKey = states.receive.takeKey()
+    }
+
+    package var cipher: Cipher { sendKey.cipher }
+
+    /// Whether the session should shake hands again because of the number of messages.
+    package var wantsRekey: Bool { sent >= cipher.rekeyAfterMessages }
+
+    /// The counter of the next message; `nil` if there are none left.
+    package mutating func nextCounter() -> UInt64? { reserveCounters(1) }
+
+    /// The first of `count` successive counters, for a train of datagrams; `nil` if not so many are left.
+    package mutating func reserveCounters(_ count: UInt64) -> UInt64? {
+        guard count <= TransportKeys.counterLimit - sent else { return nil }
+        defer { sent += count }
+        return sent
+    }
+
+    /// Seals the first `count` bytes of `buffer` in place and writes the tag into the 16 bytes after them. `counter` must
+    /// have come from `nextCounter` or `reserveCounters` and never have been used before.
+    package func seal(
+        _ buffer: UnsafeMutableRawBufferPointer, count: Int, counter: UInt64, aad: UnsafeRawBufferPointer
+    ) {
+        precondition(counter < sent, "counter \(counter) was not taken, \(sent) were")
+        sendKey.seal(buffer, count: count, nonce: Nonce(counter, for: cipher), aad: aad)
+    }
+
+    /// Opens `buffer`, ciphertext and tag, in place; the plaintext is all but its last 16 bytes. False if it is not
+    /// authentic; the buffer's content is then lost.
+    package func open(
+        _ buffer: UnsafeMutableRawBufferPointer, counter: UInt64, aad: UnsafeRawBufferPointer
+    ) -> Bool {
+        guard counter < TransportKeys.counterLimit else { return false }
+        return receiveKey.open(buffer, nonce: Nonce(counter, for: cipher), aad: aad)
+    }
+
+    /// REKEY of section 4.2, for what is sent from here on; counters go on. The other side must do `rekeyReceiving` at
+    /// the same counter.
+    package mutating func rekeySending() { sendKey = sendKey.rekeyed() }
+    package mutating func rekeyReceiving() { receiveKey = receiveKey.rekeyed() }
+}

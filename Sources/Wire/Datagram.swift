@@ -1,0 +1,93 @@
+package import Base
+
+/// # What travels in a UDP datagram
+///
+/// The first byte tells the kind, the next three are zero (the data plane will use them), and then:
+///
+/// ```
+/// 1 first message    sender 4 | ephemeral 32 | static 32+16 | payload n+16 | MAC1 16 | MAC2 16
+/// 2 second message   sender 4 | receiver 4 | ephemeral 32 | payload n+16 | MAC1 16 | MAC2 16
+/// 3 cookie reply     receiver 4 | nonce 24 | sealed cookie 16+16
+/// 4 frames           receiver 4 | counter 8 | sealed frames n+16
+/// ```
+///
+/// Integers are big-endian. `sender` and `receiver` are session indices: the one who receives chose the number, so that
+/// a datagram finds its session without a look at its address. The 16 bytes before the sealed part of kind 4 are
+/// authenticated with it. The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
+package enum DatagramKind: UInt8, Hashable, Sendable, CaseIterable {
+    case handshakeFirst = 1
+    case handshakeSecond = 2
+    case cookieReply = 3
+    case frames = 4
+}
+
+/// The clear part of a datagram.
+package enum DatagramHeader: Hashable, Sendable {
+    case handshakeFirst(sender: UInt32)
+    case handshakeSecond(sender: UInt32, receiver: UInt32)
+    case cookieReply(receiver: UInt32)
+    case frames(receiver: UInt32, counter: UInt64)
+
+    package static let firstSize = 8
+    package static let secondSize = 12
+    package static let cookieSize = 8
+    package static let framesSize = 16
+    package static let tagSize = 16
+    /// MAC1 and MAC2 at the end of both handshake messages.
+    package static let macsSize = 32
+
+    /// Length limits of the kinds: what is shorter cannot be whole, what is longer is not ours.
+    package static let firstLengths = firstSize + 32 + 48 + 16 + macsSize...Limits.datagramBytes
+    package static let secondLengths = secondSize + 32 + 16 + macsSize...Limits.datagramBytes
+    package static let cookieLength = cookieSize + 24 + 32
+    package static let framesLengths = framesSize + tagSize...Limits.receivedDatagramBytes
+
+    /// Reads the clear part, and checks that the whole datagram has a length that its kind allows.
+    package init(reading reader: inout ByteReader) throws(DecodeError) {
+        let length = reader.remaining
+        let raw = try reader.uint8("kind")
+        guard let kind = DatagramKind(rawValue: raw) else { throw DecodeError(.invalidValue, "kind", at: 0) }
+        for _ in 0..<3 {
+            guard try reader.uint8("reserved") == 0 else { throw DecodeError(.invalidValue, "reserved", at: 1) }
+        }
+        let isRightLength =
+            switch kind {
+            case .handshakeFirst: DatagramHeader.firstLengths.contains(length)
+            case .handshakeSecond: DatagramHeader.secondLengths.contains(length)
+            case .cookieReply: length == DatagramHeader.cookieLength
+            case .frames: DatagramHeader.framesLengths.contains(length)
+            }
+        guard isRightLength else { throw DecodeError(.invalidValue, "length", at: length) }
+        switch kind {
+        case .handshakeFirst: self = .handshakeFirst(sender: try reader.uint32("sender"))
+        case .handshakeSecond:
+            self = .handshakeSecond(sender: try reader.uint32("sender"), receiver: try reader.uint32("receiver"))
+        case .cookieReply: self = .cookieReply(receiver: try reader.uint32("receiver"))
+        case .frames: self = .frames(receiver: try reader.uint32("receiver"), counter: try reader.uint64("counter"))
+        }
+    }
+
+    package func write(to writer: inout ByteWriter) {
+        switch self {
+        case .handshakeFirst(let sender):
+            start(.handshakeFirst, &writer)
+            writer.uint32(sender)
+        case .handshakeSecond(let sender, let receiver):
+            start(.handshakeSecond, &writer)
+            writer.uint32(sender)
+            writer.uint32(receiver)
+        case .cookieReply(let receiver):
+            start(.cookieReply, &writer)
+            writer.uint32(receiver)
+        case .frames(let receiver, let counter):
+            start(.frames, &writer)
+            writer.uint32(receiver)
+            writer.uint64(counter)
+        }
+    }
+
+    private func start(_ kind: DatagramKind, _ writer: inout ByteWriter) {
+        writer.uint8(kind.rawValue)
+        writer.zeros(3)
+    }
+}
