@@ -38,6 +38,8 @@ let all: [Target] = [
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
+    library("ShimProtocol", ["Base"]),
+    .executableTarget(name: "asterism-shim", dependencies: ["Base", "CLinux", "ShimProtocol"], swiftSettings: settings),
     library("Health", ["Base", "Wire", "CLinux"]),
 
     tests("BaseTests", ["Base"]),
