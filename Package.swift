@@ -41,6 +41,7 @@ let all: [Target] = [
     library("ShimProtocol", ["Base"]),
     .executableTarget(name: "asterism-shim", dependencies: ["Base", "CLinux", "ShimProtocol"], swiftSettings: settings),
     library("Health", ["Base", "Wire", "CLinux"]),
+    library("Daemon", ["Base", "Wire", "EventLoop", "CLinux", "ShimProtocol"]),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
@@ -49,6 +50,7 @@ let all: [Target] = [
     tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"]),
     tests("EventLoopTests", ["EventLoop", "Base"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
+    tests("DaemonTests", ["Daemon", "ShimProtocol", "asterism-shim", "EventLoop", "Wire", "Base"]),
 ]
 
 let package = Package(
