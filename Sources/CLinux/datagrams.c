@@ -2,18 +2,34 @@
 #include "CLinuxDatagrams.h"
 
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+// After time.h, whose timespec it uses.
+#include <linux/errqueue.h>
+
+#define SAME(ours, our_field, theirs, their_field)                                                                   \
+    _Static_assert(offsetof(ours, our_field) == offsetof(theirs, their_field), "same place");                          \
+    _Static_assert(sizeof(((ours *)0)->our_field) == sizeof(((theirs *)0)->their_field), "same width")
 
 _Static_assert(sizeof(asterism_mmsghdr) == sizeof(struct mmsghdr), "an array of one is an array of the other");
-_Static_assert(offsetof(asterism_mmsghdr, msg_hdr) == offsetof(struct mmsghdr, msg_hdr), "same layout");
-_Static_assert(offsetof(asterism_mmsghdr, msg_len) == offsetof(struct mmsghdr, msg_len), "same layout");
-_Static_assert(sizeof(((asterism_mmsghdr *)0)->msg_len) == sizeof(((struct mmsghdr *)0)->msg_len), "same width");
+SAME(asterism_mmsghdr, name, struct mmsghdr, msg_hdr.msg_name);
+SAME(asterism_mmsghdr, name_count, struct mmsghdr, msg_hdr.msg_namelen);
+SAME(asterism_mmsghdr, vectors, struct mmsghdr, msg_hdr.msg_iov);
+SAME(asterism_mmsghdr, vector_count, struct mmsghdr, msg_hdr.msg_iovlen);
+SAME(asterism_mmsghdr, control, struct mmsghdr, msg_hdr.msg_control);
+SAME(asterism_mmsghdr, control_count, struct mmsghdr, msg_hdr.msg_controllen);
+SAME(asterism_mmsghdr, flags, struct mmsghdr, msg_hdr.msg_flags);
+SAME(asterism_mmsghdr, count, struct mmsghdr, msg_len);
+_Static_assert(sizeof(asterism_iovec) == sizeof(struct iovec), "as above");
+SAME(asterism_iovec, base, struct iovec, iov_base);
+SAME(asterism_iovec, count, struct iovec, iov_len);
 _Static_assert(sizeof(asterism_credentials) == sizeof(struct ucred), "the kernel fills one as the other");
-_Static_assert(offsetof(asterism_credentials, uid) == offsetof(struct ucred, uid), "same layout");
-_Static_assert(offsetof(asterism_credentials, gid) == offsetof(struct ucred, gid), "same layout");
+SAME(asterism_credentials, pid, struct ucred, pid);
+SAME(asterism_credentials, uid, struct ucred, uid);
+SAME(asterism_credentials, gid, struct ucred, gid);
 
 int asterism_recvmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, int flags) {
     return recvmmsg(fd, (struct mmsghdr *)messages, count, flags, NULL);
@@ -23,13 +39,13 @@ int asterism_sendmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, in
     return sendmmsg(fd, (struct mmsghdr *)messages, count, flags);
 }
 
-int asterism_next_socket_error(int fd, asterism_socket_error *out) {
+int asterism_next_socket_error(int fd, asterism_socket_error *out, void *destination) {
     memset(out, 0, sizeof *out);
     // Room for sock_extended_err and the offender's address after it; a second kind of control message may ride along.
     _Alignas(struct cmsghdr) char control[512];
     struct msghdr message = {
-        .msg_name = &out->destination,
-        .msg_namelen = sizeof out->destination,
+        .msg_name = destination,
+        .msg_namelen = sizeof(struct sockaddr_storage),
         .msg_control = control,
         .msg_controllen = sizeof control,
     };

@@ -16,7 +16,7 @@ _Static_assert(P_PIDFD == 3, "include/uapi/linux/wait.h");
 
 int asterism_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
-int asterism_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+int asterism_pidfd_open(int32_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int asterism_pidfd_reap(int pidfd, asterism_exit *out) {
     siginfo_t info;

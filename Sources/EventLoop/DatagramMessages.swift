@@ -11,7 +11,7 @@ final class ReceiveSlots {
     let size: Int
     private let memory: UnsafeMutableRawPointer
     private let names = UnsafeMutablePointer<sockaddr_storage>.allocate(capacity: count)
-    private let vectors = UnsafeMutablePointer<iovec>.allocate(capacity: count)
+    private let vectors = UnsafeMutablePointer<asterism_iovec>.allocate(capacity: count)
     private let messages = UnsafeMutablePointer<asterism_mmsghdr>.allocate(capacity: count)
 
     init(size: Int) {
@@ -20,11 +20,11 @@ final class ReceiveSlots {
         memory = .allocate(byteCount: size * ReceiveSlots.count, alignment: 4096)
         names.initialize(repeating: sockaddr_storage(), count: ReceiveSlots.count)
         for index in 0..<ReceiveSlots.count {
-            (vectors + index).initialize(to: iovec(iov_base: memory + index * size, iov_len: size))
+            (vectors + index).initialize(to: asterism_iovec(base: memory + index * size, count: size))
             (messages + index).initialize(to: asterism_mmsghdr())
-            messages[index].msg_hdr.msg_name = UnsafeMutableRawPointer(names + index)
-            messages[index].msg_hdr.msg_iov = vectors + index
-            messages[index].msg_hdr.msg_iovlen = 1
+            messages[index].name = UnsafeMutableRawPointer(names + index)
+            messages[index].vectors = vectors + index
+            messages[index].vector_count = 1
         }
     }
 
@@ -39,10 +39,10 @@ final class ReceiveSlots {
     func receive(_ socket: Int32, limit: Int) throws(Errno) -> Int {
         for index in 0..<ReceiveSlots.count {
             // The kernel writes the lengths that it used here.
-            messages[index].msg_hdr.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            messages[index].msg_hdr.msg_flags = 0
+            messages[index].name_count = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            messages[index].flags = 0
             names[index].ss_family = sa_family_t(AF_UNSPEC)
-            vectors[index].iov_len = min(limit, size)
+            vectors[index].count = min(limit, size)
         }
         return Int(try syscall("recvmmsg") {
             asterism_recvmmsg(socket, messages, UInt32(ReceiveSlots.count), Int32(MSG_DONTWAIT))
@@ -51,8 +51,8 @@ final class ReceiveSlots {
 
     func datagram(_ index: Int) -> (bytes: UnsafeRawBufferPointer, isTruncated: Bool) {
         let message = messages[index]
-        let bytes = UnsafeRawBufferPointer(start: memory + index * size, count: Int(message.msg_len))
-        return (bytes, message.msg_hdr.msg_flags & Int32(MSG_TRUNC) != 0)
+        let bytes = UnsafeRawBufferPointer(start: memory + index * size, count: Int(message.count))
+        return (bytes, message.flags & Int32(MSG_TRUNC) != 0)
     }
 
     func remote(_ index: Int) -> SocketAddress? { SocketAddress(names[index]) }
@@ -64,12 +64,12 @@ final class SendMessages {
     static let count = 64
 
     private let names = UnsafeMutablePointer<sockaddr_storage>.allocate(capacity: count)
-    private let vectors = UnsafeMutablePointer<iovec>.allocate(capacity: count)
+    private let vectors = UnsafeMutablePointer<asterism_iovec>.allocate(capacity: count)
     private let messages = UnsafeMutablePointer<asterism_mmsghdr>.allocate(capacity: count)
 
     init() {
         names.initialize(repeating: sockaddr_storage(), count: SendMessages.count)
-        vectors.initialize(repeating: iovec(), count: SendMessages.count)
+        vectors.initialize(repeating: asterism_iovec(), count: SendMessages.count)
         messages.initialize(repeating: asterism_mmsghdr(), count: SendMessages.count)
     }
 
@@ -84,14 +84,14 @@ final class SendMessages {
         let count = min(SendMessages.count, batch.count - first)
         for index in 0..<count {
             // The memory stays where it is until the batch grows, and nobody touches the batch during the call.
-            vectors[index] = batch.withBytes(at: first + index) { iovec(iov_base: $0.baseAddress, iov_len: $0.count) }
-            messages[index].msg_hdr.msg_iov = vectors + index
-            messages[index].msg_hdr.msg_iovlen = 1
+            vectors[index] = batch.withBytes(at: first + index) { asterism_iovec(base: $0.baseAddress, count: $0.count) }
+            messages[index].vectors = vectors + index
+            messages[index].vector_count = 1
             guard toRemotes else { continue }
             let memory = UnsafeMutableRawBufferPointer(
                 start: names + index, count: MemoryLayout<sockaddr_storage>.size)
-            messages[index].msg_hdr.msg_namelen = batch.entries[first + index].remote.write(to: memory)
-            messages[index].msg_hdr.msg_name = memory.baseAddress
+            messages[index].name_count = batch.entries[first + index].remote.write(to: memory)
+            messages[index].name = memory.baseAddress
         }
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
         return Int(try syscall("sendmmsg") { asterism_sendmmsg(socket, messages, UInt32(count), flags) })

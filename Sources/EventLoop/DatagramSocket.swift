@@ -73,7 +73,7 @@ package final class DatagramSocket: Source {
         on loop: Loop, _ description: String, bind address: SocketAddress, options: Options = Options(),
         onReceive: @escaping (inout DatagramBatch) -> Void
     ) throws(Errno) {
-        let socket = try FileDescriptor.socket(address.family, SOCK_DGRAM)
+        let socket = try FileDescriptor.socket(address.family, .datagram)
         try DatagramSocket.configure(socket, address.family, options)
         try socket.bind(address)
         try self.init(on: loop, description, adopting: socket, isConnected: false, options: options, onReceive: onReceive)
@@ -196,10 +196,10 @@ extension DatagramSocket {
         // As many as a wake may bring datagrams; a flood of ICMP must not hold the loop.
         for _ in 0..<ReceiveSlots.count * options.roundsPerWake {
             guard let number else { return }
-            var error = asterism_socket_error()
-            guard asterism_next_socket_error(number, &error) == 1 else { return }
+            var error = asterism_socket_error(), storage = sockaddr_storage()
+            guard asterism_next_socket_error(number, &error, &storage) == 1 else { return }
             // What this kernel refused to send has failed its send, and is counted there.
-            guard error.remote != 0, let destination = SocketAddress(error.destination) else { continue }
+            guard error.remote != 0, let destination = SocketAddress(storage) else { continue }
             counters.unreachable[Errno(error.error), default: 0] += 1
             onUnreachable?(destination, Errno(error.error))
         }

@@ -1,18 +1,36 @@
 #ifndef ASTERISM_CLINUX_DATAGRAMS_H
 #define ASTERISM_CLINUX_DATAGRAMS_H
 
+#include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/types.h>
 
 // Some explanation is required here.
 //
 // recvmmsg(2) and sendmmsg(2) move many datagrams by one system call. glibc declares them, and struct mmsghdr, only
 // under _GNU_SOURCE, which Swift's import of Glibc does not define; the structure therefore does not exist for Swift.
-// This one has the same layout, which datagrams.c asserts, so arrays of it may be handed to the kernel as they are.
+// These have the same layout, which datagrams.c asserts field by field, so arrays of them may be handed to the kernel
+// as they are.
+//
+// They are written out, with no header of the C library, on purpose: a structure of glibc that this module's headers
+// mention belongs, for Swift, to this module, and whoever imports only Glibc can no longer make one.
 typedef struct {
-    struct msghdr msg_hdr;
-    unsigned int msg_len;
+    void *base;
+    size_t count;
+} asterism_iovec;
+
+typedef struct {
+    // A sockaddr_storage, or NULL on a connected socket.
+    void *name;
+    uint32_t name_count;
+    asterism_iovec *vectors;
+    size_t vector_count;
+    void *control;
+    size_t control_count;
+    int flags;
+    // struct mmsghdr begins with a whole struct msghdr, its last gap included.
+    int unused;
+    // Bytes received or sent.
+    unsigned int count;
 } asterism_mmsghdr;
 
 // As recvmmsg(2) without a timeout: its timeout argument is checked only after a datagram came, which the manual page
@@ -25,8 +43,6 @@ int asterism_sendmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, in
 // The queue is read with recvmsg(MSG_ERRQUEUE), whose answer lies in a control message; CMSG_FIRSTHDR, CMSG_NXTHDR and
 // CMSG_DATA are macros that Swift does not import.
 typedef struct {
-    // Where the datagram went.
-    struct sockaddr_storage destination;
     // An errno value, such as ECONNREFUSED.
     int error;
     // Nonzero where a router or the far end said so by ICMP, zero where this kernel refused to send.
@@ -35,14 +51,15 @@ typedef struct {
     uint32_t mtu;
 } asterism_socket_error;
 
-// Takes one entry: 1 if there was one, 0 if the queue was empty.
-int asterism_next_socket_error(int fd, asterism_socket_error *out);
+// Takes one entry: 1 if there was one, 0 if the queue was empty. `destination`, a sockaddr_storage, gets the address
+// that the datagram went to.
+int asterism_next_socket_error(int fd, asterism_socket_error *out, void *destination);
 
 // SO_PEERCRED of a unix socket: who connected. struct ucred, too, wants _GNU_SOURCE.
 typedef struct {
-    pid_t pid;
-    uid_t uid;
-    gid_t gid;
+    int32_t pid;
+    uint32_t uid;
+    uint32_t gid;
 } asterism_credentials;
 int asterism_peer_credentials(int fd, asterism_credentials *out);
 

@@ -3,7 +3,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 // Starting a process.
 //
@@ -59,9 +58,9 @@ typedef struct {
     int cgroup;
     // Whether uid, gid and groups are set; if so, groups replaces all supplementary groups, even when it is empty.
     int set_user;
-    uid_t uid;
-    gid_t gid;
-    const gid_t *groups;
+    uint32_t uid;
+    uint32_t gid;
+    const uint32_t *groups;
     size_t group_count;
     const asterism_limit *limits;
     size_t limit_count;
@@ -78,7 +77,7 @@ typedef struct {
 } asterism_spawn_options;
 
 typedef struct {
-    pid_t pid;
+    int32_t pid;
     // Close-on-exec.
     int pidfd;
     // Whether clone3 did it, rather than fork.
@@ -108,7 +107,7 @@ typedef struct {
 } asterism_exit;
 
 // pidfd_open(2), glibc 2.36; called by number so that the binary also starts with an older C library.
-int asterism_pidfd_open(pid_t pid);
+int asterism_pidfd_open(int32_t pid);
 // Reaps the child behind pidfd by waitid(P_PIDFD): 1 if it ended, 0 if it lives still. The system call's own fifth
 // argument, which glibc's wrapper hides, gives the resources it used.
 int asterism_pidfd_reap(int pidfd, asterism_exit *out);
