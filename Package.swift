@@ -33,10 +33,12 @@ let all: [Target] = [
     library("Noise", ["Base", "CSodium"]),
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
+    library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
 
     tests("BaseTests", ["Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
+    tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"] + collections),
 ]
 
 let package = Package(

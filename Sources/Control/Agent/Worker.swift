@@ -1,5 +1,5 @@
-package import Base
-package import Wire
+import Base
+import Wire
 
 /// # One worker's life
 ///
