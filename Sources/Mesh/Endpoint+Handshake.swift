@@ -32,7 +32,8 @@ extension Endpoint {
         var writer = ByteWriter(reserving: Limits.datagramBytes)
         DatagramHeader.handshakeFirst(sender: initiation.index).write(to: &writer)
         do throws(HandshakeError) {
-            writer.append(try state.writeMessage(payload: payload(for: peer).encoded(paddedTo: Endpoint.firstPayloadSize)))
+            writer.append(
+                try state.writeMessage(payload: payload(for: peer).encoded(paddedTo: Endpoint.firstPayloadSize)))
         } catch {
             // The peer's key is of low order: nobody can hold it.
             peer.session.initiation = nil
@@ -107,7 +108,10 @@ extension Endpoint {
         guard let slot = index.peer(of: receiver), let peer = peers[slot], let initiation = peer.session.initiation,
             initiation.index == receiver
         else { return counters.drop(.unsolicitedResponse) }
-        guard peer.cookies.received(reply: datagram.span.bytes.extracting(droppingFirst: DatagramHeader.cookieSize), now: now) else { return counters.drop(.badCookie) }
+        guard
+            peer.cookies.received(
+                reply: datagram.span.bytes.extracting(droppingFirst: DatagramHeader.cookieSize), now: now)
+        else { return counters.drop(.badCookie) }
         initiation.nextAt = now
         mark(peer)
     }

@@ -62,7 +62,9 @@ extension Endpoint {
         case .replayed: return counters.drop(.replayed)
         case .fresh(let isNewest):
             guard confirm(epoch, of: peer, from: remote, now: now, into: &out) else { return }
-            if isNewest, epoch === peer.session.current, peer.paths.heard(from: remote, now: now) { counters.roams += 1 }
+            if isNewest, epoch === peer.session.current, peer.paths.heard(from: remote, now: now) {
+                counters.roams += 1
+            }
         }
         peer.lastReceivedAt = now
         peer.unansweredSince = nil

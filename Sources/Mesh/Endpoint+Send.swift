@@ -71,7 +71,7 @@ extension Endpoint {
             if frame.wantsAnswer { wantsAnswer = true }
         }
         let sent = peer.streams.transmit(
-            limit: Endpoint.plaintextLimit, ownFrames: own.bytes, now: now, into: &plain)
+            limit: Endpoint.plaintextLimit, carrying: own.bytes, now: now, into: &plain)
         return wantsAnswer || sent?.elicitsAck == true
     }
 
@@ -104,7 +104,8 @@ extension Endpoint {
         guard let epoch = peer.session.current, let address = peer.paths.primary else { return }
         var own = ByteWriter(), plain = ByteWriter()
         MeshFrame.close(code, reason: "").write(to: &own)
-        _ = peer.streams.transmit(limit: Endpoint.plaintextLimit, ownFrames: own.bytes, now: now, into: &plain)
+        _ = peer.streams.transmit(
+            limit: Endpoint.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
         seal(plain.bytes, with: epoch, of: peer, to: address, now: now, into: &out)
     }
 

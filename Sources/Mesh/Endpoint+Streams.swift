@@ -78,17 +78,25 @@ extension Endpoint {
         mark(peer)
     }
 
-    package mutating func read(_ stream: StreamID, of node: NodeID, limit: Int = .max) -> ReadResult {
+    package mutating func read(
+        _ stream: StreamID, of node: NodeID, limit: Int = .max, into out: inout MeshOutbox
+    ) -> ReadResult {
         guard let peer = existingPeer(node), peer.isConnected else { return ReadResult(bytes: [], isFinished: false) }
-        defer { mark(peer) }
-        return peer.streams.read(stream, limit: limit)
+        var events: [StreamEvent] = []
+        defer {
+            out.events.append(contentsOf: events.map { .stream(node, $0) })
+            mark(peer)
+        }
+        return peer.streams.read(stream, limit: limit, into: &events)
     }
 
     /// Gives up both directions of a stream.
-    package mutating func reset(_ stream: StreamID, of node: NodeID, code: UInt64) {
+    package mutating func reset(_ stream: StreamID, of node: NodeID, code: UInt64, into out: inout MeshOutbox) {
         guard let peer = existingPeer(node), peer.isConnected else { return }
+        var events: [StreamEvent] = []
         peer.streams.reset(stream, code: code)
-        peer.streams.stop(stream, code: code)
+        peer.streams.stop(stream, code: code, into: &events)
+        out.events.append(contentsOf: events.map { .stream(node, $0) })
         mark(peer)
     }
 
@@ -116,7 +124,7 @@ extension Endpoint {
         var own: [MeshEvent] = []
         do throws(StreamError) {
             var reader = ByteReader(plain.bytes)
-            try peer.streams.received(&reader, now: now, into: &events) {
+            _ = try peer.streams.received(&reader, now: now, into: &events) {
                 (type: UInt8, reader: inout ByteReader) throws(DecodeError) in
                 let frame = try MeshFrame(type: type, reading: &reader)
                 if let event = receivedMessage(frame, from: remote, of: peer, now: now) { own.append(event) }

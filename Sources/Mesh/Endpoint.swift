@@ -95,8 +95,9 @@ package struct Endpoint: ~Copyable {
             return .anonymousExpired
         }
         if let since = peer.unansweredSince, now - since >= configuration.unansweredBeforeTimeout { return .timeout }
-        let hasKeys = peer.session.current != nil || peer.session.previous != nil
-        return hasKeys || peer.session.initiation != nil ? nil : .idle
+        if peer.session.current != nil || peer.session.previous != nil { return nil }
+        guard let initiation = peer.session.initiation else { return .idle }
+        return now - initiation.startedAt >= configuration.connectTimeout ? .idle : nil
     }
 
     /// No session, and no more reason to wait for one.
@@ -109,13 +110,21 @@ package struct Endpoint: ~Copyable {
         guard peer.session.initiation == nil else { return false }
         guard let current = peer.session.current else { return peer.isWanted }
         if let since = peer.unansweredSince, now - since >= configuration.unansweredBeforeHandshake { return true }
-        return now - current.createdAt >= rekeyAge(current)
+        return rekeyTime(of: peer, current).map { $0 <= now } ?? false
     }
 
-    /// The responder waits a quarter longer, so that one side makes new keys, unless that side is gone.
-    private func rekeyAge(_ epoch: Epoch) -> Interval {
-        epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
+    /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
+    /// gone; and a session in which nothing was said under the present keys is left to run out.
+    private func rekeyTime(of peer: Peer, _ epoch: Epoch) -> Instant? {
+        let wait =
+            epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
+        let quiet = epoch.createdAt + Endpoint.confirmationTime
+        let isUsed = [peer.lastReceivedAt, peer.lastSentAt].contains { $0.map { $0 > quiet } ?? false }
+        return isUsed || epoch.keys.wantsRekey ? epoch.createdAt + wait : nil
     }
+
+    /// What is said so soon after new keys may be no more than their confirmation.
+    private static let confirmationTime = Interval.seconds(1)
 
     /// Asks for a look at `peer` by `flush`.
     mutating func mark(_ peer: Peer) {
@@ -129,8 +138,11 @@ package struct Endpoint: ~Copyable {
         var times = [peer.streams.deadline?.at, peer.session.expiry(life: configuration.rejectAfter)].compactMap { $0 }
         if let initiation = peer.session.initiation {
             times.append(initiation.nextAt)
+            if peer.session.current == nil, peer.session.previous == nil {
+                times.append(initiation.startedAt + configuration.connectTimeout)
+            }
         } else if let current = peer.session.current {
-            times.append(current.createdAt + rekeyAge(current))
+            if let time = rekeyTime(of: peer, current) { times.append(time) }
             if let since = peer.unansweredSince { times.append(since + configuration.unansweredBeforeHandshake) }
         }
         if peer.isConnected {

@@ -83,8 +83,8 @@ package struct CipherState: ~Copyable, Sendable {
         }
     }
 
-    /// The key alone. There must be one.
-    consuming func takeKey() -> CipherKey {
+    /// The key alone, for who keeps a counter of his own. There must be one.
+    package consuming func takeKey() -> CipherKey {
         switch consume key {
         case .some(let key): return key
         case .none: preconditionFailure("no key to take")

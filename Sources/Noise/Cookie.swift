@@ -3,8 +3,8 @@ import CSodium
 
 /// # Work for those who can be reached
 ///
-/// A handshake message costs its sender nothing and the responder three multiplications on the curve. Two MACs at the end
-/// of the message guard the responder, after the WireGuard paper (J. Donenfeld, NDSS 2017, sections 5.3 and 5.4.7):
+/// A handshake message costs its sender nothing and the responder three multiplications on the curve. Two MACs at the
+/// end of the message guard the responder, after the WireGuard paper (J. Donenfeld, NDSS 2017, sections 5.3 and 5.4.7):
 ///
 ///     message = body ‖ mac1 (16) ‖ mac2 (16)
 ///
@@ -141,8 +141,8 @@ package struct CookieJar: ~Copyable, Sendable {
         }
     }
 
-    /// Takes a cookie out of a reply to the message stamped last; the next one then carries it. False if the reply is not
-    /// one, or is a second one.
+    /// Takes a cookie out of a reply to the message stamped last; the next one then carries it. False if the reply is
+    /// not one, or is a second one.
     package mutating func received(reply: RawSpan, now: Instant) -> Bool {
         guard reply.byteCount == Cookie.replyCount, !lastMAC1.isEmpty else { return false }
         let opened = SecretBytes(count: Cookie.macCount)

@@ -3,13 +3,13 @@ import CSodium
 
 /// # Where secrets come from
 ///
-/// The daemon draws 32 bytes from the kernel once, the simulator takes them from its seed, and everything secret unfolds
-/// from there: ephemeral keys, cookie secrets, nonces. One seed gives one sequence, which is what lets a simulated fleet
-/// with real cryptography run twice alike.
+/// The daemon draws 32 bytes from the kernel once, the simulator takes them from its seed, and everything secret
+/// unfolds from there: ephemeral keys, cookie secrets, nonces. One seed gives one sequence, which is what lets a
+/// simulated fleet with real cryptography run twice alike.
 ///
-/// The generator is ChaCha20 with fast key erasure (D. J. Bernstein, "Fast-key-erasure random-number generators", 2017):
-/// each draw runs the key stream of the present key, takes its first 32 bytes as the next key, wipes the present one, and
-/// hands out what follows. Whoever reads the memory later learns nothing about keys drawn earlier.
+/// The generator is ChaCha20 with fast key erasure (D. J. Bernstein, "Fast-key-erasure random-number generators",
+/// 2017): each draw runs the key stream of the present key, takes its first 32 bytes as the next key, wipes the present
+/// one, and hands out what follows. Whoever reads the memory later learns nothing about keys drawn earlier.
 package struct KeyGenerator: ~Copyable, Sendable {
     private var key: SecretBytes
 

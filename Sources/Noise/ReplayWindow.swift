@@ -1,8 +1,8 @@
 /// # Seen before?
 ///
-/// A window over the last 8192 counters, after RFC 6479: a ring of words, one bit a counter, which is never shifted. When
-/// a counter goes beyond the highest so far, the words it enters are cleared on the way. The ring has one word more than
-/// the window needs, so that the window's last word is whole wherever the highest counter stands in its own.
+/// A window over the last 8192 counters, after RFC 6479: a ring of words, one bit a counter, which is never shifted.
+/// When a counter goes beyond the highest so far, the words it enters are cleared on the way. The ring has one word
+/// more than the window needs, so that the window's last word is whole wherever the highest counter stands in its own.
 ///
 /// `accept` belongs after authentication. Before it, `wouldAccept` may spare the work of opening.
 package struct ReplayWindow: ~Copyable, Sendable {

@@ -1,9 +1,9 @@
 /// # Keys of a session
 ///
-/// Datagrams get lost and overtake each other, so unlike `CipherState` a session sends its counter along and the receiver
-/// takes it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the caller's
-/// memory and allocate nothing. A counter is used once: whoever seals takes it from `nextCounter` first, and after 2^60
-/// of them there is no more. Opening says only that a datagram is authentic; whether it came before is for a
+/// Datagrams get lost and overtake each other, so unlike `CipherState` a session sends its counter along and the
+/// receiver takes it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the
+/// caller's memory and allocate nothing. A counter is used once: whoever seals takes it from `nextCounter` first, and
+/// after 2^60 of them there is no more. Opening says only that a datagram is authentic; whether it came before is for a
 /// `ReplayWindow`, which is asked after that, never before: else a forger could move the window.
 package struct TransportKeys: ~Copyable, Sendable {
     /// No more messages than this under one key (WireGuard's REKEY_AFTER_MESSAGES).
@@ -34,8 +34,8 @@ package struct TransportKeys: ~Copyable, Sendable {
         return sent
     }
 
-    /// Seals the first `count` bytes of `buffer` in place and writes the tag into the 16 bytes after them. `counter` must
-    /// have come from `nextCounter` or `reserveCounters` and never have been used before.
+    /// Seals the first `count` bytes of `buffer` in place and writes the tag into the 16 bytes after them. `counter`
+    /// must have come from `nextCounter` or `reserveCounters` and never have been used before.
     package func seal(
         _ buffer: UnsafeMutableRawBufferPointer, count: Int, counter: UInt64, aad: UnsafeRawBufferPointer
     ) {

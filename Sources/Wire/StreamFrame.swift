@@ -101,12 +101,13 @@ package enum Frame: Hashable, Sendable {
         case 0x02, 0x03: self = .ack(try AckFrame(reading: &reader, hasECN: type == 0x03))
         case 0x04:
             self = .resetStream(
-                try reader.streamID(), code: try reader.varint("reset code"), finalSize: try reader.varint("final size"))
+                try reader.streamID(), code: try reader.varint("reset code"), finalSize: try reader.varint("final size")
+            )
         case 0x05: self = .stopSending(try reader.streamID(), code: try reader.varint("stop code"))
         case 0x08, 0x09:
             let id = try reader.streamID(), start = reader.offset
             let offset = try reader.varint("stream offset")
-            let bytes = try reader.sized("stream data", limit: reader.remaining)
+            let bytes = try reader.sized("stream data", limit: .max)
             guard offset <= Frame.maxOffset - UInt64(bytes.count) else {
                 throw DecodeError(.invalidValue, "stream offset", at: start)
             }

@@ -6,7 +6,7 @@ struct Vectors {
     var file: String
     var root: [String: Any]
 
-    static func all(_ topic: String, named prefix: String = "", here: String = #filePath) throws -> [Vectors] {
+    static func all(_ topic: String, here: String = #filePath) throws -> [Vectors] {
         var folders = [
             URL(fileURLWithPath: here).deletingLastPathComponent().deletingLastPathComponent()
                 .deletingLastPathComponent().appendingPathComponent("Fixtures/\(topic)")
@@ -17,7 +17,7 @@ struct Vectors {
         var found: [Vectors] = []
         for folder in folders {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-            for name in names.sorted() where name.hasSuffix(".json") && name.hasPrefix(prefix) {
+            for name in names.sorted() where name.hasSuffix(".json") {
                 let data = try Data(contentsOf: folder.appendingPathComponent(name))
                 let root = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any], "\(name)")
                 found.append(Vectors(file: name, root: root))
@@ -41,4 +41,14 @@ struct Tally: CustomStringConvertible {
         let reasons = skipped.sorted { $0.key < $1.key }.map { "\($0.value) skipped (\($0.key))" }
         return (["\(title): \(run) run"] + reasons).joined(separator: ", ")
     }
+}
+
+/// `#expect` for what is asked of noncopyable values, whose calls the macro cannot take apart.
+func check(_ condition: Bool, _ comment: Comment? = nil, at location: SourceLocation = #_sourceLocation) {
+    #expect(condition, comment, sourceLocation: location)
+}
+
+/// `#require`, likewise.
+func unwrap<Value>(_ value: Value?, at location: SourceLocation = #_sourceLocation) throws -> Value {
+    try #require(value, sourceLocation: location)
 }

@@ -117,7 +117,8 @@ import Testing
                     let isFirstOfXX = pattern == "XX" && initiatorWrites && !pair.initiator.isFinished
                     if isFirstOfXX, forged.count >= 32 { continue }
                     #expect(throws: HandshakeError.self) {
-                        _ = try initiatorWrites
+                        _ =
+                            try initiatorWrites
                             ? pair.responder.readMessage(forged) : pair.initiator.readMessage(forged)
                     }
                     let after = initiatorWrites ? pair.responder.handshakeHash : pair.initiator.handshakeHash
@@ -183,7 +184,8 @@ import Testing
 
     @Test func `names of what is not spoken say why`() {
         let wrong: [(String, ProtocolNameError)] = [
-            ("", .malformed), ("Noise_IK_25519_ChaChaPoly", .malformed), ("noise_IK_25519_ChaChaPoly_SHA256", .malformed),
+            ("", .malformed), ("Noise_IK_25519_ChaChaPoly", .malformed),
+            ("noise_IK_25519_ChaChaPoly_SHA256", .malformed),
             ("Noise_IK_25519_ChaChaPoly_SHA256_x", .malformed),
             ("Noise_ZZ_25519_ChaChaPoly_SHA256", .unknownPattern("ZZ")),
             ("Noise__25519_ChaChaPoly_SHA256", .unknownPattern("")),

@@ -26,7 +26,10 @@ import Wire
         #expect(fields { $0.workingDirectory = "relative" } == ["workingDirectory"])
         #expect(fields { $0.user = "" } == ["user"])
         #expect(fields { $0.environment = [EnvironmentVariable("1A", "")] } == ["environment.1A"])
-        #expect(fields { $0.environment = [EnvironmentVariable("A", ""), EnvironmentVariable("A", "")] } == ["environment.A"])
+        #expect(
+            fields { $0.environment = [EnvironmentVariable("A", ""), EnvironmentVariable("A", "")] } == [
+                "environment.A"
+            ])
         #expect(fields { $0.stop.signal = "BOGUS" } == ["stop.signal"])
         #expect(fields { $0.stop.graceSeconds = -1 } == ["stop.grace"])
         #expect(fields { $0.log.maxFiles = 0 } == ["log.maxFiles"])

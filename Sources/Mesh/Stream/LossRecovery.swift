@@ -1,0 +1,260 @@
+import Base
+import DequeModule
+import Wire
+
+/// # Loss recovery
+///
+/// RFC 9002. Every packet has a number of its own, so an acknowledgement is never ambiguous; what is sent again travels
+/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that was
+/// sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
+/// carry the oldest data again, whatever the congestion window says; it doubles up to `maxProbeTimeout`, because a mesh
+/// changes paths under a session and must notice soon when one works again.
+///
+/// Packets that ask for an ACK lie in a deque by number. All below `largestAcknowledged - 3` are acknowledged or lost and leave it, so
+/// work is proportional to what an ACK newly says, not to what it repeats. A change of path makes a border in the
+/// numbers: packets before it say nothing about the new path's round trip and capacity (RFC 9000, section 9.4).
+struct LossRecovery: Sendable {
+    /// RFC 9002, section 6.1.1.
+    static let packetThreshold: UInt64 = 3
+    static let maxProbeTimeout = Interval.seconds(3)
+    /// RFC 9002, section 7.6.1.
+    static let persistentFactor: Int64 = 3
+
+    private var packets: Deque<SentPacket> = []
+    /// The number of the next packet.
+    private(set) var next: UInt64 = 0
+    private var largestAcknowledged: UInt64?
+    private(set) var roundTrip = RoundTripEstimator()
+    private(set) var window: CongestionWindow
+    private var pacer: Pacer
+    private let limits: StreamLimits
+    private var lossTime: Instant?
+    private var lastElicitingAt = Instant.origin
+    private var elicitingInFlight = 0
+    private var backoff = 0
+    /// Packets that may go whatever the window says.
+    private(set) var probes = 0
+    private var pathStart: UInt64 = 0
+    /// The window or the pacer held up data when the sender last looked.
+    var isFilled = false
+
+    init(limits: StreamLimits, now: Instant) {
+        self.limits = limits
+        window = CongestionWindow(datagram: limits.datagram, maximum: limits.maxCongestionWindow)
+        pacer = Pacer(datagram: limits.datagram, now: now)
+    }
+
+    var hasInFlight: Bool { elicitingInFlight > 0 }
+
+    enum Gate: Hashable {
+        case open, windowFull
+        case paced(until: Instant)
+    }
+
+    mutating func gate(now: Instant) -> Gate {
+        guard window.hasRoom else { return .windowFull }
+        pacer.fill(
+            window: window.size, isDoubling: window.isSlowStart, datagram: window.datagram,
+            roundTrip: roundTrip.smoothed, now: now)
+        return pacer.isOpen(datagram: window.datagram)
+            ? .open : .paced(until: max(pacer.opens(datagram: window.datagram), now + .microseconds(10)))
+    }
+
+    mutating func raise(datagram: Int) { window.raise(datagram: datagram) }
+
+    /// The packet numbered `next` leaves.
+    mutating func sent(_ contents: SentContents, bytes: Int, acknowledges: UInt64?, now: Instant) {
+        let number = next
+        next += 1
+        // A packet that asks for no ACK is never missed.
+        guard !contents.isEmpty else { return }
+        packets.append(
+            SentPacket(number: number, sentAt: now, bytes: bytes, contents: contents, acknowledges: acknowledges))
+        window.inFlight += bytes
+        elicitingInFlight += 1
+        lastElicitingAt = now
+        pacer.spend(bytes)
+        if probes > 0 { probes -= 1 }
+    }
+
+    mutating func acknowledged(_ ack: AckFrame, now: Instant, into outcome: inout RecoveryOutcome) throws(StreamError) {
+        let largest = ack.largest
+        guard largest < next else { throw .unsentAcknowledged(largest) }
+        let first = outcome.acknowledged.count
+        var sample: Interval?
+        for range in ack.ranges.reversed() {
+            guard let front = packets.first, range.upperBound >= front.number else { continue }
+            var index = range.lowerBound <= front.number ? 0 : indexOfFirst(from: range.lowerBound)
+            while index < packets.count, packets[index].number <= range.upperBound {
+                defer { index += 1 }
+                guard packets[index].state == .outstanding else { continue }
+                packets[index].state = .acknowledged
+                let packet = packets[index]
+                if packet.number == largest, largest >= pathStart { sample = now - packet.sentAt }
+                outcome.acknowledged.append(packet)
+                leave(packet)
+                packets[index].contents = SentContents()
+            }
+        }
+        largestAcknowledged = max(largestAcknowledged ?? 0, largest)
+        guard outcome.acknowledged.count > first else { return }
+        if let sample {
+            let delay = min(Interval.microseconds(Int64(min(ack.delayMicroseconds, 1 << 40))), AckTracker.maxDelay)
+            roundTrip.sample(sample, delay: delay)
+        }
+        for packet in outcome.acknowledged[first...] where packet.number >= pathStart {
+            window.acknowledged(packet, isFilled: isFilled, roundTrip: roundTrip, next: next, now: now)
+        }
+        backoff = 0
+        probes = 0
+        detectLosses(now: now, into: &outcome)
+    }
+
+    private mutating func leave(_ packet: SentPacket) {
+        elicitingInFlight -= 1
+        if packet.number >= pathStart { window.inFlight -= packet.bytes }
+    }
+
+    private func indexOfFirst(from number: UInt64) -> Int {
+        var low = 0, high = packets.count
+        while low < high {
+            let middle = (low + high) / 2
+            if packets[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private mutating func detectLosses(now: Instant, into outcome: inout RecoveryOutcome) {
+        lossTime = nil
+        guard let largest = largestAcknowledged else { return }
+        let delay = roundTrip.lossDelay
+        let persistent = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay) * LossRecovery.persistentFactor
+        var lastLost: Instant?, runStart: Instant?, isPersistent = false
+        var index = 0
+        while index < packets.count, packets[index].number < largest {
+            defer { index += 1 }
+            let number = packets[index].number
+            switch packets[index].state {
+            case .acknowledged: runStart = nil
+            case .lost: break
+            case .outstanding:
+                let sentAt = packets[index].sentAt
+                guard largest - number >= LossRecovery.packetThreshold || sentAt + delay <= now else {
+                    lossTime = min(lossTime ?? .distantFuture, sentAt + delay)
+                    continue
+                }
+                packets[index].state = .lost
+                leave(packets[index])
+                outcome.lost.append(packets[index])
+                packets[index].contents = SentContents()
+                guard number >= pathStart else { continue }
+                lastLost = sentAt
+                if runStart == nil { runStart = sentAt }
+                if let runStart, sentAt - runStart > persistent, roundTrip.hasSample { isPersistent = true }
+            }
+        }
+        if let lastLost { window.lost(sentAt: lastLost, now: now) }
+        if isPersistent {
+            window.collapse()
+            outcome.persistentCongestions += 1
+        }
+        trim()
+    }
+
+    private mutating func trim() {
+        while let first = packets.first, first.state != .outstanding {
+            packets.removeFirst()
+        }
+    }
+
+    private var probeTimeout: Interval {
+        let timeout = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay)
+        return min(timeout * (1 << Int64(min(backoff, 20))), max(timeout, LossRecovery.maxProbeTimeout))
+    }
+
+    var deadline: Deadline? {
+        if let lossTime { return Deadline(lossTime, "stream loss") }
+        guard hasInFlight, probes == 0 else { return nil }
+        return Deadline(lastElicitingAt + probeTimeout, "stream probe")
+    }
+
+    mutating func tick(now: Instant, into outcome: inout RecoveryOutcome) {
+        guard let deadline, deadline.at <= now else { return }
+        if lossTime != nil {
+            detectLosses(now: now, into: &outcome)
+            return
+        }
+        probes = 2
+        backoff += 1
+        outcome.probeTimeouts += 1
+        repeatOldest(2, into: &outcome)
+    }
+
+    /// Lets the contents of the oldest packets be sent again; the packets themselves stay in flight.
+    private mutating func repeatOldest(_ count: Int, into outcome: inout RecoveryOutcome) {
+        for packet in packets where packet.state == .outstanding {
+            outcome.repeated.append(packet)
+            if outcome.repeated.count == count { return }
+        }
+    }
+
+    /// Data takes another path. `losesInFlight` says that what is in flight on the old one will not arrive.
+    mutating func pathChanged(
+        roundTrip guess: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout RecoveryOutcome
+    ) {
+        pathStart = next
+        roundTrip = RoundTripEstimator(guess: guess)
+        window = CongestionWindow(datagram: limits.datagram, maximum: limits.maxCongestionWindow)
+        pacer = Pacer(datagram: limits.datagram, now: now)
+        backoff = 0
+        isFilled = false
+        guard losesInFlight else { return }
+        for index in packets.indices where packets[index].state == .outstanding {
+            packets[index].state = .lost
+            elicitingInFlight -= 1
+            outcome.lost.append(packets[index])
+        }
+        lossTime = nil
+        probes = 0
+        trim()
+    }
+}
+
+/// What a packet carried that matters if it is lost. Most packets carry one thing, which then costs no allocation.
+struct SentContents: Sendable {
+    enum Item: Hashable, Sendable {
+        case stream(StreamID, Range<UInt64>, isLast: Bool)
+        case control(StreamControl)
+    }
+    private(set) var first: Item?
+    private(set) var more: [Item] = []
+
+    var isEmpty: Bool { first == nil }
+
+    mutating func append(_ item: Item) {
+        if first == nil { first = item } else { more.append(item) }
+    }
+}
+
+struct SentPacket: Sendable {
+    enum State: Hashable, Sendable {
+        case outstanding, acknowledged, lost
+    }
+    var number: UInt64
+    var sentAt: Instant
+    var bytes: Int
+    var state = State.outstanding
+    var contents: SentContents
+    /// The largest number in the ACK frame that it carried.
+    var acknowledges: UInt64?
+}
+
+/// What became of packets, for the mux to act on.
+struct RecoveryOutcome: Sendable {
+    var acknowledged: [SentPacket] = []
+    var lost: [SentPacket] = []
+    /// Not lost, but to be sent again as probes.
+    var repeated: [SentPacket] = []
+    var persistentCongestions = 0
+    var probeTimeouts = 0
+}

@@ -1,0 +1,144 @@
+import Base
+import Mesh
+import Noise
+import Wire
+
+/// A fleet's authority, and certificates from it.
+struct TestFleet: ~Copyable {
+    let id: FleetID
+    let signing: SigningKey
+    var serial: UInt64 = 0
+    static let start = UnixTime(seconds: 1_800_000_000)
+
+    init(_ number: UInt64 = 1) {
+        var generator = KeyGenerator(Seed(number))
+        signing = generator.signingKey()
+        id = FleetID(number, ~number)
+    }
+
+    mutating func credentials(
+        for node: NodeID, name: String, roles: Roles = .agent, notBefore: UnixTime = TestFleet.start,
+        life: Interval = .minutes(60)
+    ) -> Credentials {
+        serial += 1
+        let certificate = Certificate(
+            fleet: id, serial: serial, node: node, roles: roles, notBefore: notBefore, notAfter: notBefore + life,
+            name: name)
+        let signed = SignedCertificate(certificate, signature: signing.sign(certificate.encoded()))
+        return Credentials(certificate: signed, authorities: [signing.verifyingKey])
+    }
+}
+
+/// An endpoint at an address, with what it said and sent.
+final class TestNode {
+    var endpoint: Endpoint
+    let node: NodeID
+    var address: SocketAddress
+    var outbox = MeshOutbox()
+    var events: [MeshEvent] = []
+
+    init(
+        _ number: UInt64, credentials make: (NodeID) -> Credentials?, configuration: MeshConfiguration,
+        life: UInt64 = 1, now: Instant
+    ) {
+        var generator = KeyGenerator(Seed(number))
+        let key = generator.secretKey()
+        node = key.publicKey
+        address = SocketAddress(.v4(0x0a00_0000 + UInt32(number)), 4100)
+        endpoint = Endpoint(
+            identity: Identity(key), credentials: make(node), configuration: configuration,
+            seed: Seed(number + life * 1000),
+            now: now)
+    }
+
+    func connected(to peer: NodeID) -> PeerSession? {
+        for case .connected(peer, let session) in events { return session }
+        return nil
+    }
+    func messages(from peer: NodeID) -> [[UInt8]] {
+        events.compactMap { if case .message(peer, let bytes) = $0 { bytes } else { nil } }
+    }
+}
+
+/// Two endpoints and a path between them, in virtual time.
+final class TestPair {
+    let a: TestNode
+    let b: TestNode
+    var now = Instant(nanoseconds: 1_000_000_000)
+    var latency = Interval.milliseconds(10)
+    /// What happens to a datagram on its way: nothing, or it is changed, or (with `[]`) lost, or repeated.
+    var path: (_ from: TestNode, _ bytes: [UInt8]) -> [[UInt8]] = { [$1] }
+    /// Everything that was sent, in order.
+    var recorded: [(from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
+    private var flying: [(at: Instant, from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
+
+    init(_ a: TestNode, _ b: TestNode) {
+        self.a = a
+        self.b = b
+    }
+
+    var wall: UnixTime { TestFleet.start + (now - Instant(nanoseconds: 1_000_000_000)) }
+
+    func connect() {
+        a.endpoint.connect(to: b.node, at: [b.address], now: now, into: &a.outbox)
+        drain(a)
+    }
+
+    /// Takes what the node wants to say and puts its datagrams on the path.
+    func drain(_ node: TestNode) {
+        node.endpoint.flush(now: now, into: &node.outbox)
+        for position in 0..<node.outbox.datagrams.count {
+            let bytes = node.outbox.datagrams.bytes(at: position)
+            let to = node.outbox.datagrams.entries[position].remote
+            recorded.append((node.address, to, bytes))
+            for copy in path(node, bytes) { flying.append((now + latency, node.address, to, copy)) }
+        }
+        node.outbox.datagrams.removeAll()
+        node.events += node.outbox.events
+        node.outbox.events = []
+    }
+
+    func inject(_ bytes: [UInt8], from: SocketAddress, to node: TestNode) {
+        var batch = DatagramBatch()
+        batch.append(bytes, remote: from)
+        node.endpoint.received(&batch, now: now, wall: wall, into: &node.outbox)
+        drain(node)
+    }
+
+    /// Lets time pass: datagrams arrive, deadlines come, at most `limit` steps.
+    func run(_ duration: Interval, limit: Int = 1_000_000) {
+        let end = now + duration
+        for _ in 0..<limit {
+            let arrival = flying.map(\.at).min() ?? .distantFuture
+            let deadline = min(a.endpoint.deadline?.at ?? .distantFuture, b.endpoint.deadline?.at ?? .distantFuture)
+            let next = min(arrival, deadline)
+            guard next <= end else { break }
+            now = max(now, next)
+            if let first = flying.firstIndex(where: { $0.at <= now }) {
+                let datagram = flying.remove(at: first)
+                for node in [a, b] where node.address == datagram.to {
+                    inject(datagram.bytes, from: datagram.from, to: node)
+                }
+            } else {
+                for node in [a, b] where (node.endpoint.deadline?.at ?? .distantFuture) <= now {
+                    node.endpoint.tick(now: now, wall: wall, into: &node.outbox)
+                    drain(node)
+                }
+            }
+        }
+        now = max(now, end)
+    }
+
+    /// Two members of one fleet.
+    static func members(_ change: (inout MeshConfiguration) -> Void = { _ in }) -> TestPair {
+        var fleet = TestFleet()
+        var configuration = MeshConfiguration()
+        change(&configuration)
+        let now = Instant(nanoseconds: 1_000_000_000)
+        let a = TestNode(
+            1, credentials: { fleet.credentials(for: $0, name: "a") }, configuration: configuration, now: now)
+        let b = TestNode(
+            2, credentials: { fleet.credentials(for: $0, name: "b") }, configuration: configuration, now: now)
+        return TestPair(a, b)
+    }
+}
