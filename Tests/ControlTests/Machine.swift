@@ -50,7 +50,7 @@ struct Machine {
             if shim.isRunning {
                 return AdoptedWorker(ref, .running(pid: shim.pid, startedAt: wall, containment: .subreaper))
             }
-            return AdoptedWorker(ref, shim.exit.map { .exited($0) } ?? .gone)
+            return AdoptedWorker(ref, shim.exit.map { .exited($0, logBytes: 7) } ?? .lost(at: wall))
         }
         supervisor!.adopted(found, at: wall, now: now, into: &actions)
         look()
