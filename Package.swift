@@ -51,7 +51,7 @@ let all: [Target] = [
     tests("NoiseTests", ["Noise", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"] + collections),
-    // tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"]),
+    tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"] + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
     // tests("DaemonTests", ["Daemon", "Control", "EventLoop", "ShimProtocol", "Wire", "Base", "asterism-shim"]),
