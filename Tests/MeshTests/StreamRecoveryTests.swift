@@ -94,8 +94,8 @@ import Wire
         while window.size < 100_000 { deliver(window.size) }
         let top = window.size
         now = now + .milliseconds(100)
-        window.lost(sentAt: now, now: now)
-        window.lost(sentAt: now - .milliseconds(1), now: now)
+        window.lost(1, sentAt: now, now: now)
+        window.lost(2, sentAt: now - .milliseconds(1), now: now)
         #expect(window.size == top * 7 / 10 && !window.isSlowStart)
         // K = cbrt(0.3 W / 0.4): for 100 packets 4.2 s.
         let start = now, inflection = Int64(cubeRoot(UInt64(top) * 750_000_000 / 1000))
@@ -112,6 +112,18 @@ import Wire
             #expect(abs(Double(size) - max(expected, min(reno, Double(top) * 1.3))) < 0.12 * Double(top), "\(time) ms")
         }
         #expect(zip(sizes, sizes.dropFirst()).allSatisfy { $0.1 <= $1.1 })
+    }
+
+    @Test func `a window is restored when all that was lost turns up, and not before`() {
+        var window = CongestionWindow(datagram: 1000, maximum: 10_000_000)
+        let now = Instant.origin + .seconds(1), before = window.size
+        window.lost(1, sentAt: now, now: now)
+        window.lost(2, sentAt: now, now: now)
+        window.arrivedLate(sentAt: now)
+        window.arrivedLate(sentAt: now)
+        #expect(window.size == before * 7 / 10)
+        window.arrivedLate(sentAt: now)
+        #expect(window.size == before && window.isSlowStart)
     }
 
     @Test func `a window that is not filled does not grow`() {

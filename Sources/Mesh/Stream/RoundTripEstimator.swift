@@ -42,7 +42,4 @@ struct RoundTripEstimator: Sendable {
     func probeTimeout(maxAckDelay: Interval) -> Interval {
         smoothed + max(variation * 4, RoundTripEstimator.granularity) + maxAckDelay
     }
-
-    /// How much later than its packet an acknowledged one may have been sent before the former is lost (section 6.1.2).
-    var lossDelay: Interval { max(max(latest, smoothed) * 9 / 8, RoundTripEstimator.granularity) }
 }

@@ -188,6 +188,7 @@ extension StreamMux {
 
     private mutating func apply(_ outcome: RecoveryOutcome, into events: inout [StreamEvent]) {
         counters.packetsLost += outcome.lost.count
+        counters.packetsLate += outcome.late
         counters.probeTimeouts += outcome.probeTimeouts
         counters.persistentCongestions += outcome.persistentCongestions
         for packet in outcome.acknowledged {
@@ -205,10 +206,10 @@ extension StreamMux {
         switch item {
         case .stream(let id, let range, let isLast):
             guard let slot = streams.find(id) else { return }
+            let wasDone = streams.slots[slot].send.isDone
             buffered -= streams.slots[slot].send.acknowledged(range, isLast: isLast)
             if waitsForRoom(slot) { tellWritable(slot, into: &events) }
-            guard streams.slots[slot].send.isDone, !streams.slots[slot].isAcknowledgedTold else { return }
-            streams.slots[slot].isAcknowledgedTold = true
+            guard streams.slots[slot].send.isDone, !wasDone else { return }
             events.append(.acknowledged(id))
             settle(slot, into: &events)
         case .control(.reset(let id)):

@@ -37,7 +37,6 @@ struct StreamState: Sendable {
     var waitsForBuffer = false
     /// `readable` was said, and not everything has been read.
     var isReadableTold = false
-    var isAcknowledgedTold = false
 }
 
 /// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array that

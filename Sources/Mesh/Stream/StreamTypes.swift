@@ -87,6 +87,8 @@ package struct StreamCounters: Hashable, Sendable {
     package var packetsSent = 0
     package var packetsReceived = 0
     package var packetsLost = 0
+    /// Packets that were counted as lost and arrived after all.
+    package var packetsLate = 0
     /// Packets whose number had been received before, or is too old to know.
     package var duplicates = 0
     /// Packets treated as lost, for their data would have made too many fragments.
