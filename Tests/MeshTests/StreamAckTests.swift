@@ -48,7 +48,8 @@ import Wire
         var tracker = AckTracker(maxRanges: 256)
         for number in 0..<UInt64(100) { tracker.received(number * 3, elicitsAck: true, now: StreamAckTests.now) }
         let ack = tracker.frame(room: 1000, now: StreamAckTests.now)!
-        #expect(ack.ranges == (68..<100).reversed().map { UInt64($0 * 3)...UInt64($0 * 3) })
+        let highest = (UInt64(68)..<100).reversed().map { number in number * 3...number * 3 }
+        #expect(ack.ranges == highest)
         for room in 0...80 {
             var writer = ByteWriter()
             guard let short = tracker.frame(room: room, now: StreamAckTests.now) else {
@@ -66,7 +67,7 @@ import Wire
     @Test func `numbers are remembered within a limit, and what is below counts as received`() {
         var tracker = AckTracker(maxRanges: 40)
         for number in 0..<UInt64(100) { tracker.received(number * 2, elicitsAck: true, now: StreamAckTests.now) }
-        #expect((0..<100).allSatisfy { tracker.isDuplicate($0 * 2) })
+        for number in 0..<UInt64(100) { #expect(tracker.isDuplicate(number * 2)) }
         #expect(tracker.isDuplicate(1) && tracker.isDuplicate(117))
         #expect(!tracker.isDuplicate(121) && !tracker.isDuplicate(200))
     }

@@ -152,6 +152,21 @@ import Wire
         #expect(most < pair.muxes[0].congestionWindow / 5, "\(most) bytes in a millisecond")
     }
 
+    @Test func `an acknowledgement that is ten hours late neither traps nor stops the probes`() throws {
+        let pair = StreamPair(), traffic = StreamTraffic(pair)
+        let id = try #require(traffic.open(0, sending: 100_000))
+        pair.run(for: .milliseconds(60))
+        pair.now = pair.now + .seconds(36_000)
+        #expect(pair.run(for: .seconds(120)) { traffic.incoming[1][id]?.isFinished == true })
+        #expect(try #require(pair.muxes[0].roundTrip) <= .seconds(10))
+        pair.isDark = true
+        _ = traffic.open(0, sending: 1000)
+        pair.run(for: .seconds(3600))
+        #expect(pair.muxes[0].counters.probeTimeouts > 60)
+        pair.isDark = false
+        #expect(pair.run(for: .seconds(60)) { pair.muxes[0].isIdle })
+    }
+
     @Test func `round trips are smoothed as RFC 9002 says`() {
         var estimator = RoundTripEstimator()
         #expect(estimator.probeTimeout(maxAckDelay: .zero) == .milliseconds(999))

@@ -45,7 +45,8 @@ struct CongestionWindow: Sendable {
 
     init(datagram: Int, maximum: Int) {
         self.datagram = datagram
-        self.maximum = max(maximum, 2 * datagram)
+        // The products of sizes and times in here and in the pacer are bounded for windows up to 2^26.
+        self.maximum = max(min(maximum, 1 << 26), 2 * datagram)
         size = CongestionWindow.initial(datagram)
     }
 

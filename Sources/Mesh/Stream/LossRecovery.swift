@@ -219,7 +219,8 @@ struct LossRecovery: Sendable {
 
     private var probeTimeout: Interval {
         let timeout = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay)
-        return min(timeout * (1 << Int64(min(backoff, 20))), max(timeout, LossRecovery.maxProbeTimeout))
+        guard timeout < LossRecovery.maxProbeTimeout else { return timeout }
+        return min(timeout * (1 << Int64(min(backoff, 20))), LossRecovery.maxProbeTimeout)
     }
 
     var deadline: Deadline? {
