@@ -19,7 +19,8 @@ import Wire
         pair.isDark = false
         let start = pair.now
         #expect(pair.run(for: .seconds(2)) { pair.muxes[1].readable(id) == 2001 })
-        // The only sample is 75 ms with the delay of its ACK; that, four times half of it, 25 ms, and half a round trip.
+        // The only sample is 75 ms with the delay of its ACK; that, four times half of it, 25 ms, and half a round
+        // trip.
         #expect((pair.now - start).milliseconds == 75 + 150 + 25 + 25)
         #expect(pair.muxes[0].counters.probeTimeouts == 1)
     }

@@ -7,8 +7,8 @@ import Base
 ///     W(t) = C (t - K)^3 + Wmax        C = 0.4 packets/s^3,  K = cbrt((Wmax - W(0)) / C)
 ///
 /// flat around the size that was too much, steep far from it, and never below what Reno would have (`estimate`). Bytes
-/// and milliseconds stand for packets and seconds; what divisions leave over is carried, so that slow growth is not lost.
-/// A window that the application does not fill does not grow, and the time of not filling it does not count as t.
+/// and milliseconds stand for packets and seconds; what divisions leave over is carried, so that slow growth is not
+/// lost. A window that the application does not fill does not grow, and the time of not filling it does not count as t.
 struct CongestionWindow: Sendable {
     private(set) var size: Int
     private(set) var threshold = Int.max

@@ -5,18 +5,19 @@ import Wire
 /// # Loss recovery
 ///
 /// RFC 9002. Every packet has a number of its own, so an acknowledgement is never ambiguous; what is sent again travels
-/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that was
-/// sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
+/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that
+/// was sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
 /// carry the oldest data again, whatever the congestion window says; it doubles up to `maxProbeTimeout`, because a mesh
 /// changes paths under a session and must notice soon when one works again.
 ///
 /// Paths that reorder make packets look lost that are late. Numbers declared lost are kept for a while; when one is
-/// acknowledged after all, both thresholds grow (RFC 9002, section 6.1.1), and a window that was reduced for nothing but
-/// such packets is restored (RFC 9438, section 4.9.2).
+/// acknowledged after all, both thresholds grow (RFC 9002, section 6.1.1), and a window that was reduced for nothing
+/// but such packets is restored (RFC 9438, section 4.9.2).
 ///
-/// Packets that ask for an ACK lie in a deque by number. All that are a threshold below the largest acknowledged leave it
-/// as acknowledged or lost, so work is proportional to what an ACK newly says, not to what it repeats. A change of path makes a border in the
-/// numbers: packets before it say nothing about the new path's round trip and capacity (RFC 9000, section 9.4).
+/// Packets that ask for an ACK lie in a deque by number. All that are a threshold below the largest acknowledged leave
+/// it as acknowledged or lost, so work is proportional to what an ACK newly says, not to what it repeats. A change of
+/// path makes a border in the numbers: packets before it say nothing about the new path's round trip and capacity (RFC
+/// 9000, section 9.4).
 struct LossRecovery: Sendable {
     /// RFC 9002, section 6.1.1, for a path that does not reorder; and how far reordering may raise it.
     static let packetThresholds: ClosedRange<UInt64> = 3...256

@@ -39,8 +39,8 @@ struct StreamState: Sendable {
     var isReadableTold = false
 }
 
-/// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array that
-/// grows at its end; lookups are O(log n), removals move at most as many small entries as there are streams.
+/// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array
+/// that grows at its end; lookups are O(log n), removals move at most as many small entries as there are streams.
 struct StreamTable: Sendable {
     private struct Entry: Sendable {
         var sequence: UInt64
