@@ -59,7 +59,7 @@ extension WorkerTests {
             #expect(lines[0] == "\(start.pid) \(start.pid) \(start.pid)")
             #expect(lines[1].hasPrefix("0 1 2 "))
             #expect(lines[1].split(separator: " ").count == 3, "\(lines[1])")
-            #expect(lines[2].hasSuffix("0000000000000000") && lines[3].hasSuffix("0000000000000000"))
+            #expect(lines[2].hasSuffix("0000000000000000") && lines[3].hasSuffix("0000000000000000"), "\(lines)")
             #expect(lines[4] == "/dev/null" && lines[5] == bench.folder(worker) + "/work")
         }
 
