@@ -39,7 +39,10 @@ let all: [Target] = [
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
     library("ShimProtocol", ["Base"]),
-    .executableTarget(name: "asterism-shim", dependencies: ["Base", "CLinux", "ShimProtocol"], swiftSettings: settings),
+    // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
+    .executableTarget(
+        name: "asterism-shim", dependencies: ["Base", "CLinux", "ShimProtocol"], swiftSettings: settings,
+        linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     library("Health", ["Base", "Wire", "CLinux"]),
     library("Daemon", ["Base", "Wire", "EventLoop", "CLinux", "ShimProtocol"]),
 

@@ -109,9 +109,7 @@ struct Supervisor {
     private mutating func start() throws(LaunchFailure) {
         let room = folder.reserve(GenerationDirectory.exit)
         if room != 0 { throw LaunchFailure(step: .durability, errno: room) }
-        // The first of these waits for the disk; journals write the folders along with it, so the others find little left.
-        if fsync(lock) < 0 { throw LaunchFailure(step: .durability, errno: errno) }
-        let durable = folder.makeDurable(ancestors: Int(launch.newAncestors))
+        let durable = folder.makeDurable(lock, ancestors: Int(launch.newAncestors))
         if durable != 0 { throw LaunchFailure(step: .durability, errno: durable) }
         if let path = launch.cgroup {
             cgroup = Cgroup(path)
