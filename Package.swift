@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
 // One table of targets; the arrows are those of the picture in README.md, and TidyTests checks them.
@@ -17,6 +18,9 @@ let collections: [Target.Dependency] = [
     .product(name: "HeapModule", package: "swift-collections"),
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
+let commandLine: [Target.Dependency] = [.product(name: "ArgumentParser", package: "swift-argument-parser")]
+let log: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
+let store: [Target.Dependency] = [.product(name: "GRDB", package: "GRDB.swift")]
 let protobuf: [Target.Dependency] = [.product(name: "SwiftProtobuf", package: "swift-protobuf")]
 
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -27,26 +31,48 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let all: [Target] = [
+    .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .target(name: "CLinux"),
 
     library("Base", collections),
     library("Noise", ["Base", "CSodium"]),
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
+    library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
+    library("EventLoop", ["Base", "CLibuv", "CLinux"]),
+    library("Daemon", ["Base", "Wire", "Noise", "Mesh", "Control", "EventLoop", "CLinux"]),
+    library(
+        "ControllerService",
+        ["Base", "Wire", "Noise", "Mesh", "Control", "EventLoop", "Daemon", "CMicrohttpd"] + store + log),
+    .executableTarget(
+        name: "asterism-controller", dependencies: ["Base", "ControllerService"] + commandLine,
+        swiftSettings: settings),
 
     tests("BaseTests", ["Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
+    tests("EventLoopTests", ["EventLoop", "Base"]),
+    tests(
+        "ControllerServiceTests",
+        ["ControllerService", "Daemon", "Control", "EventLoop", "Mesh", "Noise", "Wire", "Base"] + store),
 ]
 
 let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     ],
-    targets: all,
+    targets: all.filter { target in
+        let folder = target.type == .test ? "Tests" : "Sources"
+        return FileManager.default.fileExists(atPath: "\(Context.packageDirectory)/\(folder)/\(target.name)")
+    },
     swiftLanguageModes: [.v6]
 )
