@@ -62,14 +62,14 @@ static int set_oom_score(int score) {
     return write_text(AT_FDCWD, "/proc/self/oom_score_adj", text + start, sizeof text - start);
 }
 
-// execve(2) resets handlers but leaves ignored signals ignored, and the agent ignores SIGPIPE.
+// execve(2) resets handlers but leaves ignored signals ignored, and the agent ignores SIGPIPE. The wrapper in glibc
+// refuses the two signals that it keeps to itself; a parent of ours may have ignored those as well.
 static int reset_signals(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
+    // SIG_DFL, no flags and an empty mask are all zero bits in the kernel's struct sigaction, which no header shows.
+    static const uint64_t defaults[8];
     for (int number = 1; number < _NSIG; number++) {
-        // EINVAL is for SIGKILL, SIGSTOP and the two that the C library keeps to itself.
-        if (sigaction(number, &action, NULL) < 0 && errno != EINVAL) return -1;
+        // EINVAL is for SIGKILL and SIGSTOP.
+        if (syscall(SYS_rt_sigaction, number, defaults, NULL, sizeof(uint64_t)) < 0 && errno != EINVAL) return -1;
     }
     return 0;
 }

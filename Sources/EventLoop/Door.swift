@@ -4,8 +4,8 @@ import Synchronization
 /// The one way from other threads onto a loop.
 ///
 /// `post` hands over a closure together with all it captures (`sending`), so the compiler knows that the caller keeps
-/// nothing of it. Order is kept for each caller. The loop does not wait for posts: a loop without active sources ends
-/// even while other threads could still post; whoever needs it alive holds a source.
+/// nothing of it. Order is kept for each caller. The loop does not wait for posts: a loop without active sources ends once
+/// it has run what is there, even while other threads could still post; whoever needs it alive holds a source.
 package final class Door: Sendable {
     // A closure in the box has been sent: its caller cannot touch what it captures, and the loop alone runs it.
     private struct Work: @unchecked Sendable {
@@ -29,7 +29,7 @@ package final class Door: Sendable {
         let handle = UnsafeMutablePointer<uv_async_t>.allocate(capacity: 1)
         box = Mutex(BoxState(value: Box(handle: handle)))
         let status = uv_async_init(loop, handle) { handle in
-            Unmanaged<Door>.fromOpaque(handle!.pointee.data).takeUnretainedValue().open()
+            Unmanaged<Door>.fromOpaque(handle!.pointee.data).takeUnretainedValue().serve()
         }
         precondition(status == 0, "uv_async_init: \(Errno(uv: status))")
         handle.pointee.data = Unmanaged.passUnretained(self).toOpaque()
@@ -47,7 +47,9 @@ package final class Door: Sendable {
         }
     }
 
-    private func open() {
+    /// Runs what was posted; whether there was anything. On the loop's thread.
+    @discardableResult
+    func serve() -> Bool {
         // Work that posts again is served next turn, since the array is taken first.
         let work = box.withLock { box in
             let taken = box.value.work
@@ -55,6 +57,7 @@ package final class Door: Sendable {
             return taken
         }
         for each in work { each.run() }
+        return !work.isEmpty
     }
 
     /// Shuts the door for ever and drops what was posted and not run. On the loop's thread.

@@ -28,11 +28,10 @@ package final class Listener: Source {
         self.onConnection = onConnection
         try super.init(on: loop, description, as: uv_tcp_t.self) { uv_tcp_init($0, $1) }
         var (storage, _) = address.storage
-        let handle = raw(uv_tcp_t.self)
+        let handle = raw(uv_tcp_t.self), flags = address.ip.isIPv4 ? 0 : UInt32(UV_TCP_IPV6ONLY.rawValue)
         try uv(
             withUnsafeBytes(of: &storage) {
-                uv_tcp_bind(
-                    handle, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), UInt32(UV_TCP_IPV6ONLY.rawValue))
+                uv_tcp_bind(handle, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), flags)
             })
         try listen(backlog)
     }

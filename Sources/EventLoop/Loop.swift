@@ -23,6 +23,7 @@ package final class Loop {
     package let door: Door
     private var thread = pthread_self()
     private var isRunning = false
+    private var isStopping = false
     /// Set while timers fire: one that is armed for now must wait for the next turn, or input would starve.
     var isFiringTimers = false
     /// Where bytes land before they become an array of their own. Read callbacks never nest, so one will do.
@@ -49,7 +50,8 @@ package final class Loop {
     /// The monotonic clock, read at this moment: nanoseconds of CLOCK_MONOTONIC.
     package var now: Instant { Instant(nanoseconds: uv_hrtime()) }
 
-    /// Runs until `stop()`, or until no source is active. The calling thread becomes the loop's.
+    /// Runs until `stop()`, or until no source is active and nothing posted is left. The calling thread becomes the
+    /// loop's.
     package func run() { turn(UV_RUN_DEFAULT) }
 
     /// One turn: waits for the first event unless `nonblocking`, and serves what is due. The calling thread becomes the
@@ -59,6 +61,7 @@ package final class Loop {
     /// Makes `run()` return after this turn. If the loop is not running, its next run returns at once.
     package func stop() {
         preconditionOnLoop()
+        isStopping = true
         uv_stop(raw)
     }
 
@@ -76,7 +79,8 @@ package final class Loop {
         preconditionOnLoop()
         let names = Names()
         uv_walk(raw, { handle, context in
-            guard let data = handle!.pointee.data else { return }
+            // The one async handle is the door's.
+            guard let data = handle!.pointee.data, handle!.pointee.type != UV_ASYNC else { return }
             let source = Unmanaged<Source>.fromOpaque(data).takeUnretainedValue()
             Unmanaged<Names>.fromOpaque(context!).takeUnretainedValue().all.append(source.description)
         }, Unmanaged.passUnretained(names).toOpaque())
@@ -95,7 +99,12 @@ package final class Loop {
         precondition(!isRunning, "the loop runs already")
         thread = pthread_self()
         isRunning = true
-        _ = withExtendedLifetime(self) { uv_run(raw, mode) }
+        withExtendedLifetime(self) {
+            // libuv does not look at the door when it has no sources, so posts are served here as well.
+            if !isStopping { door.serve() }
+            repeat { _ = uv_run(raw, mode) } while mode == UV_RUN_DEFAULT && !isStopping && door.serve()
+        }
+        isStopping = false
         isRunning = false
     }
 

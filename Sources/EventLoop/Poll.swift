@@ -40,7 +40,7 @@ package final class Poll: Source {
         descriptor = consume owned
     }
 
-    /// From now on tells `events`, and no others.
+    /// From now on tells `events`, and no others; none at all, `.error` neither, if that is empty.
     package func start(_ events: Events) {
         loop.preconditionOnLoop()
         guard let poll = raw(uv_poll_t.self) else { return }

@@ -67,17 +67,28 @@ extension EventLoopTests {
             #expect(witness == nil)
         }
 
-        @Test func `a post from within a post runs in a later turn`() {
-            let loop = Loop(), turns = Box<[Int]>([]), turn = Box(0)
-            loop.post { [turns = UncheckedBox(turns), turn = UncheckedBox(turn), door = loop.door] in
-                turns.box.value.append(turn.box.value)
-                door.post { turns.box.value.append(turn.box.value) }
+        @Test func `a post from within a post runs after it, and what it starts keeps the loop running`() {
+            let loop = Loop(), order = Box<[Int]>([])
+            loop.post { [order = UncheckedBox(order), loop = UncheckedBox(loop)] in
+                loop.box.post {
+                    order.box.value.append(2)
+                    let timer = Box<Timer?>(nil)
+                    timer.value = Timer(on: loop.box, "third") {
+                        order.box.value.append(3)
+                        timer.value = nil
+                    }
+                    timer.value?.arm(after: .milliseconds(1))
+                }
+                order.box.value.append(1)
             }
-            while turns.value.count < 2, turn.value < 10 {
-                loop.runOnce(nonblocking: true)
-                turn.value += 1
-            }
-            #expect(turns.value == [0, 1])
+            loop.run()
+            #expect(order.value == [1, 2, 3])
+            loop.stop()
+            loop.post { [order = UncheckedBox(order)] in order.box.value.append(4) }
+            loop.run()
+            #expect(order.value == [1, 2, 3])
+            loop.run()
+            #expect(order.value == [1, 2, 3, 4])
         }
 
         @Test func `sources say what they are for, until they are closed`() throws {

@@ -130,7 +130,7 @@ extension EventLoopTests {
                 count.value += 1
             }
             close(ends.read)
-            writer.start([])
+            writer.start(.writable)
             for _ in 0..<5 { loop.runOnce(nonblocking: true) }
             #expect(events.value == .error)
             #expect(count.value == 1)

@@ -14,5 +14,6 @@
 #include "CLinuxDatagrams.h"
 #include "CLinuxErrno.h"
 #include "CLinuxProcess.h"
+#include "CLinuxSupervision.h"
 
 #endif
