@@ -31,7 +31,7 @@ let all: [Target] = [
 
     library("Base", collections),
     library("Noise", ["Base", "CSodium"]),
-    library("Wire", ["Base"] + protobuf),
+    library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
 
     tests("BaseTests", ["Base"]),

@@ -1,0 +1,368 @@
+package import Base
+package import Wire
+
+/// # One worker's life
+///
+/// A `Worker` is one generation of one name, from the wish to run it to the proof that it is dead. `WorkerStatus.swift`
+/// in `Wire` draws its states. It decides nothing about other generations; `Supervisor` says when it may start.
+///
+/// The laws, each a test:
+/// - It is launched only out of `pending`, and `pending` is entered only where nothing of it lives.
+/// - `finished` is final: no input leads out of it. Whoever wants another run makes another generation.
+/// - A wish to end it (`stop`) is never taken back. Before a launch it ends at once; during one it waits for the answer,
+///   because there is nothing yet to signal; after one it takes the steps of its policy: signal, patience, kill the tree.
+/// - `exited` and `lost` mean that no process of it is left, descendants included. Whoever reports them has proof.
+/// - Every end is counted against its restart policy, once. The budget is reckoned in wall-clock times that the machine
+///   reported, so that a new start of the agent does not refill it.
+struct Worker: Sendable {
+    enum Phase: Hashable, Sendable {
+        case pending
+        case starting
+        case running
+        case backoff(until: Instant)
+        case stopping(StopStep)
+        case finished(WorkerState)
+    }
+
+    enum StopStep: Hashable, Sendable {
+        /// The launch is under way; its answer decides.
+        case awaitingLaunch
+        case signalled(patience: Instant)
+        /// Everything was sent SIGKILL; at `again` it is sent once more.
+        case killed(again: Instant, isStuck: Bool)
+    }
+
+    let ref: WorkerRef
+    private(set) var desired: DesiredWorker
+    private(set) var phase = Phase.pending
+    /// To be ended, by command, by removal or by a newer generation.
+    private(set) var isUnwanted = false
+    /// To be forgotten when it is dead.
+    var isLeaving = false
+    /// Found running, and nobody here knows why: left alone and reported, until somebody names it.
+    private(set) var isQuarantined = false
+    /// It had ended, and yet something of it was found alive: killed, and again at this time, until it is dead.
+    private(set) var remnant: Instant?
+
+    private(set) var pid: Int32?
+    private(set) var startedAt: UnixTime?
+    private(set) var containment: Containment?
+    private(set) var lastExit: WorkerExit?
+    private(set) var restarts: Int64 = 0
+    private(set) var consecutiveFailures: Int64 = 0
+    private(set) var restartedAt: [UnixTime] = []
+    private(set) var reason: String?
+
+    /// After this long alive, a worker's earlier failures are forgiven.
+    static let forgivenAfter = Interval.minutes(10)
+    /// Between one SIGKILL and the next, and until 'stuck' is said.
+    static let killPatience = Interval.seconds(10)
+
+    init(_ desired: DesiredWorker) {
+        ref = desired.worker
+        self.desired = desired
+        isUnwanted = !desired.run
+        if isUnwanted { phase = .finished(.stopped) }
+    }
+
+    /// A process that runs under a name this agent does not know.
+    init(quarantined ref: WorkerRef) {
+        self.ref = ref
+        desired = DesiredWorker(ref, spec: WorkerSpec(command: []), run: true, operation: "")
+        isQuarantined = true
+        reason = "quarantined: this agent did not start it and nobody has asked for it"
+    }
+
+    var isFinished: Bool { if case .finished = phase { true } else { false } }
+
+    /// Whether a process of it may live.
+    var mayLive: Bool {
+        switch phase {
+        case .pending, .backoff: false
+        case .finished: remnant != nil
+        case .starting, .running, .stopping: true
+        }
+    }
+
+    var state: WorkerState {
+        switch phase {
+        case .pending: .pending
+        case .starting: .starting
+        case .running: .running
+        case .backoff: .backoff
+        case .stopping(.killed(_, isStuck: true)): .stuck
+        case .stopping: .stopping
+        case .finished(let state): state
+        }
+    }
+
+    var deadline: Deadline? {
+        switch phase {
+        case .pending, .starting, .running, .stopping(.awaitingLaunch): nil
+        case .finished: remnant.map { Deadline($0, "worker remnant") }
+        case .backoff(let until): Deadline(until, "worker backoff")
+        case .stopping(.signalled(let patience)): Deadline(patience, "worker grace")
+        case .stopping(.killed(let again, _)): Deadline(again, "worker kill")
+        }
+    }
+
+    var status: WorkerStatus {
+        var status = WorkerStatus(ref, state)
+        status.pid = pid
+        status.startedAt = startedAt
+        status.restarts = restarts
+        status.lastExit = lastExit
+        status.reason = reason
+        status.containment = containment
+        return status
+    }
+}
+
+// MARK: - Wishes
+
+extension Worker {
+    /// The same generation was asked for again, perhaps with `run` withdrawn. What it runs is settled for good; how it
+    /// is to be ended is not.
+    mutating func update(_ wish: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
+        precondition(wish.worker == ref, "\(wish.worker) is not \(ref)")
+        if isQuarantined {
+            // Somebody knows it after all.
+            isQuarantined = false
+            reason = nil
+            desired = wish
+        }
+        desired.operation = wish.operation
+        desired.spec.stop = wish.spec.stop
+        if !wish.run { stop(now: now, into: &out) }
+    }
+
+    mutating func stop(now: Instant, into out: inout [SupervisorAction]) {
+        isQuarantined = false
+        desired.run = false
+        guard !isUnwanted else { return }
+        isUnwanted = true
+        switch phase {
+        case .pending, .backoff: phase = .finished(.stopped)
+        case .starting: phase = .stopping(.awaitingLaunch)
+        case .running: signal(now: now, into: &out)
+        case .stopping, .finished: break
+        }
+    }
+
+    private mutating func signal(now: Instant, into out: inout [SupervisorAction]) {
+        let policy = desired.spec.stop
+        // An unknown name cannot come through WorkerSpec.problems(); TERM is what everybody means.
+        let number = policy.signalNumber ?? 15
+        if number == 9 {
+            kill(isStuck: false, now: now, into: &out)
+        } else {
+            out.append(.signal(ref, number))
+            phase = .stopping(.signalled(patience: now + .seconds(min(86_400, max(0, policy.graceSeconds)))))
+        }
+    }
+
+    private mutating func kill(isStuck: Bool, now: Instant, into out: inout [SupervisorAction]) {
+        out.append(.killTree(ref))
+        phase = .stopping(.killed(again: now + Worker.killPatience, isStuck: isStuck))
+    }
+}
+
+// MARK: - What happens
+
+extension Worker {
+    /// Nothing of this name lives, and it is wanted: begin.
+    mutating func launch(into out: inout [SupervisorAction]) {
+        precondition(phase == .pending && !isQuarantined, "launch of \(ref) in \(phase)")
+        phase = .starting
+        pid = nil
+        startedAt = nil
+        out.append(.launch(ref, desired.spec))
+    }
+
+    mutating func launched(
+        pid: Int32, startedAt: UnixTime, containment: Containment, now: Instant, into out: inout [SupervisorAction]
+    ) {
+        switch phase {
+        case .starting, .stopping(.awaitingLaunch):
+            self.pid = pid
+            self.startedAt = startedAt
+            self.containment = containment
+            reason = nil
+            if phase == .starting { phase = .running } else { signal(now: now, into: &out) }
+        case .pending, .running, .backoff, .stopping, .finished: break
+        }
+    }
+
+    mutating func launchFailed(_ problem: SpecProblem, at wall: UnixTime, now: Instant, random: inout Random) {
+        switch phase {
+        case .starting: ended(nil, because: problem.description, at: wall, now: now, random: &random)
+        case .stopping(.awaitingLaunch):
+            reason = problem.description
+            phase = .finished(.stopped)
+        case .pending, .running, .backoff, .stopping, .finished: break
+        }
+    }
+
+    /// It is dead, and so is every descendant. Without an `exit`, nobody knows how it ended.
+    mutating func exited(_ exit: WorkerExit?, at wall: UnixTime, now: Instant, random: inout Random) {
+        guard mayLive else { return }
+        if isFinished {
+            remnant = nil
+            return
+        }
+        if let exit { lastExit = exit }
+        if isUnwanted {
+            pid = nil
+            phase = .finished(.stopped)
+        } else if isQuarantined {
+            pid = nil
+            phase = .finished(exit?.isSuccess == true ? .succeeded : .failed)
+        } else {
+            let why = exit?.description ?? "its end was not seen, and left no record"
+            ended(exit, because: why, at: wall, now: now, random: &random)
+        }
+    }
+
+    private mutating func ended(
+        _ exit: WorkerExit?, because why: String, at wall: UnixTime, now: Instant, random: inout Random
+    ) {
+        pid = nil
+        let isSuccess = exit?.isSuccess == true
+        let policy = desired.spec.restart
+        let restarts =
+            switch policy.mode {
+            case .never: false
+            case .onFailure: !isSuccess
+            case .always: true
+            }
+        guard restarts else {
+            reason = isSuccess ? nil : why
+            phase = .finished(isSuccess ? .succeeded : .failed)
+            return
+        }
+        let end = exit?.at ?? wall
+        if let startedAt, end - startedAt >= Worker.forgivenAfter { consecutiveFailures = 0 }
+        let window = Interval.seconds(min(policy.windowSeconds, 1 << 32))
+        restartedAt.removeAll { end - $0 >= window }
+        // A budget beyond what is remembered is no budget.
+        if policy.maxRestarts < Limits.rememberedRestarts, restartedAt.count >= policy.maxRestarts {
+            reason = "\(why); restarted \(restartedAt.count) times within \(policy.windowSeconds) s, its budget"
+            phase = .finished(.failed)
+            return
+        }
+        restartedAt.append(end)
+        if restartedAt.count > Limits.rememberedRestarts { restartedAt.removeFirst() }
+        reason = why
+        self.restarts += 1
+        phase = .backoff(until: now + delay(&random))
+        consecutiveFailures += 1
+    }
+
+    private func delay(_ random: inout Random) -> Interval {
+        let policy = desired.spec.restart
+        let base = Backoff.delay(
+            first: .seconds(min(policy.delaySeconds, 1 << 32)), longest: .seconds(min(policy.maxDelaySeconds, 1 << 32)),
+            failures: consecutiveFailures)
+        return random.jittered(base, percent: Backoff.jitterPercent)
+    }
+
+    /// SIGKILL was sent, and a process is still there.
+    mutating func stillThere() {
+        if case .stopping(.killed(let again, _)) = phase {
+            phase = .stopping(.killed(again: again, isStuck: true))
+            reason = "killed, and a process of it is still there (state D?)"
+        }
+    }
+
+    mutating func tick(now: Instant, into out: inout [SupervisorAction]) {
+        guard let deadline, deadline.at <= now else { return }
+        switch phase {
+        case .backoff: phase = .pending
+        case .stopping(.signalled): kill(isStuck: false, now: now, into: &out)
+        case .stopping(.killed):
+            kill(isStuck: true, now: now, into: &out)
+            stillThere()
+        case .finished: killRemnant(now: now, into: &out)
+        case .pending, .starting, .running, .stopping(.awaitingLaunch): break
+        }
+    }
+
+    private mutating func killRemnant(now: Instant, into out: inout [SupervisorAction]) {
+        out.append(.killTree(ref))
+        remnant = now + Worker.killPatience
+    }
+}
+
+// MARK: - Across a restart of the agent
+
+extension Worker {
+    init(_ record: WorkerRecord) {
+        ref = record.desired.worker
+        desired = record.desired
+        isUnwanted = !record.desired.run
+        isLeaving = record.isLeaving
+        lastExit = record.lastExit
+        restarts = record.restarts
+        consecutiveFailures = record.consecutiveFailures
+        restartedAt = record.restartedAt
+        reason = record.reason
+        // What was alive is settled by `adopt` or `absent`, before anything else is heard.
+        phase =
+            switch record.state {
+            case .succeeded, .failed, .stopped: .finished(record.state)
+            case .pending, .backoff: isUnwanted ? .finished(.stopped) : .pending
+            case .starting: .starting
+            case .running, .stopping, .stuck: .running
+            }
+    }
+
+    var record: WorkerRecord {
+        var record = WorkerRecord(desired, state: state)
+        record.lastExit = lastExit
+        record.restartedAt = restartedAt
+        record.restarts = restarts
+        record.consecutiveFailures = consecutiveFailures
+        record.reason = reason
+        record.isLeaving = isLeaving
+        return record
+    }
+
+    /// Its process was found alive after a restart of the agent.
+    mutating func adopt(
+        pid: Int32, startedAt: UnixTime, containment: Containment, now: Instant, into out: inout [SupervisorAction]
+    ) {
+        if isFinished {
+            killRemnant(now: now, into: &out)
+            return
+        }
+        self.pid = pid
+        self.startedAt = startedAt
+        self.containment = containment
+        phase = .running
+        if isUnwanted { signal(now: now, into: &out) }
+    }
+
+    /// After a restart of the agent: it is dead, and `exit` is what its shim left.
+    mutating func adoptEnd(_ exit: WorkerExit?, at wall: UnixTime, now: Instant, random: inout Random) {
+        switch phase {
+        case .finished: break
+        case .starting where exit != nil && exit == lastExit,
+            .pending where exit != nil && exit == lastExit:
+            // That end was counted already; the attempt after it had not begun.
+            absent(at: wall, now: now, random: &random)
+        case .pending, .starting, .running, .backoff, .stopping:
+            phase = .running
+            exited(exit, at: wall, now: now, random: &random)
+        }
+    }
+
+    /// After a restart of the agent: the machine has no trace of it.
+    mutating func absent(at wall: UnixTime, now: Instant, random: inout Random) {
+        switch phase {
+        case .finished, .pending, .backoff, .stopping: break
+        case .starting: phase = isUnwanted ? .finished(.stopped) : .pending
+        // It ran once, for the record says so; whoever wiped the traces has not made it unrun.
+        case .running: exited(nil, at: wall, now: now, random: &random)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+package import Base
+import SwiftProtobuf
+
+/// What an agent keeps on its disk of its workers: what is desired, at which revision, and what has ended. A record is
+/// whole, and replaces the one before. After a crash the agent compares it with what is really there; the record never
+/// says that a process lives, because only the machine knows that.
+package struct AgentRecord: Hashable, Sendable {
+    /// The revision of desired state that `workers` stand for.
+    package var revision: UInt64
+    package var workers: [WorkerRecord]
+
+    package init(revision: UInt64 = 0, workers: [WorkerRecord] = []) {
+        self.revision = revision
+        self.workers = workers
+    }
+
+    package init(decoding bytes: [UInt8]) throws(DecodeError) {
+        try self.init(decoding: bytes, limit: 64 << 20, "agent record")
+    }
+    package func encoded() -> [UInt8] {
+        // As in `Convertible`: a proto3 message of this size can always be written.
+        try! proto.serializedBytes()
+    }
+
+    /// Rises when an older program could not read the record; such a record is refused, not guessed at.
+    static let version: UInt32 = 1
+}
+
+package struct WorkerRecord: Hashable, Sendable {
+    package var desired: DesiredWorker
+    package var state: WorkerState
+    package var lastExit: WorkerExit?
+    /// When it was started again, within its budget's window.
+    package var restartedAt: [UnixTime]
+    package var restarts: Int64
+    /// Failures in a row: what the backoff grows with.
+    package var consecutiveFailures: Int64
+    package var reason: String?
+    /// Nobody wants it any more: it goes as soon as it is dead.
+    package var isLeaving: Bool
+
+    package init(_ desired: DesiredWorker, state: WorkerState) {
+        self.desired = desired
+        self.state = state
+        restartedAt = []
+        restarts = 0
+        consecutiveFailures = 0
+        isLeaving = false
+    }
+}
+
+/// What an agent keeps of its membership. Its private key lies elsewhere, and never leaves the shell's hands.
+package struct MembershipRecord: Hashable, Sendable {
+    package var admission: Admission
+
+    package init(_ admission: Admission) { self.admission = admission }
+
+    package init(decoding bytes: [UInt8]) throws(DecodeError) {
+        try self.init(decoding: bytes, limit: 1 << 20, "membership record")
+    }
+    package func encoded() -> [UInt8] {
+        // As in `Convertible`: a proto3 message of this size can always be written.
+        try! proto.serializedBytes()
+    }
+}
+
+extension AgentRecord: Convertible {
+    init(_ proto: ProtoAgentRecord) throws(DecodeError) {
+        guard proto.version == AgentRecord.version else { throw invalid("agent_record.version") }
+        self.init(
+            revision: proto.revision,
+            workers: try list(
+                proto.workers, limit: 2 * Limits.workersPerNode, "agent_record.workers", WorkerRecord.init))
+    }
+    var proto: ProtoAgentRecord {
+        .with {
+            $0.version = AgentRecord.version
+            $0.revision = revision
+            $0.workers = workers.map(\.proto)
+        }
+    }
+}
+
+extension WorkerRecord: Convertible {
+    init(_ proto: ProtoWorkerRecord) throws(DecodeError) {
+        self.init(try DesiredWorker(proto.desired), state: try WorkerState(proto.state))
+        lastExit = proto.hasLastExit ? WorkerExit(proto.lastExit) : nil
+        restartedAt = try list(proto.restartedAt, limit: Limits.rememberedRestarts, "worker_record.restarted_at") {
+            milliseconds throws(DecodeError) in unixTime(milliseconds)
+        }
+        restarts = proto.restarts
+        consecutiveFailures = proto.consecutiveFailures
+        reason = try text(proto.reason, if: proto.hasReason, "worker_record.reason")
+        isLeaving = proto.isLeaving
+    }
+    var proto: ProtoWorkerRecord {
+        .with {
+            $0.desired = desired.proto
+            $0.state = state.proto
+            if let lastExit { $0.lastExit = lastExit.proto }
+            $0.restartedAt = restartedAt.map(\.milliseconds)
+            $0.restarts = restarts
+            $0.consecutiveFailures = consecutiveFailures
+            if let reason { $0.reason = reason }
+            $0.isLeaving = isLeaving
+        }
+    }
+}
+
+extension MembershipRecord: Convertible {
+    init(_ proto: ProtoMembershipRecord) throws(DecodeError) {
+        guard proto.version == AgentRecord.version else { throw invalid("membership_record.version") }
+        self.init(
+            Admission(
+                certificate: try blob(proto.certificate, limit: Limits.certificateBytes, "membership.certificate"),
+                authorities: try authorities(proto.authorities, "membership.authorities"),
+                controllers: try list(
+                    proto.controllers, limit: Limits.controllers, "membership.controllers", ControllerAddress.init)))
+    }
+    var proto: ProtoMembershipRecord {
+        .with {
+            $0.version = AgentRecord.version
+            $0.certificate = blob(admission.certificate)
+            $0.authorities = admission.authorities.map { blob($0) }
+            $0.controllers = admission.controllers.map(\.proto)
+        }
+    }
+}

@@ -1,0 +1,282 @@
+package import Base
+
+/// # What agents and controllers say
+///
+/// One stream a session carries these, both ways, each in a frame of its own (`MessageChannel`). None of them is a
+/// dialogue whose loss would matter: a report is the state itself, and replaces the one before; desired state carries
+/// revisions, and is sent again to whoever shows an older one; questions (`check`, `readLog`, `lookUp`) carry a number,
+/// and whoever asked asks again. So a stream may break anywhere, and the next one heals it.
+///
+/// ```
+///  agent                                      controller
+///    enrol, renewCertificate        ->
+///                                   <-          enrolReply, certificateRenewed
+///    register, lookUp               ->
+///                                   <-          lookUpReply
+///    report, goodbye                ->
+///                                   <-          desired, check, readLog
+///    checkReply, logChunk           ->
+/// ```
+package enum ControlMessage: Hashable, Sendable {
+    case enrol(Enrol)
+    case register(Register)
+    case lookUp(NodeID)
+    case report(Report)
+    case checkReply(CheckReply)
+    case logChunk(LogChunk)
+    case goodbye(reason: String)
+    case renewCertificate
+
+    case enrolReply(EnrolReply)
+    case desired(Desired)
+    case check(Check)
+    case readLog(ReadLog)
+    case lookUpReply(LookUpReply)
+    case certificateRenewed(CertificateRenewed)
+}
+
+/// Asks for a certificate. The proof shows that the sender holds the token's secret, and binds it to this session.
+package struct Enrol: Hashable, Sendable {
+    /// 8 bytes.
+    package var tokenID: [UInt8]
+    /// 32 bytes: BLAKE2b keyed with the token's secret, over the handshake's hash and `asterism enrol`.
+    package var proof: [UInt8]
+    package var name: String
+    package var labels: [Label]
+    package var site: String
+    package var addresses: [SocketAddress]
+
+    package init(
+        tokenID: [UInt8], proof: [UInt8], name: String, labels: [Label] = [], site: String = "",
+        addresses: [SocketAddress] = []
+    ) {
+        self.tokenID = tokenID
+        self.proof = proof
+        self.name = name
+        self.labels = labels
+        self.site = site
+        self.addresses = addresses
+    }
+}
+
+/// Why a node was not let in.
+package enum EnrolRefusal: String, Hashable, Sendable, Codable, CaseIterable {
+    case unknownToken
+    case wrongProof
+    case expired
+    case usedUp
+    case nameTaken
+    case badName
+}
+
+package enum EnrolReply: Hashable, Sendable {
+    case admitted(Admission)
+    case refused(EnrolRefusal, text: String)
+}
+
+/// What makes a node a member of a fleet: its signed certificate, who may sign, and where the controllers are.
+package struct Admission: Hashable, Sendable {
+    /// An encoded `SignedCertificate`.
+    package var certificate: [UInt8]
+    /// Ed25519 public keys of 32 bytes: those whose signatures count.
+    package var authorities: [[UInt8]]
+    package var controllers: [ControllerAddress]
+
+    package init(certificate: [UInt8], authorities: [[UInt8]], controllers: [ControllerAddress]) {
+        self.certificate = certificate
+        self.authorities = authorities
+        self.controllers = controllers
+    }
+}
+
+package struct ControllerAddress: Hashable, Sendable {
+    package var node: NodeID
+    package var addresses: [SocketAddress]
+
+    package init(node: NodeID, addresses: [SocketAddress]) {
+        self.node = node
+        self.addresses = addresses
+    }
+}
+
+/// An entry for the directory: where this node can be reached. A higher sequence replaces a lower one.
+package struct Register: Hashable, Sendable {
+    package var addresses: [SocketAddress]
+    package var sequence: UInt64
+
+    package init(addresses: [SocketAddress], sequence: UInt64) {
+        self.addresses = addresses
+        self.sequence = sequence
+    }
+}
+
+/// The details behind a heartbeat. A part that is `nil` has not changed since the controller acknowledged its digest.
+package struct Report: Hashable, Sendable {
+    package var sequence: UInt64
+    package var health: HealthReport?
+    package var workers: WorkersReport?
+    package var agentVersion: String
+    package var containment: Containment?
+
+    package init(sequence: UInt64, agentVersion: String) {
+        self.sequence = sequence
+        self.agentVersion = agentVersion
+    }
+}
+
+package struct HealthReport: Hashable, Sendable {
+    /// `HealthReport.digest(...)` of what follows, as the sender computed it.
+    package var digest: UInt64
+    package var host: HostStatus?
+    package var accelerators: [AcceleratorStatus]
+
+    /// Computes the digest.
+    package init(host: HostStatus?, accelerators: [AcceleratorStatus]) {
+        self.init(digest: 0, host: host, accelerators: accelerators)
+        digest = fingerprint
+    }
+    package init(digest: UInt64, host: HostStatus?, accelerators: [AcceleratorStatus]) {
+        self.digest = digest
+        self.host = host
+        self.accelerators = accelerators
+    }
+}
+
+package struct WorkersReport: Hashable, Sendable {
+    package var digest: UInt64
+    /// All of them, sorted by name and generation.
+    package var workers: [WorkerStatus]
+
+    /// Computes the digest.
+    package init(_ workers: [WorkerStatus]) {
+        self.init(digest: 0, workers)
+        digest = fingerprint
+    }
+    package init(digest: UInt64, _ workers: [WorkerStatus]) {
+        self.digest = digest
+        self.workers = workers
+    }
+}
+
+/// The answer to `Check`: nothing is wrong where `problems` is empty.
+package struct CheckReply: Hashable, Sendable {
+    package var operation: UInt64
+    package var problems: [SpecProblem]
+
+    package init(operation: UInt64, problems: [SpecProblem]) {
+        self.operation = operation
+        self.problems = problems
+    }
+}
+
+/// A piece of a worker's log, from `offset` on.
+package struct LogChunk: Hashable, Sendable {
+    package var operation: UInt64
+    package var worker: String
+    /// Where `bytes` begin, counted from the worker's first byte; later than asked for if that part has been rotated away.
+    package var offset: Int64
+    package var bytes: [UInt8]
+    package var nextOffset: Int64
+    /// Nothing will come after `nextOffset`: the worker has ended.
+    package var isFinal: Bool
+    package var problem: String?
+
+    package init(
+        operation: UInt64, worker: String, offset: Int64, bytes: [UInt8], nextOffset: Int64, isFinal: Bool,
+        problem: String? = nil
+    ) {
+        self.operation = operation
+        self.worker = worker
+        self.offset = offset
+        self.bytes = bytes
+        self.nextOffset = nextOffset
+        self.isFinal = isFinal
+        self.problem = problem
+    }
+}
+
+/// The state that a node should have, or an edit of it.
+package struct Desired: Hashable, Sendable {
+    package var revision: UInt64
+    /// The revision that this is an edit of; 0 where it is the whole set, and what it does not name is to go.
+    package var baseRevision: UInt64
+    package var upserts: [DesiredWorker]
+    /// Names of workers to end and forget.
+    package var removals: [String]
+
+    package init(revision: UInt64, baseRevision: UInt64 = 0, upserts: [DesiredWorker], removals: [String] = []) {
+        self.revision = revision
+        self.baseRevision = baseRevision
+        self.upserts = upserts
+        self.removals = removals
+    }
+}
+
+package struct DesiredWorker: Hashable, Sendable {
+    package var worker: WorkerRef
+    package var spec: WorkerSpec
+    /// False: it is to be ended, and its record kept.
+    package var run: Bool
+    /// The command that last changed this.
+    package var operation: String
+
+    package init(_ worker: WorkerRef, spec: WorkerSpec, run: Bool, operation: String) {
+        self.worker = worker
+        self.spec = spec
+        self.run = run
+        self.operation = operation
+    }
+}
+
+/// Asks the node whether it could run this: is the user there, is the binary.
+package struct Check: Hashable, Sendable {
+    package var operation: UInt64
+    package var worker: WorkerRef
+    package var spec: WorkerSpec
+
+    package init(operation: UInt64, worker: WorkerRef, spec: WorkerSpec) {
+        self.operation = operation
+        self.worker = worker
+        self.spec = spec
+    }
+}
+
+package struct ReadLog: Hashable, Sendable {
+    package var operation: UInt64
+    package var worker: String
+    /// Negative: that many bytes before the end.
+    package var offset: Int64
+    package var limit: Int64
+
+    package init(operation: UInt64, worker: String, offset: Int64, limit: Int64) {
+        self.operation = operation
+        self.worker = worker
+        self.offset = offset
+        self.limit = limit
+    }
+}
+
+/// No addresses: the directory does not know the node, or has not heard of it for too long.
+package struct LookUpReply: Hashable, Sendable {
+    package var node: NodeID
+    package var addresses: [SocketAddress]
+    /// An encoded `SignedCertificate`.
+    package var certificate: [UInt8]?
+
+    package init(node: NodeID, addresses: [SocketAddress], certificate: [UInt8]? = nil) {
+        self.node = node
+        self.addresses = addresses
+        self.certificate = certificate
+    }
+}
+
+package struct CertificateRenewed: Hashable, Sendable {
+    /// An encoded `SignedCertificate`.
+    package var certificate: [UInt8]
+    package var authorities: [[UInt8]]
+
+    package init(certificate: [UInt8], authorities: [[UInt8]]) {
+        self.certificate = certificate
+        self.authorities = authorities
+    }
+}

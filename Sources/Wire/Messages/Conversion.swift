@@ -1,0 +1,95 @@
+import Base
+import SwiftProtobuf
+
+// What all conversions between values and generated messages share. Protobuf has no offsets to tell of, so the errors
+// of this folder name the field, as `messages.proto` does, and say 0.
+
+func invalid(_ field: String) -> DecodeError { DecodeError(.invalidValue, field, at: 0) }
+
+/// A value that protobuf writes and reads; `decoded` checks every bound.
+protocol Convertible {
+    associatedtype Proto: SwiftProtobuf.Message
+    init(_ proto: Proto) throws(DecodeError)
+    var proto: Proto { get }
+}
+
+extension Convertible {
+    init(decoding bytes: [UInt8], limit: Int = Limits.controlMessageBytes, _ what: String) throws(DecodeError) {
+        guard bytes.count <= limit else { throw DecodeError(.tooLong, what, at: 0) }
+        var options = BinaryDecodingOptions()
+        options.discardUnknownFields = true
+        let proto: Proto
+        do { proto = try Proto(serializedBytes: bytes, options: options) } catch { throw invalid(what) }
+        try self.init(proto)
+    }
+
+    func encoded() -> [UInt8] {
+        // proto3 has no required fields, and nothing here comes near protobuf's 2 GiB: it cannot fail.
+        try! proto.serializedBytes()
+    }
+
+    /// A digest of the encoded value, for 'has this changed?'.
+    var fingerprint: UInt64 {
+        var digest = Fingerprint()
+        digest.combine(encoded())
+        return digest.value
+    }
+}
+
+/// Bytes as the generated code wants them, whose type belongs to Foundation and is not named here.
+func blob<Blob: SwiftProtobufContiguousBytes>(_ bytes: [UInt8]) -> Blob { Blob(bytes) }
+
+func blob(_ bytes: some Collection<UInt8>, count: Int, _ field: String) throws(DecodeError) -> [UInt8] {
+    guard bytes.count == count else { throw invalid(field) }
+    return [UInt8](bytes)
+}
+
+func blob(_ bytes: some Collection<UInt8>, limit: Int, _ field: String) throws(DecodeError) -> [UInt8] {
+    guard bytes.count <= limit else { throw DecodeError(.tooLong, field, at: 0) }
+    return [UInt8](bytes)
+}
+
+func text(_ text: String, _ field: String, limit: Int = Limits.textBytes) throws(DecodeError) -> String {
+    guard text.utf8.count <= limit else { throw DecodeError(.tooLong, field, at: 0) }
+    return text
+}
+
+func text(_ value: String, if isPresent: Bool, _ field: String) throws(DecodeError) -> String? {
+    isPresent ? try text(value, field) : nil
+}
+
+/// A worker's or node's name; what reaches the file system must be one.
+func name(_ name: String, _ field: String) throws(DecodeError) -> String {
+    guard WorkerSpec.isName(name) else { throw invalid(field) }
+    return name
+}
+
+func nodeID(_ bytes: some Collection<UInt8>, _ field: String) throws(DecodeError) -> NodeID {
+    guard let node = NodeID(bytes) else { throw invalid(field) }
+    return node
+}
+
+func list<Item, Value>(
+    _ items: [Item], limit: Int, _ field: String, _ convert: (Item) throws(DecodeError) -> Value
+) throws(DecodeError) -> [Value] {
+    guard items.count <= limit else { throw DecodeError(.tooLong, field, at: 0) }
+    var values: [Value] = []
+    values.reserveCapacity(items.count)
+    for item in items { values.append(try convert(item)) }
+    return values
+}
+
+func addresses(_ texts: [String], _ field: String) throws(DecodeError) -> [SocketAddress] {
+    try list(texts, limit: Limits.addressesPerPeer, field) { text throws(DecodeError) in
+        guard let address = SocketAddress(text) else { throw invalid(field) }
+        return address
+    }
+}
+
+func authorities<Blob: Collection<UInt8>>(_ keys: [Blob], _ field: String) throws(DecodeError) -> [[UInt8]] {
+    try list(keys, limit: Limits.authorities, field) { key throws(DecodeError) in
+        try blob(key, count: 32, field)
+    }
+}
+
+func unixTime(_ milliseconds: Int64) -> UnixTime { UnixTime(milliseconds: milliseconds) }
