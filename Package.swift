@@ -17,10 +17,17 @@ let collections: [Target.Dependency] = [
     .product(name: "HeapModule", package: "swift-collections"),
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
+let commandLine: [Target.Dependency] = [
+    .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    .product(name: "Yams", package: "Yams"),
+]
 let protobuf: [Target.Dependency] = [.product(name: "SwiftProtobuf", package: "swift-protobuf")]
 
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
     .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+}
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -33,19 +40,25 @@ let all: [Target] = [
     library("Noise", ["Base", "CSodium"]),
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
+    library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
+
+    executable("asterism", ["Base", "Wire", "Control"] + commandLine),
 
     tests("BaseTests", ["Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
+    tests("CLITests", ["asterism", "Control", "Wire", "Base"]),
 ]
 
 let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: all,
     swiftLanguageModes: [.v6]
