@@ -71,7 +71,7 @@ enum Exit {
 
     /// Says what went wrong and ends the process.
     static func finish(_ error: any Error) -> Never {
-        if let failure = error as? Failure { finish(failure) }
+        if let failure = error as? Failure { fail(failure) }
         // What people asked to see: help, the version, a completion script.
         let code = Asterism.exitCode(for: error)
         let message = Asterism.fullMessage(for: error)
@@ -81,13 +81,13 @@ enum Exit {
         }
         if code == .validationFailure || error is ValidationError {
             let text = message.hasPrefix("Error: ") ? String(message.dropFirst(7)) : message
-            finish(Failure(.usage, text.split(separator: "\n").map(String.init)), isUsage: true)
+            fail(Failure(.usage, text.split(separator: "\n").map(String.init)), isUsage: true)
         }
         if error is ExitCode { exit(code.rawValue) }
-        finish(Failure(.refused, "\(error)"))
+        fail(Failure(.refused, "\(error)"))
     }
 
-    private static func finish(_ failure: Failure, isUsage: Bool = false) -> Never {
+    private static func fail(_ failure: Failure, isUsage: Bool = false) -> Never {
         for (index, line) in failure.lines.enumerated() {
             // Of a usage error, the lines after the first are help and not errors.
             let prefix = index == 0 || !isUsage ? "asterism: error: " : ""
