@@ -5,23 +5,32 @@ import Wire
 /// # Loss recovery
 ///
 /// RFC 9002. Every packet has a number of its own, so an acknowledgement is never ambiguous; what is sent again travels
-/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that was
-/// sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
+/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that
+/// was sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
 /// carry the oldest data again, whatever the congestion window says; it doubles up to `maxProbeTimeout`, because a mesh
 /// changes paths under a session and must notice soon when one works again.
 ///
-/// Packets lie in a deque by number. All below `largestAcknowledged - 3` are acknowledged or lost and leave it, so
-/// work is proportional to what an ACK newly says, not to what it repeats. A change of path makes a border in the
-/// numbers: packets before it say nothing about the new path's round trip and capacity (RFC 9000, section 9.4).
+/// Paths that reorder make packets look lost that are late. Numbers declared lost are kept for a while; when one is
+/// acknowledged after all, both thresholds grow (RFC 9002, section 6.1.1), and a window that was reduced for nothing
+/// but such packets is restored (RFC 9438, section 4.9.2).
+///
+/// Packets that ask for an ACK lie in a deque by number. All that are a threshold below the largest acknowledged leave
+/// it as acknowledged or lost, so work is proportional to what an ACK newly says, not to what it repeats. A change of
+/// path makes a border in the numbers: packets before it say nothing about the new path's round trip and capacity (RFC
+/// 9000, section 9.4).
 struct LossRecovery: Sendable {
-    /// RFC 9002, section 6.1.1.
-    static let packetThreshold: UInt64 = 3
+    /// RFC 9002, section 6.1.1, for a path that does not reorder; and how far reordering may raise it.
+    static let packetThresholds: ClosedRange<UInt64> = 3...256
+    /// RFC 9002, section 6.1.2, in eighths of a round trip; and how far reordering may raise it.
+    static let timeThresholds: ClosedRange<Int64> = 9...16
+    /// How many lost numbers are kept, and how long.
+    static let maxMissing = 256
+    static let missingAge: UInt64 = 1024
     static let maxProbeTimeout = Interval.seconds(3)
     /// RFC 9002, section 7.6.1.
     static let persistentFactor: Int64 = 3
 
     private var packets: Deque<SentPacket> = []
-    private var base: UInt64 = 0
     /// The number of the next packet.
     private(set) var next: UInt64 = 0
     private var largestAcknowledged: UInt64?
@@ -29,6 +38,9 @@ struct LossRecovery: Sendable {
     private(set) var window: CongestionWindow
     private var pacer: Pacer
     private let limits: StreamLimits
+    private var packetThreshold = packetThresholds.lowerBound
+    private var timeThreshold = timeThresholds.lowerBound
+    private var missing: Deque<Missing> = []
     private var lossTime: Instant?
     private var lastElicitingAt = Instant.origin
     private var elicitingInFlight = 0
@@ -38,6 +50,11 @@ struct LossRecovery: Sendable {
     private var pathStart: UInt64 = 0
     /// The window or the pacer held up data when the sender last looked.
     var isFilled = false
+
+    private struct Missing: Sendable {
+        var number: UInt64
+        var sentAt: Instant
+    }
 
     init(limits: StreamLimits, now: Instant) {
         self.limits = limits
@@ -65,17 +82,12 @@ struct LossRecovery: Sendable {
 
     /// The packet numbered `next` leaves.
     mutating func sent(_ contents: SentContents, bytes: Int, acknowledges: UInt64?, now: Instant) {
-        let elicitsAck = !contents.isEmpty
+        let number = next
         next += 1
-        if !elicitsAck && packets.isEmpty {
-            base = next
-            return
-        }
+        // A packet that asks for no ACK is never missed.
+        guard !contents.isEmpty else { return }
         packets.append(
-            SentPacket(
-                sentAt: now, bytes: bytes, state: elicitsAck ? .outstanding : .untracked, contents: contents,
-                acknowledges: acknowledges))
-        guard elicitsAck else { return }
+            SentPacket(number: number, sentAt: now, bytes: bytes, contents: contents, acknowledges: acknowledges))
         window.inFlight += bytes
         elicitingInFlight += 1
         lastElicitingAt = now
@@ -88,67 +100,111 @@ struct LossRecovery: Sendable {
         guard largest < next else { throw .unsentAcknowledged(largest) }
         let first = outcome.acknowledged.count
         var sample: Interval?
-        for range in ack.ranges.reversed() where range.upperBound >= base {
-            for number in max(range.lowerBound, base)...range.upperBound {
-                let index = Int(number - base)
+        for range in ack.ranges.reversed() {
+            guard let front = packets.first, range.upperBound >= front.number else { continue }
+            var index = range.lowerBound <= front.number ? 0 : indexOfFirst(from: range.lowerBound)
+            while index < packets.count, packets[index].number <= range.upperBound {
+                defer { index += 1 }
                 guard packets[index].state == .outstanding else { continue }
                 packets[index].state = .acknowledged
-                if number == largest, number >= pathStart { sample = now - packets[index].sentAt }
-                outcome.acknowledged.append(packets[index])
-                leave(number, bytes: packets[index].bytes)
+                let packet = packets[index]
+                if packet.number == largest, largest >= pathStart { sample = now - packet.sentAt }
+                outcome.acknowledged.append(packet)
+                leave(packet)
                 packets[index].contents = SentContents()
-                if number >= pathStart { outcome.growth.append((number, packets[index].bytes, packets[index].sentAt)) }
             }
         }
         largestAcknowledged = max(largestAcknowledged ?? 0, largest)
+        if !missing.isEmpty { findLate(ack, now: now, into: &outcome) }
         guard outcome.acknowledged.count > first else { return }
         if let sample {
             let delay = min(Interval.microseconds(Int64(min(ack.delayMicroseconds, 1 << 40))), AckTracker.maxDelay)
             roundTrip.sample(sample, delay: delay)
         }
-        for (number, bytes, sentAt) in outcome.growth {
-            window.acknowledged(
-                bytes, number: number, sentAt: sentAt, isFilled: isFilled, roundTrip: roundTrip, next: next, now: now)
+        for packet in outcome.acknowledged[first...] where packet.number >= pathStart {
+            window.acknowledged(packet, isFilled: isFilled, roundTrip: roundTrip, next: next, now: now)
         }
-        outcome.growth.removeAll(keepingCapacity: true)
         backoff = 0
         probes = 0
         detectLosses(now: now, into: &outcome)
     }
 
-    private mutating func leave(_ number: UInt64, bytes: Int) {
+    private mutating func leave(_ packet: SentPacket) {
         elicitingInFlight -= 1
-        if number >= pathStart { window.inFlight -= bytes }
+        if packet.number >= pathStart { window.inFlight -= packet.bytes }
+    }
+
+    private func indexOfFirst(from number: UInt64) -> Int {
+        var low = 0, high = packets.count
+        while low < high {
+            let middle = (low + high) / 2
+            if packets[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Looks for numbers that were declared lost and arrived nevertheless. Both lists are sorted, so one pass does.
+    private mutating func findLate(_ ack: AckFrame, now: Instant, into outcome: inout RecoveryOutcome) {
+        let largest = largestAcknowledged ?? 0
+        while let first = missing.first, first.number + LossRecovery.missingAge < largest { missing.removeFirst() }
+        var index = missing.count - 1
+        for range in ack.ranges {
+            while index >= 0, missing[index].number > range.upperBound { index -= 1 }
+            while index >= 0, missing[index].number >= range.lowerBound {
+                let late = missing.remove(at: index)
+                index -= 1
+                outcome.late += 1
+                packetThreshold = max(
+                    packetThreshold, min(largest - late.number + 1, LossRecovery.packetThresholds.upperBound))
+                if now - late.sentAt > lossDelay {
+                    timeThreshold = min(timeThreshold + 1, LossRecovery.timeThresholds.upperBound)
+                }
+                window.arrivedLate(sentAt: late.sentAt)
+            }
+        }
+    }
+
+    private var lossDelay: Interval {
+        max(max(roundTrip.latest, roundTrip.smoothed) * timeThreshold / 8, RoundTripEstimator.granularity)
+    }
+
+    private mutating func miss(_ packet: SentPacket) {
+        missing.append(Missing(number: packet.number, sentAt: packet.sentAt))
+        if missing.count > LossRecovery.maxMissing { missing.removeFirst() }
     }
 
     private mutating func detectLosses(now: Instant, into outcome: inout RecoveryOutcome) {
         lossTime = nil
-        guard let largest = largestAcknowledged, largest >= base else { return }
-        let delay = roundTrip.lossDelay
+        guard let largest = largestAcknowledged else { return }
+        let delay = lossDelay
         let persistent = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay) * LossRecovery.persistentFactor
-        var lastLost: Instant?, runStart: Instant?, isPersistent = false
-        for index in 0..<Int(largest - base) {
-            let number = base + UInt64(index)
+        var lastLost: Instant?, runStart: Instant?, isPersistent = false, lostCount = 0
+        var index = 0
+        while index < packets.count, packets[index].number < largest {
+            defer { index += 1 }
+            let number = packets[index].number
             switch packets[index].state {
             case .acknowledged: runStart = nil
-            case .lost, .untracked: break
+            case .lost: break
             case .outstanding:
                 let sentAt = packets[index].sentAt
-                guard largest - number >= LossRecovery.packetThreshold || sentAt + delay <= now else {
+                guard largest - number >= packetThreshold || sentAt + delay <= now else {
                     lossTime = min(lossTime ?? .distantFuture, sentAt + delay)
                     continue
                 }
                 packets[index].state = .lost
-                leave(number, bytes: packets[index].bytes)
+                leave(packets[index])
                 outcome.lost.append(packets[index])
                 packets[index].contents = SentContents()
                 guard number >= pathStart else { continue }
+                miss(packets[index])
                 lastLost = sentAt
+                lostCount += 1
                 if runStart == nil { runStart = sentAt }
                 if let runStart, sentAt - runStart > persistent, roundTrip.hasSample { isPersistent = true }
             }
         }
-        if let lastLost { window.lost(sentAt: lastLost, now: now) }
+        if let lastLost { window.lost(lostCount, sentAt: lastLost, now: now) }
         if isPersistent {
             window.collapse()
             outcome.persistentCongestions += 1
@@ -159,13 +215,13 @@ struct LossRecovery: Sendable {
     private mutating func trim() {
         while let first = packets.first, first.state != .outstanding {
             packets.removeFirst()
-            base += 1
         }
     }
 
     private var probeTimeout: Interval {
         let timeout = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay)
-        return min(timeout * (1 << Int64(min(backoff, 20))), max(timeout, LossRecovery.maxProbeTimeout))
+        guard timeout < LossRecovery.maxProbeTimeout else { return timeout }
+        return min(timeout * (1 << Int64(min(backoff, 20))), LossRecovery.maxProbeTimeout)
     }
 
     var deadline: Deadline? {
@@ -188,10 +244,9 @@ struct LossRecovery: Sendable {
 
     /// Lets the contents of the oldest packets be sent again; the packets themselves stay in flight.
     private mutating func repeatOldest(_ count: Int, into outcome: inout RecoveryOutcome) {
-        var left = count
-        for index in packets.indices where left > 0 && packets[index].state == .outstanding {
-            left -= 1
-            outcome.repeated.append(packets[index])
+        for packet in packets where packet.state == .outstanding {
+            outcome.repeated.append(packet)
+            if outcome.repeated.count == count { return }
         }
     }
 
@@ -203,6 +258,9 @@ struct LossRecovery: Sendable {
         roundTrip = RoundTripEstimator(guess: guess)
         window = CongestionWindow(datagram: limits.datagram, maximum: limits.maxCongestionWindow)
         pacer = Pacer(datagram: limits.datagram, now: now)
+        packetThreshold = LossRecovery.packetThresholds.lowerBound
+        timeThreshold = LossRecovery.timeThresholds.lowerBound
+        missing.removeAll()
         backoff = 0
         isFilled = false
         guard losesInFlight else { return }
@@ -236,12 +294,11 @@ struct SentContents: Sendable {
 struct SentPacket: Sendable {
     enum State: Hashable, Sendable {
         case outstanding, acknowledged, lost
-        /// Asks for no ACK, and so is never missed.
-        case untracked
     }
+    var number: UInt64
     var sentAt: Instant
     var bytes: Int
-    var state: State
+    var state = State.outstanding
     var contents: SentContents
     /// The largest number in the ACK frame that it carried.
     var acknowledges: UInt64?
@@ -253,7 +310,8 @@ struct RecoveryOutcome: Sendable {
     var lost: [SentPacket] = []
     /// Not lost, but to be sent again as probes.
     var repeated: [SentPacket] = []
-    var growth: [(UInt64, Int, Instant)] = []
+    /// Packets declared lost that arrived.
+    var late = 0
     var persistentCongestions = 0
     var probeTimeouts = 0
 }

@@ -128,8 +128,8 @@ struct WorkerStop: Verb {
 
 struct WorkerRemove: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "rm", abstract: "Takes workers out of the desired state, with their logs.",
-        discussion: "One that runs is stopped first.", aliases: ["remove"])
+        commandName: "rm", abstract: "Forgets workers that have ended, and removes their logs.",
+        discussion: "One that runs is refused: stop it first.", aliases: ["remove"])
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]
