@@ -107,7 +107,7 @@ package enum Frame: Hashable, Sendable {
         case 0x08, 0x09:
             let id = try reader.streamID(), start = reader.offset
             let offset = try reader.varint("stream offset")
-            let bytes = try reader.sized("stream data", limit: reader.remaining)
+            let bytes = try reader.sized("stream data", limit: .max)
             guard offset <= Frame.maxOffset - UInt64(bytes.count) else {
                 throw DecodeError(.invalidValue, "stream offset", at: start)
             }

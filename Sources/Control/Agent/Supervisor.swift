@@ -18,12 +18,21 @@ package enum SupervisorAction: Hashable, Sendable {
 /// A worker whose traces the shell found when it started.
 package struct AdoptedWorker: Hashable, Sendable {
     package enum State: Hashable, Sendable {
+        /// Its shim lives; `launched`, `launchFailed`, `exited` or `lost` will tell more.
+        case starting
         /// Boot id, pid, start time, cgroup and the shim's nonce all match.
         case running(pid: Int32, startedAt: UnixTime, containment: Containment)
         /// Nothing of it lives, and its shim wrote how it ended.
-        case exited(WorkerExit)
+        case exited(WorkerExit, logBytes: Int64)
+        case launchFailed(SpecProblem)
         /// Nothing of it lives, and nothing says how it ended.
-        case gone
+        case lost(at: UnixTime)
+        /// Its shim is gone; what it left is being killed, and `lost` follows.
+        case vanished
+        /// Something holds it that cannot be found; `exited` or `lost` follows when that lets go.
+        case unknown
+        /// Its launch was cut short before anything ran.
+        case neverStarted
     }
     package var worker: WorkerRef
     package var state: State
@@ -81,6 +90,15 @@ package struct Supervisor: Sendable {
 
     package var record: AgentRecord {
         AgentRecord(revision: revision, workers: workers.filter { !$0.isQuarantined }.map(\.record))
+    }
+
+    /// The newest generation of a name.
+    package func newest(of name: String) -> WorkerStatus? { workers[range(of: name)].last?.status }
+
+    /// What the newest generation of each name is to run; `nil` for what is quarantined.
+    package func wish(for ref: WorkerRef) -> DesiredWorker? {
+        guard let index = index(of: ref), !workers[index].isQuarantined else { return nil }
+        return workers[index].desired
     }
 
     /// Workers that have or will have a process.
@@ -173,22 +191,36 @@ extension Supervisor {
         for index in workers.indices where !refs.containsSorted(workers[index].ref) {
             workers[index].absent(at: wall, now: now, random: &random)
         }
-        for adopted in found {
-            if index(of: adopted.worker) == nil {
-                let place = workers.firstIndex { adopted.worker < $0.ref } ?? workers.count
-                workers.insert(Worker(quarantined: adopted.worker), at: place)
-            }
-            // It has just been put there, if it was not.
-            let index = index(of: adopted.worker)!
-            switch adopted.state {
-            case .running(let pid, let startedAt, let containment):
-                workers[index].adopt(
-                    pid: pid, startedAt: startedAt, containment: containment, now: now, into: &actions)
-            case .exited(let exit): workers[index].adoptEnd(exit, at: wall, now: now, random: &random)
-            case .gone: workers[index].adoptEnd(nil, at: wall, now: now, random: &random)
-            }
-        }
+        for adopted in found { adopt(adopted, at: wall, now: now, into: &actions) }
         settle(&actions, now: now, into: &out)
+    }
+
+    private mutating func adopt(
+        _ adopted: AdoptedWorker, at wall: UnixTime, now: Instant, into out: inout [SupervisorAction]
+    ) {
+        if index(of: adopted.worker) == nil {
+            // Nothing of it is left: there is nothing to report and nothing to be careful of.
+            if case .neverStarted = adopted.state { return }
+            let place = workers.partitioningIndex { adopted.worker < $0.ref }
+            workers.insert(Worker(quarantined: adopted.worker), at: place)
+        }
+        // It has just been put there, if it was not.
+        let index = index(of: adopted.worker)!
+        switch adopted.state {
+        case .starting: workers[index].adoptLaunch(now: now, into: &out)
+        case .running(let pid, let startedAt, let containment):
+            workers[index].adopt(pid: pid, startedAt: startedAt, containment: containment, now: now, into: &out)
+        case .exited(let exit, let logBytes):
+            workers[index].logBytes = logBytes
+            workers[index].adoptEnd(exit, at: exit.at, now: now, random: &random)
+        case .launchFailed(let problem):
+            workers[index].adoptFailure(problem, at: wall, now: now, random: &random)
+        case .lost(let at): workers[index].adoptEnd(nil, at: at, now: now, random: &random)
+        case .vanished:
+            workers[index].adoptUnseen("its shim is gone; what it left is being killed", now: now, into: &out)
+        case .unknown: workers[index].adoptUnseen("something that cannot be found holds it", now: now, into: &out)
+        case .neverStarted: workers[index].absent(at: wall, now: now, random: &random)
+        }
     }
 
     package mutating func launched(
@@ -215,8 +247,10 @@ extension Supervisor {
 
     /// No process of it is left, and this is how its first one ended.
     package mutating func exited(
-        _ ref: WorkerRef, _ exit: WorkerExit, now: Instant, into out: inout [SupervisorAction]
+        _ ref: WorkerRef, _ exit: WorkerExit, logBytes: Int64 = 0, now: Instant,
+        into out: inout [SupervisorAction]
     ) {
+        if let index = index(of: ref) { workers[index].logBytes = max(workers[index].logBytes, logBytes) }
         ended(ref, exit, at: exit.at, now: now, into: &out)
     }
 

@@ -1,5 +1,5 @@
-package import Base
-package import Wire
+import Base
+import Wire
 
 /// # One worker's life
 ///
@@ -52,6 +52,7 @@ struct Worker: Sendable {
     private(set) var consecutiveFailures: Int64 = 0
     private(set) var restartedAt: [UnixTime] = []
     private(set) var reason: String?
+    var logBytes: Int64 = 0
 
     /// After this long alive, a worker's earlier failures are forgiven.
     static let forgivenAfter = Interval.minutes(10)
@@ -70,6 +71,7 @@ struct Worker: Sendable {
         self.ref = ref
         desired = DesiredWorker(ref, spec: WorkerSpec(command: []), run: true, operation: "")
         isQuarantined = true
+        phase = .running
         reason = "quarantined: this agent did not start it and nobody has asked for it"
     }
 
@@ -114,6 +116,7 @@ struct Worker: Sendable {
         status.lastExit = lastExit
         status.reason = reason
         status.containment = containment
+        status.logBytes = logBytes
         return status
     }
 }
@@ -342,17 +345,51 @@ extension Worker {
         if isUnwanted { signal(now: now, into: &out) }
     }
 
+    /// After a restart of the agent: it is being launched, and the answer will come.
+    mutating func adoptLaunch(now: Instant, into out: inout [SupervisorAction]) {
+        if isFinished {
+            killRemnant(now: now, into: &out)
+        } else {
+            phase = isUnwanted ? .stopping(.awaitingLaunch) : .starting
+        }
+    }
+
+    /// After a restart of the agent: it lives, or may, and nobody can say more. Its end will be told.
+    mutating func adoptUnseen(_ why: String, now: Instant, into out: inout [SupervisorAction]) {
+        if isFinished {
+            killRemnant(now: now, into: &out)
+            return
+        }
+        reason = why
+        phase = .running
+        if isUnwanted { kill(isStuck: false, now: now, into: &out) }
+    }
+
     /// After a restart of the agent: it is dead, and `exit` is what its shim left.
     mutating func adoptEnd(_ exit: WorkerExit?, at wall: UnixTime, now: Instant, random: inout Random) {
         switch phase {
-        case .finished: break
-        case .starting where exit != nil && exit == lastExit,
-            .pending where exit != nil && exit == lastExit:
+        // `starting` is on the disk before a launch, so `pending` and `backoff` mean that this end was counted.
+        case .finished, .pending, .backoff: break
+        case .starting where exit != nil && exit == lastExit:
             // That end was counted already; the attempt after it had not begun.
             absent(at: wall, now: now, random: &random)
-        case .pending, .starting, .running, .backoff, .stopping:
+        case .starting, .running, .stopping:
             phase = .running
             exited(exit, at: wall, now: now, random: &random)
+        }
+    }
+
+    /// After a restart of the agent: it could not be launched.
+    mutating func adoptFailure(_ problem: SpecProblem, at wall: UnixTime, now: Instant, random: inout Random) {
+        switch phase {
+        case .finished, .pending, .backoff: break
+        case .starting, .running, .stopping:
+            if isUnwanted {
+                reason = problem.description
+                phase = .finished(.stopped)
+            } else {
+                ended(nil, because: problem.description, at: wall, now: now, random: &random)
+            }
         }
     }
 

@@ -52,12 +52,12 @@ struct CongestionWindow: Sendable {
         size = max(size, minimum)
     }
 
-    /// A packet of `bytes`, sent at `sentAt`, arrived. `isFilled` says whether the window was what held up the sender.
+    /// A packet arrived. `isFilled` says whether the window was what held up the sender, `next` is the number of the
+    /// next packet to be sent.
     mutating func acknowledged(
-        _ bytes: Int, number: UInt64, sentAt: Instant, isFilled: Bool, roundTrip: RoundTripEstimator, next: UInt64,
-        now: Instant
+        _ packet: SentPacket, isFilled: Bool, roundTrip: RoundTripEstimator, next: UInt64, now: Instant
     ) {
-        if let recoveryStart, sentAt <= recoveryStart { return }
+        if let recoveryStart, packet.sentAt <= recoveryStart { return }
         guard isFilled else {
             if unfilledSince == nil { unfilledSince = now }
             return
@@ -67,11 +67,11 @@ struct CongestionWindow: Sendable {
             if let start = epoch?.start { epoch?.start = start + (now - since) }
         }
         if isSlowStart {
-            let growth = slowStart.growth(bytes, datagram: datagram)
+            let growth = slowStart.growth(packet.bytes)
             size = min(maximum, size + growth)
-            if slowStart.isOver(after: number, next: next, roundTrip: roundTrip.latest) { threshold = size }
+            if slowStart.isOver(after: packet.number, next: next, roundTrip: roundTrip.latest) { threshold = size }
         } else {
-            avoid(bytes, roundTrip: roundTrip.smoothed, now: now)
+            avoid(packet.bytes, roundTrip: roundTrip.smoothed, now: now)
         }
     }
 
@@ -147,7 +147,7 @@ private struct SlowStartExit: Sendable {
     private var cautiousRounds = 0
     private var baseline = Interval(nanoseconds: .max)
 
-    func growth(_ bytes: Int, datagram: Int) -> Int { cautiousRounds > 0 ? max(1, bytes / 4) : bytes }
+    func growth(_ bytes: Int) -> Int { cautiousRounds > 0 ? max(1, bytes / 4) : bytes }
 
     /// `number` was acknowledged with a round trip; `next` is the number of the next packet to be sent.
     mutating func isOver(after number: UInt64, next: UInt64, roundTrip: Interval) -> Bool {

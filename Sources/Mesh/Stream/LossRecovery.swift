@@ -10,7 +10,7 @@ import Wire
 /// carry the oldest data again, whatever the congestion window says; it doubles up to `maxProbeTimeout`, because a mesh
 /// changes paths under a session and must notice soon when one works again.
 ///
-/// Packets lie in a deque by number. All below `largestAcknowledged - 3` are acknowledged or lost and leave it, so
+/// Packets that ask for an ACK lie in a deque by number. All below `largestAcknowledged - 3` are acknowledged or lost and leave it, so
 /// work is proportional to what an ACK newly says, not to what it repeats. A change of path makes a border in the
 /// numbers: packets before it say nothing about the new path's round trip and capacity (RFC 9000, section 9.4).
 struct LossRecovery: Sendable {
@@ -21,7 +21,6 @@ struct LossRecovery: Sendable {
     static let persistentFactor: Int64 = 3
 
     private var packets: Deque<SentPacket> = []
-    private var base: UInt64 = 0
     /// The number of the next packet.
     private(set) var next: UInt64 = 0
     private var largestAcknowledged: UInt64?
@@ -65,17 +64,12 @@ struct LossRecovery: Sendable {
 
     /// The packet numbered `next` leaves.
     mutating func sent(_ contents: SentContents, bytes: Int, acknowledges: UInt64?, now: Instant) {
-        let elicitsAck = !contents.isEmpty
+        let number = next
         next += 1
-        if !elicitsAck && packets.isEmpty {
-            base = next
-            return
-        }
+        // A packet that asks for no ACK is never missed.
+        guard !contents.isEmpty else { return }
         packets.append(
-            SentPacket(
-                sentAt: now, bytes: bytes, state: elicitsAck ? .outstanding : .untracked, contents: contents,
-                acknowledges: acknowledges))
-        guard elicitsAck else { return }
+            SentPacket(number: number, sentAt: now, bytes: bytes, contents: contents, acknowledges: acknowledges))
         window.inFlight += bytes
         elicitingInFlight += 1
         lastElicitingAt = now
@@ -88,16 +82,18 @@ struct LossRecovery: Sendable {
         guard largest < next else { throw .unsentAcknowledged(largest) }
         let first = outcome.acknowledged.count
         var sample: Interval?
-        for range in ack.ranges.reversed() where range.upperBound >= base {
-            for number in max(range.lowerBound, base)...range.upperBound {
-                let index = Int(number - base)
+        for range in ack.ranges.reversed() {
+            guard let front = packets.first, range.upperBound >= front.number else { continue }
+            var index = range.lowerBound <= front.number ? 0 : indexOfFirst(from: range.lowerBound)
+            while index < packets.count, packets[index].number <= range.upperBound {
+                defer { index += 1 }
                 guard packets[index].state == .outstanding else { continue }
                 packets[index].state = .acknowledged
-                if number == largest, number >= pathStart { sample = now - packets[index].sentAt }
-                outcome.acknowledged.append(packets[index])
-                leave(number, bytes: packets[index].bytes)
+                let packet = packets[index]
+                if packet.number == largest, largest >= pathStart { sample = now - packet.sentAt }
+                outcome.acknowledged.append(packet)
+                leave(packet)
                 packets[index].contents = SentContents()
-                if number >= pathStart { outcome.growth.append((number, packets[index].bytes, packets[index].sentAt)) }
             }
         }
         largestAcknowledged = max(largestAcknowledged ?? 0, largest)
@@ -106,32 +102,41 @@ struct LossRecovery: Sendable {
             let delay = min(Interval.microseconds(Int64(min(ack.delayMicroseconds, 1 << 40))), AckTracker.maxDelay)
             roundTrip.sample(sample, delay: delay)
         }
-        for (number, bytes, sentAt) in outcome.growth {
-            window.acknowledged(
-                bytes, number: number, sentAt: sentAt, isFilled: isFilled, roundTrip: roundTrip, next: next, now: now)
+        for packet in outcome.acknowledged[first...] where packet.number >= pathStart {
+            window.acknowledged(packet, isFilled: isFilled, roundTrip: roundTrip, next: next, now: now)
         }
-        outcome.growth.removeAll(keepingCapacity: true)
         backoff = 0
         probes = 0
         detectLosses(now: now, into: &outcome)
     }
 
-    private mutating func leave(_ number: UInt64, bytes: Int) {
+    private mutating func leave(_ packet: SentPacket) {
         elicitingInFlight -= 1
-        if number >= pathStart { window.inFlight -= bytes }
+        if packet.number >= pathStart { window.inFlight -= packet.bytes }
+    }
+
+    private func indexOfFirst(from number: UInt64) -> Int {
+        var low = 0, high = packets.count
+        while low < high {
+            let middle = (low + high) / 2
+            if packets[middle].number < number { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 
     private mutating func detectLosses(now: Instant, into outcome: inout RecoveryOutcome) {
         lossTime = nil
-        guard let largest = largestAcknowledged, largest >= base else { return }
+        guard let largest = largestAcknowledged else { return }
         let delay = roundTrip.lossDelay
         let persistent = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay) * LossRecovery.persistentFactor
         var lastLost: Instant?, runStart: Instant?, isPersistent = false
-        for index in 0..<Int(largest - base) {
-            let number = base + UInt64(index)
+        var index = 0
+        while index < packets.count, packets[index].number < largest {
+            defer { index += 1 }
+            let number = packets[index].number
             switch packets[index].state {
             case .acknowledged: runStart = nil
-            case .lost, .untracked: break
+            case .lost: break
             case .outstanding:
                 let sentAt = packets[index].sentAt
                 guard largest - number >= LossRecovery.packetThreshold || sentAt + delay <= now else {
@@ -139,7 +144,7 @@ struct LossRecovery: Sendable {
                     continue
                 }
                 packets[index].state = .lost
-                leave(number, bytes: packets[index].bytes)
+                leave(packets[index])
                 outcome.lost.append(packets[index])
                 packets[index].contents = SentContents()
                 guard number >= pathStart else { continue }
@@ -159,7 +164,6 @@ struct LossRecovery: Sendable {
     private mutating func trim() {
         while let first = packets.first, first.state != .outstanding {
             packets.removeFirst()
-            base += 1
         }
     }
 
@@ -188,10 +192,9 @@ struct LossRecovery: Sendable {
 
     /// Lets the contents of the oldest packets be sent again; the packets themselves stay in flight.
     private mutating func repeatOldest(_ count: Int, into outcome: inout RecoveryOutcome) {
-        var left = count
-        for index in packets.indices where left > 0 && packets[index].state == .outstanding {
-            left -= 1
-            outcome.repeated.append(packets[index])
+        for packet in packets where packet.state == .outstanding {
+            outcome.repeated.append(packet)
+            if outcome.repeated.count == count { return }
         }
     }
 
@@ -236,12 +239,11 @@ struct SentContents: Sendable {
 struct SentPacket: Sendable {
     enum State: Hashable, Sendable {
         case outstanding, acknowledged, lost
-        /// Asks for no ACK, and so is never missed.
-        case untracked
     }
+    var number: UInt64
     var sentAt: Instant
     var bytes: Int
-    var state: State
+    var state = State.outstanding
     var contents: SentContents
     /// The largest number in the ACK frame that it carried.
     var acknowledges: UInt64?
@@ -253,7 +255,6 @@ struct RecoveryOutcome: Sendable {
     var lost: [SentPacket] = []
     /// Not lost, but to be sent again as probes.
     var repeated: [SentPacket] = []
-    var growth: [(UInt64, Int, Instant)] = []
     var persistentCongestions = 0
     var probeTimeouts = 0
 }

@@ -142,6 +142,7 @@ struct ReceiveStream: Sendable {
     private mutating func drop() -> UInt64 {
         let credit = uncredited
         consumed = highest
+        contiguous = highest
         release()
         return credit
     }

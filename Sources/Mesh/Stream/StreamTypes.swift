@@ -117,4 +117,10 @@ package struct Transmission: Hashable, Sendable {
     /// Bytes appended, the packet number included.
     package var count: Int
     package var elicitsAck: Bool
+
+    package init(packetNumber: UInt64, count: Int, elicitsAck: Bool) {
+        self.packetNumber = packetNumber
+        self.count = count
+        self.elicitsAck = elicitsAck
+    }
 }

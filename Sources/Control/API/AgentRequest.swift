@@ -1,0 +1,100 @@
+import Base
+import Wire
+
+/// What can be asked of an agent on its local socket.
+package enum AgentRequest: Hashable, Sendable {
+    package enum Method: String, Hashable, Sendable, CaseIterable {
+        case status
+        case peersList = "peers.list"
+        case ping
+        case join
+        case workersList = "workers.list"
+        case acceleratorsList = "accelerators.list"
+    }
+
+    case status
+    case peersList
+    case ping(Ping)
+    case join(Join)
+    case workersList
+    case acceleratorsList
+
+    package struct Ping: Hashable, Sendable, Codable {
+        /// A name, or a NodeID or the first digits of one.
+        package var peer: String
+        /// Without it, 4; at most 100.
+        package var count: Int64?
+        /// Without it, 1000; at least 10.
+        package var intervalMilliseconds: Int64?
+        package init(peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil) {
+            self.peer = peer
+            self.count = count
+            self.intervalMilliseconds = intervalMilliseconds
+        }
+    }
+    package struct Join: Hashable, Sendable, Codable {
+        package var token: String
+        /// Without it, the name that the agent was started with.
+        package var name: String?
+        package init(token: String, name: String? = nil) {
+            self.token = token
+            self.name = name
+        }
+    }
+
+    package var method: Method {
+        switch self {
+        case .status: .status
+        case .peersList: .peersList
+        case .ping: .ping
+        case .join: .join
+        case .workersList: .workersList
+        case .acceleratorsList: .acceleratorsList
+        }
+    }
+
+    /// Reads the parameters of a method; throws what the decoder throws.
+    package init(_ method: Method, from decoder: any Decoder) throws {
+        switch method {
+        case .status: self = .status
+        case .peersList: self = .peersList
+        case .ping: self = .ping(try Ping(from: decoder))
+        case .join: self = .join(try Join(from: decoder))
+        case .workersList: self = .workersList
+        case .acceleratorsList: self = .acceleratorsList
+        }
+    }
+
+    /// Writes the parameters; an empty object where there are none.
+    package func encodeParameters(to encoder: any Encoder) throws {
+        switch self {
+        case .status, .peersList, .workersList, .acceleratorsList: try NoParameters().encode(to: encoder)
+        case .ping(let parameters): try parameters.encode(to: encoder)
+        case .join(let parameters): try parameters.encode(to: encoder)
+        }
+    }
+}
+
+package enum AgentReply: Hashable, Sendable {
+    case status(StatusView)
+    case peers([PeerView])
+    case ping(PingView)
+    /// Joined: the agent's state afterwards.
+    case joined(StatusView)
+    case workers([WorkerView])
+    case accelerators([AcceleratorView])
+}
+
+extension AgentReply: Encodable {
+    /// The view itself, without the case's name.
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .status(let view), .joined(let view): try container.encode(view)
+        case .peers(let views): try container.encode(views)
+        case .ping(let view): try container.encode(view)
+        case .workers(let views): try container.encode(views)
+        case .accelerators(let views): try container.encode(views)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+package import Base
+package import Noise
+package import Wire
+
+/// Why a text is no token.
+package enum TokenError: Error, Hashable, Sendable, CustomStringConvertible {
+    case noPrefix
+    /// Zero-based, in characters after the prefix.
+    case badCharacter(at: Int)
+    case badChecksum
+    case unknownVersion(UInt8)
+    case malformed(DecodeError)
+
+    package var description: String {
+        switch self {
+        case .noPrefix: "a token begins with 'ast1-'"
+        case .badCharacter(let place): "the token holds a character that no token has, at place \(place + 6)"
+        case .badChecksum: "the token is damaged: was it copied whole?"
+        case .unknownVersion(let version): "the token is of version \(version); this program knows version 1"
+        case .malformed(let error): "the token is damaged: \(error)"
+        }
+    }
+}
+
+/// An enrolment token: everything that a new node must know to find its controller, to be sure of it, and to be let in.
+/// As text it is `ast1-` and lower-case base32 (RFC 4648, section 6, without padding) of
+///
+/// ```
+/// version 1 (=1) | token id 8 | secret 32 | controller 32 | authority 32 | fleet 16
+/// address count 1, then family 1 (4 or 6), IP 4 or 16, port 2 each
+/// checksum 4: the first bytes of BLAKE2b over all before
+/// ```
+///
+/// The checksum is against slips of the hand, not against enemies: those do not have the secret.
+package struct TokenText: Hashable, Sendable {
+    package static let prefix = "ast1-"
+    package static let idCount = 8
+    package static let secretCount = 32
+
+    package var id: [UInt8]
+    package var secret: [UInt8]
+    /// The controller's key: the session in which the secret is proven is with nobody else.
+    package var controller: NodeID
+    /// The key that signs this fleet's certificates.
+    package var authority: VerifyingKey
+    package var fleet: FleetID
+    package var addresses: [SocketAddress]
+
+    package init(
+        id: [UInt8], secret: [UInt8], controller: NodeID, authority: VerifyingKey, fleet: FleetID,
+        addresses: [SocketAddress]
+    ) {
+        precondition(id.count == TokenText.idCount, "a token id of \(id.count) bytes")
+        precondition(secret.count == TokenText.secretCount, "a token secret of \(secret.count) bytes")
+        precondition(addresses.count <= Limits.addressesPerPeer, "\(addresses.count) addresses")
+        self.id = id
+        self.secret = secret
+        self.controller = controller
+        self.authority = authority
+        self.fleet = fleet
+        self.addresses = addresses
+    }
+
+    package var text: String {
+        var writer = ByteWriter(reserving: 160)
+        writer.uint8(1)
+        writer.append(id)
+        writer.append(secret)
+        writer.nodeID(controller)
+        writer.append(authority.bytes)
+        writer.append(fleet.bytes)
+        writer.uint8(UInt8(addresses.count))
+        for address in addresses {
+            writer.uint8(address.ip.isIPv4 ? 4 : 6)
+            writer.append(address.ip.bytes)
+            writer.uint16(address.port)
+        }
+        writer.append(Hash.blake2b(writer.bytes)[..<4])
+        return TokenText.prefix + Base32.encode(writer.bytes)
+    }
+
+    /// White space around the text is left out; the rest must be exact.
+    package init(_ text: some StringProtocol) throws(TokenError) {
+        let trimmed = text.drop { $0.isWhitespace }
+        let end = trimmed.lastIndex { !$0.isWhitespace }.map { trimmed.index(after: $0) } ?? trimmed.startIndex
+        let body = trimmed[..<end]
+        guard body.hasPrefix(TokenText.prefix) else { throw .noPrefix }
+        let bytes: [UInt8]
+        do throws(Base32.BadCharacter) {
+            bytes = try Base32.decode(body.dropFirst(TokenText.prefix.count))
+        } catch {
+            throw .badCharacter(at: error.place)
+        }
+        guard let version = bytes.first else { throw .badChecksum }
+        guard version == 1 else { throw .unknownVersion(version) }
+        guard bytes.count > 4, Array(Hash.blake2b(Array(bytes.dropLast(4)))[..<4]) == Array(bytes.suffix(4)) else {
+            throw .badChecksum
+        }
+        let content = Array(bytes.dropLast(4))
+        do throws(DecodeError) {
+            var reader = ByteReader(content.span.bytes)
+            try self.init(reading: &reader)
+        } catch {
+            throw .malformed(error)
+        }
+    }
+
+    private init(reading reader: inout ByteReader) throws(DecodeError) {
+        try reader.skip(1, "version")
+        id = try reader.bytes(TokenText.idCount, "token id")
+        secret = try reader.bytes(TokenText.secretCount, "secret")
+        controller = try reader.nodeID("controller")
+        // 32 bytes make a key.
+        authority = VerifyingKey(try reader.bytes(32, "authority"))!
+        fleet = FleetID(try reader.uint64("fleet"), try reader.uint64("fleet"))
+        addresses = []
+        let count = try reader.uint8("address count")
+        guard count <= Limits.addressesPerPeer else { throw DecodeError(.tooLong, "addresses", at: reader.offset) }
+        for _ in 0..<count {
+            let family = try reader.uint8("family")
+            guard family == 4 || family == 6 else { throw DecodeError(.invalidValue, "family", at: reader.offset) }
+            // 4 or 16 bytes make an address.
+            let ip = IPAddress(bytes: try reader.bytes(family == 4 ? 4 : 16, "address"))!
+            addresses.append(SocketAddress(ip, try reader.uint16("port")))
+        }
+        try reader.expectEnd("token")
+    }
+}
+
+extension TokenText {
+    /// What shows that one holds the secret, in one session only.
+    package static func proof(secret: [UInt8], handshakeHash: [UInt8]) -> [UInt8] {
+        Hash.blake2b(handshakeHash + Array("asterism enrol".utf8), key: secret)
+    }
+}
+
+/// RFC 4648, section 6, in lower case and without padding.
+package enum Base32 {
+    package struct BadCharacter: Error, Hashable, Sendable {
+        package var place: Int
+    }
+
+    private static let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
+
+    package static func encode(_ bytes: [UInt8]) -> String {
+        var text: [UInt8] = []
+        var word = 0, bits = 0
+        for byte in bytes {
+            word = (word << 8 | Int(byte)) & 0xfff
+            bits += 8
+            while bits >= 5 {
+                bits -= 5
+                text.append(alphabet[word >> bits & 31])
+            }
+        }
+        if bits > 0 { text.append(alphabet[word << (5 - bits) & 31]) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Bits left over at the end must be zero, so that a value has one text.
+    package static func decode(_ text: some StringProtocol) throws(BadCharacter) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var word = 0, bits = 0, count = 0
+        for digit in text.utf8 {
+            let value: Int
+            switch digit {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = Int(digit) - 97
+            case UInt8(ascii: "2")...UInt8(ascii: "7"): value = Int(digit) - 50 + 26
+            default: throw BadCharacter(place: count)
+            }
+            word = (word << 5 | value) & 0xfff
+            bits += 5
+            if bits >= 8 {
+                bits -= 8
+                bytes.append(UInt8(truncatingIfNeeded: word >> bits))
+            }
+            count += 1
+        }
+        guard bits < 5, word & ((1 << bits) - 1) == 0 else { throw BadCharacter(place: max(0, count - 1)) }
+        return bytes
+    }
+}

@@ -1,0 +1,225 @@
+package import Base
+package import Wire
+
+// What people and programs see, as JSON-RPC, HTTP and the command line show it. Times are milliseconds since 1970, and
+// what is not known is absent.
+
+/// Whether a node can be reached, as the controller judges by its heartbeats.
+package enum NodeState: String, Hashable, Sendable, Codable, CaseIterable {
+    /// Enrolled, and never heard of since the controller started.
+    case unknown
+    case online
+    /// Two heartbeats were missed.
+    case suspect
+    /// No heartbeat for four seconds.
+    case offline
+    /// Said goodbye.
+    case left
+}
+
+package struct NodeView: Hashable, Sendable, Codable {
+    package var id: NodeID
+    package var name: String
+    package var site: String
+    package var labels: [Label]
+    package var roles: [String]
+    package var state: NodeState
+    package var isDraining = false
+    package var address: SocketAddress?
+    package var enrolledAt: UnixTime
+    package var certificateExpiresAt: UnixTime
+    package var lastHeartbeatAt: UnixTime?
+    package var agentVersion: String?
+    package var containment: Containment?
+    /// The worst of its devices and of itself.
+    package var verdict = Verdict.unknown
+    /// The revision of desired state that the agent works by, and the newest one.
+    package var revision: UInt64 = 0
+    package var desiredRevision: UInt64 = 0
+    package var processorLoadPercent: Int?
+    package var memoryLoadPercent: Int?
+    package var acceleratorLoadPercent: Int?
+    package var freeSlots: Int?
+    package var workersRunning = 0
+    package var workersTotal = 0
+    package var accelerators = 0
+    /// Only where one node was asked for.
+    package var host: HostStatus?
+
+    package init(
+        id: NodeID, name: String, site: String, labels: [Label], roles: [String], state: NodeState,
+        enrolledAt: UnixTime, certificateExpiresAt: UnixTime
+    ) {
+        self.id = id
+        self.name = name
+        self.site = site
+        self.labels = labels
+        self.roles = roles
+        self.state = state
+        self.enrolledAt = enrolledAt
+        self.certificateExpiresAt = certificateExpiresAt
+    }
+}
+
+package struct WorkerView: Hashable, Sendable, Codable {
+    package enum Wish: String, Hashable, Sendable, Codable, CaseIterable {
+        case run, stop
+        /// In no desired state: on its way out, or found by the agent and not known.
+        case none
+    }
+    package var name: String
+    package var generation: UInt64
+    package var node: NodeID?
+    package var nodeName: String?
+    package var wish: Wish
+    /// What the agent last said; absent until it has said anything of this generation.
+    package var state: WorkerState?
+    /// False where the node is not online, so that `state` is old news.
+    package var isCurrent = true
+    package var command: [String]
+    package var operation: String?
+    package var pid: Int32?
+    package var startedAt: UnixTime?
+    package var restarts: Int64 = 0
+    package var lastExit: WorkerExit?
+    package var reason: String?
+    package var containment: Containment?
+    package var logBytes: Int64 = 0
+
+    package init(_ worker: WorkerRef, wish: Wish, command: [String]) {
+        name = worker.name
+        generation = worker.generation
+        self.wish = wish
+        self.command = command
+    }
+
+    package mutating func take(_ status: WorkerStatus) {
+        state = status.state
+        pid = status.pid
+        startedAt = status.startedAt
+        restarts = status.restarts
+        lastExit = status.lastExit
+        reason = status.reason
+        containment = status.containment
+        logBytes = status.logBytes
+    }
+}
+
+package struct TokenView: Hashable, Sendable, Codable {
+    /// 16 hexadecimal digits.
+    package var id: String
+    package var name: String?
+    package var createdAt: UnixTime
+    package var expiresAt: UnixTime
+    package var uses: Int
+    package var used: Int
+    package var isRevoked: Bool
+    /// The token itself: shown once, when it is made.
+    package var token: String?
+}
+
+package struct EventView: Hashable, Sendable, Codable {
+    package enum Kind: String, Hashable, Sendable, Codable, CaseIterable {
+        case nodeEnrolled, nodeRefused, nodeOnline, nodeSuspect, nodeOffline, nodeLeft, nodeRestarted
+        case verdictChanged, verdictsHeld, verdictsReleased
+        case tokenCreated, tokenRevoked
+        case workerWanted, workerStopWanted, workerRemoved, workerChanged
+        case certificateRenewed
+    }
+    /// Rises by one with each event of the fleet.
+    package var id: UInt64
+    package var at: UnixTime
+    package var kind: Kind
+    package var node: NodeID?
+    package var nodeName: String?
+    package var worker: String?
+    package var message: String
+}
+
+package struct PeerView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var name: String?
+    package var isConnected: Bool
+    package var address: SocketAddress?
+    package var roundTripMicroseconds: Int64?
+    package var cipher: String?
+    package var keyAgeSeconds: Int64?
+    package var sinceHeardMilliseconds: Int64?
+    package var bytesReceived: Int
+    package var bytesSent: Int
+    package var openStreams: Int
+}
+
+package struct AcceleratorView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var nodeName: String
+    package var accelerator: AcceleratorStatus
+}
+
+/// A piece of a worker's log.
+package struct LogView: Hashable, Sendable, Codable {
+    package var worker: String
+    package var offset: Int64
+    package var nextOffset: Int64
+    /// Nothing will come after `nextOffset`.
+    package var isFinal: Bool
+    /// The bytes, in base64 (RFC 4648, section 4); a log need not be text.
+    package var data: String
+
+    package var bytes: [UInt8]? { Base64.decode(data) }
+}
+
+package struct PingView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var name: String?
+    package var sent: Int
+    /// One for each answer, in the order of their coming.
+    package var roundTripsMicroseconds: [Int64]
+}
+
+package struct CounterView: Hashable, Sendable, Codable {
+    package var name: String
+    package var count: Int
+}
+
+package struct ControllerPeerView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var addresses: [SocketAddress]
+    package var isConnected: Bool
+}
+
+/// One program's account of itself.
+package struct StatusView: Hashable, Sendable, Codable {
+    package enum Program: String, Hashable, Sendable, Codable, CaseIterable {
+        case agent, controller
+    }
+    package struct NodeCounts: Hashable, Sendable, Codable {
+        package var online = 0
+        package var suspect = 0
+        package var offline = 0
+        package var left = 0
+        package var unknown = 0
+    }
+    package var program: Program
+    package var version: String
+    package var node: NodeID
+    package var name: String?
+    /// 32 hexadecimal digits; absent where the node belongs to no fleet yet.
+    package var fleet: String?
+    /// An agent's: `unenrolled`, `enrolling`, `member`. A controller's: `serving`.
+    package var phase: String
+    package var incarnation: UInt64
+    package var startedAt: UnixTime
+    package var certificateExpiresAt: UnixTime?
+    /// An agent's controllers.
+    package var controllers: [ControllerPeerView]?
+    package var revision: UInt64?
+    package var workersActive: Int?
+    package var workersTotal: Int?
+    package var containment: Containment?
+    package var verdict: Verdict?
+    /// A controller's fleet.
+    package var nodes: NodeCounts?
+    /// What went right and wrong, by reason, since the program's start.
+    package var counters: [CounterView]
+}

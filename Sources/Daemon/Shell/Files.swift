@@ -1,0 +1,73 @@
+package import EventLoop
+import Glibc
+
+/// Files that survive kill -9 and a lost power supply: written beside, flushed, renamed into place, and the directory
+/// flushed. Whoever reads sees the old content or the new, never a part.
+package enum Files {
+    /// Makes the directory and its parents; those that are made have `mode`.
+    package static func makeDirectory(_ path: String, mode: UInt32 = 0o700) throws(FileError) {
+        var partial = ""
+        for part in path.split(separator: "/", omittingEmptySubsequences: true) {
+            partial += (partial.isEmpty && !path.hasPrefix("/") ? "" : "/") + part
+            if mkdir(partial, mode) != 0, errno != EEXIST { throw FileError("mkdir", partial, Errno(errno)) }
+        }
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw FileError("mkdir", path, Errno(ENOTDIR))
+        }
+    }
+
+    /// The file's bytes; `nil` if there is none.
+    package static func read(_ path: String, limit: Int = 64 << 20) throws(FileError) -> [UInt8]? {
+        do throws(Errno) {
+            let file = try FileDescriptor.open(path, O_RDONLY | O_CLOEXEC)
+            return try file.readAll(limit: limit)
+        } catch {
+            if error.code == ENOENT { return nil }
+            throw FileError("read", path, error)
+        }
+    }
+
+    package static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(FileError) {
+        let temporary = "\(path).new"
+        do throws(Errno) {
+            let file = try FileDescriptor.open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode: mode)
+            try file.writeAll(bytes)
+            guard fsync(file.raw) == 0 else { throw Errno(errno) }
+            guard rename(temporary, path) == 0 else { throw Errno(errno) }
+            let directory = try FileDescriptor.open(parent(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard fsync(directory.raw) == 0 else { throw Errno(errno) }
+        } catch { throw FileError("write", path, error) }
+    }
+
+    /// Takes the lock that makes a directory one program's; held until the result is closed.
+    package static func lock(_ path: String) throws(FileError) -> FileDescriptor {
+        do throws(Errno) {
+            let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_CLOEXEC)
+            guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else { throw Errno(errno) }
+            return file
+        } catch { throw FileError("lock", path, error) }
+    }
+
+    private static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
+
+package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
+    package var operation: String
+    package var path: String
+    package var reason: Errno
+
+    package init(_ operation: String, _ path: String, _ reason: Errno) {
+        self.operation = operation
+        self.path = path
+        self.reason = reason
+    }
+
+    package var description: String {
+        if operation == "lock", reason.code == EWOULDBLOCK { return "\(path): another process holds the lock" }
+        return "\(operation) \(path): \(reason.message)"
+    }
+}

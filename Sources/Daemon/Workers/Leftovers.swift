@@ -1,0 +1,74 @@
+import EventLoop
+import Glibc
+import ShimProtocol
+
+/// # What a dead shim leaves behind
+///
+/// The kernel kills a worker's main process when its shim goes (PR_SET_PDEATHSIG), but not what that process had started.
+/// Those are found by the marker in their environment, which every program inherits unless it empties it; by having a
+/// found one as parent; and, while the number of the worker's session cannot have been given to anybody else, by their
+/// session. A process of a cgroup needs none of this.
+///
+/// A number read from /proc is pinned by a pidfd, and the marker read again, before anything is sent to it.
+struct Leftovers {
+    let marker: String
+    /// The worker's session, if its shim has only just gone.
+    var session: Int32?
+
+    private struct Row {
+        var process: Int32
+        var parent: Int32
+        var session: Int32
+        var isZombie: Bool
+    }
+
+    /// Kills all that can be found, and says who they were. Nobody is left when this finds nobody.
+    func kill() -> [Int32] {
+        let rows = names(in: "/proc").compactMap { Int32($0) }.compactMap(Leftovers.row)
+        var found: Set<Int32> = []
+        for row in rows where !row.isZombie && isMarked(row) { found.insert(row.process) }
+        var size = -1
+        while size != found.count {
+            size = found.count
+            for row in rows where !row.isZombie && found.contains(row.parent) { found.insert(row.process) }
+        }
+        found.remove(getpid())
+        let parents = Dictionary(rows.map { ($0.process, $0.parent) }) { first, _ in first }
+        for process in found.sorted() { send(to: process, parent: parents[process] ?? 0) }
+        return found.sorted()
+    }
+
+    private func isMarked(_ row: Row) -> Bool {
+        if let session, row.session == session { return true }
+        return Leftovers.environment(row.process, has: "\(WorkerMarker.variable)=\(marker)")
+    }
+
+    private func send(to process: Int32, parent: Int32) {
+        guard let pinned = try? PinnedProcess(process) else { return }
+        // Its parent may be gone by now, and then somebody adopted it; a marker does not change.
+        guard let row = Leftovers.row(process), isMarked(row) || row.parent == parent else { return }
+        pinned.kill()
+    }
+
+    /// The process whose environment has a variable; `nil` if there is none.
+    static func process(having variable: String) -> Int32? {
+        names(in: "/proc").compactMap { Int32($0) }.first { environment($0, has: variable) }
+    }
+
+    static func environment(_ process: Int32, has variable: String) -> Bool {
+        // The kernel's own limit on arguments and environment together is a quarter of the stack, 2 MiB by default.
+        guard let bytes = readSmallFile("/proc/\(process)/environ", limit: 8 << 20) else { return false }
+        let wanted = Array(variable.utf8)
+        return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
+    }
+
+    private static func row(_ process: Int32) -> Row? {
+        guard let bytes = readSmallFile("/proc/\(process)/stat", limit: 4096),
+            let end = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        let fields = String(decoding: bytes[(end + 1)...], as: UTF8.self).split(separator: " ")
+        guard fields.count > 3, let parent = Int32(fields[1]), let session = Int32(fields[3]) else { return nil }
+        return Row(
+            process: process, parent: parent, session: session, isZombie: fields[0] == "Z" || fields[0] == "X")
+    }
+}

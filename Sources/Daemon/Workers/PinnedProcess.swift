@@ -1,0 +1,16 @@
+import CLinux
+import EventLoop
+import Glibc
+
+/// A process held by a pidfd, so that what is sent to it reaches it or nobody.
+struct PinnedProcess: ~Copyable {
+    private let descriptor: FileDescriptor
+
+    init(_ process: Int32) throws(Errno) {
+        let raw = asterism_pidfd_open(process)
+        if raw < 0 { throw Errno(errno) }
+        descriptor = FileDescriptor(owning: raw)
+    }
+
+    func kill() { _ = asterism_pidfd_signal(descriptor.raw, SIGKILL) }
+}

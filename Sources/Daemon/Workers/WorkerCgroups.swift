@@ -1,0 +1,90 @@
+package import EventLoop
+import Glibc
+package import Wire
+
+/// A subtree of cgroup v2 (kernel, Documentation/admin-guide/cgroup-v2.rst) that was handed to the agent:
+///
+/// ```
+/// <root>/shims              every shim
+/// <root>/<name>.<number>    one worker's generation, with its limits
+/// ```
+///
+/// The root must not be the agent's own service, or a restart of that would end the workers or fail. Controllers that the
+/// root does not have are done without; `Slot.unenforced` then names the limits that hold for each process alone, by
+/// setrlimit(2), or not at all.
+package struct WorkerCgroups: Sendable {
+    package let root: String
+    /// Of memory, cpu and pids, those that limit the workers here.
+    package let controllers: [String]
+
+    /// Prepares the subtree; an error means that workers must do without cgroups.
+    package init(root: String) throws(Errno) {
+        self.root = root
+        if mkdir(root, 0o755) < 0, errno != EEXIST { throw Errno(errno) }
+        if mkdir("\(root)/shims", 0o755) < 0, errno != EEXIST { throw Errno(errno) }
+        let wanted = ["memory", "cpu", "pids"]
+        // One at a time: a refused controller would take the others with it.
+        for name in wanted { try? put("+\(name)", "\(root)/cgroup.subtree_control") }
+        let given = readSmallFile("\(root)/cgroup.subtree_control", limit: 4096) ?? []
+        let names = String(decoding: given, as: UTF8.self).split { $0 == " " || $0 == "\n" }.map(String.init)
+        controllers = wanted.filter { names.contains($0) }
+        // Proof that processes may be moved here: the file must be there and writable.
+        try succeed(access("\(root)/shims/cgroup.procs", W_OK))
+    }
+
+    var shims: String { "\(root)/shims" }
+
+    package func path(_ worker: WorkerRef) -> String { "\(root)/\(worker.name).\(worker.generation)" }
+
+    /// Makes a worker's cgroup with those of its limits that can be had.
+    func make(_ worker: WorkerRef, _ limits: WorkerLimits) throws(Errno) {
+        let path = path(worker)
+        if mkdir(path, 0o755) < 0 {
+            // A folder left by a launch that never came to anything is empty, or this fails.
+            guard errno == EEXIST else { throw Errno(errno) }
+            remove(path)
+            try succeed(mkdir(path, 0o755))
+        }
+        do throws(Errno) {
+            if controllers.contains("memory") {
+                // One process killed by chance out of many leaves a worker that is neither dead nor well.
+                try put("1", "\(path)/memory.oom.group")
+                if let bytes = limits.memoryBytes { try put("\(bytes)", "\(path)/memory.max") }
+            }
+            if controllers.contains("cpu"), let millicores = limits.cpuMillicores {
+                try put("\(millicores * 100) 100000", "\(path)/cpu.max")
+            }
+            if controllers.contains("pids"), let processes = limits.processes {
+                try put("\(processes)", "\(path)/pids.max")
+            }
+        } catch {
+            rmdir(path)
+            throw error
+        }
+    }
+
+    /// SIGKILL to all in it; whether anybody is still there.
+    func kill(_ worker: WorkerRef) -> Bool {
+        let path = path(worker)
+        try? put("1", "\(path)/cgroup.kill")
+        let text = readSmallFile("\(path)/cgroup.events", limit: 4096) ?? []
+        return String(decoding: text, as: UTF8.self).contains("populated 1")
+    }
+
+    func remove(_ worker: WorkerRef) { remove(path(worker)) }
+
+    private func remove(_ path: String, depth: Int = 0) {
+        guard rmdir(path) < 0, errno == EBUSY || errno == ENOTEMPTY, depth < 32 else { return }
+        for name in names(in: path) {
+            var status = stat()
+            if lstat("\(path)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+                remove("\(path)/\(name)", depth: depth + 1)
+            }
+        }
+        rmdir(path)
+    }
+
+    private func put(_ text: String, _ path: String) throws(Errno) {
+        try FileDescriptor.open(path, O_WRONLY).writeAll(text.utf8)
+    }
+}

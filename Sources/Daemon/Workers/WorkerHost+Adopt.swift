@@ -1,0 +1,78 @@
+import Base
+import EventLoop
+import Glibc
+import ShimProtocol
+package import Wire
+
+extension WorkerHost {
+    /// Finds everything that former agents launched on this node and did not remove. To be called once, before the first
+    /// launch.
+    ///
+    /// A record of the exit always wins. Without one, the lock says whether a shim lives; if none does, the lock is ours,
+    /// and with it the right to call the generation lost, after its last process is gone.
+    package func adopt() -> [AdoptedWorker] {
+        loop.preconditionOnLoop()
+        return WorkerFolder.all(in: settings.stateDirectory).filter { !isKept($0.worker) }.map(adopt)
+    }
+
+    private func adopt(_ folder: WorkerFolder) -> AdoptedWorker {
+        guard let launch = folder.launchFile else {
+            cgroups?.remove(folder.worker)
+            discard(folder)
+            return AdoptedWorker(worker: folder.worker, state: .neverStarted, operation: "")
+        }
+        func found(_ state: AdoptedWorker.State) -> AdoptedWorker {
+            AdoptedWorker(worker: folder.worker, state: state, operation: launch.operation)
+        }
+        if let record = folder.exitRecord(launch.nonce) { return found(.init(record, launch)) }
+        let lock: FileDescriptor?
+        do throws(Errno) { lock = try folder.lock() } catch {
+            // The launch file was read a moment ago; without leave to open it again nothing is known of its lock.
+            return found(wait(WorkerKeeper(self, folder, launch, unenforced: [])))
+        }
+        // It may have ended between the two looks.
+        if let record = folder.exitRecord(launch.nonce) { return found(.init(record, launch)) }
+        let keeper = WorkerKeeper(self, folder, launch, unenforced: [])
+        guard let lock else { return found(take(keeper)) }
+        keep(keeper)
+        // Not at once: the caller must hear of the worker before it hears that it is lost.
+        keeper.sweepSoon(holding: lock)
+        return found(.vanished)
+    }
+
+    /// A living shim: the process that the record names, if it is still that process, or else whoever bears the mark.
+    private func take(_ keeper: WorkerKeeper) -> AdoptedWorker.State {
+        let record = keeper.folder.startedRecord(keeper.launch.nonce)
+        if let record {
+            let recorded = ProcessIdentity(bootID: record.bootID, pid: record.shimPID, startTime: record.shimStart)
+            if let now = try? ProcessIdentity.read(record.shimPID), now == recorded,
+                (try? keeper.adopt(record.shimPID, record)) != nil
+            {
+                keep(keeper)
+                return keeper.start.map { .running($0) } ?? .starting
+            }
+        }
+        let mark = "\(WorkerMarker.shimVariable)=\(keeper.launch.marker)"
+        if let process = Leftovers.process(having: mark), (try? keeper.adopt(process, record)) != nil {
+            keep(keeper)
+            return keeper.start.map { .running($0) } ?? .starting
+        }
+        return wait(keeper)
+    }
+
+    private func wait(_ keeper: WorkerKeeper) -> AdoptedWorker.State {
+        keep(keeper)
+        keeper.awaitLock()
+        return .unknown
+    }
+}
+
+extension AdoptedWorker.State {
+    fileprivate init(_ record: ExitRecord, _ launch: LaunchFile) {
+        switch record.outcome {
+        case .exited, .signalled: self = .exited(WorkerEnd(record))
+        case .launchFailed(let step, let errno): self = .launchFailed(SpecProblem(step, errno: errno, launch))
+        case .lost: self = .lost(at: record.at)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+package import Base
+package import EventLoop
+import Glibc
+package import ShimProtocol
+package import Wire
+
+/// # Hands of the agent
+///
+/// A `WorkerHost` launches, signals and watches workers, and knows what became of each; when and why is decided by
+/// `Control`. It holds nothing that cannot be found again on the disk and in /proc: dropping a host, or killing its agent,
+/// touches no worker, and `adopt()` of the next one carries on.
+///
+/// ```
+///  launch ─→ starting ──started──→ running ──shim ended──→ exit record? ──yes──→ exited | launchFailed
+///               │                     ↑                        └──no──→ sweeping ──nobody left──→ lost
+///  adopt ───────┴─────────────────────┘                                     ↑
+///     └──────────────────── no shim, no exit record ────────────────────────┘
+/// ```
+///
+/// A generation is launched at most once: its folder is its claim, made with mkdir(2), and stays until `remove`. While a
+/// worker starts, signals wait for it. Everything happens on one loop; nothing blocks it but small files, and a fork.
+package final class WorkerHost {
+    package struct Settings: Sendable {
+        /// Absolute; `workers` and `trash` in it are the host's.
+        package var stateDirectory: String
+        /// The program `asterism-shim`.
+        package var shim: String
+        /// A folder of cgroup v2 that is ours to use; `nil` to do without.
+        package var cgroupRoot: String?
+
+        package init(stateDirectory: String, shim: String, cgroupRoot: String? = nil) {
+            self.stateDirectory = stateDirectory
+            self.shim = shim
+            self.cgroupRoot = cgroupRoot
+        }
+    }
+
+    package let loop: Loop
+    package let settings: Settings
+    /// How workers are held together on this node.
+    package var containment: Containment { cgroups == nil ? .subreaper : .cgroup }
+    /// Why it is `subreaper` although a cgroup was given.
+    package let cgroupProblem: Errno?
+
+    let cgroups: WorkerCgroups?
+    private let onEvent: (WorkerEvent) -> Void
+    private let removals: Blocking
+    private var keepers: [WorkerRef: WorkerKeeper] = [:]
+
+    package init(on loop: Loop, _ settings: Settings, onEvent: @escaping (WorkerEvent) -> Void) throws(Errno) {
+        precondition(settings.stateDirectory.hasPrefix("/"), "state directory '\(settings.stateDirectory)'")
+        self.loop = loop
+        self.settings = settings
+        self.onEvent = onEvent
+        removals = Blocking(on: loop, "removal of workers' folders")
+        for folder in ["", "/workers", "/trash"] {
+            if mkdir(settings.stateDirectory + folder, 0o711) < 0, errno != EEXIST { throw Errno(errno) }
+        }
+        var cgroups: WorkerCgroups?
+        var problem: Errno?
+        if let root = settings.cgroupRoot {
+            do throws(Errno) { cgroups = try WorkerCgroups(root: root) } catch { problem = error }
+        }
+        self.cgroups = cgroups
+        cgroupProblem = problem
+        emptyTrash()
+    }
+
+    /// Watches nothing any more; touches no worker. Idempotent.
+    package func close() {
+        for keeper in keepers.values { keeper.close() }
+        keepers = [:]
+        removals.close()
+    }
+
+    /// Workers that run or are being ended.
+    package var live: [WorkerRef] { keepers.keys.sorted() }
+
+    /// Starts one generation of a worker. If it throws, nothing has run and nothing is left; otherwise events tell the
+    /// rest. `operation` is kept with the worker, for `adopt()`.
+    package func launch(_ worker: WorkerRef, _ spec: WorkerSpec, operation: String) throws(SpecProblem) {
+        loop.preconditionOnLoop()
+        guard WorkerSpec.isName(worker.name) else { throw SpecProblem("name", "'\(worker.name)' is not a name") }
+        if let problem = spec.problems().first { throw problem }
+        let user = try WorkerUser(spec)
+        let folder = folder(worker)
+        var launch = try LaunchFile(folder, spec, user, operation: operation, cgroups: cgroups)
+        do throws(Errno) { launch.newAncestors = try folder.make(in: settings.stateDirectory) } catch {
+            if error.code == EEXIST { throw SpecProblem("generation", "\(worker) was launched before") }
+            throw SpecProblem("worker", "its folder cannot be made: \(error)")
+        }
+        do throws(SpecProblem) {
+            let keeper = try prepare(folder, launch, spec, user)
+            keepers[worker] = keeper
+        } catch {
+            cgroups?.remove(worker)
+            discard(folder)
+            throw error
+        }
+    }
+
+    private func prepare(
+        _ folder: WorkerFolder, _ launch: LaunchFile, _ spec: WorkerSpec, _ user: WorkerUser
+    ) throws(SpecProblem) -> WorkerKeeper {
+        do throws(Errno) {
+            let work = folder.path(of: GenerationDirectory.work)
+            try succeed(mkdir(work, 0o700))
+            if user.isOther { try succeed(chown(work, user.id, user.group)) }
+            try cgroups?.make(folder.worker, spec.limits)
+            try folder.write(GenerationDirectory.launch, launch.encoded)
+        } catch { throw SpecProblem("worker", "its folder cannot be prepared: \(error)") }
+        let keeper = WorkerKeeper(self, folder, launch, unenforced: spec.limits.unenforced(cgroups))
+        do throws(SpawnError) { try keeper.startShim(settings.shim) } catch {
+            throw SpecProblem("worker", "its shim '\(settings.shim)' cannot be started: \(error)")
+        }
+        return keeper
+    }
+
+    /// Sends a signal to the worker's process group; SIGKILL means `killTree`. False if there is no such worker.
+    @discardableResult
+    package func signal(_ worker: WorkerRef, _ number: Int32) -> Bool {
+        loop.preconditionOnLoop()
+        return keepers[worker]?.signal(number) ?? false
+    }
+
+    /// Kills every process of the worker, those that left its process group or session included.
+    @discardableResult
+    package func killTree(_ worker: WorkerRef) -> Bool { signal(worker, SIGKILL) }
+
+    /// Forgets an ended generation and deletes its folder, log and all. False if it lives still.
+    @discardableResult
+    package func remove(_ worker: WorkerRef) -> Bool {
+        loop.preconditionOnLoop()
+        guard keepers[worker] == nil else { return false }
+        discard(folder(worker))
+        return true
+    }
+
+    /// A piece of a worker's log; `offset` counts bytes from the generation's beginning or, if negative, from the end.
+    package func readLog(_ worker: WorkerRef, from offset: Int64, limit: Int) -> LogChunk {
+        let isOver = keepers[worker] == nil
+        return WorkerLog(folder: folder(worker)).read(from: offset, limit: max(0, limit), isOver: isOver)
+    }
+
+    /// Bytes that a worker has written to its log, deleted ones included.
+    package func logBytes(_ worker: WorkerRef) -> Int64 { WorkerLog(folder: folder(worker)).end }
+
+    func folder(_ worker: WorkerRef) -> WorkerFolder { WorkerFolder(worker, in: settings.stateDirectory) }
+
+    /// Out of sight at once, and deleted by and by: a worker may have left a million files.
+    func discard(_ folder: WorkerFolder) {
+        let nonce = folder.launchFile.map { String($0.nonce, radix: 16) } ?? "0"
+        let trash = "\(settings.stateDirectory)/trash/\(folder.worker.name).\(folder.worker.generation).\(nonce)"
+        guard rename(folder.path, trash) == 0 else { return }
+        rmdir("\(settings.stateDirectory)/workers/\(folder.worker.name)")
+        delete(trash)
+    }
+
+    private func emptyTrash() {
+        for name in names(in: "\(settings.stateDirectory)/trash") { delete("\(settings.stateDirectory)/trash/\(name)") }
+    }
+
+    private func delete(_ path: String) { removals.run({ removeTree(path) }, then: { _ in }) }
+
+    func keep(_ keeper: WorkerKeeper) { keepers[keeper.worker] = keeper }
+
+    func isKept(_ worker: WorkerRef) -> Bool { keepers[worker] != nil }
+
+    /// From keepers. What ends a generation also ends its keeper.
+    func tell(_ event: WorkerEvent) {
+        switch event {
+        case .exited(let worker, _), .launchFailed(let worker, _), .lost(let worker, _):
+            keepers.removeValue(forKey: worker)?.close()
+        case .started, .stuck: break
+        }
+        onEvent(event)
+    }
+}

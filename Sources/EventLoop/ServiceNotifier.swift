@@ -1,0 +1,42 @@
+package import Base
+import Glibc
+
+/// Tells the service manager how we are (sd_notify(3)), without libsystemd: datagrams of `NAME=value` lines to the
+/// socket in NOTIFY_SOCKET.
+package struct ServiceNotifier: Sendable {
+    /// How often the manager wants `WATCHDOG=1`; nil if it does not watch us. Half of it is a good rhythm
+    /// (sd_watchdog_enabled(3)).
+    package let watchdog: Interval?
+    private let path: String
+
+    /// From the values of NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; nil if nobody listens. A watchdog meant for
+    /// another process is not ours.
+    package init?(socket: String?, watchdogMicroseconds: String? = nil, watchdogPID: String? = nil) {
+        guard let socket, socket.hasPrefix("/") || socket.hasPrefix("@") else { return nil }
+        path = socket
+        let isOurs = watchdogPID.map { Int32($0) == getpid() } ?? true
+        let count = watchdogMicroseconds.flatMap { Int64($0) } ?? 0
+        watchdog = isOurs && (1...Int64.max / 1000).contains(count) ? .microseconds(count) : nil
+    }
+
+    package func ready(status: String? = nil) throws(Errno) { try send(["READY=1"] + line(status)) }
+    package func status(_ text: String) throws(Errno) { try send(line(text)) }
+    package func stopping(status: String? = nil) throws(Errno) { try send(["STOPPING=1"] + line(status)) }
+    /// We are alive; to be called at least every `watchdog`.
+    package func alive() throws(Errno) { try send(["WATCHDOG=1"]) }
+    /// Has the manager act as if the watchdog had run out.
+    package func watchdogTrigger() throws(Errno) { try send(["WATCHDOG=trigger"]) }
+
+    private func line(_ status: String?) -> [String] {
+        // A newline would begin another assignment.
+        status.map { ["STATUS=" + $0.split { $0.isNewline }.joined(separator: " ")] } ?? []
+    }
+
+    private func send(_ lines: [String]) throws(Errno) {
+        let address = try UnixAddress(path), socket = try FileDescriptor.socket(AF_UNIX, .datagram)
+        let text = Array(lines.joined(separator: "\n").utf8)
+        try syscall("sendto") {
+            address.with { sendto(socket.raw, text, text.count, Int32(MSG_NOSIGNAL), $0, $1) }
+        }
+    }
+}

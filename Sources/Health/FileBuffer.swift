@@ -1,0 +1,47 @@
+import Glibc
+
+/// One buffer for all the small files that a sample reads. It grows to the largest and stays, so that the steady state
+/// allocates nothing.
+struct FileBuffer {
+    private(set) var bytes: [UInt8] = []
+    /// Bytes of the last file read.
+    private(set) var count = 0
+
+    init() {}
+
+    /// Reads a file from its start, at most `limit` bytes; false where it is missing or unreadable. Kernel files have no
+    /// size, so the end is where `read` says so.
+    mutating func read(_ path: String, limit: Int = HealthLimits.procBytes) -> Bool {
+        count = 0
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        while count < limit {
+            if count == bytes.count {
+                bytes.append(contentsOf: repeatElement(0, count: min(max(16 << 10, bytes.count), limit - count)))
+            }
+            let offset = count, room = min(bytes.count, limit) - count
+            let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + offset, room) }
+            if got < 0 {
+                if errno == EINTR { continue }
+                // Pressure files exist and answer EOPNOTSUPP where the kernel was booted with psi=0.
+                count = 0
+                return false
+            }
+            if got == 0 { break }
+            count += got
+        }
+        return true
+    }
+
+    var cursor: TextCursor { TextCursor(bytes, count: count) }
+
+    /// The first line without blanks at its ends; `nil` where there is none.
+    mutating func line(of path: String) -> String? {
+        guard read(path, limit: 4096) else { return nil }
+        var cursor = cursor
+        guard cursor.nextLine() else { return nil }
+        let line = cursor.remainder()
+        return line.isEmpty ? nil : cursor.text(line)
+    }
+}

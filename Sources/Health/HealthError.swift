@@ -1,0 +1,93 @@
+/// # Mistakes of files and tools
+///
+/// Everything that this module reads was written by somebody else: the kernel, a vendor's tool, a command that an
+/// operator configured. What cannot be read is a value that says what is wrong and where, so that a person can open the
+/// file at that line. A reading that is merely absent is no error: it is `nil` in the status.
+
+/// Why the output of a tool or a file could not be understood.
+package struct HealthError: Error, Hashable, Sendable, CustomStringConvertible {
+    package enum Reason: Hashable, Sendable {
+        /// The text ends inside the place named.
+        case truncated
+        /// The text does not follow the grammar of its format.
+        case malformed
+        /// More, deeper or longer than a limit in `HealthLimits`.
+        case tooLarge
+        case unknownKey
+        case missingKey
+        case duplicateKey
+        /// The right kind of value, but not one that the contract allows.
+        case invalidValue
+        /// Legal in the format, refused here (an internal DTD subset, another contract version).
+        case unsupported
+        /// The command ended with this status and without a readable document; 128 + n stands for signal n.
+        case commandFailed(status: Int32)
+        /// The tool said that a device is lost and listed nothing else.
+        case deviceLost(pciAddress: String?)
+    }
+    package var reason: Reason
+    /// Path inside the document, e.g. `nvidia_smi_log/gpu[2]/pci` or `devices[3].powerWatts`; may be empty.
+    package var place: String
+    /// From 1; 0 where there is no document.
+    package var line: Int
+    /// Bytes before the mistake.
+    package var offset: Int
+    package var detail: String
+
+    package init(_ reason: Reason, _ place: String, line: Int = 0, at offset: Int = 0, _ detail: String = "") {
+        self.reason = reason
+        self.place = place
+        self.line = line
+        self.offset = offset
+        self.detail = detail
+    }
+
+    package var description: String {
+        let position = line > 0 ? "line \(line) (byte \(offset)): " : ""
+        let spot = place.isEmpty ? "" : " at \(place)"
+        let why = detail.isEmpty ? "" : ": \(detail)"
+        return "\(position)\(words)\(spot)\(why)"
+    }
+
+    private var words: String {
+        switch reason {
+        case .truncated: "cut off"
+        case .malformed: "malformed"
+        case .tooLarge: "too large"
+        case .unknownKey: "unknown key"
+        case .missingKey: "missing key"
+        case .duplicateKey: "duplicate key"
+        case .invalidValue: "invalid value"
+        case .unsupported: "unsupported"
+        case .commandFailed(let status): "command ended with status \(status)"
+        case .deviceLost(let pciAddress): "device \(pciAddress ?? "of unknown address") is lost"
+        }
+    }
+}
+
+/// Maxima of what is read on the node itself; those of the wire are in `Limits`.
+package enum HealthLimits {
+    /// `nvidia-smi -q -x` prints up to 66 kB a card (its list of supported clocks), so 256 cards make 17 MB.
+    package static let xmlBytes = 24 << 20
+    package static let xmlDepth = 32
+    /// One document of the exec contract: 256 devices of a few hundred bytes, and room.
+    package static let jsonBytes = 1 << 20
+    package static let jsonDepth = 16
+    package static let jsonKeysPerObject = 64
+    /// Digits, point and exponent of one number.
+    package static let numberBytes = 64
+    package static let traceBytes = 64 << 20
+    /// A day at one sample a second.
+    package static let traceSamples = 86_400
+    package static let traceDevices = 1 << 20
+    /// Names, serial numbers and the like; longer ones are cut (tools) or refused (contract).
+    package static let textBytes = 256
+    package static let evidenceLines = 16
+    /// Processes reported for one device; the rest is left out.
+    package static let processesPerDevice = 1024
+    /// Of one file under /proc. A host with 4,000 containers has a mount table of about 4 MB.
+    package static let procBytes = 8 << 20
+    package static let mounts = 65_536
+    /// Mounts of block devices among them, before each device is reported once.
+    package static let diskMounts = 4096
+}

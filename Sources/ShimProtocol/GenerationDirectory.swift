@@ -1,0 +1,66 @@
+import Base
+
+/// # What an agent and a shim agree on
+///
+/// A generation of a worker is one folder, `<state>/workers/<name>/<generation>/`:
+///
+/// ```
+/// launch                     the agent  what to run; the shim holds a flock(2) on it for as long as it lives
+/// started                    the shim   the worker runs: who it is, and who its shim is
+/// stuck                      the shim   SIGKILL was sent and these processes are still there
+/// exit                       the shim   it is over, and no process is left
+/// log.00000000000000000000   the shim   standard output and error from that byte on
+/// work/                      the agent  the worker's own folder, and where it starts unless it is told otherwise
+/// ```
+///
+/// Three facts carry everything. The lock is the life of the shim: the kernel drops it however the shim ends. `exit` is
+/// the proof of death of a whole generation: the shim writes it after waitpid(2) has answered ECHILD, and being the
+/// subreaper it has no descendant then. And whoever writes `exit` holds the lock and looked first that there is none, so
+/// that an agent which gives a generation up and a shim which is late can never both be right.
+///
+/// The shim makes `launch` and the folder durable before it starts the worker (the agent's loop must not wait for a
+/// disk), and `exit` before it ends. `started` and `stuck` speak of processes, which no power failure survives, so they
+/// need not survive it either.
+package enum GenerationDirectory {
+    package static let launch = "launch"
+    package static let started = "started"
+    package static let stuck = "stuck"
+    package static let exit = "exit"
+    package static let work = "work"
+    package static let logPrefix = "log."
+    /// Digits of an offset in a log file's name; 2^63 has 19.
+    package static let logDigits = 20
+
+    /// The log file that begins at this byte of the log.
+    package static func logName(at offset: Int64) -> String {
+        let digits = String(offset)
+        return logPrefix + String(repeating: "0", count: logDigits - digits.utf8.count) + digits
+    }
+
+    /// The offset in a log file's name; `nil` for any other name.
+    package static func logOffset(of name: String) -> Int64? {
+        guard name.hasPrefix(logPrefix), name.utf8.count == logPrefix.utf8.count + logDigits else { return nil }
+        let digits = name.utf8.dropFirst(logPrefix.utf8.count)
+        guard digits.allSatisfy({ (48...57).contains($0) }) else { return nil }
+        return Int64(name.dropFirst(logPrefix.count))
+    }
+}
+
+/// The signal by which an agent commands a shim: SIGRTMIN + 1 of glibc. Its value (sigqueue(3)) is the signal for the
+/// worker's process group; 9 stands for every process of the worker, whatever group it has gone to. SIGTERM and SIGINT,
+/// sent by people, mean the worker's own stop signal.
+package let shimCommandSignal: Int32 = 35
+
+/// The names of environment variables by which processes can be told apart in /proc.
+package enum WorkerMarker {
+    /// In every process of a worker.
+    package static let variable = "ASTERISM_WORKER"
+    /// In its shim, which must never be taken for a process of the worker.
+    package static let shimVariable = "ASTERISM_SHIM"
+
+    /// `<name>/<generation>/<nonce>`.
+    package static func value(name: String, generation: UInt64, nonce: UInt64) -> String {
+        let digits = String(nonce, radix: 16)
+        return "\(name)/\(generation)/\(String(repeating: "0", count: 16 - digits.utf8.count))\(digits)"
+    }
+}

@@ -1,0 +1,90 @@
+import CLinux
+import Glibc
+
+/// # Killing a tree
+///
+/// The shim is a subreaper: a descendant that loses its parent becomes the shim's child, so whoever can be reached by
+/// going from children to children is everybody, and waitpid(2) answering ECHILD proves that nobody is left.
+///
+/// A tree that forks while it is walked outruns the walk. So everybody found is stopped first, again and again until a
+/// walk finds nobody new; what is stopped does not fork. Then all are killed. What slipped through is found by the next
+/// pass, a few milliseconds later.
+///
+/// A number read from /proc may belong to a stranger by the time it is used. Each process is therefore pinned by a pidfd
+/// and then asked for its parent: the parent we found it under, or the shim. A stranger has neither.
+struct Descendants {
+    let shim = getpid()
+
+    /// One pass: stop, then kill. Returns how many processes were found alive.
+    func kill() -> Int {
+        var known = 0
+        // Each round costs a walk; a tree that still grows after these is met again in the next pass.
+        for _ in 0..<16 {
+            let found = walk(SIGSTOP)
+            if found <= known { break }
+            known = found
+        }
+        return walk(SIGKILL)
+    }
+
+    /// Those that are there, whatever their state, except the ones that only wait for being reaped.
+    func living() -> [Int32] {
+        var all: [Int32] = []
+        visit { process, _ in all.append(process) }
+        return all
+    }
+
+    private func walk(_ signal: Int32) -> Int {
+        var family: [(process: Int32, parent: Int32)] = []
+        visit { family.append(($0, $1)) }
+        var count = 0
+        for (process, parent) in family where send(signal, to: process, childOf: parent) { count += 1 }
+        return count
+    }
+
+    private func send(_ signal: Int32, to process: Int32, childOf parent: Int32) -> Bool {
+        let pinned = asterism_pidfd_open(process)
+        guard pinned >= 0 else { return false }
+        defer { close(pinned) }
+        guard let entry = ProcessTable.entry(process), !entry.isZombie,
+            entry.parent == parent || entry.parent == shim
+        else { return false }
+        return asterism_pidfd_signal(pinned, signal) == 0
+    }
+
+    /// All descendants with the parent each was found under, parents before children.
+    private func visit(_ body: (Int32, Int32) -> Void) {
+        guard ProcessTable.children(of: shim) != nil else { return visitByParents(body) }
+        var queue = [shim]
+        var next = 0
+        // No process table is longer than the largest pid_max, 2^22 (proc_sys_kernel(5)).
+        while next < queue.count, queue.count < 1 << 22 {
+            let parent = queue[next]
+            next += 1
+            for child in ProcessTable.children(of: parent) ?? [] {
+                guard let entry = ProcessTable.entry(child), entry.parent == parent || entry.parent == shim else {
+                    continue
+                }
+                if !entry.isZombie { body(child, parent) }
+                queue.append(child)
+            }
+        }
+    }
+
+    /// For kernels without CONFIG_PROC_CHILDREN: one look at every process of the machine.
+    private func visitByParents(_ body: (Int32, Int32) -> Void) {
+        let everybody = ProcessTable.numbers(in: "/proc").compactMap { process in
+            ProcessTable.entry(process).map { (process: process, entry: $0) }
+        }
+        var queue = [shim]
+        var next = 0
+        while next < queue.count {
+            let parent = queue[next]
+            next += 1
+            for one in everybody where one.entry.parent == parent {
+                if !one.entry.isZombie { body(one.process, parent) }
+                queue.append(one.process)
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+import Base
+import CLinux
+import Glibc
+import ShimProtocol
+
+/// # The log pump
+///
+/// A thread that carries what the worker writes from a pipe into files. It is a thread because write(2) to a disk in
+/// trouble sleeps for as long as the disk likes, and meanwhile somebody must reap and obey; a worker that writes on then
+/// waits for the pipe, as it would for the disk itself.
+///
+/// A log is one stream of bytes from 0 on. Each file holds a piece of it and bears the offset of its first byte; a full
+/// file is followed by the next, and the oldest are deleted. When the disk takes no more, bytes are dropped and counted,
+/// and as soon as it takes some again a line says how many are missing. That line is part of the stream; what was dropped
+/// is not, so an offset always finds its byte.
+final class LogPump {
+    /// What the shim's main thread may read while the pump runs, by `asterism_load`.
+    struct Counters {
+        let stored = UnsafeMutablePointer<Int64>.allocate(capacity: 1)
+        let dropped = UnsafeMutablePointer<Int64>.allocate(capacity: 1)
+
+        init() {
+            stored.initialize(to: 0)
+            dropped.initialize(to: 0)
+        }
+    }
+
+    private let folder: Int32
+    private let source: Int32
+    /// Closed when all is written; its other end then says so.
+    private let done: Int32
+    private let fileBytes: Int64
+    private let files: Int
+    private let counters: Counters
+
+    private var file: Int32 = -1
+    private var inFile: Int64 = 0
+    private var offset: Int64 = 0
+    private var kept: [Int64] = []
+    /// Since the last line that told of it.
+    private var untold: Int64 = 0
+    private var failure: Int32 = 0
+    private var atLineStart = true
+
+    private init(folder: Int32, source: Int32, done: Int32, launch: LaunchFile, counters: Counters) {
+        self.folder = folder
+        self.source = source
+        self.done = done
+        fileBytes = launch.logFileBytes
+        files = Int(clamping: launch.logFiles)
+        self.counters = counters
+    }
+
+    /// Starts the thread, which owns `source` and `done` from then on. False if there can be no thread.
+    static func start(folder: Int32, source: Int32, done: Int32, launch: LaunchFile, counters: Counters) -> Bool {
+        let pump = LogPump(folder: folder, source: source, done: done, launch: launch, counters: counters)
+        let context = Unmanaged.passRetained(pump)
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        pthread_attr_setstacksize(&attributes, 256 * 1024)
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread, &attributes,
+            { context in
+                Unmanaged<LogPump>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, context.toOpaque())
+        pthread_attr_destroy(&attributes)
+        if status != 0 { context.release() }
+        return status == 0
+    }
+
+    private func run() {
+        let size = 64 * 1024
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+        while true {
+            let count = read(source, buffer.baseAddress, size)
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { break }
+            take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+        if untold > 0 { tellOfLoss() }
+        buffer.deallocate()
+        if file >= 0 { close(file) }
+        close(source)
+        close(done)
+    }
+
+    private func take(_ bytes: UnsafeRawBufferPointer) {
+        if untold > 0 { tellOfLoss() }
+        let stored = untold > 0 ? 0 : store(bytes)
+        if stored < bytes.count {
+            untold += Int64(bytes.count - stored)
+            asterism_add(counters.dropped, Int64(bytes.count - stored))
+        }
+    }
+
+    private func tellOfLoss() {
+        let reason = String(cString: strerror(failure))
+        let text = "\(atLineStart ? "" : "\n")[asterism: \(untold) bytes of this log were lost: \(reason)]\n"
+        let bytes = Array(text.utf8)
+        // A line that is itself cut short stays, and is told again as a whole.
+        if bytes.withUnsafeBytes({ store($0) }) == bytes.count { untold = 0 }
+    }
+
+    /// How many bytes the disk took before it refused.
+    private func store(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var done = 0
+        while done < bytes.count {
+            if file < 0 || inFile >= fileBytes {
+                guard beginFile() else { break }
+            }
+            let room = Int(clamping: fileBytes - inFile)
+            let count = write(file, bytes.baseAddress! + done, min(room, bytes.count - done))
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 {
+                failure = count < 0 ? errno : ENOSPC
+                break
+            }
+            done += count
+            inFile += Int64(count)
+            offset += Int64(count)
+            atLineStart = bytes[done - 1] == UInt8(ascii: "\n")
+            asterism_add(counters.stored, Int64(count))
+        }
+        return done
+    }
+
+    private func beginFile() -> Bool {
+        let name = GenerationDirectory.logName(at: offset)
+        let next = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
+        if next < 0 {
+            failure = errno
+            return false
+        }
+        if file >= 0 { close(file) }
+        file = next
+        inFile = 0
+        kept.append(offset)
+        while kept.count > files { unlinkat(folder, GenerationDirectory.logName(at: kept.removeFirst()), 0) }
+        return true
+    }
+}

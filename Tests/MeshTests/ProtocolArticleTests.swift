@@ -1,0 +1,78 @@
+import Base
+import Foundation
+import Noise
+import Testing
+import Wire
+
+/// The article's vectors are what the code does: a stranger who follows it meets the same bytes.
+@Suite struct ProtocolArticleTests {
+    /// The blocks of the article, by the word after `hex`.
+    static func vectors() throws -> [String: String] {
+        let article = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../Sources/Mesh/Mesh.docc/Protocol.md")
+        var found: [String: String] = [:], open: String?
+        for line in try String(contentsOf: article, encoding: .utf8).components(separatedBy: "\n") {
+            if line.hasPrefix("```hex ") {
+                open = String(line.dropFirst(7))
+                found[open!] = ""
+            } else if line == "```" {
+                open = nil
+            } else if let open {
+                found[open]! += line
+            }
+        }
+        return found
+    }
+
+    private static func bytes(from first: UInt8) -> [UInt8] { (first..<first + 32).map { $0 } }
+    private static let name = ProtocolName(.ik, CipherSuite(.chaChaPoly, .blake2b))
+    private static let prologue = Array("asterism mesh 1".utf8)
+
+    private static func header(_ header: DatagramHeader) -> [UInt8] {
+        var writer = ByteWriter()
+        header.write(to: &writer)
+        return writer.bytes
+    }
+
+    @Test func `the vectors of the article are those of the code`() throws {
+        let vectors = try Self.vectors()
+        let initiatorKey = SecretKey(Self.bytes(from: 0))!, responderKey = SecretKey(Self.bytes(from: 0x20))!
+        let initiatorID = initiatorKey.publicKey, responderID = responderKey.publicKey
+        var initiator = HandshakeState(
+            Self.name, .initiator, prologue: Self.prologue, localStatic: initiatorKey.copy(),
+            ephemeral: SecretKey(Self.bytes(from: 0x40))!, remoteStatic: responderID)
+        var responder = HandshakeState(
+            Self.name, .responder, prologue: Self.prologue, localStatic: responderKey.copy(),
+            ephemeral: SecretKey(Self.bytes(from: 0x60))!)
+        func hello(_ association: UInt64) -> [UInt8] {
+            HandshakePayload(hasAESGCM: false, association: association, certificate: []).encoded()
+        }
+
+        let one = try initiator.writeMessage(payload: hello(0x1111_1111_1111_1111))
+        var first = Self.header(.handshakeFirst(sender: 0x0102_0304)) + one
+        var toResponder = CookieJar(responder: responderID)
+        toResponder.stamp(&first, now: .origin)
+        #expect(first.hex == vectors["first"])
+
+        _ = try responder.readMessage(one)
+        #expect(responder.remoteStatic == initiatorID)
+        let two = try responder.writeMessage(payload: hello(0x2222_2222_2222_2222))
+        var second = Self.header(.handshakeSecond(sender: 0x0506_0708, receiver: 0x0102_0304)) + two
+        var toInitiator = CookieJar(responder: initiatorID)
+        toInitiator.stamp(&second, now: .origin)
+        #expect(second.hex == vectors["second"])
+
+        _ = try initiator.readMessage(two)
+        #expect(initiator.handshakeHash.hex == vectors["hash"])
+        var keys = TransportKeys(initiator.split())
+        let counter = keys.nextCounter()
+        #expect(counter == 0)
+        let header = Self.header(.frames(receiver: 0x0506_0708, counter: 0))
+        let plain: [UInt8] = [0, 0x20, 1, 2, 3, 4, 5, 6, 7, 8]
+        var sealed = plain + [UInt8](repeating: 0, count: DatagramHeader.tagSize)
+        sealed.withUnsafeMutableBytes { buffer in
+            header.withUnsafeBytes { keys.seal(buffer, count: plain.count, counter: 0, aad: $0) }
+        }
+        #expect((header + sealed).hex == vectors["frames"])
+    }
+}
