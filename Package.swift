@@ -18,6 +18,7 @@ let collections: [Target.Dependency] = [
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
 let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
+let arguments: [Target.Dependency] = [.product(name: "ArgumentParser", package: "swift-argument-parser")]
 let protobuf: [Target.Dependency] = [.product(name: "SwiftProtobuf", package: "swift-protobuf")]
 
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -45,6 +46,9 @@ let all: [Target] = [
     library("ShimProtocol", ["Base"]),
     library("Daemon", ["Base", "Wire", "Noise", "Mesh", "Control", "EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
 
+    library("Simulator", ["Base", "Wire", "Noise", "Mesh", "Control"] + collections),
+
+    program("asterism-sim", ["Simulator", "Base"] + arguments),
     program("asterism-shim", ["Base", "CLinux", "ShimProtocol"]),
 
     tests("BaseTests", ["Base"]),
@@ -55,6 +59,7 @@ let all: [Target] = [
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
     // tests("DaemonTests", ["Daemon", "Control", "EventLoop", "ShimProtocol", "Wire", "Base", "asterism-shim"]),
+    tests("SimulatorTests", ["Simulator", "Control", "Mesh", "Noise", "Wire", "Base"]),
     tests("TidyTests", []),
 ]
 
@@ -62,6 +67,7 @@ let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
