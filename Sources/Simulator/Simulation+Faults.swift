@@ -115,7 +115,7 @@ extension Simulation {
         guard machine.pausedUntil == nil else { return }
         let local = machine.local(now), wall = machine.wall(now)
         if let controller = machine.program as? ControllerProcess { controller.handle(.clock(wall), now: local) }
-        if let agent = machine.program as? AgentProcess { agent.clockSet(wall, now: local) }
+        if let agent = machine.program as? AgentProcess { agent.handle(.clock(wall), now: local) }
         flush(machine)
     }
 
@@ -124,7 +124,7 @@ extension Simulation {
         guard let machine = anyAgent(), machine.isUp, let agent = machine.program as? AgentProcess else { return }
         timeline.record(.fault, machine.index, at: now, saying: "leaves")
         machine.isRetired = true
-        agent.stop(now: machine.local(now), wall: machine.wall(now))
+        agent.handle(.stopping(leave: true), now: machine.local(now))
         flush(machine)
     }
 

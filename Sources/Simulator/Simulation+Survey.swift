@@ -88,7 +88,7 @@ extension Simulation {
             let machine = machines[pairs[index].from]
             guard machine.isUp, let agent = machine.program as? AgentProcess else { continue }
             let peer = machines[pairs[index].to]
-            agent.ping(RequestID(UInt64(index)), peer.nodeID, now: machine.local(now), wall: machine.wall(now))
+            agent.ping(RequestID(UInt64(index)), peer.nodeID, now: machine.local(now))
             flush(machine)
         }
     }
