@@ -2,7 +2,7 @@ import Base
 import EventLoop
 import Glibc
 import ShimProtocol
-package import Wire
+import Wire
 
 extension WorkerHost {
     /// Finds everything that former agents launched on this node and did not remove. To be called once, before the first

@@ -1,7 +1,7 @@
-package import Base
+import Base
 package import EventLoop
 import Glibc
-package import ShimProtocol
+import ShimProtocol
 package import Wire
 
 /// # Hands of the agent
