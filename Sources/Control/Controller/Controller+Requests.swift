@@ -202,13 +202,3 @@ extension APIError {
         APIError(.notFound, "there is no worker '\(name)'", field: "name")
     }
 }
-
-extension PeerView {
-    init(_ summary: PeerSummary) {
-        self.init(
-            node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
-            roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
-            keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
-            bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams)
-    }
-}
