@@ -72,6 +72,18 @@ package final class Store {
         return try StoreError.caught(path) { try queue.read { try StoreRows.load($0, path) } }
     }
 
+    /// The journal's mode and the level of `synchronous`, as SQLite has them.
+    package var flushing: String {
+        get throws(StoreError) {
+            try StoreError.caught(path) {
+                try queue.read { database in
+                    let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode") ?? ""
+                    return try "\(mode), \(Int.fetchOne(database, sql: "PRAGMA synchronous") ?? -1)"
+                }
+            }
+        }
+    }
+
     /// Moves what is in the log to the file, and closes both.
     package func close() throws(StoreError) {
         try StoreError.caught(path) { try queue.close() }
