@@ -114,13 +114,18 @@ func echo(_ request: HTTPRequest, _ answer: HTTPServer.Answer) {
     answer(HTTPResponse(status: 200, body: Array("\(request.method) \(request.target) \(request.body.count)".utf8)))
 }
 
-/// How many descriptors this process has open.
-func descriptorCount() -> Int {
-    let folder = opendir("/proc/self/fd")!
-    defer { closedir(folder) }
-    var count = 0
-    while readdir(folder) != nil { count += 1 }
-    return count
+/// How many sockets of this process have that port, at either end. Other tests run beside this one, so descriptors as
+/// such cannot be counted.
+func socketCount(port: UInt16) -> Int {
+    names(in: "/proc/self/fd").compactMap { Int32($0) }.count { number in
+        [getsockname, getpeername].contains { name in
+            var storage = sockaddr_storage(), count = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let status = withUnsafeMutableBytes(of: &storage) {
+                name(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &count)
+            }
+            return status == 0 && SocketAddress(storage)?.port == port
+        }
+    }
 }
 
 /// A new directory of the test's own, removed afterwards together with the files in it.
