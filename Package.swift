@@ -17,9 +17,7 @@ let collections: [Target.Dependency] = [
     .product(name: "HeapModule", package: "swift-collections"),
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
-let commandLine: [Target.Dependency] = [.product(name: "ArgumentParser", package: "swift-argument-parser")]
 let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
-let store: [Target.Dependency] = [.product(name: "GRDB", package: "GRDB.swift")]
 let protobuf: [Target.Dependency] = [.product(name: "SwiftProtobuf", package: "swift-protobuf")]
 
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -34,7 +32,6 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let all: [Target] = [
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
-    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "CLinux"),
 
@@ -44,27 +41,23 @@ let all: [Target] = [
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
-    library("Health", ["Base", "Wire", "CLinux"]),
+    library("Health", ["Base", "Wire"]),
     library("ShimProtocol", ["Base"]),
     library("Daemon", ["Base", "Wire", "Noise", "Mesh", "Control", "EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
-    library(
-        "ControllerService",
-        ["Base", "Wire", "Noise", "Mesh", "Control", "EventLoop", "Daemon", "CMicrohttpd"] + store + logging),
 
-    program("asterism-controller", ["Base", "ControllerService"] + commandLine),
-    program("asterism-shim", ["Base", "CLinux", "ShimProtocol"]),
+    // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
+    .executableTarget(
+        name: "asterism-shim", dependencies: ["Base", "CLinux", "ShimProtocol"], swiftSettings: settings,
+        linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"] + collections),
-    // tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"]),
+    tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"] + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
-    // tests("DaemonTests", ["Daemon", "Control", "EventLoop", "ShimProtocol", "Wire", "Base", "asterism-shim"]),
-    tests(
-        "ControllerServiceTests",
-        ["ControllerService", "Daemon", "Control", "EventLoop", "Mesh", "Noise", "Wire", "Base"] + store),
+    tests("DaemonTests", ["Daemon", "Control", "EventLoop", "ShimProtocol", "Wire", "Base", "asterism-shim"]),
     tests("TidyTests", []),
 ]
 
@@ -72,8 +65,6 @@ let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),

@@ -20,7 +20,8 @@
 _Static_assert(SYS_clone3 == 435, "clone3 is 435 everywhere");
 _Static_assert(CLONE_INTO_CGROUP == 0x200000000ULL, "include/uapi/linux/sched.h");
 _Static_assert(sizeof(pid_t) == sizeof(int32_t), "process numbers in the header");
-_Static_assert(sizeof(gid_t) == sizeof(uint32_t) && sizeof(uid_t) == sizeof(uint32_t), "users and groups in the header");
+_Static_assert(sizeof(gid_t) == sizeof(uint32_t), "groups in the header");
+_Static_assert(sizeof(uid_t) == sizeof(uint32_t), "users in the header");
 _Static_assert(sizeof(struct clone_args) == CLONE_ARGS_SIZE_VER2, "the layout that carries a cgroup");
 
 // What the child writes into the pipe when it cannot go on. Less than PIPE_BUF, so it arrives whole.

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int asterism_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
@@ -31,6 +33,12 @@ int asterism_next_signal(int fd, asterism_signal *out) {
     out->value = info.ssi_int;
     out->pid = (pid_t)info.ssi_pid;
     return 1;
+}
+
+const int asterism_processes_limit = RLIMIT_NPROC;
+
+int asterism_has_access_list(const char *path) {
+    return getxattr(path, "system.posix_acl_access", NULL, 0) > 0 ? 1 : 0;
 }
 
 void asterism_add(int64_t *counter, int64_t amount) { __atomic_fetch_add(counter, amount, __ATOMIC_RELEASE); }

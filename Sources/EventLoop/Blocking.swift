@@ -2,8 +2,8 @@ import CLibuv
 
 /// Runs what blocks (disks, name resolution) on libuv's threads and brings the result home.
 ///
-/// Those threads are four in each process (UV_THREADPOOL_SIZE) and are shared, so nothing that may hang for ever belongs
-/// here. Closing cancels what has not begun, lets the rest end, and drops every result.
+/// Those threads are four in each process (UV_THREADPOOL_SIZE) and are shared, so nothing that may hang for ever
+/// belongs here. Closing cancels what has not begun, lets the rest end, and drops every result.
 package final class Blocking {
     package let loop: Loop
     package let description: String
@@ -28,18 +28,16 @@ package final class Blocking {
         loop.preconditionOnLoop()
         precondition(isOpen, "\(description) is closed")
         let job = Job()
-        var result: Result?
-        // Only one thread at a time touches the result: libuv's queue orders the worker's writes before the loop's read.
-        nonisolated(unsafe) let box = Box<Result>()
+        // One thread at a time touches these: libuv's queue puts the worker's writes before the loop's reads.
+        nonisolated(unsafe) let result = Box<Result>()
         nonisolated(unsafe) let work = work
-        job.work = { box.value = work() }
+        job.work = { result.value = work() }
         job.finish = { [unowned self, unowned job] in
             jobs[ObjectIdentifier(job)] = nil
-            result = box.value.take()
-            if let value = result.take() {
-                nonisolated(unsafe) let value = value
-                then(value)
-            }
+            // Nil where the job was cancelled, which also took `finish` away.
+            guard let value = result.value.take() else { return }
+            nonisolated(unsafe) let home = value
+            then(home)
         }
         jobs[ObjectIdentifier(job)] = job
         job.queue(on: loop)

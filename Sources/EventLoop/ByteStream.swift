@@ -7,11 +7,11 @@ import Glibc
 ///
 /// A connection over TCP or a unix socket. Each direction ends by itself: the far end's half-close arrives as
 /// `.endOfStream` and leaves our direction open; `shutdown()` ends ours after what was written. An error ends both, is
-/// told once through `onEnd`, and closes the stream.
+/// told once through `onEnd`, and closes the stream. `close()` ends both at once and drops what still waits.
 ///
-/// Neither direction grows without limit. Inward, `pauseReading()` leaves the bytes in the kernel and so with the sender.
-/// Outward, `write` refuses what would take `pendingBytes` beyond `pendingLimit`; `onDrained` says when the kernel has
-/// taken all of it.
+/// Neither direction grows without limit. Inward, `pauseReading()` leaves the bytes in the kernel and so with the
+/// sender. Outward, `write` refuses what would take `pendingBytes` beyond `pendingLimit`; `onDrained` says when the
+/// kernel has taken all of it.
 package final class ByteStream: Source {
     package enum End: Hashable, Sendable {
         /// The far end has sent all it will.
@@ -62,7 +62,8 @@ package final class ByteStream: Source {
         }
     }
 
-    /// Connects; `onConnect` is told nil or why not, in which case the stream is closed. What is written meanwhile waits.
+    /// Connects; `onConnect` is told nil or why not, in which case the stream is closed. What is written meanwhile
+    /// waits.
     package convenience init(
         on loop: Loop, _ description: String, to target: Target, onConnect: @escaping (Errno?) -> Void
     ) throws(Errno) {

@@ -45,8 +45,8 @@ package struct ChildCommand: Sendable {
     package var environment: [String]
     package var directory: String?
     package var user: User?
-    /// The child's descriptors 0, 1, 2 and so on, at most 64; they stay open here. Nil is /dev/null for the first three,
-    /// which are there always, and closed for others.
+    /// The child's descriptors 0, 1, 2 and so on, at most 64; they stay open here. Nil is /dev/null for the first
+    /// three, which are there always, and closed for others.
     package var descriptors: [Int32?] = []
     /// A descriptor of a directory in cgroup v2, to start in.
     package var cgroup: Int32?

@@ -6,8 +6,8 @@ import Glibc
 /// # Processes as descriptors
 ///
 /// A process number may mean another process a moment later; a pidfd means one process for ever. Children are started
-/// with a pidfd, polled through it, reaped through it (waitid with P_PIDFD, never waitpid(-1), which would steal others'
-/// children), and signalled through it.
+/// with a pidfd, polled through it, reaped through it (waitid with P_PIDFD, never waitpid(-1), which would steal
+/// others' children), and signalled through it.
 ///
 /// The exec happens before `init` returns: a missing program, a user that may not be taken, a cgroup that is full is an
 /// error of `init` that names the step, and not an exit code. That holds the loop for the time of a fork and an exec.

@@ -44,9 +44,10 @@ final class ReceiveSlots {
             names[index].ss_family = sa_family_t(AF_UNSPEC)
             vectors[index].count = min(limit, size)
         }
-        return Int(try syscall("recvmmsg") {
-            asterism_recvmmsg(socket, messages, UInt32(ReceiveSlots.count), Int32(MSG_DONTWAIT))
-        })
+        return Int(
+            try syscall("recvmmsg") {
+                asterism_recvmmsg(socket, messages, UInt32(ReceiveSlots.count), Int32(MSG_DONTWAIT))
+            })
     }
 
     func datagram(_ index: Int) -> (bytes: UnsafeRawBufferPointer, isTruncated: Bool) {
@@ -84,7 +85,9 @@ final class SendMessages {
         let count = min(SendMessages.count, batch.count - first)
         for index in 0..<count {
             // The memory stays where it is until the batch grows, and nobody touches the batch during the call.
-            vectors[index] = batch.withBytes(at: first + index) { asterism_iovec(base: $0.baseAddress, count: $0.count) }
+            vectors[index] = batch.withBytes(at: first + index) {
+                asterism_iovec(base: $0.baseAddress, count: $0.count)
+            }
             messages[index].vectors = vectors + index
             messages[index].vector_count = 1
             guard toRemotes else { continue }

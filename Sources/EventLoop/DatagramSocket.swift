@@ -5,22 +5,23 @@ import Glibc
 
 /// # Datagrams by the batch
 ///
-/// A UDP socket that speaks in `DatagramBatch`es: what recvmmsg(2) gave in one call goes to `onReceive` as one batch, and
-/// a batch to send goes out by as few sendmmsg(2) calls as the kernel allows. libuv only polls the descriptor.
+/// A UDP socket that speaks in `DatagramBatch`es: what recvmmsg(2) gave in one call goes to `onReceive` as one batch,
+/// and a batch to send goes out by as few sendmmsg(2) calls as the kernel allows. libuv only polls the descriptor.
 ///
 /// * **Fairness**: a wake receives at most `roundsPerWake` batches; the rest waits for the loop's next turn.
-/// * **Back-pressure**: what the kernel does not take (EAGAIN) waits in a backlog of `backlogBytes`, keeps its order, and
-///   leaves when the socket is writable. What does not fit into the backlog is dropped and counted.
-/// * **Errors are about datagrams**: EMSGSIZE, ENETUNREACH and their like are counted by reason, the datagram is dropped,
-///   and the rest of the batch goes on. ICMP errors come later and through the socket's error queue (ip(7), IP_RECVERR);
-///   they are counted apart and told to `onUnreachable` with the address they are about. The kernel also reports an ICMP
-///   error by failing the next send, whoever that is to; therefore a datagram that fails is tried once more before it is
-///   blamed.
+/// * **Back-pressure**: what the kernel does not take (EAGAIN) waits in a backlog of `backlogBytes`, keeps its order,
+///   and leaves when the socket is writable. What does not fit into the backlog is dropped and counted.
+/// * **Errors are about datagrams**: EMSGSIZE, ENETUNREACH and their like are counted by reason, the datagram is
+///   dropped, and the rest of the batch goes on. ICMP errors come later and through the socket's error queue (ip(7),
+///   IP_RECVERR); they are counted apart and told to `onUnreachable` with the address they are about. The kernel also
+///   reports an ICMP error by failing the next send, whoever that is to; therefore a datagram that fails is tried once
+///   more before it is blamed.
 /// * An IPv6 socket takes IPv6 only; whoever wants both families opens two. A whole UDP datagram always fits; where
 ///   `maximumDatagram` is set lower, longer ones are dropped and counted as truncated.
 package final class DatagramSocket: Source {
     package struct Options: Sendable {
-        /// Bytes asked for SO_RCVBUF and SO_SNDBUF; nil keeps the system's default. See `receiveBuffer` for what came of it.
+        /// Bytes asked for SO_RCVBUF and SO_SNDBUF; nil keeps the system's default. See `receiveBuffer` for what came
+        /// of it.
         package var receiveBuffer: Int?
         package var sendBuffer: Int?
         /// UDP's length field allows 65,527 bytes of payload.
@@ -67,8 +68,8 @@ package final class DatagramSocket: Source {
     private let isConnected: Bool
     private var isPaused = false
 
-    /// Opens a socket and binds it; port 0 lets the kernel choose. `onReceive` may take from the batch what it likes; the
-    /// batch is emptied afterwards.
+    /// Opens a socket and binds it; port 0 lets the kernel choose. `onReceive` may take from the batch what it likes;
+    /// the batch is emptied afterwards.
     package convenience init(
         on loop: Loop, _ description: String, bind address: SocketAddress, options: Options = Options(),
         onReceive: @escaping (inout DatagramBatch) -> Void
@@ -76,7 +77,8 @@ package final class DatagramSocket: Source {
         let socket = try FileDescriptor.socket(address.family, .datagram)
         try DatagramSocket.configure(socket, address.family, options)
         try socket.bind(address)
-        try self.init(on: loop, description, adopting: socket, isConnected: false, options: options, onReceive: onReceive)
+        try self.init(
+            on: loop, description, adopting: socket, isConnected: false, options: options, onReceive: onReceive)
     }
 
     /// Takes over a datagram socket. On a connected one the addresses in batches to send are not looked at.
@@ -117,7 +119,8 @@ package final class DatagramSocket: Source {
         poll()
     }
 
-    /// Sends the whole batch, or as much as the kernel takes now and the rest later. The batch may be used again at once.
+    /// Sends the whole batch, or as much as the kernel takes now and the rest later. The batch may be used again at
+    /// once.
     package func send(_ batch: inout DatagramBatch) {
         loop.preconditionOnLoop()
         guard isOpen, !batch.isEmpty else { return }
@@ -146,8 +149,10 @@ package final class DatagramSocket: Source {
 // Opening and polling
 
 extension DatagramSocket {
-    private static func configure(_ socket: borrowing FileDescriptor, _ family: Int32, _ options: Options) throws(Errno) {
-        // The FORCE kinds exceed net.core.rmem_max and want CAP_NET_ADMIN; without it the plain ones give what they can.
+    private static func configure(_ socket: borrowing FileDescriptor, _ family: Int32, _ options: Options) throws(Errno)
+    {
+        // The FORCE kinds exceed net.core.rmem_max and want CAP_NET_ADMIN; without it the plain ones give what they
+        // can.
         for (value, force, plain) in [
             (options.receiveBuffer, SO_RCVBUFFORCE, SO_RCVBUF), (options.sendBuffer, SO_SNDBUFFORCE, SO_SNDBUF),
         ] {

@@ -41,7 +41,9 @@ extension FileDescriptor {
     func set(_ level: Int, _ option: Int32, to value: Int32) throws(Errno) {
         let raw = self.raw
         try syscall("setsockopt") {
-            withUnsafePointer(to: value) { setsockopt(raw, Int32(level), option, $0, socklen_t(MemoryLayout<Int32>.size)) }
+            withUnsafePointer(to: value) {
+                setsockopt(raw, Int32(level), option, $0, socklen_t(MemoryLayout<Int32>.size))
+            }
         }
     }
 

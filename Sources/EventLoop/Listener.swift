@@ -4,9 +4,9 @@ import Glibc
 
 /// Accepts connections over TCP or at a path.
 ///
-/// A path is taken over only from the dead: a socket file that nobody answers at is replaced, one with a listener behind
-/// it, or a file of another kind, is EADDRINUSE. Of two programs that start at once, one wins: they take turns by a lock
-/// on the directory. The file goes when the listener is closed, if it is still the same file.
+/// A path is taken over only from the dead: a socket file that nobody answers at is replaced, one with a listener
+/// behind it, or a file of another kind, is EADDRINUSE. Of two programs that start at once, one wins: they take turns
+/// by a lock on the directory. The file goes when the listener is closed, if it is still the same file.
 package final class Listener: Source {
     /// Connections accepted through this listener and still open; beyond it, a new one is closed at once and counted.
     package var connectionLimit = 1024

@@ -13,8 +13,8 @@ import Glibc
 ///
 /// A source owns its libuv handle and holds its loop; a loop holds no source. Dropping the last reference to a source
 /// closes it. libuv wants a handle's memory to live until its close callback, so the memory is a cell of its own that
-/// outlives the source; its `data` points back to the source while that is open and is nil from `close()` on. A callback
-/// that finds nil does nothing, therefore nothing ever fires after `close()`, wherever `close()` was called.
+/// outlives the source; its `data` points back to the source while that is open and is nil from `close()` on. A
+/// callback that finds nil does nothing, therefore nothing ever fires after `close()`, wherever `close()` was called.
 ///
 /// Callbacks are closures of the owner and are dropped by `close()`, which also breaks any cycle through them.
 package final class Loop {
@@ -78,12 +78,14 @@ package final class Loop {
     package var sources: [String] {
         preconditionOnLoop()
         let names = Names()
-        uv_walk(raw, { handle, context in
-            // The one async handle is the door's.
-            guard let data = handle!.pointee.data, handle!.pointee.type != UV_ASYNC else { return }
-            let source = Unmanaged<Source>.fromOpaque(data).takeUnretainedValue()
-            Unmanaged<Names>.fromOpaque(context!).takeUnretainedValue().all.append(source.description)
-        }, Unmanaged.passUnretained(names).toOpaque())
+        uv_walk(
+            raw,
+            { handle, context in
+                // The one async handle is the door's.
+                guard let data = handle!.pointee.data, handle!.pointee.type != UV_ASYNC else { return }
+                let source = Unmanaged<Source>.fromOpaque(data).takeUnretainedValue()
+                Unmanaged<Names>.fromOpaque(context!).takeUnretainedValue().all.append(source.description)
+            }, Unmanaged.passUnretained(names).toOpaque())
         return names.all
     }
 
@@ -101,7 +103,7 @@ package final class Loop {
         isRunning = true
         withExtendedLifetime(self) {
             // libuv does not look at the door when it has no sources, so posts are served here as well.
-            if !isStopping { door.serve() }
+            if !isStopping { _ = door.serve() }
             repeat { _ = uv_run(raw, mode) } while mode == UV_RUN_DEFAULT && !isStopping && door.serve()
         }
         isStopping = false

@@ -1,8 +1,8 @@
 import CLibuv
 import Glibc
 
-/// Calls back when a descriptor is ready, as long as it is. The descriptor becomes non-blocking, for everybody who shares
-/// its open file. Regular files cannot be polled (EPERM).
+/// Calls back when a descriptor is ready, as long as it is. The descriptor becomes non-blocking, for everybody who
+/// shares its open file. Regular files cannot be polled (EPERM).
 package final class Poll: Source {
     package struct Events: OptionSet, Hashable, Sendable {
         package let rawValue: Int32

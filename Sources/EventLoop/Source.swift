@@ -41,8 +41,8 @@ package class Source {
         didClose()
     }
 
-    /// Drops callbacks and whatever else the source holds. `close()` calls it once; `deinit` does not, since a subclass's
-    /// properties are gone by then.
+    /// Drops callbacks and whatever else the source holds. `close()` calls it once; `deinit` does not, since a
+    /// subclass's properties are gone by then.
     func didClose() {}
 
     private final func closeHandle() {

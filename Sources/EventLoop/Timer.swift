@@ -25,8 +25,8 @@ package final class Timer: Source {
 
     package func arm(after delay: Interval) { arm(at: loop.now + delay) }
 
-    /// Fires at `first`, then at multiples of `interval` after it. Times that pass while the loop is busy are skipped, so
-    /// the rhythm stays and calls do not pile up. `interval` is at least a millisecond.
+    /// Fires at `first`, then at multiples of `interval` after it. Times that pass while the loop is busy are skipped,
+    /// so the rhythm stays and calls do not pile up. `interval` is at least a millisecond.
     package func arm(at first: Instant, every interval: Interval) {
         precondition(interval >= .milliseconds(1), "a timer every \(interval)")
         period = interval

@@ -2,8 +2,9 @@ package import Base
 
 /// # Frames of reliable streams
 ///
-/// The plaintext of a frames packet is `varint packetNumber`, then frames until the end. A frame is one byte of type and
-/// its fields; integers are varints (RFC 9000, section 16) in the shortest form when written, in any form when read.
+/// The plaintext of a frames packet is `varint packetNumber`, then frames until the end. A frame is one byte of type
+/// and its fields; integers are varints (RFC 9000, section 16) in the shortest form when written, in any form when
+/// read.
 ///
 ///     0x00 PADDING              -
 ///     0x01 PING                 -                                                    asks for an ACK, nothing else
@@ -22,7 +23,8 @@ package import Base
 ///     0x20 ... 0x3f             frames of the mesh, not read here; they ask for no ACK
 ///
 /// Numbers and meaning are QUIC's with three differences: a STREAM frame always says its length, there are only
-/// bidirectional streams (bit 0 of an id names the opener, the rest counts), and the delay of an ACK is in microseconds.
+/// bidirectional streams (bit 0 of an id names the opener, the rest counts), and the delay of an ACK is in
+/// microseconds.
 
 /// A stream of a session: bit 0 says which side opened it, the other bits count that side's streams from 0.
 package struct StreamID: Hashable, Comparable, Sendable, CustomStringConvertible {

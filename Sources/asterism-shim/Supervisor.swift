@@ -107,10 +107,11 @@ struct Supervisor {
     }
 
     private mutating func start() throws(LaunchFailure) {
-        if fsync(lock) < 0 { throw LaunchFailure(step: .durability, errno: errno) }
-        let room = folder.reserve(GenerationDirectory.exit)
-        if room != 0 { throw LaunchFailure(step: .durability, errno: room) }
-        let durable = folder.makeDurable(ancestors: Int(launch.newAncestors))
+        for name in [GenerationDirectory.exit, GenerationDirectory.started] {
+            let room = folder.reserve(name)
+            if room != 0 { throw LaunchFailure(step: .durability, errno: room) }
+        }
+        let durable = folder.makeDurable(lock, ancestors: Int(launch.newAncestors))
         if durable != 0 { throw LaunchFailure(step: .durability, errno: durable) }
         if let path = launch.cgroup {
             cgroup = Cgroup(path)

@@ -132,7 +132,9 @@ extension EventLoopTests {
                 let error = #expect(throws: Errno.self) { _ = try ByteStream(on: loop, "", to: .unix(long)) { _ in } }
                 #expect(error == Errno(ENAMETOOLONG))
                 // One that nobody waits for any more tells nobody.
-                var forgotten: ByteStream? = try ByteStream(on: loop, "", to: .tcp(address)) { results.value.append($0) }
+                var forgotten: ByteStream? = try ByteStream(on: loop, "", to: .tcp(address)) {
+                    results.value.append($0)
+                }
                 forgotten?.write([1])
                 forgotten = nil
                 loop.run()
@@ -253,7 +255,9 @@ extension EventLoopTests {
 
         @Test func `connections beyond the limit are closed at once and counted`() throws {
             let loop = Loop(), streams = Box<[ByteStream]>([])
-            let listener = try Listener(on: loop, "listener", tcp: SocketAddress(.loopback4, 0)) { streams.value.append($0) }
+            let listener = try Listener(on: loop, "listener", tcp: SocketAddress(.loopback4, 0)) {
+                streams.value.append($0)
+            }
             listener.connectionLimit = 3
             let target = try #require(listener.localAddress), ended = Box(0)
             var clients: [ByteStream] = []

@@ -32,7 +32,9 @@ extension EventLoopTests {
             throw Errno(0)
         }
 
-        @Test(arguments: [false, true]) func `a child's end is told with its code, and no zombie stays`(_ forks: Bool) throws {
+        @Test(arguments: [false, true]) func `a child's end is told with its code, and no zombie stays`(_ forks: Bool)
+            throws
+        {
             let loop = Loop()
             for code: Int32 in [0, 1, 77, 255] {
                 let exits = Box<[ChildExit]>([])
@@ -78,7 +80,9 @@ extension EventLoopTests {
                 try check(.descriptors, EINVAL) { $0.descriptors = Array(repeating: nil, count: 65) }
             }
             #expect(descriptorCount() < before + 50)
-            #expect(try ChildProcessTests.failure(ChildCommand("/none")).description == "exec: ENOENT: No such file or directory")
+            #expect(
+                try ChildProcessTests.failure(ChildCommand("/none")).description
+                    == "exec: ENOENT: No such file or directory")
         }
 
         @Test(arguments: [false, true])

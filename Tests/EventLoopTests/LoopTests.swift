@@ -124,7 +124,8 @@ extension EventLoopTests {
                     stream.write([1])
                     let signal = try Signal(on: loop, "signal", number: SIGUSR2) {}
                     let socket = try DatagramSocket(
-                        on: loop, "socket", bind: SocketAddress(.loopback4, 0)) { _ in }
+                        on: loop, "socket", bind: SocketAddress(.loopback4, 0)
+                    ) { _ in }
                     // Some by hand, some by going out of scope, some before and some after a turn of the loop.
                     if index % 2 == 0 { socket.close() }
                     if index % 3 == 0 { loop.runOnce(nonblocking: true) }
@@ -152,7 +153,9 @@ extension EventLoopTests {
             let isHome = Box(true), wasAway = Box(true)
             for number in 0..<100 {
                 blocking.run(
-                    { [home = UncheckedBox(Box(home))] in (number * 2, pthread_equal(home.box.value, pthread_self()) == 0) },
+                    { [home = UncheckedBox(Box(home))] in
+                        (number * 2, pthread_equal(home.box.value, pthread_self()) == 0)
+                    },
                     then: { result in
                         results.value.append(result.0)
                         if !result.1 { wasAway.value = false }
@@ -167,21 +170,18 @@ extension EventLoopTests {
         }
 
         @Test func `closing cancels what waits and drops what runs`() {
-            let loop = Loop(), blocking = Blocking(on: loop, "sleepers"), begun = Atomic(0), home = Box(0)
-            withExtendedLifetime(begun) {
-                let counter = UncheckedBox(Counter())
-                for _ in 0..<32 {
-                    blocking.run(
-                        {
-                            counter.box.begun.add(1, ordering: .relaxed)
-                            usleep(20_000)
-                        }, then: { home.value += 1 })
-                }
-                blocking.close()
-                loop.run()
-                #expect(counter.box.begun.load(ordering: .relaxed) < 32)
-                #expect(home.value == 0)
+            let loop = Loop(), blocking = Blocking(on: loop, "sleepers"), home = Box(0), counter = Counter()
+            for _ in 0..<32 {
+                blocking.run(
+                    {
+                        counter.begun.add(1, ordering: .relaxed)
+                        usleep(20_000)
+                    }, then: { home.value += 1 })
             }
+            blocking.close()
+            loop.run()
+            #expect(counter.begun.load(ordering: .relaxed) < 32)
+            #expect(home.value == 0)
         }
     }
 }

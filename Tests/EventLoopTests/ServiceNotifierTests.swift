@@ -31,7 +31,9 @@ extension EventLoopTests {
             String(decoding: try manager.read(atMost: 1000), as: UTF8.self)
         }
 
-        @Test(arguments: [false, true]) func `the manager hears each state, by path and by abstract name`(_ isAbstract: Bool) throws {
+        @Test(arguments: [false, true]) func `the manager hears each state, by path and by abstract name`(
+            _ isAbstract: Bool
+        ) throws {
             try withTemporaryDirectory { folder in
                 let path = "\(folder)/notify"
                 let name = isAbstract ? "@asterism-test-\(getpid())" : path

@@ -234,7 +234,7 @@ import Wire
         limits.fragments = 100
         var target = Target(limits)
         var now = StreamHostileTests.now
-        for round in 0..<20_000 {
+        for round in 0..<6000 {
             if round % 500 == 0 { target = Target(limits) }
             now = now + .milliseconds(Int64(random.index(below: 20)))
             if random.chance(1, in: 5) {
@@ -257,8 +257,9 @@ import Wire
             target.mux.tick(now: now, into: &target.events)
             var writer = ByteWriter()
             while target.mux.transmit(limit: 1200, now: now, into: &writer) != nil {}
-            #expect(target.mux.heldForReading <= Int(limits.maxWindow))
-            #expect(target.mux.openCount <= 1024 + 600)
+            if target.mux.heldForReading > Int(limits.maxWindow) || target.mux.openCount > 1024 + 600 {
+                Issue.record("\(target.mux.heldForReading) bytes, \(target.mux.openCount) streams in round \(round)")
+            }
             target.events.removeAll()
         }
     }

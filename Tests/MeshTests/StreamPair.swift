@@ -35,6 +35,8 @@ final class StreamPair {
     var isDark = false
     var application: (Int, StreamEvent) -> Void = { _, _ in }
     private(set) var bytesSent = [0, 0]
+    /// FNV-1a over every packet's length, first bytes and time: two equal runs have equal prints.
+    private(set) var print: UInt64 = 0xcbf2_9ce4_8422_2325
     private(set) var errors: [StreamError] = []
     var events: [[StreamEvent]] = [[], []]
     private var arrivals = Heap<Arrival>()
@@ -121,6 +123,9 @@ final class StreamPair {
 
     private func send(_ bytes: [UInt8], from side: Int) {
         bytesSent[side] += bytes.count
+        for value in [now.nanoseconds, UInt64(bytes.count)] + bytes.prefix(16).map(UInt64.init) {
+            print = (print ^ value) &* 0x100_0000_01b3
+        }
         if isDark || random.chance(path.lossPerMille, in: 1000) { return }
         var leaves = now
         if path.bytesPerSecond > 0 {

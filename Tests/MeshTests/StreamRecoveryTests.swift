@@ -19,7 +19,8 @@ import Wire
         pair.isDark = false
         let start = pair.now
         #expect(pair.run(for: .seconds(2)) { pair.muxes[1].readable(id) == 2001 })
-        // The only sample is 75 ms with the delay of its ACK; that, four times half of it, 25 ms, and half a round trip.
+        // The only sample is 75 ms with the delay of its ACK; that, four times half of it, 25 ms, and half a round
+        // trip.
         #expect((pair.now - start).milliseconds == 75 + 150 + 25 + 25)
         #expect(pair.muxes[0].counters.probeTimeouts == 1)
     }
@@ -94,8 +95,8 @@ import Wire
         while window.size < 100_000 { deliver(window.size) }
         let top = window.size
         now = now + .milliseconds(100)
-        window.lost(sentAt: now, now: now)
-        window.lost(sentAt: now - .milliseconds(1), now: now)
+        window.lost(1, sentAt: now, now: now)
+        window.lost(2, sentAt: now - .milliseconds(1), now: now)
         #expect(window.size == top * 7 / 10 && !window.isSlowStart)
         // K = cbrt(0.3 W / 0.4): for 100 packets 4.2 s.
         let start = now, inflection = Int64(cubeRoot(UInt64(top) * 750_000_000 / 1000))
@@ -112,6 +113,18 @@ import Wire
             #expect(abs(Double(size) - max(expected, min(reno, Double(top) * 1.3))) < 0.12 * Double(top), "\(time) ms")
         }
         #expect(zip(sizes, sizes.dropFirst()).allSatisfy { $0.1 <= $1.1 })
+    }
+
+    @Test func `a window is restored when all that was lost turns up, and not before`() {
+        var window = CongestionWindow(datagram: 1000, maximum: 10_000_000)
+        let now = Instant.origin + .seconds(1), before = window.size
+        window.lost(1, sentAt: now, now: now)
+        window.lost(2, sentAt: now, now: now)
+        window.arrivedLate(sentAt: now)
+        window.arrivedLate(sentAt: now)
+        #expect(window.size == before * 7 / 10)
+        window.arrivedLate(sentAt: now)
+        #expect(window.size == before && window.isSlowStart)
     }
 
     @Test func `a window that is not filled does not grow`() {
@@ -138,6 +151,21 @@ import Wire
             most = max(most, pair.bytesSent[0] - before)
         }
         #expect(most < pair.muxes[0].congestionWindow / 5, "\(most) bytes in a millisecond")
+    }
+
+    @Test func `an acknowledgement that is ten hours late neither traps nor stops the probes`() throws {
+        let pair = StreamPair(), traffic = StreamTraffic(pair)
+        let id = try #require(traffic.open(0, sending: 100_000))
+        pair.run(for: .milliseconds(60))
+        pair.now = pair.now + .seconds(36_000)
+        #expect(pair.run(for: .seconds(120)) { traffic.incoming[1][id]?.isFinished == true })
+        #expect(try #require(pair.muxes[0].roundTrip) <= .seconds(10))
+        pair.isDark = true
+        _ = traffic.open(0, sending: 1000)
+        pair.run(for: .seconds(3600))
+        #expect(pair.muxes[0].counters.probeTimeouts > 60)
+        pair.isDark = false
+        #expect(pair.run(for: .seconds(60)) { pair.muxes[0].isIdle })
     }
 
     @Test func `round trips are smoothed as RFC 9002 says`() {

@@ -41,7 +41,9 @@ struct SourceFile: CustomStringConvertible {
     var imports: [String] {
         code.compactMap { line in
             let words = line.split(separator: " ")
-            guard let position = words.firstIndex(of: "import"), position + 1 < words.count, position <= 1 else { return nil }
+            guard let position = words.firstIndex(of: "import"), position + 1 < words.count, position <= 1 else {
+                return nil
+            }
             return words[position + 1].split(separator: ".").first.map(String.init)
         }
     }

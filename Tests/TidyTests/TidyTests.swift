@@ -47,17 +47,26 @@ import Testing
     /// Words that make a pure target depend on a clock, on chance, on the order of a hash table or on the machine.
     static let banned: [(pattern: String, why: String)] = [
         (#"\basync\b|\bawait\b|\bTask\s*[{(.]"#, "no concurrency: the driver decides what happens when"),
-        (#"\.random\(|\.shuffled\(\)|\.shuffle\(\)|SystemRandomNumberGenerator|\.randomElement"#, "no hidden randomness"),
-        (#"\bDate\(|ContinuousClock|SuspendingClock|DispatchTime|clock_gettime|\bgetenv\b|ProcessInfo"#, "no clock, no environment"),
-        (#"\bDictionary<|\bSet<|\bSet\(|: \[[A-Za-z.]+: [A-Za-z.\[\]?]+\]|Dictionary\("#, "no hash order: Table, OrderedDictionary or arrays"),
+        (
+            #"\.random\(|\.shuffled\(\)|\.shuffle\(\)|SystemRandomNumberGenerator|\.randomElement"#,
+            "no hidden randomness"
+        ),
+        (
+            #"\bDate\(|ContinuousClock|SuspendingClock|DispatchTime|clock_gettime|\bgetenv\b|ProcessInfo"#,
+            "no clock, no environment"
+        ),
+        (
+            #"\bDictionary<|\bSet<|\bSet\(|: \[[A-Za-z.]+: [A-Za-z.\[\]?]+\]|\bDictionary\("#,
+            "no hash order: Table, OrderedDictionary or arrays"
+        ),
         (#"\bany Error\b"#, "typed throws"),
-        (#"\bfatalError\b|\btry!(?!.*// )|\bprint\("#, "values for strangers' mistakes, preconditions for ours"),
+        (#"\bfatalError\b|\btry!|\bprint\("#, "values for strangers' mistakes, preconditions for ours"),
         (#"\bActor\b|\bactor\b|@MainActor|nonisolated\(unsafe\)"#, "plain values"),
     ]
     /// Where a banned word stands for a reason.
     static let exceptions: [String: [String]] = [
         // The one hash table, behind a door without iteration.
-        "Sources/Base/Table.swift": ["Dictionary", "[Key: Value]"],
+        "Sources/Base/Table.swift": ["Dictionary", "[Key: Value]"]
     ]
 
     @Test func `pure targets hold no clock, no chance and no hash order`() throws {
@@ -67,6 +76,8 @@ import Testing
                 let excused = Self.exceptions[file.path] ?? []
                 for (number, line) in file.code.enumerated() where line.contains(expression) {
                     if excused.contains(where: line.contains) { continue }
+                    // `try!` says on the line before why it cannot fail.
+                    if line.contains("try!"), number > 0, file.lines[number - 1].contains("//") { continue }
                     // Codable's own signatures are untyped; nobody calls them from the core.
                     if why == "typed throws", line.contains("any Decoder") || line.contains("any Encoder") { continue }
                     Issue.record("\(file):\(number + 1): \(why): \(line.trimmingCharacters(in: .whitespaces))")
@@ -78,7 +89,8 @@ import Testing
     /// Law 3: only `Endpoint*.swift` and `Peer.swift`, which lie beside the folders, compose them.
     @Test func `folders of Mesh do not name each other's types`() throws {
         let files = Repository.sources.filter { $0.target == "Mesh" }
-        let declaration = try Regex(#"(?:struct|class|enum|protocol)\s+([A-Z][A-Za-z0-9]*)"#, as: (Substring, Substring).self)
+        let declaration = try Regex(
+            #"(?:struct|class|enum|protocol)\s+([A-Z][A-Za-z0-9]*)"#, as: (Substring, Substring).self)
         var owners: [String: String] = [:]
         for file in files {
             guard let folder = file.folder else { continue }
@@ -106,18 +118,25 @@ import Testing
     /// What is longer than 70 lines and is right so.
     static let longFunctions: [String: String] = [:]
 
+    /// Comments may run a word over: the formatter does not break them.
     @Test func `files have at most 500 lines, and lines at most 120 columns`() {
         for file in Repository.sources where !file.isGenerated {
-            if Self.longFiles[file.path] == nil { #expect(file.lines.count <= 500, "\(file) has \(file.lines.count) lines") }
+            if Self.longFiles[file.path] == nil {
+                #expect(file.lines.count <= 500, "\(file) has \(file.lines.count) lines")
+            }
             for (number, line) in file.lines.enumerated() {
-                #expect(line.count <= 120, "\(file):\(number + 1) has \(line.count) columns")
+                let limit = line.drop { $0 == " " }.hasPrefix("//") ? 130 : 120
+                #expect(line.count <= limit, "\(file):\(number + 1) has \(line.count) columns")
             }
         }
-        for path in Self.longFiles.keys { #expect(Repository.sources.contains { $0.path == path }, "\(path) is not there") }
+        for path in Self.longFiles.keys {
+            #expect(Repository.sources.contains { $0.path == path }, "\(path) is not there")
+        }
     }
 
     @Test func `functions have at most 70 lines`() throws {
-        let start = try Regex(#"^(\s*)(?:[a-z@()_]+\s+)*(?:func\s|init[?(<]|deinit\b)"#, as: (Substring, Substring).self)
+        let start = try Regex(
+            #"^(\s*)(?:[a-z@()_]+\s+)*(?:func\s|init[?(<]|deinit\b)"#, as: (Substring, Substring).self)
         for file in Repository.sources where !file.isGenerated {
             var open: (line: Int, indent: Int)?
             for (number, line) in file.lines.enumerated() {
@@ -134,7 +153,7 @@ import Testing
     }
 
     @Test func `no word of unfinished work stands in the sources`() throws {
-        let words = try Regex("TO" + "DO|FIX" + "ME|XX" + "X|not yet " + "implemented")
+        let words = try Regex(#"\bTO"# + #"DO\b|\bFIX"# + #"ME\b|\bXX"# + #"X\b|not yet "# + "implemented")
         for file in Repository.swift {
             for (number, line) in file.lines.enumerated() where line.contains(words) {
                 Issue.record("\(file):\(number + 1): \(line)")
@@ -148,7 +167,8 @@ import Testing
         let goldens = try FileManager.default.contentsOfDirectory(atPath: folder.path()).filter { $0.hasSuffix(".hex") }
         let cases = try Regex(#"^    case ([a-z][A-Za-z0-9]*)"#, as: (Substring, Substring).self)
         for (type, path, prefix) in [
-            ("DatagramHeader", "Sources/Wire/Datagram.swift", "header-"), ("MeshFrame", "Sources/Wire/MeshFrame.swift", "frame-"),
+            ("DatagramHeader", "Sources/Wire/Datagram.swift", "header-"),
+            ("MeshFrame", "Sources/Wire/MeshFrame.swift", "frame-"),
             ("Frame", "Sources/Wire/StreamFrame.swift", "stream-"),
             ("ControlMessage", "Sources/Wire/Messages/ControlMessage.swift", "message-"),
         ] {
@@ -160,7 +180,9 @@ import Testing
                 guard let match = line.firstMatch(of: cases) else { continue }
                 found += 1
                 let name = prefix + Self.kebab(String(match.1))
-                #expect(goldens.contains { $0 == "\(name).hex" || $0.hasPrefix("\(name)-") }, "\(type).\(match.1): no \(name).hex")
+                #expect(
+                    goldens.contains { $0 == "\(name).hex" || $0.hasPrefix("\(name)-") },
+                    "\(type).\(match.1): no \(name).hex")
             }
             #expect(found > 0, "\(type) has no cases")
         }
@@ -174,8 +196,11 @@ import Testing
     }
 
     @Test func `the top level holds what it should and nothing else`() throws {
-        let allowed: Set = ["Package.swift", "Package.resolved", "Sources", "Tests", "systemd", "Fixtures", "README.md", "LICENSE"]
-        for name in try FileManager.default.contentsOfDirectory(atPath: Repository.root.path()) where !name.hasPrefix(".") {
+        let allowed: Set = [
+            "Package.swift", "Package.resolved", "Sources", "Tests", "systemd", "Fixtures", "README.md", "LICENSE",
+        ]
+        for name in try FileManager.default.contentsOfDirectory(atPath: Repository.root.path())
+        where !name.hasPrefix(".") {
             #expect(allowed.contains(name), "\(name) lies at the top")
         }
     }

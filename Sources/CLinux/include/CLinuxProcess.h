@@ -92,7 +92,8 @@ typedef struct {
 // empty mask and default dispositions.
 int asterism_clone3(const asterism_spawn_options *options, asterism_spawn_result *result);
 
-// pipe2(2) with O_CLOEXEC, which hides behind _GNU_SOURCE; pipe(2) would let a child of another thread inherit the ends.
+// pipe2(2) with O_CLOEXEC, which hides behind _GNU_SOURCE; pipe(2) would let a child of another thread inherit the
+// ends.
 int asterism_pipe(int ends[2]);
 
 // How a process ended.

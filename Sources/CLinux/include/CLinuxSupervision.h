@@ -27,6 +27,12 @@ typedef struct {
 // Takes one signal: 1, or 0 if none is waiting.
 int asterism_next_signal(int fd, asterism_signal *out);
 
+// RLIMIT_NPROC, which glibc declares under _DEFAULT_SOURCE only.
+extern const int asterism_processes_limit;
+
+// Whether a file has a POSIX access list (acl(5)) beside its mode bits; getxattr(2) is not part of Swift's Glibc.
+int asterism_has_access_list(const char *path);
+
 void asterism_add(int64_t *counter, int64_t amount);
 int64_t asterism_load(const int64_t *counter);
 

@@ -28,7 +28,8 @@ package struct LogOutput: LogHandler {
         for key in all.keys.sorted() { text += " \(key)=\(all[key]!)" }
         // One record is one line.
         text = String(text.map { $0.isNewline ? " " : $0 })
-        let line = isJournal ? "<\(severity(event.level))>\(text)\n" : "\(Clock.wall()) \(event.level) \(label): \(text)\n"
+        let line =
+            isJournal ? "<\(severity(event.level))>\(text)\n" : "\(Clock.wall()) \(event.level) \(label): \(text)\n"
         let bytes = Array(line.utf8)
         _ = write(2, bytes, bytes.count)
     }

@@ -24,7 +24,7 @@ package struct WorkerCgroups: Sendable {
         if mkdir("\(root)/shims", 0o755) < 0, errno != EEXIST { throw Errno(errno) }
         let wanted = ["memory", "cpu", "pids"]
         // One at a time: a refused controller would take the others with it.
-        for name in wanted { try? put("+\(name)", "\(root)/cgroup.subtree_control") }
+        for name in wanted { try? WorkerCgroups.put("+\(name)", "\(root)/cgroup.subtree_control") }
         let given = readSmallFile("\(root)/cgroup.subtree_control", limit: 4096) ?? []
         let names = String(decoding: given, as: UTF8.self).split { $0 == " " || $0 == "\n" }.map(String.init)
         controllers = wanted.filter { names.contains($0) }
@@ -48,14 +48,14 @@ package struct WorkerCgroups: Sendable {
         do throws(Errno) {
             if controllers.contains("memory") {
                 // One process killed by chance out of many leaves a worker that is neither dead nor well.
-                try put("1", "\(path)/memory.oom.group")
-                if let bytes = limits.memoryBytes { try put("\(bytes)", "\(path)/memory.max") }
+                try WorkerCgroups.put("1", "\(path)/memory.oom.group")
+                if let bytes = limits.memoryBytes { try WorkerCgroups.put("\(bytes)", "\(path)/memory.max") }
             }
             if controllers.contains("cpu"), let millicores = limits.cpuMillicores {
-                try put("\(millicores * 100) 100000", "\(path)/cpu.max")
+                try WorkerCgroups.put("\(millicores * 100) 100000", "\(path)/cpu.max")
             }
             if controllers.contains("pids"), let processes = limits.processes {
-                try put("\(processes)", "\(path)/pids.max")
+                try WorkerCgroups.put("\(processes)", "\(path)/pids.max")
             }
         } catch {
             rmdir(path)
@@ -66,7 +66,7 @@ package struct WorkerCgroups: Sendable {
     /// SIGKILL to all in it; whether anybody is still there.
     func kill(_ worker: WorkerRef) -> Bool {
         let path = path(worker)
-        try? put("1", "\(path)/cgroup.kill")
+        try? WorkerCgroups.put("1", "\(path)/cgroup.kill")
         let text = readSmallFile("\(path)/cgroup.events", limit: 4096) ?? []
         return String(decoding: text, as: UTF8.self).contains("populated 1")
     }
@@ -84,7 +84,7 @@ package struct WorkerCgroups: Sendable {
         rmdir(path)
     }
 
-    private func put(_ text: String, _ path: String) throws(Errno) {
+    private static func put(_ text: String, _ path: String) throws(Errno) {
         try FileDescriptor.open(path, O_WRONLY).writeAll(text.utf8)
     }
 }

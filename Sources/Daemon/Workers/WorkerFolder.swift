@@ -1,7 +1,7 @@
-package import Base
-package import EventLoop
+import Base
+import EventLoop
 import Glibc
-package import ShimProtocol
+import ShimProtocol
 package import Wire
 
 /// Where a node's workers lie on its disk, and the plain file work on one generation's folder. What the files mean is

@@ -1,7 +1,7 @@
-package import Base
+import Base
 package import EventLoop
 import Glibc
-package import ShimProtocol
+import ShimProtocol
 package import Wire
 
 /// # Hands of the agent
@@ -99,6 +99,12 @@ package final class WorkerHost {
         }
     }
 
+    /// Everything that is wrong with a specification and can be seen on this node; `launch` tries it all again.
+    package func check(_ spec: WorkerSpec) -> [SpecProblem] {
+        let problems = spec.problems()
+        return problems.isEmpty ? WorkerSpecCheck.problems(spec) : problems
+    }
+
     private func prepare(
         _ folder: WorkerFolder, _ launch: LaunchFile, _ spec: WorkerSpec, _ user: WorkerUser
     ) throws(SpecProblem) -> WorkerKeeper {
@@ -109,7 +115,7 @@ package final class WorkerHost {
             try cgroups?.make(folder.worker, spec.limits)
             try folder.write(GenerationDirectory.launch, launch.encoded)
         } catch { throw SpecProblem("worker", "its folder cannot be prepared: \(error)") }
-        let keeper = WorkerKeeper(self, folder, launch, unenforced: spec.limits.unenforced(cgroups))
+        let keeper = WorkerKeeper(self, folder, launch)
         do throws(SpawnError) { try keeper.startShim(settings.shim) } catch {
             throw SpecProblem("worker", "its shim '\(settings.shim)' cannot be started: \(error)")
         }

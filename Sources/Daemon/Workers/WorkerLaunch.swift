@@ -1,4 +1,5 @@
 import Base
+import CLinux
 import EventLoop
 import Glibc
 import ShimProtocol
@@ -38,6 +39,7 @@ extension LaunchFile {
         self.user = user.launchUser
         environment = WorkerEnvironment.complete(spec, home: user.home ?? work, marker: marker)
         cgroup = cgroups?.path(folder.worker)
+        unenforced = spec.limits.unenforced(cgroups)
         oomScoreAdjust = spec.priority.oomScoreAdjust
         limits = LaunchFile.limits(spec.limits, user, cgroups)
     }
@@ -58,7 +60,7 @@ extension LaunchFile {
             // The kernel counts all of the user's tasks on the machine, so those that are there are allowed for. It
             // counts nothing for root (getrlimit(2)).
             let value = UInt64(processes) + UInt64(tasks(of: user.id))
-            limits.append(Limit(resource: Int32(RLIMIT_NPROC.rawValue), value: value))
+            limits.append(Limit(resource: asterism_processes_limit, value: value))
         }
         return limits
     }

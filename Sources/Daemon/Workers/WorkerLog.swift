@@ -1,7 +1,7 @@
 import EventLoop
 import Glibc
 import ShimProtocol
-package import Wire
+import Wire
 
 /// A piece of a worker's log.
 package struct LogChunk: Hashable, Sendable {
@@ -24,7 +24,13 @@ struct WorkerLog {
     var end: Int64 {
         guard let last = files.last else { return 0 }
         var status = stat()
-        return stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) < 0 ? last : last + status.st_size
+<<<<<<< HEAD
+        let isThere = stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) == 0
+        return isThere ? last + Int64(status.st_size) : last
+=======
+        return stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) < 0
+            ? last : last + Int64(status.st_size)
+>>>>>>> workers
     }
 
     /// A negative `start` counts from the end.

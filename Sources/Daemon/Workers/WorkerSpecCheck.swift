@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import ShimProtocol
 package import Wire
@@ -111,7 +112,7 @@ extension WorkerUser {
         if id == 0 { return bits != 0 }
         let mask: mode_t =
             status.st_uid == id ? 0o100 : status.st_gid == group || groups.contains(status.st_gid) ? 0o010 : 0o001
-        return bits & mask != 0 || getxattr(path, "system.posix_acl_access", nil, 0) > 0
+        return bits & mask != 0 || asterism_has_access_list(path) == 1
     }
 }
 
@@ -122,7 +123,13 @@ private enum Machine {
     static var openFiles: Int64? {
         if geteuid() == 0 { return number("/proc/sys/fs/nr_open") }
         var limit = rlimit()
-        return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? Int64(clamping: limit.rlim_max) : nil
+<<<<<<< HEAD
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return nil }
+        return Int64(clamping: limit.rlim_max)
+=======
+        return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0
+            ? Int64(clamping: limit.rlim_max) : nil
+>>>>>>> workers
     }
 
     static func number(_ path: String) -> Int64? {

@@ -42,7 +42,8 @@ package struct WorkerUser: Hashable, Sendable {
         }
         home = entry?.home
         isOther = id != own || group != ownGroup
-        groups = entry.map { WorkerUser.groups(of: $0.name, and: group) } ?? [group]
+        let chosen = group
+        groups = entry.map { WorkerUser.groups(of: $0.name, and: chosen) } ?? [chosen]
         guard isOther, own != 0 else { return }
         if id != own {
             throw SpecProblem("user", "only an agent of root may run workers as another user than its own (\(own))")
@@ -54,7 +55,7 @@ package struct WorkerUser: Hashable, Sendable {
         withScratch { buffer in
             var entry = Glibc.group()
             var found: UnsafeMutablePointer<Glibc.group>?
-            let status = getgrnam_r(name, &entry, buffer.baseAddress, buffer.count, &found)
+            let status = getgrnam_r(name, &entry, buffer.baseAddress!, buffer.count, &found)
             return status == ERANGE ? .tooSmall : .found(found.map { $0.pointee.gr_gid })
         }
     }
@@ -80,13 +81,13 @@ private struct PasswordEntry {
 
     private typealias Result = UnsafeMutablePointer<passwd>?
     private init?(
-        _ lookUp: (UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>?, Int, UnsafeMutablePointer<Result>) ->
+        _ lookUp: (UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<Result>) ->
             Int32
     ) {
         let entry: PasswordEntry? = withScratch { buffer in
             var entry = passwd()
             var found: UnsafeMutablePointer<passwd>?
-            let status = lookUp(&entry, buffer.baseAddress, buffer.count, &found)
+            let status = lookUp(&entry, buffer.baseAddress!, buffer.count, &found)
             return status == ERANGE ? .tooSmall : .found(found.map { PasswordEntry($0.pointee) })
         }
         guard let entry else { return nil }

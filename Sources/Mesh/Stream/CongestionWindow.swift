@@ -7,8 +7,8 @@ import Base
 ///     W(t) = C (t - K)^3 + Wmax        C = 0.4 packets/s^3,  K = cbrt((Wmax - W(0)) / C)
 ///
 /// flat around the size that was too much, steep far from it, and never below what Reno would have (`estimate`). Bytes
-/// and milliseconds stand for packets and seconds; what divisions leave over is carried, so that slow growth is not lost.
-/// A window that the application does not fill does not grow, and the time of not filling it does not count as t.
+/// and milliseconds stand for packets and seconds; what divisions leave over is carried, so that slow growth is not
+/// lost. A window that the application does not fill does not grow, and the time of not filling it does not count as t.
 struct CongestionWindow: Sendable {
     private(set) var size: Int
     private(set) var threshold = Int.max
@@ -17,12 +17,23 @@ struct CongestionWindow: Sendable {
     private let maximum: Int
     /// Losses of packets sent before this instant belong to the event that set it.
     private var recoveryStart: Instant?
-    private var epoch: Epoch?
+    private var epoch: CubicEpoch?
     private var lastMaximum = 0
     private var unfilledSince: Instant?
     private var slowStart = SlowStartExit()
+    private var event: LossEvent?
 
-    private struct Epoch: Sendable {
+    /// The last reduction: what was before it, and whether it turns out to have been for nothing.
+    private struct LossEvent: Sendable {
+        var size: Int
+        var threshold: Int
+        var lastMaximum: Int
+        var epoch: CubicEpoch?
+        var lost: Int
+        var late = 0
+    }
+
+    private struct CubicEpoch: Sendable {
         var start: Instant
         var origin: Int
         /// K in milliseconds.
@@ -34,7 +45,8 @@ struct CongestionWindow: Sendable {
 
     init(datagram: Int, maximum: Int) {
         self.datagram = datagram
-        self.maximum = max(maximum, 2 * datagram)
+        // The products of sizes and times in here and in the pacer are bounded for windows up to 2^26.
+        self.maximum = max(min(maximum, 1 << 26), 2 * datagram)
         size = CongestionWindow.initial(datagram)
     }
 
@@ -97,7 +109,7 @@ struct CongestionWindow: Sendable {
         self.epoch = epoch
     }
 
-    private mutating func begin(now: Instant) -> Epoch {
+    private mutating func begin(now: Instant) -> CubicEpoch {
         var inflection: Int64 = 0
         if size < lastMaximum {
             // ((Wmax - W) / datagram / 0.4) s^3 in ms^3; windows below 2^27 keep it below 2^63.
@@ -105,20 +117,25 @@ struct CongestionWindow: Sendable {
         } else {
             lastMaximum = size
         }
-        return Epoch(start: now, origin: lastMaximum, inflection: inflection, estimate: size)
+        return CubicEpoch(start: now, origin: lastMaximum, inflection: inflection, estimate: size)
     }
 
     /// W(t), t in milliseconds.
-    private func cubic(_ elapsed: Int64, _ epoch: Epoch) -> Int {
+    private func cubic(_ elapsed: Int64, _ epoch: CubicEpoch) -> Int {
         let t = Int(min(max(elapsed - epoch.inflection, -100_000), 100_000))
         // |t|^3 is at most 10^15, so that the product stays below 2^63 for datagrams up to 64 KiB divided first.
         return epoch.origin + t * t * t / 1_000_000 * 4 * datagram / 10_000
     }
 
-    /// Packets were lost, the latest of them sent at `sentAt` (RFC 9002, section 7.3.2; RFC 9438, sections 4.6, 4.7).
-    mutating func lost(sentAt: Instant, now: Instant) {
-        if let recoveryStart, sentAt <= recoveryStart { return }
+    /// `count` packets were lost, the latest of them sent at `sentAt` (RFC 9002, section 7.3.2; RFC 9438, sections 4.6,
+    /// 4.7).
+    mutating func lost(_ count: Int, sentAt: Instant, now: Instant) {
+        if let recoveryStart, sentAt <= recoveryStart {
+            event?.lost += count
+            return
+        }
         recoveryStart = now
+        event = LossEvent(size: size, threshold: threshold, lastMaximum: lastMaximum, epoch: epoch, lost: count)
         // Fast convergence: who lost before getting back to the old maximum leaves room for others.
         lastMaximum = size < lastMaximum ? size * 17 / 20 : size
         size = max(size * 7 / 10, minimum)
@@ -127,10 +144,24 @@ struct CongestionWindow: Sendable {
         unfilledSince = nil
     }
 
+    /// A packet that was said to be lost arrived. Where that is so for all of an event, the event did not happen.
+    mutating func arrivedLate(sentAt: Instant) {
+        guard let recoveryStart, sentAt <= recoveryStart, event != nil else { return }
+        event!.late += 1
+        guard let before = event, before.late >= before.lost else { return }
+        size = max(size, before.size)
+        threshold = before.threshold
+        lastMaximum = before.lastMaximum
+        epoch = before.epoch
+        self.recoveryStart = nil
+        event = nil
+    }
+
     /// Nothing got through for long (RFC 9002, section 7.6).
     mutating func collapse() {
         size = minimum
         recoveryStart = nil
+        event = nil
         epoch = nil
         slowStart = SlowStartExit()
     }

@@ -5,17 +5,27 @@ import Wire
 /// # Loss recovery
 ///
 /// RFC 9002. Every packet has a number of its own, so an acknowledgement is never ambiguous; what is sent again travels
-/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that was
-/// sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
+/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that
+/// was sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
 /// carry the oldest data again, whatever the congestion window says; it doubles up to `maxProbeTimeout`, because a mesh
 /// changes paths under a session and must notice soon when one works again.
 ///
-/// Packets that ask for an ACK lie in a deque by number. All below `largestAcknowledged - 3` are acknowledged or lost and leave it, so
-/// work is proportional to what an ACK newly says, not to what it repeats. A change of path makes a border in the
-/// numbers: packets before it say nothing about the new path's round trip and capacity (RFC 9000, section 9.4).
+/// Paths that reorder make packets look lost that are late. Numbers declared lost are kept for a while; when one is
+/// acknowledged after all, both thresholds grow (RFC 9002, section 6.1.1), and a window that was reduced for nothing
+/// but such packets is restored (RFC 9438, section 4.9.2).
+///
+/// Packets that ask for an ACK lie in a deque by number. All that are a threshold below the largest acknowledged leave
+/// it as acknowledged or lost, so work is proportional to what an ACK newly says, not to what it repeats. A change of
+/// path makes a border in the numbers: packets before it say nothing about the new path's round trip and capacity (RFC
+/// 9000, section 9.4).
 struct LossRecovery: Sendable {
-    /// RFC 9002, section 6.1.1.
-    static let packetThreshold: UInt64 = 3
+    /// RFC 9002, section 6.1.1, for a path that does not reorder; and how far reordering may raise it.
+    static let packetThresholds: ClosedRange<UInt64> = 3...256
+    /// RFC 9002, section 6.1.2, in eighths of a round trip; and how far reordering may raise it.
+    static let timeThresholds: ClosedRange<Int64> = 9...16
+    /// How many lost numbers are kept, and how long.
+    static let maxMissing = 256
+    static let missingAge: UInt64 = 1024
     static let maxProbeTimeout = Interval.seconds(3)
     /// RFC 9002, section 7.6.1.
     static let persistentFactor: Int64 = 3
@@ -28,6 +38,9 @@ struct LossRecovery: Sendable {
     private(set) var window: CongestionWindow
     private var pacer: Pacer
     private let limits: StreamLimits
+    private var packetThreshold = packetThresholds.lowerBound
+    private var timeThreshold = timeThresholds.lowerBound
+    private var missing: Deque<Missing> = []
     private var lossTime: Instant?
     private var lastElicitingAt = Instant.origin
     private var elicitingInFlight = 0
@@ -37,6 +50,11 @@ struct LossRecovery: Sendable {
     private var pathStart: UInt64 = 0
     /// The window or the pacer held up data when the sender last looked.
     var isFilled = false
+
+    private struct Missing: Sendable {
+        var number: UInt64
+        var sentAt: Instant
+    }
 
     init(limits: StreamLimits, now: Instant) {
         self.limits = limits
@@ -97,6 +115,7 @@ struct LossRecovery: Sendable {
             }
         }
         largestAcknowledged = max(largestAcknowledged ?? 0, largest)
+        if !missing.isEmpty { findLate(ack, now: now, into: &outcome) }
         guard outcome.acknowledged.count > first else { return }
         if let sample {
             let delay = min(Interval.microseconds(Int64(min(ack.delayMicroseconds, 1 << 40))), AckTracker.maxDelay)
@@ -124,12 +143,42 @@ struct LossRecovery: Sendable {
         return low
     }
 
+    /// Looks for numbers that were declared lost and arrived nevertheless. Both lists are sorted, so one pass does.
+    private mutating func findLate(_ ack: AckFrame, now: Instant, into outcome: inout RecoveryOutcome) {
+        let largest = largestAcknowledged ?? 0
+        while let first = missing.first, first.number + LossRecovery.missingAge < largest { missing.removeFirst() }
+        var index = missing.count - 1
+        for range in ack.ranges {
+            while index >= 0, missing[index].number > range.upperBound { index -= 1 }
+            while index >= 0, missing[index].number >= range.lowerBound {
+                let late = missing.remove(at: index)
+                index -= 1
+                outcome.late += 1
+                packetThreshold = max(
+                    packetThreshold, min(largest - late.number + 1, LossRecovery.packetThresholds.upperBound))
+                if now - late.sentAt > lossDelay {
+                    timeThreshold = min(timeThreshold + 1, LossRecovery.timeThresholds.upperBound)
+                }
+                window.arrivedLate(sentAt: late.sentAt)
+            }
+        }
+    }
+
+    private var lossDelay: Interval {
+        max(max(roundTrip.latest, roundTrip.smoothed) * timeThreshold / 8, RoundTripEstimator.granularity)
+    }
+
+    private mutating func miss(_ packet: SentPacket) {
+        missing.append(Missing(number: packet.number, sentAt: packet.sentAt))
+        if missing.count > LossRecovery.maxMissing { missing.removeFirst() }
+    }
+
     private mutating func detectLosses(now: Instant, into outcome: inout RecoveryOutcome) {
         lossTime = nil
         guard let largest = largestAcknowledged else { return }
-        let delay = roundTrip.lossDelay
+        let delay = lossDelay
         let persistent = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay) * LossRecovery.persistentFactor
-        var lastLost: Instant?, runStart: Instant?, isPersistent = false
+        var lastLost: Instant?, runStart: Instant?, isPersistent = false, lostCount = 0
         var index = 0
         while index < packets.count, packets[index].number < largest {
             defer { index += 1 }
@@ -139,7 +188,7 @@ struct LossRecovery: Sendable {
             case .lost: break
             case .outstanding:
                 let sentAt = packets[index].sentAt
-                guard largest - number >= LossRecovery.packetThreshold || sentAt + delay <= now else {
+                guard largest - number >= packetThreshold || sentAt + delay <= now else {
                     lossTime = min(lossTime ?? .distantFuture, sentAt + delay)
                     continue
                 }
@@ -148,12 +197,14 @@ struct LossRecovery: Sendable {
                 outcome.lost.append(packets[index])
                 packets[index].contents = SentContents()
                 guard number >= pathStart else { continue }
+                miss(packets[index])
                 lastLost = sentAt
+                lostCount += 1
                 if runStart == nil { runStart = sentAt }
                 if let runStart, sentAt - runStart > persistent, roundTrip.hasSample { isPersistent = true }
             }
         }
-        if let lastLost { window.lost(sentAt: lastLost, now: now) }
+        if let lastLost { window.lost(lostCount, sentAt: lastLost, now: now) }
         if isPersistent {
             window.collapse()
             outcome.persistentCongestions += 1
@@ -169,7 +220,8 @@ struct LossRecovery: Sendable {
 
     private var probeTimeout: Interval {
         let timeout = roundTrip.probeTimeout(maxAckDelay: AckTracker.maxDelay)
-        return min(timeout * (1 << Int64(min(backoff, 20))), max(timeout, LossRecovery.maxProbeTimeout))
+        guard timeout < LossRecovery.maxProbeTimeout else { return timeout }
+        return min(timeout * (1 << Int64(min(backoff, 20))), LossRecovery.maxProbeTimeout)
     }
 
     var deadline: Deadline? {
@@ -206,6 +258,9 @@ struct LossRecovery: Sendable {
         roundTrip = RoundTripEstimator(guess: guess)
         window = CongestionWindow(datagram: limits.datagram, maximum: limits.maxCongestionWindow)
         pacer = Pacer(datagram: limits.datagram, now: now)
+        packetThreshold = LossRecovery.packetThresholds.lowerBound
+        timeThreshold = LossRecovery.timeThresholds.lowerBound
+        missing.removeAll()
         backoff = 0
         isFilled = false
         guard losesInFlight else { return }
@@ -255,6 +310,8 @@ struct RecoveryOutcome: Sendable {
     var lost: [SentPacket] = []
     /// Not lost, but to be sent again as probes.
     var repeated: [SentPacket] = []
+    /// Packets declared lost that arrived.
+    var late = 0
     var persistentCongestions = 0
     var probeTimeouts = 0
 }

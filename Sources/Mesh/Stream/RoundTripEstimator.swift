@@ -4,6 +4,8 @@ import Base
 struct RoundTripEstimator: Sendable {
     /// RFC 9002, section 6.2.2.
     static let initial = Interval.milliseconds(333)
+    /// No path takes longer; a machine that slept does.
+    static let maximum = Interval.seconds(10)
     /// RFC 9002, section 6.1.2.
     static let granularity = Interval.milliseconds(1)
 
@@ -15,14 +17,16 @@ struct RoundTripEstimator: Sendable {
 
     /// `guess` comes from elsewhere, such as a probe of the path; the first sample replaces it.
     init(guess: Interval? = nil) {
-        smoothed = max(guess ?? RoundTripEstimator.initial, RoundTripEstimator.granularity)
+        let guess = guess ?? RoundTripEstimator.initial
+        smoothed = min(max(guess, RoundTripEstimator.granularity), RoundTripEstimator.maximum)
         variation = smoothed / 2
         latest = smoothed
         minimum = smoothed
     }
 
     /// `delay` is what the peer says it waited before it acknowledged, already within its bound.
-    mutating func sample(_ sample: Interval, delay: Interval) {
+    mutating func sample(_ measured: Interval, delay: Interval) {
+        let sample = min(measured, RoundTripEstimator.maximum)
         latest = sample
         guard hasSample else {
             hasSample = true
@@ -42,7 +46,4 @@ struct RoundTripEstimator: Sendable {
     func probeTimeout(maxAckDelay: Interval) -> Interval {
         smoothed + max(variation * 4, RoundTripEstimator.granularity) + maxAckDelay
     }
-
-    /// How much later than its packet an acknowledged one may have been sent before the former is lost (section 6.1.2).
-    var lossDelay: Interval { max(max(latest, smoothed) * 9 / 8, RoundTripEstimator.granularity) }
 }

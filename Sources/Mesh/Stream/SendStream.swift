@@ -7,9 +7,9 @@ import Wire
 ///     0 ......... base ............ nextOffset ........... end
 ///        acknowledged |  in flight, lost  |  never sent     |  (fin)
 ///
-/// Bytes from `base` to `end` lie in chunks of `chunkSize`, aligned to multiples of it, so that an offset finds its bytes
-/// by division and memory goes back a chunk at a time. `acked` holds what was acknowledged above `base`, `lost` what must
-/// be sent again. A reset forgets the bytes and leaves only the reset itself to be acknowledged.
+/// Bytes from `base` to `end` lie in chunks of `chunkSize`, aligned to multiples of it, so that an offset finds its
+/// bytes by division and memory goes back a chunk at a time. `acked` holds what was acknowledged above `base`, `lost`
+/// what must be sent again. A reset forgets the bytes and leaves only the reset itself to be acknowledged.
 struct SendStream: Sendable {
     enum Phase: Hashable, Sendable {
         case open

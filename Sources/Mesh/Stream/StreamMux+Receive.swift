@@ -4,8 +4,8 @@ import Wire
 
 /// The inbound journey: a packet's number, its frames one by one, what they change, and at last the note that it came.
 extension StreamMux {
-    /// Reads a frames packet from its number on. `foreign` reads frames of the owner's types up to their end; it is given
-    /// the type, which has been read. Returns whether the packet is new; frames of a duplicate are not looked at.
+    /// Reads a frames packet from its number on. `foreign` reads frames of the owner's types up to their end; it is
+    /// given the type, which has been read. Returns whether the packet is new; frames of a duplicate are not looked at.
     /// Throws on what only a broken or hostile peer sends; the session must then end.
     package mutating func received(
         _ packet: inout ByteReader, now: Instant, into events: inout [StreamEvent],
@@ -58,9 +58,9 @@ extension StreamMux {
         apply(outcome, into: &events)
     }
 
-    /// Data takes another path from here on: round trip and capacity start anew (RFC 9000, section 9.4), the former from
-    /// `roundTrip` where a probe has measured it. With `losesInFlight` all that is in flight is sent again at once, as is
-    /// right when the old path has died.
+    /// Data takes another path from here on: round trip and capacity start anew (RFC 9000, section 9.4), the former
+    /// from `roundTrip` where a probe has measured it. With `losesInFlight` all that is in flight is sent again at
+    /// once, as is right when the old path has died.
     package mutating func pathChanged(
         roundTrip: Interval?, losesInFlight: Bool, now: Instant, into events: inout [StreamEvent]
     ) {
@@ -188,6 +188,7 @@ extension StreamMux {
 
     private mutating func apply(_ outcome: RecoveryOutcome, into events: inout [StreamEvent]) {
         counters.packetsLost += outcome.lost.count
+        counters.packetsLate += outcome.late
         counters.probeTimeouts += outcome.probeTimeouts
         counters.persistentCongestions += outcome.persistentCongestions
         for packet in outcome.acknowledged {
@@ -205,10 +206,10 @@ extension StreamMux {
         switch item {
         case .stream(let id, let range, let isLast):
             guard let slot = streams.find(id) else { return }
+            let wasDone = streams.slots[slot].send.isDone
             buffered -= streams.slots[slot].send.acknowledged(range, isLast: isLast)
             if waitsForRoom(slot) { tellWritable(slot, into: &events) }
-            guard streams.slots[slot].send.isDone, !streams.slots[slot].isAcknowledgedTold else { return }
-            streams.slots[slot].isAcknowledgedTold = true
+            guard streams.slots[slot].send.isDone, !wasDone else { return }
             events.append(.acknowledged(id))
             settle(slot, into: &events)
         case .control(.reset(let id)):

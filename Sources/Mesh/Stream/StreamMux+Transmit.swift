@@ -11,9 +11,9 @@ extension StreamMux {
         case nothing
     }
 
-    /// Appends one packet, at most `limit` bytes from its number on, to `writer`. `own` holds encoded frames of the owner;
-    /// with them a packet always goes. Returns `nil`, with nothing appended, where there is nothing to send or it must
-    /// wait for acknowledgements or for `deadline`.
+    /// Appends one packet, at most `limit` bytes from its number on, to `writer`. `own` holds encoded frames of the
+    /// owner; with them a packet always goes. Returns `nil`, with nothing appended, where there is nothing to send or
+    /// it must wait for acknowledgements or for `deadline`.
     package mutating func transmit(
         limit: Int, carrying own: [UInt8] = [], fill: Fill = .streams, now: Instant, into writer: inout ByteWriter
     ) -> Transmission? {

@@ -12,14 +12,14 @@ package import Wire
 ///     tick                                          the deadline is over
 ///     transmit(limit)                               fills one packet; call it until it returns nil
 ///
-/// **The contract.** After any call of the first three rows, `transmit` is called until it returns `nil`; then `deadline`
-/// says when to `tick`. Packet numbers belong to the mux and rise across keys and paths; the session's counters are not
-/// seen here. Frames of types 0x20 to 0x3f are the owner's: `received` hands them over, `transmit` lets them ride in front.
-/// They ask for no ACK, take no room in the congestion window and are not repeated.
+/// **The contract.** After any call of the first three rows, `transmit` is called until it returns `nil`; then
+/// `deadline` says when to `tick`. Packet numbers belong to the mux and rise across keys and paths; the session's
+/// counters are not seen here. Frames of types 0x20 to 0x3f are the owner's: `received` hands them over, `transmit`
+/// lets them ride in front. They ask for no ACK, take no room in the congestion window and are not repeated.
 ///
-/// **Who sends what.** Streams with something to send stand in a queue and take turns packet by packet; within a stream,
-/// lost bytes go before new ones. Everything else (limits, resets) is a `StreamControl` in a queue, made into a frame when
-/// there is room, and queued again when its packet is lost.
+/// **Who sends what.** Streams with something to send stand in a queue and take turns packet by packet; within a
+/// stream, lost bytes go before new ones. Everything else (limits, resets) is a `StreamControl` in a queue, made into a
+/// frame when there is room, and queued again when its packet is lost.
 ///
 /// **Memory.** Both ends of flow control, the send buffers, the streams a peer may open, the fragments it may leave
 /// between holes and the packet numbers remembered are bounded by `StreamLimits`. State of a stream goes when both of
@@ -76,8 +76,8 @@ package struct StreamMux: Sendable {
 
     // MARK: What the application does
 
-    /// Opens a stream; `nil` while the peer allows no more, and then `openable` follows. The peer hears of a stream with
-    /// the first frame for it or for a later one.
+    /// Opens a stream; `nil` while the peer allows no more, and then `openable` follows. The peer hears of a stream
+    /// with the first frame for it or for a later one.
     package mutating func open() -> StreamID? {
         guard nextSequence < openLimit else {
             if !wantsOpen { controls.append(.streamsBlocked) }

@@ -37,11 +37,10 @@ struct StreamState: Sendable {
     var waitsForBuffer = false
     /// `readable` was said, and not everything has been read.
     var isReadableTold = false
-    var isAcknowledgedTold = false
 }
 
-/// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array that
-/// grows at its end; lookups are O(log n), removals move at most as many small entries as there are streams.
+/// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array
+/// that grows at its end; lookups are O(log n), removals move at most as many small entries as there are streams.
 struct StreamTable: Sendable {
     private struct Entry: Sendable {
         var sequence: UInt64

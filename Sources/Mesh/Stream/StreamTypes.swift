@@ -14,8 +14,8 @@ package enum StreamRole: UInt64, Sendable {
     }
 }
 
-/// What one side allows the other from the start, before any MAX_ frame. Not negotiated: the standard values are part of
-/// the protocol, and whoever uses others must use them at both ends.
+/// What one side allows the other from the start, before any MAX_ frame. Not negotiated: the standard values are part
+/// of the protocol, and whoever uses others must use them at both ends.
 package struct StreamAllowance: Hashable, Sendable {
     /// Streams that may be open at once.
     package var streams: UInt64 = 1024
@@ -87,6 +87,8 @@ package struct StreamCounters: Hashable, Sendable {
     package var packetsSent = 0
     package var packetsReceived = 0
     package var packetsLost = 0
+    /// Packets that were counted as lost and arrived after all.
+    package var packetsLate = 0
     /// Packets whose number had been received before, or is too old to know.
     package var duplicates = 0
     /// Packets treated as lost, for their data would have made too many fragments.

@@ -1,0 +1,189 @@
+import Base
+import Mesh
+import Noise
+import OrderedCollections
+import Wire
+
+// What agents say on the control stream, and how a newcomer becomes a member.
+
+extension Controller {
+    mutating func handle(_ message: ControlMessage, from slot: Int, now: Instant, into out: inout ControllerOutbox) {
+        let node = registry[slot].record.node
+        switch message {
+        case .register(let register):
+            guard let observed = endpoint.address(of: node) else { return }
+            _ = directory.register(
+                node, addresses: register.addresses, observed: observed, sequence: register.sequence, now: now)
+        case .lookUp(let wanted): send(.lookUpReply(lookUp(wanted, now: now)), to: slot)
+        case .report(let report): take(report, slot, now: now, into: &out)
+        case .checkReply(let reply): take(reply, slot, now: now, into: &out)
+        case .logChunk(let chunk): take(chunk, slot, now: now, into: &out)
+        case .goodbye(let reason):
+            guard registry[slot].state != .left else { return }
+            registry.left(slot)
+            out.persist([record(.nodeLeft, reason, slot: slot, now: now)])
+        case .renewCertificate: renew(slot, now: now, into: &out)
+        // A member does not enrol again; the rest is what a controller says.
+        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed: break
+        }
+    }
+
+    private func lookUp(_ wanted: NodeID, now: Instant) -> LookUpReply {
+        if wanted == nodeID {
+            return LookUpReply(
+                node: wanted, addresses: settings.addresses, certificate: endpoint.credentials?.certificate.encoded())
+        }
+        guard let slot = registry.slot(of: wanted), let entry = directory.lookUp(wanted, now: now) else {
+            return LookUpReply(node: wanted, addresses: [])
+        }
+        return LookUpReply(
+            node: wanted, addresses: entry.addresses, certificate: registry[slot].record.certificate.encoded())
+    }
+
+    // MARK: - Reports
+
+    private mutating func take(_ report: Report, _ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+        registry[slot].agentVersion = report.agentVersion
+        registry[slot].containment = report.containment ?? registry[slot].containment
+        if let health = report.health {
+            registry[slot].host = health.host
+            registry[slot].accelerators = health.accelerators
+            registry[slot].knownDetails = health.digest
+        }
+        guard let workers = report.workers else { return }
+        registry[slot].knownWorkers = workers.digest
+        var changes: [StoreChange] = []
+        let before = registry[slot].workers
+        registry[slot].workers = workers.workers
+        for status in workers.workers {
+            let old = before.first { $0.worker == status.worker }
+            guard old?.state != status.state || old?.restarts != status.restarts else { continue }
+            changes.append(
+                record(.workerChanged, Controller.describe(status), slot: slot, worker: status.worker.name, now: now))
+        }
+        if !changes.isEmpty { out.persist(changes) }
+    }
+
+    private static func describe(_ status: WorkerStatus) -> String {
+        var text = status.state.rawValue
+        if let pid = status.pid, !status.state.isFinal { text += ", pid \(pid)" }
+        if status.state != .running, let exit = status.lastExit { text += ", \(exit)" }
+        if status.restarts > 0 { text += ", restart \(status.restarts)" }
+        if let reason = status.reason { text += ": \(reason)" }
+        return text
+    }
+
+    private mutating func renew(_ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+        let wall = clock.wall(now), old = registry[slot].certificate
+        // Whoever asks too early, or twice, gets the one that there is.
+        if wall >= Controller.renewal(of: old) {
+            registry[slot].record.certificate = authority.issue(
+                counters.serial, to: old.node, name: old.name, site: old.site, labels: old.labels, roles: old.roles,
+                wall: wall)
+            counters.serial += 1
+            out.persist([
+                .counters(counters), .node(registry[slot].record),
+                record(.certificateRenewed, "until \(registry[slot].certificate.notAfter)", slot: slot, now: now),
+            ])
+        }
+        send(
+            .certificateRenewed(
+                CertificateRenewed(
+                    certificate: registry[slot].record.certificate.encoded(),
+                    authorities: [authority.verifyingKey.bytes])),
+            to: slot)
+    }
+
+    // MARK: - Enrolment
+
+    /// Wrong proofs that one session may bring.
+    private static let enrolAttempts = 3
+
+    mutating func readNewcomer(_ node: NodeID, _ stream: StreamID, now: Instant, into out: inout ControllerOutbox) {
+        // A few hundred bytes are all that a newcomer has to say.
+        let result = endpoint.read(stream, of: node, limit: 16 << 10, into: &out.mesh)
+        newcomers[node]?.channel.receive(result.bytes)
+        while let message = newcomers[node]?.channel.nextMessage() {
+            guard case .enrol(let enrol) = message else { continue }
+            answer(enrol, from: node, stream, now: now, into: &out)
+        }
+        if newcomers[node]?.channel.isBroken ?? false { endpoint.disconnect(node, now: now, into: &out.mesh) }
+    }
+
+    private mutating func answer(
+        _ enrol: Enrol, from node: NodeID, _ stream: StreamID, now: Instant, into out: inout ControllerOutbox
+    ) {
+        guard var newcomer = newcomers[node], newcomer.attempts < Controller.enrolAttempts else {
+            return endpoint.disconnect(node, now: now, into: &out.mesh)
+        }
+        newcomer.attempts += 1
+        let reply: EnrolReply
+        if let refusal = judge(enrol, node, newcomer, now: now) {
+            enrolmentsRefused[refusal, default: 0] += 1
+            out.persist([record(.nodeRefused, "'\(enrol.name.prefix(63))': \(refusal.text)", now: now)])
+            reply = .refused(refusal, text: refusal.text)
+        } else {
+            reply = .admitted(admit(enrol, node, now: now, into: &out))
+        }
+        if newcomer.channel.send(.enrolReply(reply)) {
+            let count = endpoint.write(newcomer.channel.unsent(limit: 64 << 10), to: stream, of: node)
+            newcomer.channel.taken(count)
+        }
+        newcomers[node] = newcomer
+    }
+
+    private func judge(_ enrol: Enrol, _ node: NodeID, _ newcomer: Newcomer, now: Instant) -> EnrolRefusal? {
+        let member = registry.slot(of: node)
+        let isReturning = member.map { registry[$0].record.token == enrol.tokenID.hex } ?? false
+        let wall = clock.wall(now)
+        if let refusal = tokens.judge(
+            enrol, handshakeHash: newcomer.handshakeHash, isReturning: isReturning, wall: wall)
+        {
+            return refusal
+        }
+        guard WorkerSpec.isName(enrol.name), enrol.site.isEmpty || WorkerSpec.isName(enrol.site) else {
+            return .badName
+        }
+        if let holder = registry.slot(named: enrol.name), registry[holder].record.node != node { return .nameTaken }
+        return nil
+    }
+
+    private mutating func admit(
+        _ enrol: Enrol, _ node: NodeID, now: Instant, into out: inout ControllerOutbox
+    ) -> Admission {
+        let wall = clock.wall(now)
+        var changes: [StoreChange] = []
+        let labels = Controller.sorted(enrol.labels)
+        let old = registry.slot(of: node).map { registry[$0].record }
+        if old?.token != enrol.tokenID.hex, var token = tokens[enrol.tokenID] {
+            token.used += 1
+            tokens.update(token)
+            changes.append(.token(token))
+        }
+        let certificate = authority.issue(
+            counters.serial, to: node, name: enrol.name, site: enrol.site, labels: labels, roles: .agent, wall: wall)
+        counters.serial += 1
+        let entry = NodeRecord(
+            node: node, certificate: certificate, enrolledAt: old?.enrolledAt ?? wall, token: enrol.tokenID.hex,
+            revision: old?.revision ?? 1)
+        let slot = registry.add(entry)
+        changes += [.counters(counters), .node(entry)]
+        changes.append(record(.nodeEnrolled, "with token \(enrol.tokenID.hex)", slot: slot, now: now))
+        out.persist(changes)
+        return Admission(
+            certificate: certificate.encoded(), authorities: [authority.verifyingKey.bytes],
+            controllers: [ControllerAddress(node: nodeID, addresses: settings.addresses)])
+    }
+
+    /// As certificates want them: sorted, each name once, within limits.
+    private static func sorted(_ labels: [Label]) -> [Label] {
+        var result: [Label] = []
+        for label in labels.sorted(by: { $0.name < $1.name }) where result.last?.name != label.name {
+            guard label.name.utf8.count <= Limits.labelBytes, label.value.utf8.count <= Limits.labelBytes,
+                result.count < Limits.labels
+            else { continue }
+            result.append(label)
+        }
+        return result
+    }
+}

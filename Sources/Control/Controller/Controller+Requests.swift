@@ -1,0 +1,214 @@
+import Base
+import Mesh
+import Noise
+import OrderedCollections
+import Wire
+
+// What people and programs ask. Each request is answered once: here, or when an agent has answered, or when it has not.
+
+extension Controller {
+    mutating func handle(
+        _ request: ControllerRequest, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
+    ) {
+        switch request {
+        case .status: out.reply(id, .status(status(now: now)))
+        case .nodesList: out.reply(id, .nodes(registry.entries.indices.map { view($0, withHost: false, now: now) }))
+        case .nodesGet(let parameters):
+            guard let slot = registry.find(parameters.node) else { return out.refuse(id, .noNode(parameters.node)) }
+            out.reply(id, .node(view(slot, withHost: true, now: now)))
+        case .tokensCreate(let parameters): createToken(parameters, id, now: now, into: &out)
+        case .tokensList: out.reply(id, .tokens(tokens.all.map(\.view)))
+        case .tokensRevoke(let parameters): revokeToken(parameters, id, now: now, into: &out)
+        case .workersRun(let parameters): run(parameters, id, now: now, into: &out)
+        case .workersList(let parameters): listWorkers(parameters, id, into: &out)
+        case .workersGet(let parameters):
+            guard let view = workerView(parameters.name) else { return out.refuse(id, .noWorker(parameters.name)) }
+            out.reply(id, .worker(view))
+        case .workersStop(let parameters): stop(parameters, id, now: now, into: &out)
+        case .workersRemove(let parameters): remove(parameters, id, now: now, into: &out)
+        case .workersLogs(let parameters): readLog(parameters, id, now: now, into: &out)
+        case .eventsList(let parameters): listEvents(parameters, id, into: &out)
+        case .acceleratorsList:
+            out.reply(
+                id,
+                .accelerators(
+                    registry.entries.flatMap { entry in
+                        entry.accelerators.map {
+                            AcceleratorView(node: entry.record.node, nodeName: entry.name, accelerator: $0)
+                        }
+                    }))
+        case .peersList: out.reply(id, .peers(endpoint.summaries(now: now).map { PeerView($0) }))
+        }
+    }
+
+    private func view(_ slot: Int, withHost: Bool, now: Instant) -> NodeView {
+        let node = registry[slot].record.node
+        return registry[slot].view(wall: clock.wall(now), address: endpoint.address(of: node), withHost: withHost)
+    }
+
+    private func status(now: Instant) -> StatusView {
+        var view = StatusView(
+            program: .controller, version: AsterismVersion.current, node: nodeID, phase: "serving",
+            incarnation: incarnation, startedAt: startedAt,
+            counters: endpoint.counters.all.map { CounterView(name: $0.name, count: $0.count) })
+        view.name = settings.name
+        view.fleet = authority.fleet.hex
+        view.certificateExpiresAt = endpoint.credentials?.certificate.certificate.notAfter
+        view.nodes = registry.counts
+        view.workersTotal = slotOfWorker.count
+        view.workersActive = registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }
+        view.verdict = registry.entries.filter { $0.state == .online }.map(\.verdict).max()
+        for refusal in EnrolRefusal.allCases {
+            let count = enrolmentsRefused[refusal] ?? 0
+            view.counters.append(CounterView(name: "enrolmentsRefused.\(refusal.rawValue)", count: count))
+        }
+        return view
+    }
+
+    private func listEvents(
+        _ parameters: ControllerRequest.EventsList, _ id: RequestID, into out: inout ControllerOutbox
+    ) {
+        let limit = parameters.limit ?? 100
+        guard (1...1000).contains(limit) else {
+            return out.refuse(id, APIError(.invalid, "limit: must be from 1 to 1000, not \(limit)", field: "limit"))
+        }
+        out.reply(id, .events(events.list(after: parameters.after, limit: Int(limit))))
+    }
+
+    // MARK: - Tokens
+
+    private static let tokenLifeMax: Int64 = 365 * 86_400
+
+    private mutating func createToken(
+        _ parameters: ControllerRequest.TokensCreate, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
+    ) {
+        let life = parameters.ttlSeconds ?? 3600, uses = parameters.uses ?? 1
+        guard (1...Controller.tokenLifeMax).contains(life) else {
+            let text = "ttlSeconds: must be from 1 to \(Controller.tokenLifeMax), not \(life)"
+            return out.refuse(id, APIError(.invalid, text, field: "ttlSeconds"))
+        }
+        guard (1...1_000_000).contains(uses) else {
+            return out.refuse(id, APIError(.invalid, "uses: must be from 1 to 1000000, not \(uses)", field: "uses"))
+        }
+        if let name = parameters.name, name.utf8.count > 100 {
+            return out.refuse(id, APIError(.invalid, "name: is longer than 100 bytes", field: "name"))
+        }
+        let wall = clock.wall(now)
+        let record = TokenRecord(
+            id: generator.bytes(TokenText.idCount), secret: generator.bytes(TokenText.secretCount),
+            name: parameters.name, createdAt: wall, expiresAt: wall + .seconds(life), uses: Int(uses))
+        guard tokens.add(record, wall: wall) else {
+            return out.refuse(id, APIError(.limit, "there are \(TokenBook.limit) tokens that can still be used"))
+        }
+        out.persist([.token(record), self.record(.tokenCreated, record.id.hex, now: now)])
+        var view = record.view
+        view.token =
+            TokenText(
+                id: record.id, secret: record.secret, controller: nodeID, authority: authority.verifyingKey,
+                fleet: authority.fleet, addresses: settings.addresses
+            ).text
+        out.reply(id, .token(view))
+    }
+
+    private mutating func revokeToken(
+        _ parameters: ControllerRequest.TokensRevoke, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
+    ) {
+        guard let bytes = [UInt8](hex: parameters.id), bytes.count == TokenText.idCount else {
+            return out.refuse(id, APIError(.invalid, "id: a token's id is 16 hexadecimal digits", field: "id"))
+        }
+        guard var token = tokens[bytes] else {
+            return out.refuse(id, APIError(.notFound, "there is no token \(parameters.id)"))
+        }
+        if !token.isRevoked {
+            token.isRevoked = true
+            tokens.update(token)
+            out.persist([.token(token), record(.tokenRevoked, token.id.hex, now: now)])
+        }
+        out.reply(id, .token(token.view))
+    }
+
+    // MARK: - Questions to agents
+
+    /// Puts a question that an agent is to answer within `questionTime`.
+    mutating func ask(
+        _ kind: Question.Kind, _ slot: Int, _ id: RequestID, now: Instant, into out: inout ControllerOutbox,
+        message: (UInt64) -> ControlMessage
+    ) {
+        guard registry[slot].isReachable else {
+            let text = "node '\(registry[slot].name)' is \(registry[slot].state.rawValue)"
+            return out.refuse(id, APIError(.unavailable, text, field: "node"))
+        }
+        guard questions.count < Controller.questionLimit else {
+            return out.refuse(id, APIError(.limit, "too many requests wait for agents"))
+        }
+        let number = nextQuestion
+        nextQuestion += 1
+        guard send(message(number), to: slot) else {
+            return out.refuse(
+                id, APIError(.unavailable, "node '\(registry[slot].name)' does not read what is sent to it"))
+        }
+        questions[number] = Question(
+            kind: kind, slot: slot, askers: [id], deadline: now + Controller.questionTime)
+    }
+
+    mutating func expireQuestions(now: Instant, into out: inout ControllerOutbox) {
+        while let (number, question) = questions.elements.first, question.deadline <= now {
+            questions.removeValue(forKey: number)
+            let seconds = Controller.questionTime.seconds
+            let text = "node '\(registry[question.slot].name)' did not answer within \(seconds) s; nothing was changed"
+            for asker in question.askers { out.refuse(asker, APIError(.timeout, text, field: "node")) }
+        }
+    }
+
+    // MARK: - Logs
+
+    private mutating func readLog(
+        _ parameters: ControllerRequest.WorkersLogs, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
+    ) {
+        guard let slot = slotOfWorker[parameters.name], let worker = registry[slot].desired[parameters.name] else {
+            return out.refuse(id, .noWorker(parameters.name))
+        }
+        let limit = parameters.limit ?? Int64(Limits.logChunkBytes)
+        guard (1...Int64(Limits.logChunkBytes)).contains(limit) else {
+            let text = "limit: must be from 1 to \(Limits.logChunkBytes), not \(limit)"
+            return out.refuse(id, APIError(.invalid, text, field: "limit"))
+        }
+        ask(.log(worker: parameters.name), slot, id, now: now, into: &out) { number in
+            .readLog(
+                ReadLog(operation: number, worker: worker.worker.name, offset: parameters.offset ?? 0, limit: limit))
+        }
+    }
+
+    mutating func take(_ chunk: LogChunk, _ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+        guard let question = questions[chunk.operation], question.slot == slot, case .log(let worker) = question.kind
+        else { return }
+        questions.removeValue(forKey: chunk.operation)
+        if let problem = chunk.problem {
+            for asker in question.askers { out.refuse(asker, APIError(.notFound, problem)) }
+            return
+        }
+        let view = LogView(
+            worker: worker, offset: chunk.offset, nextOffset: chunk.nextOffset, isFinal: chunk.isFinal,
+            data: Base64.encode(chunk.bytes))
+        for asker in question.askers { out.reply(asker, .log(view)) }
+    }
+}
+
+extension APIError {
+    static func noNode(_ name: String) -> APIError {
+        APIError(.notFound, "there is no node '\(name)'", field: "node")
+    }
+    static func noWorker(_ name: String) -> APIError {
+        APIError(.notFound, "there is no worker '\(name)'", field: "name")
+    }
+}
+
+extension PeerView {
+    init(_ summary: PeerSummary) {
+        self.init(
+            node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
+            roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
+            keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
+            bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams)
+    }
+}

@@ -1,0 +1,169 @@
+import Base
+import OrderedCollections
+import Wire
+
+/// # Who is there
+///
+/// Every member has a slot, for good: members are few against heartbeats. A heartbeat sets a node's timer; silence lets it
+/// run down: *suspect* after two missed heartbeats, *offline* after four seconds. That costs O(log n) a heartbeat and
+/// nothing for those that are well.
+///
+/// A controller that hears of nobody may be deaf itself. If more than a twentieth of the nodes that are online, and at
+/// least three, would be declared offline within two seconds, verdicts are held for ten: nobody is declared, and the
+/// event log says so. Who is still silent then is declared.
+struct Registry {
+    private(set) var entries: [NodeEntry] = []
+    private var slots = Table<NodeID, Int>()
+    private var slotOfName = Table<String, Int>()
+    private var timers = TimerQueue()
+    /// When nodes were about to be declared offline, of late.
+    private var losses: [Instant] = []
+    private(set) var heldUntil: Instant?
+    private(set) var onlineCount = 0
+
+    static let suspectAfter = Interval.milliseconds(2500)
+    static let offlineAfter = Interval.seconds(4)
+    static let brakeWindow = Interval.seconds(2)
+    static let brakeTime = Interval.seconds(10)
+    static let brakeLeast = 3
+    /// One in so many.
+    static let brakeShare = 20
+
+    enum Change: Hashable {
+        case suspect(Int)
+        case offline(Int)
+        case held
+        case released
+    }
+
+    init(_ records: [NodeRecord]) {
+        for record in records { _ = add(record) }
+    }
+
+    subscript(slot: Int) -> NodeEntry {
+        get { entries[slot] }
+        _modify { yield &entries[slot] }
+    }
+
+    func slot(of node: NodeID) -> Int? { slots[node] }
+    func slot(named name: String) -> Int? { slotOfName[name] }
+
+    /// A new member, or a new certificate of an old one.
+    mutating func add(_ record: NodeRecord) -> Int {
+        let name = record.certificate.certificate.name
+        if let slot = slots[record.node] {
+            slotOfName.remove(entries[slot].name)
+            slotOfName[name] = slot
+            entries[slot].record = record
+            return slot
+        }
+        let slot = entries.count
+        entries.append(NodeEntry(record))
+        slots[record.node] = slot
+        slotOfName[name] = slot
+        return slot
+    }
+
+    /// The node that a person means: a name, or a node id, or the first digits of one if no other begins so.
+    func find(_ text: String) -> Int? {
+        if let slot = slotOfName[text] { return slot }
+        if let id = NodeID(hex: text) { return slots[id] }
+        guard text.utf8.count >= 4 else { return nil }
+        let matches = entries.indices.filter { entries[$0].record.node.hex.hasPrefix(text.lowercased()) }
+        return matches.count == 1 ? matches[0] : nil
+    }
+
+    /// A heartbeat of a node that is staying. True if it was not online.
+    mutating func heard(_ slot: Int, now: Instant) -> Bool {
+        entries[slot].heardAt = now
+        timers.set(slot, at: now + Registry.suspectAfter)
+        let wasOnline = entries[slot].state == .online
+        if !wasOnline { set(slot, .online) }
+        return !wasOnline
+    }
+
+    /// A node has said goodbye.
+    mutating func left(_ slot: Int) {
+        timers.set(slot, at: nil)
+        set(slot, .left)
+    }
+
+    private mutating func set(_ slot: Int, _ state: NodeState) {
+        let counted = entries[slot].state == .online || entries[slot].state == .suspect
+        let counts = state == .online || state == .suspect
+        if counts != counted { onlineCount += counts ? 1 : -1 }
+        entries[slot].state = state
+    }
+
+    var deadline: Instant? {
+        mutating get {
+            guard let heldUntil else { return timers.earliest() }
+            return min(heldUntil, timers.earliest() ?? .distantFuture)
+        }
+    }
+
+    /// Lets time act; gives what changed, in order.
+    mutating func tick(now: Instant) -> [Change] {
+        var changes: [Change] = []
+        if let until = heldUntil, until <= now { changes += release(now) }
+        var silent: [Int] = []
+        while let slot = timers.popDue(now) {
+            switch entries[slot].state {
+            case .online:
+                set(slot, .suspect)
+                changes.append(.suspect(slot))
+                timers.set(slot, at: (entries[slot].heardAt ?? now) + Registry.offlineAfter)
+            case .suspect: silent.append(slot)
+            case .unknown, .offline, .left: break
+            }
+        }
+        return changes + declare(silent, now)
+    }
+
+    /// The pause is over: whoever is silent still is declared, however many they are.
+    private mutating func release(_ now: Instant) -> [Change] {
+        heldUntil = nil
+        losses = []
+        var changes = [Change.released]
+        for slot in entries.indices where entries[slot].state == .suspect {
+            guard let heardAt = entries[slot].heardAt, now - heardAt >= Registry.offlineAfter else { continue }
+            timers.set(slot, at: nil)
+            set(slot, .offline)
+            changes.append(.offline(slot))
+        }
+        return changes
+    }
+
+    /// Declares nodes offline, unless so many would be that the fault may lie here.
+    private mutating func declare(_ silent: [Int], _ now: Instant) -> [Change] {
+        guard !silent.isEmpty else { return [] }
+        if let until = heldUntil {
+            for slot in silent { timers.set(slot, at: until) }
+            return []
+        }
+        losses.removeAll { now - $0 > Registry.brakeWindow }
+        losses += silent.map { _ in now }
+        if losses.count >= Registry.brakeLeast, losses.count * Registry.brakeShare > onlineCount {
+            let until = now + Registry.brakeTime
+            heldUntil = until
+            for slot in silent { timers.set(slot, at: until) }
+            return [.held]
+        }
+        for slot in silent { set(slot, .offline) }
+        return silent.map { .offline($0) }
+    }
+
+    var counts: StatusView.NodeCounts {
+        var counts = StatusView.NodeCounts()
+        for entry in entries {
+            switch entry.state {
+            case .online: counts.online += 1
+            case .suspect: counts.suspect += 1
+            case .offline: counts.offline += 1
+            case .left: counts.left += 1
+            case .unknown: counts.unknown += 1
+            }
+        }
+        return counts
+    }
+}

@@ -1,0 +1,65 @@
+import Base
+import Noise
+import OrderedCollections
+import Wire
+
+/// The enrolment tokens of a fleet, in the order in which they were made.
+struct TokenBook {
+    private var tokens = OrderedDictionary<[UInt8], TokenRecord>()
+
+    /// Tokens that may exist at once; those that can admit nobody any more are forgotten first.
+    static let limit = 10_000
+
+    init(_ records: [TokenRecord]) {
+        for record in records { tokens[record.id] = record }
+    }
+
+    var all: [TokenRecord] { Array(tokens.values) }
+    subscript(id: [UInt8]) -> TokenRecord? { tokens[id] }
+
+    /// False if there are too many.
+    mutating func add(_ record: TokenRecord, wall: UnixTime) -> Bool {
+        if tokens.count >= TokenBook.limit { tokens.removeAll { !$0.value.isUsable(wall) } }
+        guard tokens.count < TokenBook.limit else { return false }
+        tokens[record.id] = record
+        return true
+    }
+
+    mutating func update(_ record: TokenRecord) { tokens[record.id] = record }
+
+    /// Whether the proof opens the door, and if not, why. A node that came in with this token before may come again.
+    func judge(_ enrol: Enrol, handshakeHash: [UInt8], isReturning: Bool, wall: UnixTime) -> EnrolRefusal? {
+        guard let token = tokens[enrol.tokenID] else { return .unknownToken }
+        let expected = TokenText.proof(secret: token.secret, handshakeHash: handshakeHash)
+        guard constantTimeEqual(expected, enrol.proof) else { return .wrongProof }
+        // Only who has the secret is told more than that it does not open.
+        if token.isRevoked { return .unknownToken }
+        if wall >= token.expiresAt { return .expired }
+        if token.used >= token.uses, !isReturning { return .usedUp }
+        return nil
+    }
+}
+
+extension TokenRecord {
+    func isUsable(_ wall: UnixTime) -> Bool { !isRevoked && wall < expiresAt && used < uses }
+
+    var view: TokenView {
+        TokenView(
+            id: id.hex, name: name, createdAt: createdAt, expiresAt: expiresAt, uses: uses, used: used,
+            isRevoked: isRevoked, token: nil)
+    }
+}
+
+extension EnrolRefusal {
+    /// What the person at the other end reads.
+    var text: String {
+        switch self {
+        case .unknownToken: "the controller does not know this token"
+        case .wrongProof: "the token's secret is not the right one"
+        case .expired: "the token has expired"
+        case .usedUp: "the token has been used as often as it may be"
+        case .nameTaken: "another node of the fleet has this name"
+        case .badName: "this is not a name: letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"
+        }
+    }
+}

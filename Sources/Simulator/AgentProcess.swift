@@ -1,0 +1,96 @@
+import Base
+import Control
+import Mesh
+import Noise
+import Wire
+
+/// One life of an agent.
+final class AgentProcess: Program {
+    private var agent: Agent
+    private var outbox = AgentOutbox()
+
+    init(_ machine: Machine, address: SocketAddress, now: Instant, wall: UnixTime) {
+        var generator = KeyGenerator(machine.keySeed)
+        var configuration = AgentConfiguration(
+            name: machine.name, version: AsterismVersion.current, containment: .cgroup)
+        configuration.addresses = [address]
+        // What a disk gives back is what was written to it.
+        let membership = machine.membership.map { try! MembershipRecord(decoding: $0) }
+        let record = machine.agentRecord.map { try! AgentRecord(decoding: $0) } ?? AgentRecord()
+        agent = Agent(
+            identity: Identity(generator.secretKey()), membership: membership, record: record,
+            configuration: configuration, incarnation: machine.random.next(),
+            seed: Seed(machine.random.next(), machine.random.next(), machine.random.next(), machine.random.next()),
+            now: now, wall: wall)
+        agent.handle(.adopted(AgentProcess.traces(of: machine.host)), now: now, into: &outbox)
+        if membership == nil, let token = machine.token { agent.handle(.join(token: token), now: now, into: &outbox) }
+    }
+
+    /// What the machine's files and processes say of workers.
+    private static func traces(of host: SimulatedHost) -> [AdoptedWorker] {
+        host.traces.map { trace in
+            let process = host.process(trace.process)
+            if process.isAlive {
+                return AdoptedWorker(
+                    trace.worker, .running(pid: process.pid, startedAt: process.startedAt, containment: .cgroup))
+            }
+            if let exit = trace.exit { return AdoptedWorker(trace.worker, .exited(exit, logBytes: 0)) }
+            return AdoptedWorker(trace.worker, .lost(at: process.startedAt))
+        }
+    }
+
+    func received(_ batch: inout DatagramBatch, now: Instant, wall: UnixTime) {
+        agent.received(&batch, now: now, into: &outbox)
+    }
+    func tick(now: Instant, wall: UnixTime) { agent.tick(now: now, into: &outbox) }
+    func handle(_ input: AgentInput, now: Instant) { agent.handle(input, now: now, into: &outbox) }
+    var deadline: Deadline? { agent.deadline }
+
+    func told(_ message: SimulatedHost.Message, now: Instant, wall: UnixTime) {
+        switch message {
+        case .launched(let worker, let pid, let startedAt):
+            handle(.launched(worker, pid: pid, startedAt: startedAt, containment: .cgroup), now: now)
+        case .launchFailed(let worker, let problem): handle(.launchFailed(worker, problem), now: now)
+        case .exited(let worker, let exit): handle(.exited(worker, exit, logBytes: 0), now: now)
+        case .lost(let worker): handle(.lost(worker, at: wall), now: now)
+        case .stillThere(let worker): handle(.stillThere(worker), now: now)
+        case .checked(let operation, let problems):
+            handle(.checked(operation: operation, problems: problems), now: now)
+        }
+    }
+
+    func ping(_ id: RequestID, _ node: NodeID, now: Instant) {
+        let ping = AgentRequest.Ping(peer: node.hex, count: 3, intervalMilliseconds: 100)
+        handle(.request(id, .ping(ping)), now: now)
+    }
+
+    func takeEffects(_ effects: inout [Effect]) {
+        for action in outbox.actions {
+            switch action {
+            case .worker(.launch(let worker, let spec)): effects.append(.launch(worker, spec))
+            case .worker(.signal(let worker, let number)): effects.append(.signal(worker, number))
+            case .worker(.killTree(let worker)): effects.append(.killTree(worker))
+            case .worker(.remove(let worker)): effects.append(.remove(worker))
+            case .worker(.persist(let bytes)): effects.append(.persist(.agentRecord(bytes)))
+            case .check(let operation, _, let spec): effects.append(.check(operation: operation, spec))
+            case .persistMembership(let bytes): effects.append(.persist(.membership(bytes)))
+            case .reply(let id, let result):
+                var isSuccess = false
+                if case .success(.ping(let view)) = result { isSuccess = !view.roundTripsMicroseconds.isEmpty }
+                effects.append(.agentReply(id, isSuccess: isSuccess))
+            case .stopped: effects.append(.exit)
+            // Nobody reads logs here.
+            case .readLog, .ready: break
+            }
+        }
+        outbox.actions.removeAll(keepingCapacity: true)
+    }
+
+    func takeDatagrams(_ body: (inout DatagramBatch) -> Void) {
+        guard !outbox.mesh.datagrams.isEmpty else { return }
+        body(&outbox.mesh.datagrams)
+        outbox.mesh.datagrams.removeAll()
+    }
+
+    func holdings(now: Instant) -> [(what: String, count: Int, limit: Int)] { [] }
+}

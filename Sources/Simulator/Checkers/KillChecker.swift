@@ -1,0 +1,88 @@
+import Base
+import Control
+import Wire
+
+/// No worker outlives a kill. What is said to be over is over, from the moment that it is said and for good; and in the
+/// end, nothing runs that nobody wants to run, and everything that is said to run does.
+final class KillChecker: Checker {
+    private struct Living {
+        var worker: WorkerRef
+        var machine: Int
+        var pid: Int32
+    }
+    let name = "kills"
+    private var living = Table<WorkerRef, [Living]>()
+    /// Said to be over.
+    private var over = Table<WorkerRef, WorkerState>()
+
+    func observe(_ fact: Fact, now: Instant) -> [String] {
+        switch fact {
+        case .processStarted(let machine, let worker, _, let pid):
+            living[worker, default: []].append(Living(worker: worker, machine: machine, pid: pid))
+            return over[worker].map { ["\(worker) started (pid \(pid)) after it had been said to be \($0)"] } ?? []
+        case .processEnded(let machine, let worker, let pid, _, _):
+            living[worker]?.removeAll { $0.machine == machine && $0.pid == pid }
+            return []
+        case .filesRemoved(let machine, let worker, let isAlive):
+            return isAlive ? ["node-\(machine) removed the files of \(worker), which lives"] : []
+        case .surveyed(let survey): return surveyed(survey)
+        case .launchFailed, .asked, .replied, .spun, .held, .silenced, .heardAgain: return []
+        }
+    }
+
+    private func surveyed(_ survey: Survey) -> [String] {
+        var found: [String] = []
+        for view in survey.workers ?? [] {
+            guard let state = view.state, state.isFinal else { continue }
+            let worker = WorkerRef(view.name, generation: view.generation)
+            guard over[worker] == nil else { continue }
+            over[worker] = state
+            for process in living[worker] ?? [] {
+                found.append("\(worker) is said to be \(state) and lives on node-\(process.machine), pid \(process.pid)")
+            }
+        }
+        return found
+    }
+
+    func unsettled(_ survey: Survey, now: Instant) -> [String] {
+        guard let views = survey.workers else { return [] }
+        var wanted = Table<WorkerRef, WorkerView>()
+        for view in views { wanted[WorkerRef(view.name, generation: view.generation)] = view }
+        var found: [String] = []
+        var seen = Table<WorkerRef, Int32>()
+        for machine in survey.machines where machine.isUp && machine.isWelcome {
+            for process in machine.processes {
+                seen[process.worker] = process.pid
+                guard let view = wanted[process.worker] else {
+                    found.append("\(process.worker) runs on node-\(machine.index), and the controller does not know it")
+                    continue
+                }
+                if view.wish != .run {
+                    found.append("\(process.worker) runs on node-\(machine.index), and the wish is \(view.wish)")
+                }
+                if view.state != .running || view.pid != process.pid {
+                    let said = view.state.map(\.rawValue) ?? "unknown"
+                    found.append("\(process.worker) runs on node-\(machine.index), and is said to be \(said)")
+                }
+            }
+        }
+        let upNodes = survey.machines.filter { $0.isUp && $0.isWelcome }.map(\.node)
+        for view in views where view.node.map({ upNodes.contains($0) }) ?? false {
+            found += problems(of: view, runs: seen[WorkerRef(view.name, generation: view.generation)] != nil)
+        }
+        return found
+    }
+
+    private func problems(of view: WorkerView, runs: Bool) -> [String] {
+        let what = "\(view.name)/\(view.generation)"
+        guard let state = view.state else { return ["\(what) has no state"] }
+        switch state {
+        case .running: return runs ? [] : ["\(what) is said to run and does not"]
+        case .pending, .starting: return ["\(what) is still \(state)"]
+        case .stopping, .stuck: return ["\(what) is still \(state)"]
+        case .backoff, .succeeded, .failed:
+            return view.wish == .run || state.isFinal ? [] : ["\(what) is \(state), and the wish is \(view.wish)"]
+        case .stopped: return view.wish == .run ? ["\(what) is stopped, and the wish is to run it"] : []
+        }
+    }
+}

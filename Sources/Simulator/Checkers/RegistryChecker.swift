@@ -1,0 +1,43 @@
+import Base
+import Control
+
+/// In the end the registry is right: who lives is online, with as many workers as run there, who does not is not, and
+/// nobody is in it who had no right to come in.
+final class RegistryChecker: Checker {
+    let name = "registry"
+
+    func observe(_ fact: Fact, now: Instant) -> [String] {
+        guard case .surveyed(let survey) = fact, let nodes = survey.nodes else { return [] }
+        let unwelcome = survey.machines.filter { !$0.isWelcome }
+        return nodes.compactMap { view in
+            let intruder = unwelcome.first { $0.node == view.id || $0.name == view.name }
+            return intruder.map { "node-\($0.index) has no good token, and was let in" }
+        }
+    }
+
+    func unsettled(_ survey: Survey, now: Instant) -> [String] {
+        guard let nodes = survey.nodes else { return ["the controller does not answer"] }
+        var views = Table<NodeID, NodeView>()
+        for view in nodes { views[view.id] = view }
+        var found: [String] = []
+        for machine in survey.machines where machine.isWelcome {
+            guard let view = views[machine.node] else {
+                if machine.isUp { found.append("node-\(machine.index) lives and is no member") }
+                continue
+            }
+            switch view.state {
+            case .online:
+                if !machine.isUp { found.append("node-\(machine.index) is down, and is said to be online") }
+                if machine.isUp, view.workersRunning != machine.processes.count {
+                    found.append(
+                        "node-\(machine.index) runs \(machine.processes.count) workers, and is said to run "
+                            + "\(view.workersRunning)")
+                }
+            case .suspect: found.append("node-\(machine.index) is still suspect")
+            case .offline, .left, .unknown:
+                if machine.isUp { found.append("node-\(machine.index) lives, and is said to be \(view.state)") }
+            }
+        }
+        return found
+    }
+}

@@ -1,0 +1,84 @@
+package import Base
+
+/// What is going to happen. Everything here is a small integer: an event is moved many times on its way up the heap.
+package enum Event: Sendable {
+    /// A datagram's slot in the pool; it carries its own destination.
+    case arrival(datagram: Int32)
+    /// A machine's program asked for this time.
+    case wake(machine: Int32)
+    /// A process of a worker does what its script says.
+    case process(machine: Int32, process: Int32, step: ProcessStep)
+    /// The disk says that what was being written is durable.
+    case written(machine: Int32, life: Int32)
+    /// Something the host took its time for is ready to be told.
+    case told(machine: Int32, life: Int32, message: Int32)
+    /// A machine's program starts.
+    case start(machine: Int32)
+    /// The next entry of the plan of faults.
+    case fault(index: Int32)
+    /// The next entry of the operators' plan.
+    case command(index: Int32)
+    /// The operators look after a command that was not answered.
+    case patience(command: Int32, attempt: Int32)
+    /// The end of a pause.
+    case resume(machine: Int32)
+    /// A stranger sends something.
+    case stranger
+    /// The checkers look at the fleet.
+    case look(index: Int32)
+}
+
+/// # The future, in order
+///
+/// A binary heap of events by time; events of one instant keep the order in which they were put in, so that a run has one
+/// order only. Nothing is taken out of the middle: an event that has become pointless is recognised when it comes up.
+struct EventQueue {
+    private struct Entry {
+        var at: UInt64
+        var order: UInt64
+        var event: Event
+
+        func precedes(_ other: Entry) -> Bool { at == other.at ? order < other.order : at < other.at }
+    }
+    private var entries: [Entry] = []
+    private var pushed: UInt64 = 0
+
+    var count: Int { entries.count }
+
+    mutating func push(_ event: Event, at time: Instant) {
+        let entry = Entry(at: time.nanoseconds, order: pushed, event: event)
+        pushed += 1
+        entries.append(entry)
+        var hole = entries.count - 1
+        while hole > 0 {
+            let parent = (hole - 1) / 2
+            guard entry.precedes(entries[parent]) else { break }
+            entries[hole] = entries[parent]
+            hole = parent
+        }
+        entries[hole] = entry
+    }
+
+    /// Takes the first event, if it is not later than `limit`.
+    mutating func pop(notAfter limit: Instant) -> (at: Instant, event: Event)? {
+        guard let first = entries.first, first.at <= limit.nanoseconds else { return nil }
+        // There is one, so there is a last one.
+        let last = entries.removeLast()
+        if !entries.isEmpty { sink(last) }
+        return (Instant(nanoseconds: first.at), first.event)
+    }
+
+    private mutating func sink(_ entry: Entry) {
+        let count = entries.count
+        var hole = 0
+        while true {
+            var child = 2 * hole + 1
+            guard child < count else { break }
+            if child + 1 < count, entries[child + 1].precedes(entries[child]) { child += 1 }
+            guard entries[child].precedes(entry) else { break }
+            entries[hole] = entries[child]
+            hole = child
+        }
+        entries[hole] = entry
+    }
+}

@@ -1,0 +1,121 @@
+import Base
+
+// Datagrams travel, and strangers send theirs.
+
+extension Simulation {
+    /// A datagram of a program's outbox goes on its way.
+    func send(_ batch: inout DatagramBatch, _ index: Int, from machine: Machine) {
+        fly(pooled(&batch, index, from: machine), from: machine)
+    }
+
+    /// ... or waits until what the program wrote is durable.
+    func holdBack(_ batch: inout DatagramBatch, _ index: Int, of machine: Machine) {
+        machine.waiting.append(.datagram(pooled(&batch, index, from: machine)))
+    }
+
+    private func pooled(_ batch: inout DatagramBatch, _ index: Int, from machine: Machine) -> Int32 {
+        let remote = batch.entries[index].remote
+        let from = network.address(of: machine.index)
+        return batch.withBytes(at: index) { bytes in
+            pool.add(UnsafeRawBufferPointer(bytes), from: from, sender: Int32(machine.index), to: remote)
+        }
+    }
+
+    func fly(_ slot: Int32, from machine: Machine) {
+        let bytes = pool.bytes(slot)
+        counts.datagrams += 1
+        timeline.record(.sent, machine.index, at: now, UInt64(bytes.count), pool.tail(slot))
+        if scenario.network.strangers > 0 { overhear(bytes) }
+        guard let target = network.machine(at: pool.slots[Int(slot)].to) else { return lose(slot, .unreachable) }
+        switch network.carry(bytes.count, from: machine.index, to: target, now: now) {
+        case .lost(let why): lose(slot, why)
+        case .arrives(let time, let again):
+            if let again {
+                timeline.record(.duplicated, machine.index, at: now)
+                queue.push(.arrival(datagram: pool.copy(slot)), at: again)
+            }
+            if network.corrupt(bytes) { timeline.record(.fault, machine.index, at: now) }
+            queue.push(.arrival(datagram: slot), at: time)
+        }
+    }
+
+    private func lose(_ slot: Int32, _ why: Timeline.Kind) {
+        counts.lost += 1
+        timeline.record(why, Int(pool.slots[Int(slot)].sender), at: now)
+        pool.release(slot)
+    }
+
+    func arrived(_ slot: Int32) {
+        guard let target = network.machine(at: pool.slots[Int(slot)].to) else { return lose(slot, .unreachable) }
+        let machine = machines[target]
+        guard machine.program != nil else { return lose(slot, .unreachable) }
+        guard machine.pausedUntil == nil else {
+            // What a socket holds while nobody reads it: some 200 KiB, of which small datagrams take 768 bytes each.
+            guard machine.heldDatagrams < Simulation.socketBuffer else { return lose(slot, .queueFull) }
+            machine.heldDatagrams += 1
+            return machine.held.append(.arrival(datagram: slot))
+        }
+        deliver(slot, to: machine)
+    }
+
+    private static let socketBuffer = 270
+
+    func deliver(_ slot: Int32, to machine: Machine) {
+        guard let program = machine.program else { return pool.release(slot) }
+        let sender = Int(pool.slots[Int(slot)].sender)
+        timeline.record(.arrived, machine.index, at: now, UInt64(sender + 1))
+        if machine.index == 0, sender > 0 { machines[sender].lastHeard = now }
+        let bytes = pool.bytes(slot)
+        batch.append(reserving: bytes.count, remote: pool.slots[Int(slot)].from) { buffer in
+            buffer.copyMemory(from: UnsafeRawBufferPointer(bytes))
+            return bytes.count
+        }
+        pool.release(slot)
+        program.received(&batch, now: machine.local(now), wall: machine.wall(now))
+        batch.removeAll()
+        flush(machine)
+    }
+
+    // MARK: - Strangers
+
+    private static let overheardLimit = 64
+
+    private func overhear(_ bytes: UnsafeMutableRawBufferPointer) {
+        if overheard.count < Simulation.overheardLimit {
+            overheard.append([UInt8](bytes))
+        } else if counts.datagrams % 97 == 0 {
+            overheard[counts.datagrams / 97 % Simulation.overheardLimit] = [UInt8](bytes)
+        }
+    }
+
+    /// Somebody on the outside sends something to somebody: noise, or what was overheard, whole or damaged.
+    func strangerComes() {
+        guard !isHealed else { return }
+        let period = Interval.nanoseconds(1_000_000_000 / max(1, scenario.network.strangers))
+        queue.push(.stranger, at: now + random.jittered(period, percent: 50))
+        var bytes = strangeBytes()
+        if bytes.isEmpty { bytes = [0] }
+        let target = random.chance(1, in: 2) ? 0 : random.index(below: machines.count)
+        let from = SocketAddress(.v4(0xc000_0200 + UInt32(random.next(below: 250))), UInt16(random.next(in: 1...65_535)))
+        timeline.record(.stranger, target, at: now, UInt64(bytes.count))
+        let slot = bytes.withUnsafeBytes { pool.add($0, from: from, sender: -1, to: network.address(of: target)) }
+        queue.push(.arrival(datagram: slot), at: now + scenario.network.latency)
+    }
+
+    private func strangeBytes() -> [UInt8] {
+        let kind = random.next(below: 5)
+        if kind == 0 || overheard.isEmpty {
+            let sizes = [1, 16, 32, 64, 148, 200, 1232, 1500, 65_535]
+            let first = UInt8(random.next(below: 6))
+            return [first] + (1..<max(2, sizes[random.index(below: sizes.count)])).map { UInt8(($0 * 7) & 255) }
+        }
+        var bytes = overheard[random.index(below: overheard.count)]
+        switch kind {
+        case 1: bytes.removeLast(random.index(below: bytes.count))
+        case 2: bytes[random.index(below: bytes.count)] ^= UInt8(1 + random.next(below: 255))
+        case 3: bytes += [UInt8](repeating: 7, count: 1 + random.index(below: 64))
+        default: break
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Base
+import Simulator
+
+struct Options: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "asterism-sim",
+        abstract: "Runs fleets in virtual time, with faults, and checks that they keep their laws.",
+        discussion: """
+            A seed is a scenario: what is wrong with the network and the machines, and what the operators want. The same \
+            seed and the same options give the same run, byte for byte. \
+            Exit status: 0 all is well, 1 usage, 127 the simulated program crashed, 128 the fleet did not come to rest, \
+            129 something happened that never may.
+            """)
+
+    @Option(help: "The seed of the one run.")
+    var seed: UInt64?
+
+    @Option(help: "Many seeds: how many (1, 2, ...), or FIRST...LAST.")
+    var seeds: String?
+
+    @Option(help: "Agents in the fleet.")
+    var nodes = 100
+
+    @Option(help: "Seconds of virtual time with faults, before the fleet is let come to rest.")
+    var seconds: Int64 = 30
+
+    @Option(help: "Processes that share many seeds.")
+    var jobs = 2
+
+    @Flag(help: "Prints each event.")
+    var trace = false
+
+    @Flag(help: "Prints results as JSON, one line a seed.")
+    var json = false
+
+    @Option(help: ArgumentHelp("Makes the simulated machines lie, to try the checkers.", visibility: .hidden))
+    var mutation: String?
+
+    /// For the processes of many seeds: says before each seed that it begins.
+    @Flag(help: .hidden)
+    var report = false
+
+    /// The seeds, where several were asked for.
+    var list: ClosedRange<UInt64>? {
+        guard let seeds else { return nil }
+        return Options.range(seeds)
+    }
+
+    static func range(_ text: String) -> ClosedRange<UInt64>? {
+        if let count = UInt64(text) { return count > 0 ? 1...count : nil }
+        guard let dots = text.firstRange(of: "..."), let first = UInt64(text[..<dots.lowerBound]),
+            let last = UInt64(text[dots.upperBound...]), first <= last
+        else { return nil }
+        return first...last
+    }
+
+    func validate() throws {
+        if seed == nil, seeds == nil { throw ValidationError("Give --seed or --seeds.") }
+        if seed != nil, seeds != nil { throw ValidationError("Give --seed or --seeds, not both.") }
+        if let seeds, Options.range(seeds) == nil {
+            throw ValidationError("--seeds takes a number or FIRST...LAST, not '\(seeds)'.")
+        }
+        if !(1...10_000).contains(nodes) { throw ValidationError("--nodes must be from 1 to 10000.") }
+        if !(1...86_400).contains(seconds) { throw ValidationError("--seconds must be from 1 to 86400.") }
+        if !(1...256).contains(jobs) { throw ValidationError("--jobs must be from 1 to 256.") }
+        if let mutation, Scenario.Mutation(rawValue: mutation) == nil {
+            let known = Scenario.Mutation.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("--mutation is one of \(known).")
+        }
+    }
+
+    func scenario(_ seed: UInt64) -> Scenario {
+        var scenario = Scenario(seed: seed, nodes: nodes)
+        scenario.safety = .seconds(seconds)
+        scenario.mutation = mutation.flatMap { Scenario.Mutation(rawValue: $0) }
+        return scenario
+    }
+
+    /// The command that runs one of the seeds again.
+    func replay(_ seed: UInt64) -> String {
+        var command = "asterism-sim --seed \(seed) --nodes \(nodes)"
+        if seconds != 30 { command += " --seconds \(seconds)" }
+        return command
+    }
+}
