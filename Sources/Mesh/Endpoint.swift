@@ -1,5 +1,5 @@
 package import Base
-import Noise
+package import Noise
 import Wire
 
 /// # One node's end of the mesh
@@ -20,7 +20,7 @@ package struct Endpoint: ~Copyable {
     /// Noise_IK_25519_ChaChaPoly_BLAKE2b.
     let handshake = ProtocolName(.ik, CipherSuite(.chaChaPoly, .blake2b))
     package private(set) var credentials: Credentials?
-    let configuration: MeshConfiguration
+    var configuration: MeshConfiguration
     var generator: KeyGenerator
     var random: Random
     var peers: [Peer?] = []
@@ -54,6 +54,9 @@ package struct Endpoint: ~Copyable {
 
     /// Takes new credentials. Sessions go on; the next handshake with each peer shows the new certificate.
     package mutating func adopt(_ credentials: Credentials) { self.credentials = credentials }
+
+    /// Until there are credentials, these authorities are believed: those that a token names.
+    package mutating func trust(_ authorities: [VerifyingKey]) { configuration.authorities = authorities }
 
     /// The next time at which `tick` has something to do.
     package var deadline: Deadline? {

@@ -1,0 +1,225 @@
+import Base
+import Mesh
+import Wire
+
+// The way to the controller: sessions come and go below, a stream is opened in each, and heartbeats ride beside it.
+
+extension Agent {
+    static let heartbeatEvery = Interval.seconds(1)
+    static let leavingHeartbeatEvery = Interval.milliseconds(200)
+    static let leavingPatience = Interval.seconds(1)
+    /// A third of the directory's memory.
+    static let registerEvery = Interval.seconds(40)
+
+    /// Whom to connect to, in order of preference.
+    private var controllers: [ControllerAddress] {
+        switch standing {
+        case .unenrolled: []
+        case .enrolling(let enrolment):
+            [ControllerAddress(node: enrolment.token.controller, addresses: enrolment.token.addresses)]
+        case .member(let membership): membership.admission.controllers
+        }
+    }
+
+    mutating func serviceUplink(now: Instant, into out: inout AgentOutbox) {
+        switch uplink {
+        case .waiting(let until) where until <= now:
+            guard departure == .none else { return }
+            let all = controllers
+            guard !all.isEmpty else {
+                uplink = .idle
+                return
+            }
+            // Each failure goes on to the next one.
+            let target = all[Int(backoff.failures % Int64(all.count))]
+            uplink = .connecting(target.node)
+            endpoint.connect(to: target.node, at: target.addresses, now: now, into: &out.mesh)
+        case .connected(let node, let session, let streamAt) where streamAt <= now:
+            guard let stream = endpoint.openStream(to: node) else {
+                uplink = .connected(node, session, streamAt: now + .seconds(1))
+                return
+            }
+            uplink = .up(ControlLink(node: node, stream: stream), session)
+            linkIsUp(session, now: now)
+        case .idle, .waiting, .connecting, .connected, .up: break
+        }
+    }
+
+    private mutating func linkIsUp(_ session: PeerSession, now: Instant) {
+        reports.forget()
+        switch standing {
+        case .unenrolled: break
+        case .enrolling(let enrolment): sendEnrol(enrolment, session)
+        case .member:
+            registerAt = now
+            renewalAt = now
+        }
+    }
+
+    mutating func retryUplink(now: Instant) {
+        let delay = backoff.next(&random)
+        heartbeatAt = nil
+        uplink = .waiting(until: now + delay)
+    }
+
+    // MARK: - What the mesh says
+
+    mutating func handle(_ event: MeshEvent, now: Instant, into out: inout AgentOutbox) {
+        switch event {
+        case .connected(let node, let session):
+            pings.connected(node, name: session.certificate?.name, now: now)
+            if uplink.node == node {
+                uplink = .connected(node, session, streamAt: now)
+                if case .member = standing { heartbeatAt = now }
+            }
+        case .disconnected(let node, _):
+            guard uplink.node == node else { return }
+            counters.uplinksLost += 1
+            retryUplink(now: now)
+        case .connectFailed(let node, _):
+            for id in pings.failed(node) { refuse(id, .unavailable, "\(node.short) does not answer", into: &out) }
+            if uplink.node == node { retryUplink(now: now) }
+        case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
+        case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
+        case .pong(_, let token, let roundTrip): pings.pong(token: token, roundTrip: roundTrip)
+        }
+    }
+
+    private mutating func handle(
+        _ event: StreamEvent, of node: NodeID, now: Instant, into out: inout AgentOutbox
+    ) {
+        switch event {
+        case .opened(let stream):
+            // Agents open control streams, and nobody opens any to them yet.
+            counters.streamsRefused += 1
+            endpoint.reset(stream, of: node, code: 1, into: &out.mesh)
+        case .readable(let stream): if isUplink(stream, of: node) { readUplink(now: now, into: &out) }
+        case .writable(let stream): if isUplink(stream, of: node) { writeUplink() }
+        case .reset(let stream, _), .stopped(let stream, _), .closed(let stream):
+            if isUplink(stream, of: node) { loseStream(now: now, into: &out) }
+        case .acknowledged: break
+        case .openable:
+            if case .connected(node, let session, _) = uplink { uplink = .connected(node, session, streamAt: now) }
+        }
+    }
+
+    private func isUplink(_ stream: StreamID, of node: NodeID) -> Bool {
+        uplink.link.map { $0.node == node && $0.stream == stream } ?? false
+    }
+
+    private mutating func readUplink(now: Instant, into out: inout AgentOutbox) {
+        guard case .up(var link, let session) = uplink else { return }
+        let before = link.unreadable
+        let (messages, isOver) = link.receive(from: &endpoint, into: &out.mesh)
+        counters.messagesUnreadable += Int(link.unreadable - before)
+        uplink = .up(link, session)
+        let stream = link.stream, node = link.node
+        for message in messages {
+            handle(message, now: now, into: &out)
+            // A message may have ended the session it came in.
+            guard isUplink(stream, of: node) else { return }
+        }
+        if isOver { loseStream(now: now, into: &out) }
+    }
+
+    private mutating func writeUplink() {
+        guard case .up(var link, let session) = uplink else { return }
+        link.write(to: &endpoint)
+        uplink = .up(link, session)
+    }
+
+    /// The stream is of no use any more; another one is opened in the same session, a little later.
+    private mutating func loseStream(now: Instant, into out: inout AgentOutbox) {
+        guard case .up(let link, let session) = uplink else { return }
+        uplink = .connected(link.node, session, streamAt: now + backoff.next(&random))
+        endpoint.reset(link.stream, of: link.node, code: 0, into: &out.mesh)
+    }
+
+    /// False where there is no stream, or too much waits in it: then the state will be asked for again.
+    @discardableResult
+    mutating func send(_ message: ControlMessage) -> Bool {
+        guard case .up(var link, let session) = uplink else { return false }
+        let isTaken = link.send(message, to: &endpoint)
+        uplink = .up(link, session)
+        return isTaken
+    }
+
+    // MARK: - Heartbeats
+
+    mutating func serviceHeartbeat(now: Instant) {
+        guard let due = heartbeatAt, due <= now, case .member = standing, let (node, _) = uplink.session else { return }
+        let isLeaving = departure != .none
+        sequence &+= 1
+        if let report = reports.refresh(supervisor.statuses) { tell(workers: report) }
+        var heartbeat = Heartbeat(
+            state: isLeaving ? .leaving : .running, incarnation: incarnation, sequence: sequence,
+            revision: supervisor.revision)
+        heartbeat.processorLoad = health.processorLoad
+        heartbeat.memoryLoad = health.memoryLoad
+        heartbeat.acceleratorLoad = health.acceleratorLoad
+        heartbeat.freeSlots = UInt16(max(0, Limits.workersPerNode - supervisor.activeCount))
+        heartbeat.worst = health.worst
+        heartbeat.hasCgroups = configuration.containment == .cgroup
+        heartbeat.details = health.published.digest
+        heartbeat.workers = reports.workersDigest
+        if endpoint.send(heartbeat.encoded(), to: node, wantsAnswer: true, now: now) { counters.heartbeatsSent += 1 }
+        // From the due time on, so that lateness does not add up; but never two at once after a pause.
+        let interval = isLeaving ? Agent.leavingHeartbeatEvery : Agent.heartbeatEvery
+        heartbeatAt = now - due < interval ? due + interval : now + interval
+    }
+
+    private mutating func received(
+        message: [UInt8], from node: NodeID, now: Instant, into out: inout AgentOutbox
+    ) {
+        guard uplink.session?.node == node else {
+            counters.messagesUnexpected += 1
+            return
+        }
+        let ack: HeartbeatAck
+        do throws(DecodeError) {
+            var reader = ByteReader(message.span.bytes)
+            ack = try HeartbeatAck(reading: &reader)
+        } catch {
+            counters.messagesUnreadable += 1
+            return
+        }
+        guard ack.incarnation == incarnation, ack.sequence <= sequence else {
+            counters.messagesUnexpected += 1
+            return
+        }
+        counters.heartbeatsAnswered += 1
+        backoff.reset()
+        reports.acknowledged(ack, health: health.published.digest)
+        if !isReady {
+            isReady = true
+            out.actions.append(.ready)
+        }
+        if case .leaving = departure { leave(now: now, into: &out) }
+    }
+
+    // MARK: - The end
+
+    mutating func depart(leave isLeaving: Bool, now: Instant, into out: inout AgentOutbox) {
+        guard departure == .none else { return }
+        if isLeaving, case .member = standing, uplink.session != nil {
+            departure = .leaving(until: now + Agent.leavingPatience)
+            heartbeatAt = now
+            send(.goodbye(reason: "the node leaves"))
+        } else {
+            leave(now: now, into: &out)
+        }
+    }
+
+    mutating func serviceDeparture(now: Instant, into out: inout AgentOutbox) {
+        if case .leaving(let until) = departure, until <= now { leave(now: now, into: &out) }
+    }
+
+    private mutating func leave(now: Instant, into out: inout AgentOutbox) {
+        departure = .gone
+        heartbeatAt = nil
+        let node = uplink.session?.node
+        uplink = .idle
+        if let node { endpoint.disconnect(node, now: now, into: &out.mesh) }
+        out.actions.append(.stopped)
+    }
+}
