@@ -8,7 +8,7 @@ extension Agent {
     mutating func handle(_ request: AgentRequest, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
         switch request {
         case .status: reply(id, .status(status(now: now)), into: &out)
-        case .peersList: reply(id, .peers(endpoint.summaries(now: now).map { PeerView($0) }), into: &out)
+        case .peersList: reply(id, .peers(endpoint.summaries(now: now).map { PeerView(of: $0) }), into: &out)
         case .ping(let ping): begin(ping, id, now: now, into: &out)
         case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
@@ -112,7 +112,7 @@ extension Agent {
 }
 
 extension PeerView {
-    init(_ summary: PeerSummary) {
+    init(of summary: PeerSummary) {
         self.init(
             node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
             roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
