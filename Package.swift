@@ -52,7 +52,7 @@ let all: [Target] = [
     library("ShimProtocol", ["Base"]),
     library("Daemon", core + ["EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
     library("ControllerService", shell + ["CMicrohttpd"] + store + logging),
-    // library("Simulator", core + collections),
+    library("Simulator", core + collections),
 
     program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
     // program("asterism-controller", ["Base", "ControllerService"] + arguments),
@@ -60,7 +60,7 @@ let all: [Target] = [
     program(
         "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
         linker: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
-    // program("asterism-sim", ["Base", "Simulator"] + arguments),
+    program("asterism-sim", ["Base", "Simulator"] + arguments),
     program("asterismd", shell + ["Health"] + arguments + logging),
 
     tests("BaseTests", ["Base"]),
@@ -71,8 +71,8 @@ let all: [Target] = [
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
-    // tests("ControllerServiceTests", shell + ["ControllerService"] + store),
-    // tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
+    tests("ControllerServiceTests", shell + ["ControllerService"] + store),
+    tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
     // tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),
 ]

@@ -119,13 +119,13 @@ struct AsterismDaemon: ParsableCommand {
 
 private func executable() -> String {
     var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress, $0.count) }
+    let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }
     return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
 }
 
 private func hostName() -> String {
     var buffer = [UInt8](repeating: 0, count: 256)
-    _ = buffer.withUnsafeMutableBytes { gethostname($0.baseAddress, $0.count - 1) }
+    _ = buffer.withUnsafeMutableBytes { gethostname($0.baseAddress!, $0.count - 1) }
     return String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
 }
 

@@ -69,11 +69,7 @@ extension Agent {
         switch event {
         case .connected(let node, let session):
             pings.connected(node, name: session.certificate?.name, now: now)
-<<<<<<< HEAD
             if isWanted(node) {
-=======
-            if uplink.node == node || isAwaited(node) {
->>>>>>> simulator
                 uplink = .connected(node, session, streamAt: now)
                 if case .member = standing { heartbeatAt = now }
             }
@@ -89,13 +85,6 @@ extension Agent {
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
         case .pong(_, let token, let roundTrip): pings.pong(token: token, roundTrip: roundTrip)
         }
-    }
-
-    /// A controller that has forgotten us is disconnected and connected in one breath: then there is nothing to wait for,
-    /// and `connect` to whom we are connected would never be answered.
-    private func isAwaited(_ node: NodeID) -> Bool {
-        guard case .waiting = uplink, departure == .none else { return false }
-        return controllers.contains { $0.node == node }
     }
 
     private mutating func handle(

@@ -103,11 +103,7 @@ package struct Agent: ~Copyable {
             consider(uplink.deadline)
             consider(health.deadline)
             consider(pings.deadline)
-<<<<<<< HEAD
             // Without a stream there is nobody to report to, and the answers to heartbeats will ask.
-=======
-            // Nobody is there to be told before.
->>>>>>> simulator
             if case .member = standing, uplink.link != nil { consider(reports.deadline) }
             if case .enrolling(let enrolment) = standing, let giveUpAt = enrolment.giveUpAt {
                 consider(Deadline(giveUpAt, "enrolment"))

@@ -37,7 +37,7 @@ extension Controller {
                             AcceleratorView(node: entry.record.node, nodeName: entry.name, accelerator: $0)
                         }
                     }))
-        case .peersList: out.reply(id, .peers(endpoint.summaries(now: now).map { PeerView($0) }))
+        case .peersList: out.reply(id, .peers(endpoint.summaries(now: now).map { PeerView(of: $0) }))
         }
     }
 

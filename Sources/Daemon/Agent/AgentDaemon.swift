@@ -68,6 +68,8 @@ package final class AgentDaemon {
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
     private var isStopping = false
+    /// All is said; what was said leaves first.
+    private var isDone = false
 
     /// Takes the state folder, the port and the socket. Throws what stands in the way, in words for a person.
     package init(
@@ -184,6 +186,7 @@ package final class AgentDaemon {
             flush()
         }
         isPumping = false
+        if isDone { return close() }
         if let deadline = agent.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
     }
 
@@ -211,7 +214,7 @@ package final class AgentDaemon {
         case .ready:
             log.info("the controller answers")
             signals.status("member of a fleet, reporting")
-        case .stopped: loop.post { [weak self] in self?.close() }
+        case .stopped: isDone = true
         }
     }
 
