@@ -25,6 +25,8 @@ package struct LaunchFile: Hashable, Sendable {
     package var cgroup: String?
     /// Limits that were asked for and that nothing enforces for the worker as a whole; kept for the agent's next run.
     package var unenforced: [String] = []
+    /// Where the log goes on: what earlier runs of this generation have written.
+    package var logStart: Int64 = 0
     /// Folders above the generation's own whose entries are new and must be made durable: 1 or 2.
     package var newAncestors: UInt8 = 1
 
@@ -108,6 +110,7 @@ extension LaunchFile {
         out.text(cgroup ?? "")
         out.texts(unenforced)
         out.uint8(newAncestors)
+        out.uint64(UInt64(bitPattern: logStart))
         return out.bytes
     }
 
@@ -144,6 +147,8 @@ extension LaunchFile {
         self.cgroup = cgroup.isEmpty ? nil : cgroup
         unenforced = try reader.texts("unenforced")
         newAncestors = try reader.uint8("newAncestors")
+        logStart = Int64(bitPattern: try reader.uint64("logStart"))
+        guard logStart >= 0 else { throw DecodeError(.invalidValue, "logStart", at: reader.offset) }
         try reader.expectEnd("launch")
     }
 

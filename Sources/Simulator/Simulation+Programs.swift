@@ -1,5 +1,6 @@
 import Base
 import Control
+import DequeModule
 import Wire
 
 // Programs start, are woken, say what they want done, and die.

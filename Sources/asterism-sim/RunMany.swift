@@ -64,7 +64,9 @@ private struct Crew {
         ]
         if let mutation = options.mutation { arguments += ["--mutation", mutation] }
         var pipe: [Int32] = [0, 0]
-        precondition(pipe2(&pipe, O_CLOEXEC) == 0, "pipe2: \(errno)")
+        precondition(Glibc.pipe(&pipe) == 0, "pipe: \(errno)")
+        // Other children must not hold this one's end open.
+        for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_adddup2(&actions, pipe[1], 1)
@@ -108,10 +110,10 @@ private struct Crew {
         children[index].current = seed + 1
         let status = number("status", in: line)
         milliseconds.append(number("milliseconds", in: line))
-        if options.json { print(line) }
+        if options.json { say(line) }
         guard status != 0 else { return }
         failures.append((seed, Int32(status)))
-        if !options.json { print("seed \(seed): \(kind(Int32(status)))  \(options.replay(seed))\n  \(line)") }
+        if !options.json { say("seed \(seed): \(kind(Int32(status)))  \(options.replay(seed))\n  \(line)") }
     }
 
     /// The value of a number that stands in a line which this very program wrote.
@@ -130,9 +132,9 @@ private struct Crew {
         done += 1
         failures.append((child.current, 127))
         if options.json {
-            print("{\"seed\":\(child.current),\"nodes\":\(options.nodes),\"status\":127,\"findings\":[]}")
+            say("{\"seed\":\(child.current),\"nodes\":\(options.nodes),\"status\":127,\"findings\":[]}")
         } else {
-            print("seed \(child.current): crash  \(options.replay(child.current))")
+            say("seed \(child.current): crash  \(options.replay(child.current))")
         }
         if child.current < child.seeds.upperBound { begin(child.current + 1...child.seeds.upperBound) }
     }
@@ -149,12 +151,12 @@ private struct Crew {
             "\(done) seeds of \(options.nodes) nodes in \(total) s with \(options.jobs) jobs; a seed takes "
             + "\(middle) ms (median), \(slowest) ms (slowest); \(failures.count) failed"
         if options.json {
-            fputs(text + "\n", stderr)
+            say(text, to: 2)
             return
         }
         for failure in failures.sorted(by: { $0.seed < $1.seed }) {
-            print("\(kind(failure.status)): \(options.replay(failure.seed))")
+            say("\(kind(failure.status)): \(options.replay(failure.seed))")
         }
-        print(text)
+        say(text)
     }
 }

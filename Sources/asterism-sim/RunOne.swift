@@ -5,9 +5,9 @@ import Simulator
 func runOne(_ options: Options) -> Int32 {
     // `validate` has seen that there is one.
     let scenario = options.scenario(options.seed!)
-    if !options.json { print(scenario) }
-    let (outcome, milliseconds) = run(scenario, watcher: options.trace ? { print($0) } : nil)
-    print(options.json ? outcome.json(milliseconds) : outcome.text(milliseconds))
+    if !options.json { say(scenario.description) }
+    let (outcome, milliseconds) = run(scenario, watcher: options.trace ? { say($0) } : nil)
+    say(options.json ? outcome.json(milliseconds) : outcome.text(milliseconds))
     return outcome.status
 }
 
@@ -15,9 +15,9 @@ func runOne(_ options: Options) -> Int32 {
 func runRange(_ options: Options, _ seeds: ClosedRange<UInt64>) -> Int32 {
     var worst: Int32 = 0
     for seed in seeds {
-        if options.report { print("begin \(seed)") }
+        if options.report { say("begin \(seed)") }
         let (outcome, milliseconds) = run(options.scenario(seed), watcher: nil)
-        print(outcome.json(milliseconds))
+        say(outcome.json(milliseconds))
         worst = max(worst, outcome.status)
     }
     return worst

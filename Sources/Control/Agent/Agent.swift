@@ -103,7 +103,8 @@ package struct Agent: ~Copyable {
             consider(uplink.deadline)
             consider(health.deadline)
             consider(pings.deadline)
-            consider(reports.deadline)
+            // Without a stream there is nobody to report to, and the answers to heartbeats will ask.
+            if case .member = standing, uplink.link != nil { consider(reports.deadline) }
             if case .enrolling(let enrolment) = standing, let giveUpAt = enrolment.giveUpAt {
                 consider(Deadline(giveUpAt, "enrolment"))
             }

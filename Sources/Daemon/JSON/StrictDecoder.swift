@@ -54,7 +54,11 @@ struct PathKey: CodingKey {
 func pathText(_ path: [any CodingKey]) -> String {
     var text = ""
     for key in path {
-        if let place = key.intValue { text += "[\(place)]" } else { text += (text.isEmpty ? "" : ".") + key.stringValue }
+        if let place = key.intValue {
+            text += "[\(place)]"
+        } else {
+            text += (text.isEmpty ? "" : ".") + key.stringValue
+        }
     }
     return text
 }

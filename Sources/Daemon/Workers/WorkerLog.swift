@@ -24,13 +24,8 @@ struct WorkerLog {
     var end: Int64 {
         guard let last = files.last else { return 0 }
         var status = stat()
-<<<<<<< HEAD
-        let isThere = stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) == 0
-        return isThere ? last + Int64(status.st_size) : last
-=======
         return stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) < 0
             ? last : last + Int64(status.st_size)
->>>>>>> workers
     }
 
     /// A negative `start` counts from the end.

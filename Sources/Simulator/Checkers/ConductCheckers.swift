@@ -1,4 +1,5 @@
 import Base
+import Control
 
 // How programs behave as programs, whatever they decide.
 

@@ -28,23 +28,23 @@ final class LaunchChecker: Checker {
 
     func observe(_ fact: Fact, now: Instant) -> [String] {
         switch fact {
-        case .processStarted(let machine, let worker, let spec, let pid): started(machine, worker, spec, pid)
-        case .processEnded(_, let worker, _, let exit, let hasRecord): ended(worker, exit, hasRecord)
+        case .processStarted(let machine, let worker, let spec, let pid): return started(machine, worker, spec, pid)
+        case .processEnded(_, let worker, _, let exit, let hasRecord): return ended(worker, exit, hasRecord)
         case .launchFailed(_, let worker):
-            if let index = bookOf[worker] {
-                books[index].launchFailures += 1
-                return []
-            } else {
+            guard let index = bookOf[worker] else {
                 return opened(worker, machine: 0, policy: RestartPolicy()) { $0.launchFailures = 1 }
             }
+            books[index].launchFailures += 1
         case .asked(let command): asked(command)
-        case .replied(let command, .success(.worker(let view))): replied(command, view)
-        case .replied(let command, .success): command.isNonsense ? ["\(command.request.method) was granted"] : []
-        case .replied, .filesRemoved, .spun, .held, .silenced, .heardAgain, .surveyed: []
+        case .replied(let command, .success(.worker(let view))): return replied(command, view)
+        case .replied(let command, .success):
+            if command.isNonsense { return ["nonsense was granted: \(command.request)"] }
+        case .replied, .filesRemoved, .spun, .held, .silenced, .heardAgain, .surveyed: break
         }
+        return []
     }
 
-    private func asked(_ command: Command) -> [String] {
+    private func asked(_ command: Command) {
         switch command.request {
         case .workersRun(let run): if let name = run.name { askedNames[name, default: 0] += 1 }
         case .workersStop(let stop): unwanted[stop.name] = true
@@ -53,7 +53,6 @@ final class LaunchChecker: Checker {
             .workersLogs, .eventsList, .acceleratorsList, .peersList:
             break
         }
-        return []
     }
 
     private func replied(_ command: Command, _ view: WorkerView) -> [String] {

@@ -114,7 +114,7 @@ struct WorkerRun: Verb {
         if let name, !WorkerSpec.isName(name) {
             faults.append("--name: '\(name)' is not a name: letters, digits, '-', '_' and '.', at most 63")
         }
-        faults += worker.spec.problems().map(\.description)
+        faults += worker.spec.problemsAsWritten().map(\.description)
         guard faults.isEmpty else { throw Failure(.usage, faults) }
         return worker
     }

@@ -15,7 +15,7 @@ struct WorkerFileReader {
         }
         guard let keys = mapping(root, "") else { return file }
         readTop(keys)
-        for problem in file.spec.problems() where !isReported(problem.field) {
+        for problem in file.spec.problemsAsWritten() where !isReported(problem.field) {
             report(problem.field, problem.message, file.places.nearest(problem.field))
         }
         return file
@@ -74,7 +74,7 @@ extension WorkerFileReader {
             var arguments: [String] = []
             for (index, item) in items.enumerated() {
                 let argument = Entry(key: "\(index)", path: "command.\(index)", keyPlace: place(item), value: item)
-                guard let text = string(argument) else { continue }
+                guard let text = string(argument, allowsEmpty: true) else { continue }
                 arguments.append(text)
             }
             file.spec.command = arguments
@@ -209,13 +209,14 @@ extension WorkerFileReader {
     }
 
     /// A scalar as it is written: `5`, `true` and `"5"` are all text where text is wanted.
-    private mutating func string(_ entry: Entry) -> String? {
+    private mutating func string(_ entry: Entry, allowsEmpty: Bool = false) -> String? {
         guard case .scalar(let scalar) = entry.value else {
             report(entry.path, "must be a single value, not \(kind(entry.value))", entry.valuePlace)
             return nil
         }
         guard !isNull(scalar) else {
-            report(entry.path, "has no value; write \"\" for an empty one", entry.valuePlace)
+            let hint = allowsEmpty ? "; write \"\" for an empty one" : "; leave it out, or give it one"
+            report(entry.path, "has no value\(hint)", entry.valuePlace)
             return nil
         }
         return scalar.string
@@ -223,15 +224,24 @@ extension WorkerFileReader {
 
     private mutating func integer(_ entry: Entry) -> Int64? {
         guard let text = string(entry) else { return nil }
-        if let value = Int64(text) { return value }
-        report(entry.path, "must be a whole number, not '\(text)'", entry.valuePlace)
+        guard let value = Int64(text) else {
+            report(entry.path, "must be a whole number, not '\(text)'", entry.valuePlace)
+            return nil
+        }
+        return natural(value, text, entry)
+    }
+
+    /// No number in a worker file may be negative.
+    private mutating func natural(_ value: Int64, _ text: String, _ entry: Entry) -> Int64? {
+        if value >= 0 { return value }
+        report(entry.path, "must not be negative, as \(text) is", entry.valuePlace)
         return nil
     }
 
     private mutating func quantity(_ entry: Entry, _ parse: (String) throws(Units.Problem) -> Int64) -> Int64? {
         guard let text = string(entry) else { return nil }
         do throws(Units.Problem) {
-            return try parse(text)
+            return natural(try parse(text), text, entry)
         } catch {
             report(entry.path, error.message, entry.valuePlace)
             return nil
@@ -257,7 +267,7 @@ extension WorkerFileReader {
         var pairs: [(String, String)] = []
         for entry in entries {
             file.places[entry.path] = entry.keyPlace
-            if let value = string(entry) { pairs.append((entry.key, value)) }
+            if let value = string(entry, allowsEmpty: true) { pairs.append((entry.key, value)) }
         }
         return pairs.sorted { $0.0 < $1.0 }
     }
