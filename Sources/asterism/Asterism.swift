@@ -18,7 +18,8 @@ struct Asterism: ParsableCommand {
             """,
         version: AsterismVersion.current,
         subcommands: [
-            Dev.self, Token.self, Join.self, Status.self, Nodes.self, NodeDetail.self, Peers.self, Ping.self, Worker.self,
+            Dev.self, Token.self, Join.self, Status.self, Nodes.self, NodeDetail.self, Peers.self, Ping.self,
+            Worker.self,
             GPU.self, Events.self, VersionVerb.self,
         ])
 

@@ -14,7 +14,8 @@ struct Dev: ParsableCommand {
 
     @Flag(help: "Print JSON: a line for each thing that happens.") var json = false
     @Option(help: "How many agents, 1 to 64.") var agents: Int = 3
-    @Option(help: ArgumentHelp("Keep everything here, and go on from what is there.", valueName: "dir")) var dir: String?
+    @Option(help: ArgumentHelp("Keep everything here, and go on from what is there.", valueName: "dir")) var dir:
+        String?
     @Flag(help: "Go through the tour and end.") var demo = false
     @Flag(help: "Keep the temporary directory.") var keep = false
     @Option(help: ArgumentHelp("The programs' level of logging.", valueName: "level")) var logLevel: String = "info"
