@@ -59,9 +59,8 @@ import Wire
 
     @Test func `bytes that are no text come as they are`() throws {
         let server = try FakeServer { _, _ in
-            .raw(
-                #"{"jsonrpc":"2.0","id":1,"result":{"worker":"w","offset":0,"nextOffset":3,"isFinal":true,"data":"/wAK"}}"#
-            )
+            let view = #"{"worker":"w","offset":0,"nextOffset":3,"isFinal":true,"data":"/wAK"}"#
+            return .raw(#"{"jsonrpc":"2.0","id":1,"result":\#(view)}"#)
         }
         #expect(try CommandRun.run(["worker", "logs", "w", "--socket", server.path]).outputBytes == [0xff, 0, 0x0a])
     }

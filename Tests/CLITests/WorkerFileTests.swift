@@ -108,8 +108,8 @@ import Wire
         (
             "command: [a]\nname: bad name\n",
             [
-                "w.yaml:2:7: name: 'bad name' is not a name: letters, digits, '-', '_' and '.', at most 63, the first a letter or "
-                    + "digit"
+                "w.yaml:2:7: name: 'bad name' is not a name: letters, digits, '-', '_' and '.', at most 63, the first a "
+                    + "letter or digit"
             ]
         ),
         ("command: [a]\nname: [x]\n", ["w.yaml:2:7: name: must be a single value, not a list"]),
@@ -117,7 +117,8 @@ import Wire
         (
             "command: [a]\nenvironment: [A=1]\n",
             [
-                "w.yaml:2:14: environment: must be a mapping of a variable's name and its value, as in {NAME: value}, not a list"
+                "w.yaml:2:14: environment: must be a mapping of a variable's name and its value, as in {NAME: value}, "
+                + "not a list"
             ]
         ),
         (
@@ -136,7 +137,8 @@ import Wire
         (
             "command: [a]\nrestart: {policy: onfailure}\n",
             [
-                "w.yaml:2:19: restart.policy: 'onfailure' is none of never, on-failure, always; did you mean 'on-failure'?"
+                "w.yaml:2:19: restart.policy: 'onfailure' is none of never, on-failure, always; did you mean "
+                + "'on-failure'?"
             ]
         ),
         (
