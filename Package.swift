@@ -17,22 +17,28 @@ let collections: [Target.Dependency] = [
     .product(name: "HeapModule", package: "swift-collections"),
     .product(name: "OrderedCollections", package: "swift-collections"),
 ]
-let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
 let arguments: [Target.Dependency] = [.product(name: "ArgumentParser", package: "swift-argument-parser")]
+let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
 let protobuf: [Target.Dependency] = [.product(name: "SwiftProtobuf", package: "swift-protobuf")]
+let store: [Target.Dependency] = [.product(name: "GRDB", package: "GRDB.swift")]
+let yaml: [Target.Dependency] = [.product(name: "Yams", package: "Yams")]
 
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
     .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func program(_ name: String, _ dependencies: [Target.Dependency], linker: [LinkerSetting] = []) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: linker)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+let core: [Target.Dependency] = ["Base", "Wire", "Noise", "Mesh", "Control"]
+let shell: [Target.Dependency] = core + ["EventLoop", "Daemon"]
+
 let all: [Target] = [
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "CLinux"),
 
@@ -42,24 +48,32 @@ let all: [Target] = [
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
     library("EventLoop", ["Base", "CLibuv", "CLinux"]),
-    library("Health", ["Base", "Wire", "CLinux"]),
+    library("Health", ["Base", "Wire"]),
     library("ShimProtocol", ["Base"]),
-    library("Daemon", ["Base", "Wire", "Noise", "Mesh", "Control", "EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
+    library("Daemon", core + ["EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
+    library("ControllerService", shell + ["CMicrohttpd"] + store + logging),
+    library("Simulator", core + collections),
 
-    library("Simulator", ["Base", "Wire", "Noise", "Mesh", "Control"] + collections),
-
-    program("asterism-sim", ["Simulator", "Base"] + arguments),
-    program("asterism-shim", ["Base", "CLinux", "ShimProtocol"]),
+    program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
+    // program("asterism-controller", ["Base", "ControllerService"] + arguments),
+    // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
+    program(
+        "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
+        linker: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
+    program("asterism-sim", ["Base", "Simulator"] + arguments),
+    program("asterismd", shell + ["Health"] + arguments + logging),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"] + collections),
-    tests("ControlTests", ["Control", "Mesh", "Noise", "Wire", "Base"] + collections),
+    tests("ControlTests", core + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
-    // tests("DaemonTests", ["Daemon", "Control", "EventLoop", "ShimProtocol", "Wire", "Base", "asterism-shim"]),
-    tests("SimulatorTests", ["Simulator", "Control", "Mesh", "Noise", "Wire", "Base"]),
+    tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
+    tests("ControllerServiceTests", shell + ["ControllerService"] + store),
+    tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
+    // tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),
 ]
 
@@ -67,10 +81,12 @@ let package = Package(
     name: "asterism",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: all,
     swiftLanguageModes: [.v6]

@@ -23,6 +23,10 @@ package struct LaunchFile: Hashable, Sendable {
     package var oomScoreAdjust: Int32 = 0
     /// A folder of cgroup v2 that is the worker's alone; `nil` where there is none.
     package var cgroup: String?
+    /// Limits that were asked for and that nothing enforces for the worker as a whole; kept for the agent's next run.
+    package var unenforced: [String] = []
+    /// Where the log goes on: what earlier runs of this generation have written.
+    package var logStart: Int64 = 0
     /// Folders above the generation's own whose entries are new and must be made durable: 1 or 2.
     package var newAncestors: UInt8 = 1
 
@@ -104,7 +108,9 @@ extension LaunchFile {
         out.uint32(UInt32(bitPattern: stopSignal))
         out.uint32(UInt32(bitPattern: oomScoreAdjust))
         out.text(cgroup ?? "")
+        out.texts(unenforced)
         out.uint8(newAncestors)
+        out.uint64(UInt64(bitPattern: logStart))
         return out.bytes
     }
 
@@ -139,7 +145,10 @@ extension LaunchFile {
         oomScoreAdjust = Int32(bitPattern: try reader.uint32("oomScoreAdjust"))
         let cgroup = try reader.text("cgroup", limit: LaunchFile.textBytes)
         self.cgroup = cgroup.isEmpty ? nil : cgroup
+        unenforced = try reader.texts("unenforced")
         newAncestors = try reader.uint8("newAncestors")
+        logStart = Int64(bitPattern: try reader.uint64("logStart"))
+        guard logStart >= 0 else { throw DecodeError(.invalidValue, "logStart", at: reader.offset) }
         try reader.expectEnd("launch")
     }
 

@@ -1,4 +1,4 @@
-package import Base
+import Base
 
 /// What is going to happen. Everything here is a small integer: an event is moved many times on its way up the heap.
 package enum Event: Sendable {

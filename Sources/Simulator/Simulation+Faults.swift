@@ -41,7 +41,8 @@ extension Simulation {
         guard !isHealed else { return }
         counts.faults += 1
         switch plan[index].kind {
-        case .agentCrash: if let machine = anyAgent() { crash(machine, restartAfter: duration(scenario.faults.downTimeMax)) }
+        case .agentCrash:
+            if let machine = anyAgent() { crash(machine, restartAfter: duration(scenario.faults.downTimeMax)) }
         case .reboot: if let machine = anyAgent() { reboot(machine) }
         case .pause: if let machine = anyAgent() { pause(machine, duration(scenario.faults.pauseMax)) }
         case .partition: part(out: true, in: true)

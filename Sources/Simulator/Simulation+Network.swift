@@ -96,7 +96,8 @@ extension Simulation {
         var bytes = strangeBytes()
         if bytes.isEmpty { bytes = [0] }
         let target = random.chance(1, in: 2) ? 0 : random.index(below: machines.count)
-        let from = SocketAddress(.v4(0xc000_0200 + UInt32(random.next(below: 250))), UInt16(random.next(in: 1...65_535)))
+        let from = SocketAddress(
+            .v4(0xc000_0200 + UInt32(random.next(below: 250))), UInt16(random.next(in: 1...65_535)))
         timeline.record(.stranger, target, at: now, UInt64(bytes.count))
         let slot = bytes.withUnsafeBytes { pool.add($0, from: from, sender: -1, to: network.address(of: target)) }
         queue.push(.arrival(datagram: slot), at: now + scenario.network.latency)

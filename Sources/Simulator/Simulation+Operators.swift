@@ -62,7 +62,9 @@ extension Simulation {
 
     func commandDue(_ index: Int) {
         let options = scenario.operators
-        let orders = operators.asked.indices.filter { if case .order = operators.asked[$0].purpose { true } else { false } }
+        let orders = operators.asked.indices.filter {
+            if case .order = operators.asked[$0].purpose { true } else { false }
+        }
         if !orders.isEmpty, operators.random.chance(options.repetition, in: 10_000) {
             return put(orders[operators.random.index(below: orders.count)])
         }

@@ -48,7 +48,13 @@ final class LogPump {
         self.done = done
         fileBytes = launch.logFileBytes
         files = Int(clamping: launch.logFiles)
+        offset = launch.logStart
         self.counters = counters
+        // Earlier runs of the same generation; their files count as this one's.
+        if launch.logStart > 0 {
+            kept = LogPump.offsets(in: folder)
+            asterism_add(counters.stored, launch.logStart)
+        }
     }
 
     /// Starts the thread, which owns `source` and `done` from then on. False if there can be no thread.
@@ -127,6 +133,21 @@ final class LogPump {
         return done
     }
 
+    /// The log files that are there, by their first byte.
+    private static func offsets(in folder: Int32) -> [Int64] {
+        guard let stream = fdopendir(dup(folder)) else { return [] }
+        defer { closedir(stream) }
+        rewinddir(stream)
+        var offsets: [Int64] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if let offset = GenerationDirectory.logOffset(of: name) { offsets.append(offset) }
+        }
+        return offsets.sorted()
+    }
+
     private func beginFile() -> Bool {
         let name = GenerationDirectory.logName(at: offset)
         let next = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
@@ -137,7 +158,7 @@ final class LogPump {
         if file >= 0 { close(file) }
         file = next
         inFile = 0
-        kept.append(offset)
+        if kept.last != offset { kept.append(offset) }
         while kept.count > files { unlinkat(folder, GenerationDirectory.logName(at: kept.removeFirst()), 0) }
         return true
     }

@@ -107,8 +107,10 @@ struct Supervisor {
     }
 
     private mutating func start() throws(LaunchFailure) {
-        let room = folder.reserve(GenerationDirectory.exit)
-        if room != 0 { throw LaunchFailure(step: .durability, errno: room) }
+        for name in [GenerationDirectory.exit, GenerationDirectory.started] {
+            let room = folder.reserve(name)
+            if room != 0 { throw LaunchFailure(step: .durability, errno: room) }
+        }
         let durable = folder.makeDurable(lock, ancestors: Int(launch.newAncestors))
         if durable != 0 { throw LaunchFailure(step: .durability, errno: durable) }
         if let path = launch.cgroup {

@@ -28,7 +28,9 @@ extension WorkerTests {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             for number in 1...20 as ClosedRange<UInt64> {
-                try bench.start(WorkerRef("away", generation: number), "echo out; while [ ! -e ../../go ]; do sleep 0.02; done; exit \(number)")
+                try bench.start(
+                    WorkerRef("away", generation: number),
+                    "echo out; while [ ! -e ../../go ]; do sleep 0.02; done; exit \(number)")
             }
             let failing = WorkerRef("away", generation: 99)
             try bench.launch(failing, WorkerSpec(command: ["/nonexistent"]))
@@ -59,7 +61,10 @@ extension WorkerTests {
             defer { bench.tearDown() }
             let worker = WorkerRef("orphan", generation: 1)
             let start = try bench.start(worker, "setsid sleep 300 & sleep 300 & env -i sleep 300 & echo up; wait")
-            try #require(bench.drive { bench.host.logBytes(worker) == 3 && processes(having: "ASTERISM_WORKER=orphan/1/").count >= 3 })
+            try #require(
+                bench.drive {
+                    bench.host.logBytes(worker) == 3 && processes(having: "ASTERISM_WORKER=orphan/1/").count >= 3
+                })
             #expect(family(ofSession: start.pid).count >= 3)
             let shim = try #require(bench.shim(of: worker))
             kill(shim, SIGKILL)
@@ -81,7 +86,10 @@ extension WorkerTests {
             defer { bench.tearDown() }
             let worker = WorkerRef("vanished", generation: 1)
             try bench.start(worker, "setsid sleep 300 & echo up; sleep 300")
-            try #require(bench.drive { bench.host.logBytes(worker) == 3 && processes(having: "ASTERISM_WORKER=vanished/1/").count >= 3 })
+            try #require(
+                bench.drive {
+                    bench.host.logBytes(worker) == 3 && processes(having: "ASTERISM_WORKER=vanished/1/").count >= 3
+                })
             bench.stopHost()
             let shim = try #require(bench.shim(of: worker))
             kill(shim, SIGKILL)

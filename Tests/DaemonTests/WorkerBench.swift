@@ -94,6 +94,10 @@ final class WorkerBench {
         for case .launchFailed(worker, let problem) in events { return problem }
         return nil
     }
+    func stuck(_ worker: WorkerRef) -> [Int32]? {
+        for case .stuck(worker, let processes) in events { return processes }
+        return nil
+    }
     func isLost(_ worker: WorkerRef) -> Bool {
         events.contains { if case .lost(worker, _) = $0 { true } else { false } }
     }

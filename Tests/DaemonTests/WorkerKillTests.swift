@@ -25,6 +25,13 @@ private let hasMemoryController: Bool = {
     return groups.controllers.contains("memory")
 }()
 
+private let freezer = "/sys/fs/cgroup/freezer"
+
+private func put(_ text: String, _ path: String) {
+    guard let file = try? FileDescriptor.open(path, O_WRONLY) else { return }
+    try? file.writeAll(text.utf8)
+}
+
 extension WorkerTests {
     @Suite struct WorkerKillTests {
         /// Fifty processes: sessions of their own, double forks, stopped ones, ones that ignore what can be ignored.
@@ -45,7 +52,10 @@ extension WorkerTests {
         private func killsTree(_ bench: WorkerBench) throws {
             let worker = WorkerRef("tree", generation: 1)
             try bench.start(worker, WorkerKillTests.tree)
-            try #require(bench.drive { bench.host.logBytes(worker) == 3 && processes(having: "ASTERISM_WORKER=tree/1/").count >= 48 })
+            try #require(
+                bench.drive {
+                    bench.host.logBytes(worker) == 3 && processes(having: "ASTERISM_WORKER=tree/1/").count >= 48
+                })
             let family = processes(having: "ASTERISM_WORKER=tree/1/")
             let begin = bench.loop.now
             #expect(bench.host.killTree(worker))
@@ -128,7 +138,9 @@ extension WorkerTests {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("usr1", generation: 1)
-            try bench.start(worker, "trap 'sleep 0.2; exit 11' USR1; echo up; while :; do sleep 0.02; done") { $0.stop.signal = "USR1" }
+            try bench.start(worker, "trap 'sleep 0.2; exit 11' USR1; echo up; while :; do sleep 0.02; done") {
+                $0.stop.signal = "USR1"
+            }
             try #require(bench.drive { bench.host.logBytes(worker) == 3 })
             kill(try #require(bench.shim(of: worker)), SIGTERM)
             #expect(try bench.awaitEnd(worker).exit.status == 11)
@@ -143,11 +155,39 @@ extension WorkerTests {
             #expect(try bench.awaitEnd(worker).exit.signal == SIGTERM)
         }
 
+        @Test(.enabled(if: access(freezer, W_OK) == 0, "no writable freezer of cgroup v1 on this machine"))
+        func `who cannot be killed is told stuck, and the end is told only when it has come`() throws {
+            let bench = try WorkerBench()
+            let group = "\(freezer)/asterism-test-\(getpid())"
+            try #require(mkdir(group, 0o755) == 0)
+            defer {
+                put("THAWED", "\(group)/freezer.state")
+                bench.tearDown()
+                rmdir(group)
+            }
+            let worker = WorkerRef("frozen", generation: 1)
+            let start = try bench.start(worker, "sleep 300 & echo up; sleep 300")
+            try #require(bench.drive { bench.host.logBytes(worker) == 3 })
+            // Unlike v2's, a freezer of v1 holds even those that are killed, as a driver in trouble would.
+            put("\(start.pid)", "\(group)/cgroup.procs")
+            put("FROZEN", "\(group)/freezer.state")
+            bench.host.killTree(worker)
+            try #require(bench.drive(for: .seconds(15)) { bench.stuck(worker) != nil })
+            #expect(bench.stuck(worker) == [start.pid] && bench.host.live == [worker])
+            bench.stopHost()
+            bench.events = []
+            try bench.startHost()
+            #expect(bench.host.adopt().map(\.state) == [.running(start)])
+            put("THAWED", "\(group)/freezer.state")
+            #expect(try bench.awaitEnd(worker).exit.signal == SIGKILL)
+        }
+
         @Test func `a tree that forks as fast as it can is killed`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("bomb", generation: 1)
-            let script = "f() { setsid sh -c 'sleep 0.2; while :; do sleep 0.01 & done' & }; f; f; f; f; echo up; sleep 300"
+            let script =
+                "f() { setsid sh -c 'sleep 0.2; while :; do sleep 0.01 & done' & }; f; f; f; f; echo up; sleep 300"
             try bench.start(worker, script)
             try #require(bench.drive { processes(having: "ASTERISM_WORKER=bomb/").count > 30 })
             bench.host.killTree(worker)

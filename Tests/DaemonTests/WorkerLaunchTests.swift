@@ -30,7 +30,9 @@ extension WorkerTests {
             defer { bench.tearDown() }
             let worker = WorkerRef("exact", generation: 1)
             let odd = "a\nb\t\"c\" 'd' $e \\ é 漢字 \u{1F600}"
-            var spec = WorkerSpec(command: ["/bin/sh", "-c", "printf '%s|' \"$@\" && pwd && env -0", "sh", odd, "", "x"])
+            var spec = WorkerSpec(command: [
+                "/bin/sh", "-c", "printf '%s|' \"$@\" && pwd && env -0", "sh", odd, "", "x",
+            ])
             spec.environment = [EnvironmentVariable("ODD", odd), EnvironmentVariable("PLAIN", "1")]
             spec.workingDirectory = "/usr"
             try bench.launch(worker, spec)
@@ -41,7 +43,10 @@ extension WorkerTests {
             #expect(variables.contains("ODD=\(odd)") && variables.contains("PLAIN=1"))
             let names = variables.map { $0.prefix { $0 != "=" } }.sorted()
             // PWD and _ are the shell's own.
-            #expect(Set(names).subtracting(["PWD", "_", "OLDPWD", "SHLVL"]) == ["ASTERISM_WORKER", "HOME", "ODD", "PATH", "PLAIN"])
+            #expect(
+                Set(names).subtracting(["PWD", "_", "OLDPWD", "SHLVL"]) == [
+                    "ASTERISM_WORKER", "HOME", "ODD", "PATH", "PLAIN",
+                ])
         }
 
         @Test func `a worker has a session of its own, default signals, no descriptors, and its folder`() throws {
@@ -119,12 +124,18 @@ extension WorkerTests {
             #expect(fields { $0.limits.memoryBytes = 1 << 60 } == ["limits.memory"])
             #expect(fields { $0.limits.cpuMillicores = 1 << 40 } == ["limits.cpu"])
             #expect(fields { $0.limits.openFiles = 1 << 40 } == ["limits.openFiles"])
-            #expect(fields { $0.environment = [EnvironmentVariable("ASTERISM_WORKER", "x")] } == ["environment.ASTERISM_WORKER"])
+            #expect(
+                fields { $0.environment = [EnvironmentVariable("ASTERISM_WORKER", "x")] } == [
+                    "environment.ASTERISM_WORKER"
+                ])
             if geteuid() == 0 {
                 #expect(fields { $0.group = "nosuchgroup" } == ["group"])
                 #expect(fields { $0.user = "54321" } == ["group"])
                 #expect(fields { $0.user = "nobody" } == [])
-                #expect(fields { $0.user = "nobody"; $0.workingDirectory = "/root" } == ["workingDirectory"])
+                #expect(
+                    fields {
+                        $0.user = "nobody"; $0.workingDirectory = "/root"
+                    } == ["workingDirectory"])
             } else {
                 #expect(fields { $0.user = "root" } == ["user"])
             }
@@ -135,7 +146,9 @@ extension WorkerTests {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("nobody", generation: 1)
-            try bench.start(worker, "id -u; id -g; touch here && ls; cat ../launch 2>/dev/null; exit 0") { $0.user = "nobody" }
+            try bench.start(worker, "id -u; id -g; touch here && ls; cat ../launch 2>/dev/null; exit 0") {
+                $0.user = "nobody"
+            }
             _ = try bench.awaitEnd(worker)
             #expect(bench.logText(worker) == "65534\n65534\nhere\n")
         }
@@ -169,8 +182,9 @@ extension WorkerTests {
                 bench.host.remove(worker)
             }
             times.sort()
-            print("launch to the worker's own clock, one after the other: p50 \(Interval(nanoseconds: times[100])), "
-                + "p99 \(Interval(nanoseconds: times[197])), most \(Interval(nanoseconds: times[199]))")
+            print(
+                "launch to the worker's own clock, one after the other: p50 \(Interval(nanoseconds: times[100])), "
+                    + "p99 \(Interval(nanoseconds: times[197])), most \(Interval(nanoseconds: times[199]))")
             bench.drive(for: .milliseconds(200)) { false }
             #expect(descriptorCount() == before)
 
@@ -192,7 +206,9 @@ extension WorkerTests {
             try #require(bench.drive { !bench.log(worker).isEmpty })
             let shim = try #require(bench.shim(of: worker))
             let status = String(decoding: contents("/proc/\(shim)/status"), as: UTF8.self)
-            let lines = status.split(separator: "\n").filter { $0.hasPrefix("Rss") || $0.hasPrefix("VmRSS") || $0.hasPrefix("Threads") }
+            let lines = status.split(separator: "\n").filter {
+                $0.hasPrefix("Rss") || $0.hasPrefix("VmRSS") || $0.hasPrefix("Threads")
+            }
             print("shim: \(lines.joined(separator: ", ").filter { $0 != "\t" })")
             #expect(lines.contains { $0.hasPrefix("VmRSS") })
         }

@@ -12,7 +12,10 @@ extension WorkerTests {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("log", generation: 1)
-            try bench.start(worker, "i=0; while [ $i -lt 5000 ]; do echo line $i; [ $((i % 7)) = 0 ] && echo err $i >&2; i=$((i+1)); done") {
+            try bench.start(
+                worker,
+                "i=0; while [ $i -lt 5000 ]; do echo line $i; [ $((i % 7)) = 0 ] && echo err $i >&2; i=$((i+1)); done"
+            ) {
                 $0.log.maxFileBytes = 4096
                 $0.log.maxFiles = 100
             }
@@ -21,8 +24,12 @@ extension WorkerTests {
             for number in 0..<5000 { expected += "line \(number)\n" + (number % 7 == 0 ? "err \(number)\n" : "") }
             let bytes = Array(expected.utf8)
             #expect(bench.log(worker) == bytes)
-            #expect(end.logBytes == Int64(bytes.count) && end.logBytesDropped == 0 && bench.host.logBytes(worker) == end.logBytes)
-            for (offset, pieces) in [(1, 1000), (4095, 1), (4096, 4096), (4097, 5000), (bytes.count - 3, 7), (9000, 65_536)] {
+            #expect(
+                end.logBytes == Int64(bytes.count) && end.logBytesDropped == 0
+                    && bench.host.logBytes(worker) == end.logBytes)
+            for (offset, pieces) in [
+                (1, 1000), (4095, 1), (4096, 4096), (4097, 5000), (bytes.count - 3, 7), (9000, 65_536),
+            ] {
                 let from = offset == 4095 ? bytes.count - 5000 : offset
                 #expect(bench.log(worker, from: Int64(from), pieces: pieces) == Array(bytes[from...]))
             }
@@ -74,7 +81,8 @@ extension WorkerTests {
             let worker = WorkerRef("full", generation: 1)
             let go = "/tmp/asterism-go-\(getpid())"
             defer { unlink(go) }
-            let script = "head -c 400000 /dev/zero | tr '\\0' x; while [ ! -e \(go) ]; do sleep 0.02; done; echo; echo after"
+            let script =
+                "head -c 400000 /dev/zero | tr '\\0' x; while [ ! -e \(go) ]; do sleep 0.02; done; echo; echo after"
             try bench.start(worker, script)
             try #require(bench.drive { bench.host.logBytes(worker) > 60_000 })
             // Until the pump has met the wall and emptied the pipe.
@@ -85,7 +93,9 @@ extension WorkerTests {
             let end = try bench.awaitEnd(worker)
             #expect(end.exit.isSuccess && end.logBytesDropped > 100_000)
             let text = String(decoding: bench.log(worker).suffix(200), as: UTF8.self)
-            #expect(text.contains("[asterism: \(end.logBytesDropped) bytes of this log were lost: No space left on device]\n"))
+            #expect(
+                text.contains(
+                    "[asterism: \(end.logBytesDropped) bytes of this log were lost: No space left on device]\n"))
             #expect(text.hasSuffix("after\n"))
             let kept = bench.log(worker).count
             #expect(Int64(kept) == end.logBytes)
@@ -100,6 +110,7 @@ extension WorkerTests {
             launch.limits = [LaunchFile.Limit(resource: 7, value: 9)]
             launch.cgroup = "/sys/fs/cgroup/x"
             launch.oomScoreAdjust = -5
+            launch.unenforced = ["limits.cpu"]
             #expect(try LaunchFile(decoding: launch.encoded) == launch)
             for length in 0..<launch.encoded.count {
                 #expect(throws: DecodeError.self) { try LaunchFile(decoding: Array(launch.encoded[..<length])) }
@@ -108,7 +119,8 @@ extension WorkerTests {
             record.leftovers = 3
             record.logBytes = 1 << 40
             let started = StartedRecord(
-                nonce: 1, bootID: "b", shimPID: 2, shimStart: 3, workerPID: 4, workerStart: 5, at: UnixTime(milliseconds: 6))
+                nonce: 1, bootID: "b", shimPID: 2, shimStart: 3, workerPID: 4, workerStart: 5,
+                at: UnixTime(milliseconds: 6))
             let stuck = StuckRecord(nonce: 9, processes: [1, 2])
             for report in [ShimReport.ended(record), .started(started), .stuck(stuck)] {
                 #expect(try ShimReport(decoding: report.encoded) == report)

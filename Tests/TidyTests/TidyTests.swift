@@ -56,11 +56,11 @@ import Testing
             "no clock, no environment"
         ),
         (
-            #"\bDictionary<|\bSet<|\bSet\(|: \[[A-Za-z.]+: [A-Za-z.\[\]?]+\]|Dictionary\("#,
+            #"\bDictionary<|\bSet<|\bSet\(|: \[[A-Za-z.]+: [A-Za-z.\[\]?]+\]|\bDictionary\("#,
             "no hash order: Table, OrderedDictionary or arrays"
         ),
         (#"\bany Error\b"#, "typed throws"),
-        (#"\bfatalError\b|\btry!(?!.*// )|\bprint\("#, "values for strangers' mistakes, preconditions for ours"),
+        (#"\bfatalError\b|\btry!|\bprint\("#, "values for strangers' mistakes, preconditions for ours"),
         (#"\bActor\b|\bactor\b|@MainActor|nonisolated\(unsafe\)"#, "plain values"),
     ]
     /// Where a banned word stands for a reason.
@@ -76,6 +76,8 @@ import Testing
                 let excused = Self.exceptions[file.path] ?? []
                 for (number, line) in file.code.enumerated() where line.contains(expression) {
                     if excused.contains(where: line.contains) { continue }
+                    // `try!` says on the line before why it cannot fail.
+                    if line.contains("try!"), number > 0, file.lines[number - 1].contains("//") { continue }
                     // Codable's own signatures are untyped; nobody calls them from the core.
                     if why == "typed throws", line.contains("any Decoder") || line.contains("any Encoder") { continue }
                     Issue.record("\(file):\(number + 1): \(why): \(line.trimmingCharacters(in: .whitespaces))")
@@ -116,13 +118,15 @@ import Testing
     /// What is longer than 70 lines and is right so.
     static let longFunctions: [String: String] = [:]
 
+    /// Comments may run a word over: the formatter does not break them.
     @Test func `files have at most 500 lines, and lines at most 120 columns`() {
         for file in Repository.sources where !file.isGenerated {
             if Self.longFiles[file.path] == nil {
                 #expect(file.lines.count <= 500, "\(file) has \(file.lines.count) lines")
             }
             for (number, line) in file.lines.enumerated() {
-                #expect(line.count <= 120, "\(file):\(number + 1) has \(line.count) columns")
+                let limit = line.drop { $0 == " " }.hasPrefix("//") ? 130 : 120
+                #expect(line.count <= limit, "\(file):\(number + 1) has \(line.count) columns")
             }
         }
         for path in Self.longFiles.keys {
@@ -149,7 +153,7 @@ import Testing
     }
 
     @Test func `no word of unfinished work stands in the sources`() throws {
-        let words = try Regex("TO" + "DO|FIX" + "ME|XX" + "X|not yet " + "implemented")
+        let words = try Regex(#"\bTO"# + #"DO\b|\bFIX"# + #"ME\b|\bXX"# + #"X\b|not yet "# + "implemented")
         for file in Repository.swift {
             for (number, line) in file.lines.enumerated() where line.contains(words) {
                 Issue.record("\(file):\(number + 1): \(line)")

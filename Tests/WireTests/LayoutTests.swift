@@ -44,9 +44,9 @@ enum Samples {
 
     /// File name and bytes of each.
     static let all: [(String, [UInt8])] = [
-        ("header-first", header(.handshakeFirst(sender: 0x0102_0304))),
-        ("header-second", header(.handshakeSecond(sender: 0x0102_0304, receiver: 0x0506_0708))),
-        ("header-cookie", header(.cookieReply(receiver: 0x0506_0708))),
+        ("header-handshake-first", header(.handshakeFirst(sender: 0x0102_0304))),
+        ("header-handshake-second", header(.handshakeSecond(sender: 0x0102_0304, receiver: 0x0506_0708))),
+        ("header-cookie-reply", header(.cookieReply(receiver: 0x0506_0708))),
         ("header-frames", header(.frames(receiver: 0x0506_0708, counter: 0x1112_1314_1516_1718))),
         ("handshake-payload", payload.encoded(paddedTo: 20)),
         ("certificate", signed.encoded()),

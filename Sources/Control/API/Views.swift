@@ -180,6 +180,11 @@ package struct PingView: Hashable, Sendable, Codable {
 package struct CounterView: Hashable, Sendable, Codable {
     package var name: String
     package var count: Int
+
+    package init(name: String, count: Int) {
+        self.name = name
+        self.count = count
+    }
 }
 
 package struct ControllerPeerView: Hashable, Sendable, Codable {

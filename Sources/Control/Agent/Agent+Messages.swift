@@ -89,7 +89,9 @@ extension Agent {
         case .unenrolled: break
         }
         guard token.controller != nodeID, !token.addresses.isEmpty else {
-            if let asker { refuse(asker, .invalid, "the token names no controller to go to", field: "token", into: &out) }
+            if let asker {
+                refuse(asker, .invalid, "the token names no controller to go to", field: "token", into: &out)
+            }
             return
         }
         standing = .enrolling(

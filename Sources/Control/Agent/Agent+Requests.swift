@@ -82,13 +82,15 @@ extension Agent {
             return refuse(id, .invalid, "must be 1 to 100, not \(count)", field: "count", into: &out)
         }
         guard (10...60_000).contains(interval) else {
-            return refuse(id, .invalid, "must be 10 to 60000, not \(interval)", field: "intervalMilliseconds", into: &out)
+            return refuse(
+                id, .invalid, "must be 10 to 60000, not \(interval)", field: "intervalMilliseconds", into: &out)
         }
         let known = endpoint.summaries(now: now).filter { $0.name == ping.peer || $0.node.hex.hasPrefix(ping.peer) }
         let node = known.count == 1 && !ping.peer.isEmpty ? known[0].node : NodeID(hex: ping.peer)
         guard known.count <= 1, let node else {
             let why = known.isEmpty ? "no peer of that name; give its whole node id" : "several peers match"
-            return refuse(id, known.isEmpty ? .notFound : .conflict, "'\(ping.peer)': \(why)", field: "peer", into: &out)
+            return refuse(
+                id, known.isEmpty ? .notFound : .conflict, "'\(ping.peer)': \(why)", field: "peer", into: &out)
         }
         guard node != nodeID else { return refuse(id, .invalid, "that is this node", field: "peer", into: &out) }
         var job = PingBoard.Job(

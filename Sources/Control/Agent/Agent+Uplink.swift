@@ -24,15 +24,16 @@ extension Agent {
     mutating func serviceUplink(now: Instant, into out: inout AgentOutbox) {
         switch uplink {
         case .waiting(let until) where until <= now:
-            guard departure == .none else { return }
             let all = controllers
-            guard !all.isEmpty else {
+            guard departure == .none, !all.isEmpty else {
                 uplink = .idle
                 return
             }
             // Each failure goes on to the next one.
             let target = all[Int(backoff.failures % Int64(all.count))]
             uplink = .connecting(target.node)
+            // Nothing would be said of a session that is there; and it was given up here, for some reason.
+            if endpoint.isConnected(target.node) { endpoint.disconnect(target.node, now: now, into: &out.mesh) }
             endpoint.connect(to: target.node, at: target.addresses, now: now, into: &out.mesh)
         case .connected(let node, let session, let streamAt) where streamAt <= now:
             guard let stream = endpoint.openStream(to: node) else {
@@ -68,12 +69,13 @@ extension Agent {
         switch event {
         case .connected(let node, let session):
             pings.connected(node, name: session.certificate?.name, now: now)
-            if uplink.node == node || isAwaited(node) {
+            if isWanted(node) {
                 uplink = .connected(node, session, streamAt: now)
                 if case .member = standing { heartbeatAt = now }
             }
-        case .disconnected(let node, _):
-            guard uplink.node == node else { return }
+        case .disconnected(let node, let reason):
+            // Whoever ends a session here has said already what comes next.
+            guard uplink.node == node, reason != .local else { return }
             counters.uplinksLost += 1
             retryUplink(now: now)
         case .connectFailed(let node, _):
@@ -83,13 +85,6 @@ extension Agent {
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
         case .pong(_, let token, let roundTrip): pings.pong(token: token, roundTrip: roundTrip)
         }
-    }
-
-    /// A controller that has forgotten us is disconnected and connected in one breath: then there is nothing to wait for,
-    /// and `connect` to whom we are connected would never be answered.
-    private func isAwaited(_ node: NodeID) -> Bool {
-        guard case .waiting = uplink, departure == .none else { return false }
-        return controllers.contains { $0.node == node }
     }
 
     private mutating func handle(
@@ -107,6 +102,16 @@ extension Agent {
         case .acknowledged: break
         case .openable:
             if case .connected(node, let session, _) = uplink { uplink = .connected(node, session, streamAt: now) }
+        }
+    }
+
+    /// Whether a session with this node is the one to use: the one that was asked for, or, while waiting to ask again,
+    /// one with any controller, since a peer that has forgotten a session makes the next one by itself.
+    private func isWanted(_ node: NodeID) -> Bool {
+        switch uplink {
+        case .idle: false
+        case .waiting: departure == .none && controllers.contains { $0.node == node }
+        case .connecting, .connected, .up: uplink.node == node
         }
     }
 

@@ -104,7 +104,7 @@ package struct Agent: ~Copyable {
             if case .waiting = uplink, departure != .none {} else { consider(uplink.deadline) }
             consider(health.deadline)
             consider(pings.deadline)
-            // Nobody is there to be told before.
+            // Without a stream there is nobody to report to, and the answers to heartbeats will ask.
             if case .member = standing, uplink.link != nil { consider(reports.deadline) }
             if case .enrolling(let enrolment) = standing, let giveUpAt = enrolment.giveUpAt {
                 consider(Deadline(giveUpAt, "enrolment"))

@@ -72,7 +72,8 @@ struct HealthBoard: Sendable {
 
     var acceleratorLoad: UInt8 {
         let known = accelerators.compactMap(\.utilizationPercent)
-        return known.isEmpty ? Heartbeat.unknownLoad : percent(known.reduce(0) { $0 + min(100, $1) } / Int64(known.count))
+        return known.isEmpty
+            ? Heartbeat.unknownLoad : percent(known.reduce(0) { $0 + min(100, $1) } / Int64(known.count))
     }
 
     private func percent(_ value: Int64?) -> UInt8 {

@@ -37,7 +37,7 @@ extension Controller {
                             AcceleratorView(node: entry.record.node, nodeName: entry.name, accelerator: $0)
                         }
                     }))
-        case .peersList: out.reply(id, .peers(endpoint.summaries(now: now).map { PeerView($0) }))
+        case .peersList: out.reply(id, .peers(endpoint.summaries(now: now).map { PeerView(of: $0) }))
         }
     }
 
@@ -200,15 +200,5 @@ extension APIError {
     }
     static func noWorker(_ name: String) -> APIError {
         APIError(.notFound, "there is no worker '\(name)'", field: "name")
-    }
-}
-
-extension PeerView {
-    init(_ summary: PeerSummary) {
-        self.init(
-            node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
-            roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
-            keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
-            bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams)
     }
 }

@@ -49,7 +49,8 @@ package enum Files {
         } catch { throw FileError("lock", path, error) }
     }
 
-    private static func parent(of path: String) -> String {
+    /// The directory that a path lies in.
+    package static func parent(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }

@@ -28,11 +28,11 @@ extension WorkerHost {
         let lock: FileDescriptor?
         do throws(Errno) { lock = try folder.lock() } catch {
             // The launch file was read a moment ago; without leave to open it again nothing is known of its lock.
-            return found(wait(WorkerKeeper(self, folder, launch, unenforced: [])))
+            return found(wait(WorkerKeeper(self, folder, launch)))
         }
         // It may have ended between the two looks.
         if let record = folder.exitRecord(launch.nonce) { return found(.init(record, launch)) }
-        let keeper = WorkerKeeper(self, folder, launch, unenforced: [])
+        let keeper = WorkerKeeper(self, folder, launch)
         guard let lock else { return found(take(keeper)) }
         keep(keeper)
         // Not at once: the caller must hear of the worker before it hears that it is lost.

@@ -76,8 +76,9 @@ package final class WorkerHost {
     /// Workers that run or are being ended.
     package var live: [WorkerRef] { keepers.keys.sorted() }
 
-    /// Starts one generation of a worker. If it throws, nothing has run and nothing is left; otherwise events tell the
-    /// rest. `operation` is kept with the worker, for `adopt()`.
+    /// Starts one generation of a worker, or starts it again after it has ended: then its log goes on where it was. If it
+    /// throws, nothing has run and nothing new is left; otherwise events tell the rest. `operation` is kept with the
+    /// worker, for `adopt()`.
     package func launch(_ worker: WorkerRef, _ spec: WorkerSpec, operation: String) throws(SpecProblem) {
         loop.preconditionOnLoop()
         guard WorkerSpec.isName(worker.name) else { throw SpecProblem("name", "'\(worker.name)' is not a name") }
@@ -86,7 +87,7 @@ package final class WorkerHost {
         let folder = folder(worker)
         var launch = try LaunchFile(folder, spec, user, operation: operation, cgroups: cgroups)
         do throws(Errno) { launch.newAncestors = try folder.make(in: settings.stateDirectory) } catch {
-            if error.code == EEXIST { throw SpecProblem("generation", "\(worker) was launched before") }
+            if error.code == EEXIST { return try launchAgain(folder, &launch, spec, user) }
             throw SpecProblem("worker", "its folder cannot be made: \(error)")
         }
         do throws(SpecProblem) {
@@ -99,6 +100,37 @@ package final class WorkerHost {
         }
     }
 
+    /// Everything that is wrong with a specification and can be seen on this node; `launch` tries it all again.
+    package func check(_ spec: WorkerSpec) -> [SpecProblem] {
+        let problems = spec.problems()
+        return problems.isEmpty ? WorkerSpecCheck.problems(spec) : problems
+    }
+
+    /// The folder is there: the generation must have ended. The new launch takes the old one's place in one step, and
+    /// only then goes the record of the old end, so that a crash in between leaves a launch that was lost and never an
+    /// end that was not this launch's.
+    private func launchAgain(
+        _ folder: WorkerFolder, _ launch: inout LaunchFile, _ spec: WorkerSpec, _ user: WorkerUser
+    ) throws(SpecProblem) {
+        guard keepers[folder.worker] == nil, let old = folder.launchFile, folder.exitRecord(old.nonce) != nil else {
+            throw SpecProblem("generation", "\(folder.worker) was launched before and has not ended")
+        }
+        launch.logStart = WorkerLog(folder: folder).end
+        launch.newAncestors = 1
+        do throws(Errno) {
+            try cgroups?.make(folder.worker, spec.limits)
+            unlink(folder.path(of: GenerationDirectory.launch + ".new"))
+            try folder.write(GenerationDirectory.launch + ".new", launch.encoded)
+            try succeed(
+                rename(
+                    folder.path(of: GenerationDirectory.launch + ".new"), folder.path(of: GenerationDirectory.launch)))
+            for stale in [GenerationDirectory.exit, GenerationDirectory.started, GenerationDirectory.stuck] {
+                unlink(folder.path(of: stale))
+            }
+        } catch { throw SpecProblem("worker", "its folder cannot be prepared: \(error)") }
+        keepers[folder.worker] = try start(folder, launch, spec)
+    }
+
     private func prepare(
         _ folder: WorkerFolder, _ launch: LaunchFile, _ spec: WorkerSpec, _ user: WorkerUser
     ) throws(SpecProblem) -> WorkerKeeper {
@@ -109,7 +141,13 @@ package final class WorkerHost {
             try cgroups?.make(folder.worker, spec.limits)
             try folder.write(GenerationDirectory.launch, launch.encoded)
         } catch { throw SpecProblem("worker", "its folder cannot be prepared: \(error)") }
-        let keeper = WorkerKeeper(self, folder, launch, unenforced: spec.limits.unenforced(cgroups))
+        return try start(folder, launch, spec)
+    }
+
+    private func start(
+        _ folder: WorkerFolder, _ launch: LaunchFile, _ spec: WorkerSpec
+    ) throws(SpecProblem) -> WorkerKeeper {
+        let keeper = WorkerKeeper(self, folder, launch)
         do throws(SpawnError) { try keeper.startShim(settings.shim) } catch {
             throw SpecProblem("worker", "its shim '\(settings.shim)' cannot be started: \(error)")
         }

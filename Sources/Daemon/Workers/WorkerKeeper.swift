@@ -18,7 +18,6 @@ final class WorkerKeeper {
     let folder: WorkerFolder
     let launch: LaunchFile
     private unowned let host: WorkerHost
-    private let unenforced: [String]
     private var phase = Phase.starting
     private var child: ChildProcess?
     private var watch: ProcessWatch?
@@ -30,11 +29,10 @@ final class WorkerKeeper {
     private var toldStuck = false
     private var lock: Int32?
 
-    init(_ host: WorkerHost, _ folder: WorkerFolder, _ launch: LaunchFile, unenforced: [String]) {
+    init(_ host: WorkerHost, _ folder: WorkerFolder, _ launch: LaunchFile) {
         self.host = host
         self.folder = folder
         self.launch = launch
-        self.unenforced = unenforced
         worker = folder.worker
     }
 
@@ -122,10 +120,13 @@ final class WorkerKeeper {
 
     /// Takes over the shim of a former agent. `process` is known to be it, `record` what it has written.
     func adopt(_ process: Int32, _ record: StartedRecord?) throws(Errno) {
-        watch = try ProcessWatch(on: host.loop, "shim of \(worker)", pid: process) { [unowned self] in shimEnded() }
+        let watch = try ProcessWatch(on: host.loop, "shim of \(worker)", pid: process) { [unowned self] in shimEnded() }
+        // Read while the pidfd is open: from then on the number cannot move to another process unseen.
         guard Leftovers.environment(process, has: "\(WorkerMarker.shimVariable)=\(launch.marker)") else {
+            watch.close()
             throw Errno(ESRCH)
         }
+        self.watch = watch
         if let record { phase = .running(record) }
         toldStuck = folder.stuckRecord(launch.nonce) != nil
         // Only the agent that launched a shim has its pipe. Stuck processes are rare and patient.
@@ -157,7 +158,7 @@ final class WorkerKeeper {
         guard case .running(let record) = phase else { return nil }
         return WorkerStart(
             pid: record.workerPID, at: record.at, containment: launch.cgroup == nil ? .subreaper : .cgroup,
-            unenforced: unenforced)
+            unenforced: launch.unenforced)
     }
 
     private func started(_ record: StartedRecord) {
@@ -178,7 +179,7 @@ final class WorkerKeeper {
     private func shimEnded() {
         readReports()
         reports?.close()
-        reportPipe = nil
+        (child, watch, reports, reportPipe) = (nil, nil, nil, nil)
         if let record = folder.exitRecord(launch.nonce) { return ended(record) }
         do throws(Errno) {
             // A shim that is alive after all, in another pid namespace or just being born, holds it.

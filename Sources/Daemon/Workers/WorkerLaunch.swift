@@ -39,6 +39,7 @@ extension LaunchFile {
         self.user = user.launchUser
         environment = WorkerEnvironment.complete(spec, home: user.home ?? work, marker: marker)
         cgroup = cgroups?.path(folder.worker)
+        unenforced = spec.limits.unenforced(cgroups)
         oomScoreAdjust = spec.priority.oomScoreAdjust
         limits = LaunchFile.limits(spec.limits, user, cgroups)
     }

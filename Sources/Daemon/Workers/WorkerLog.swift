@@ -24,7 +24,8 @@ struct WorkerLog {
     var end: Int64 {
         guard let last = files.last else { return 0 }
         var status = stat()
-        return stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) < 0 ? last : last + Int64(status.st_size)
+        return stat(folder.path(of: GenerationDirectory.logName(at: last)), &status) < 0
+            ? last : last + Int64(status.st_size)
     }
 
     /// A negative `start` counts from the end.

@@ -123,7 +123,8 @@ private enum Machine {
     static var openFiles: Int64? {
         if geteuid() == 0 { return number("/proc/sys/fs/nr_open") }
         var limit = rlimit()
-        return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? Int64(clamping: limit.rlim_max) : nil
+        return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0
+            ? Int64(clamping: limit.rlim_max) : nil
     }
 
     static func number(_ path: String) -> Int64? {

@@ -17,7 +17,7 @@ struct CongestionWindow: Sendable {
     private let maximum: Int
     /// Losses of packets sent before this instant belong to the event that set it.
     private var recoveryStart: Instant?
-    private var epoch: Epoch?
+    private var epoch: CubicEpoch?
     private var lastMaximum = 0
     private var unfilledSince: Instant?
     private var slowStart = SlowStartExit()
@@ -28,12 +28,12 @@ struct CongestionWindow: Sendable {
         var size: Int
         var threshold: Int
         var lastMaximum: Int
-        var epoch: Epoch?
+        var epoch: CubicEpoch?
         var lost: Int
         var late = 0
     }
 
-    private struct Epoch: Sendable {
+    private struct CubicEpoch: Sendable {
         var start: Instant
         var origin: Int
         /// K in milliseconds.
@@ -109,7 +109,7 @@ struct CongestionWindow: Sendable {
         self.epoch = epoch
     }
 
-    private mutating func begin(now: Instant) -> Epoch {
+    private mutating func begin(now: Instant) -> CubicEpoch {
         var inflection: Int64 = 0
         if size < lastMaximum {
             // ((Wmax - W) / datagram / 0.4) s^3 in ms^3; windows below 2^27 keep it below 2^63.
@@ -117,11 +117,11 @@ struct CongestionWindow: Sendable {
         } else {
             lastMaximum = size
         }
-        return Epoch(start: now, origin: lastMaximum, inflection: inflection, estimate: size)
+        return CubicEpoch(start: now, origin: lastMaximum, inflection: inflection, estimate: size)
     }
 
     /// W(t), t in milliseconds.
-    private func cubic(_ elapsed: Int64, _ epoch: Epoch) -> Int {
+    private func cubic(_ elapsed: Int64, _ epoch: CubicEpoch) -> Int {
         let t = Int(min(max(elapsed - epoch.inflection, -100_000), 100_000))
         // |t|^3 is at most 10^15, so that the product stays below 2^63 for datagrams up to 64 KiB divided first.
         return epoch.origin + t * t * t / 1_000_000 * 4 * datagram / 10_000

@@ -38,7 +38,8 @@ final class KillChecker: Checker {
             guard over[worker] == nil else { continue }
             over[worker] = state
             for process in living[worker] ?? [] {
-                found.append("\(worker) is said to be \(state) and lives on node-\(process.machine), pid \(process.pid)")
+                found.append(
+                    "\(worker) is said to be \(state) and lives on node-\(process.machine), pid \(process.pid)")
             }
         }
         return found

@@ -1,0 +1,39 @@
+import Base
+import EventLoop
+import Glibc
+
+/// A TCP socket that listens: made here and not by libmicrohttpd, so that the reason why it cannot be is known.
+enum ListeningSocket {
+    static func open(_ address: SocketAddress) throws(Errno) -> FileDescriptor {
+        let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let number = socket(address.family, Int32(type), 0)
+        guard number >= 0 else { throw Errno(errno) }
+        let socket = FileDescriptor(owning: number)
+        var (storage, count) = address.storage
+        // A restarted controller takes its port back from connections that are still closing.
+        try set(number, Int32(SOL_SOCKET), SO_REUSEADDR)
+        if !address.ip.isIPv4 { try set(number, Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
+        let status = withUnsafeBytes(of: &storage) {
+            bind(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), count)
+        }
+        guard status == 0 else { throw Errno(errno) }
+        guard listen(number, 256) == 0 else { throw Errno(errno) }
+        return socket
+    }
+
+    static func address(of socket: Int32) throws(Errno) -> SocketAddress {
+        var storage = sockaddr_storage(), count = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let status = withUnsafeMutableBytes(of: &storage) {
+            getsockname(socket, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &count)
+        }
+        guard status == 0, let address = SocketAddress(storage) else { throw Errno(errno) }
+        return address
+    }
+
+    private static func set(_ socket: Int32, _ level: Int32, _ option: Int32) throws(Errno) {
+        var one: Int32 = 1
+        guard setsockopt(socket, level, option, &one, socklen_t(MemoryLayout<Int32>.size)) == 0 else {
+            throw Errno(errno)
+        }
+    }
+}

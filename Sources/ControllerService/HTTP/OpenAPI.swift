@@ -1,0 +1,121 @@
+import Base
+import Control
+package import Daemon
+
+/// # The API's own description
+///
+/// An OpenAPI 3.1 document, made from the table of routes and from the schemas in `OpenAPISchemas.swift`. Tests compare
+/// the schemas with what the views really encode to, so neither can change without the other.
+package enum OpenAPI {
+    /// The document as it is served.
+    package static let bytes = StrictJSON.encode(document) + [0x0a]
+
+    package static let document = JSONValue.of([
+        "openapi": .string("3.1.0"),
+        "info": .of([
+            "title": .string("Asterism controller"), "version": .string(AsterismVersion.current),
+            "description": .string(
+                "Nodes, workers, tokens and events of a fleet. There is no authentication: the server listens on "
+                    + "loopback unless told otherwise, and whoever reaches it may ask anything. Times are milliseconds "
+                    + "since 1970. What is not known is absent."),
+            "license": .of([
+                "name": .string("Apache-2.0"), "identifier": .string("Apache-2.0"),
+            ]),
+        ]),
+        "paths": paths,
+        "components": .of([
+            "schemas": .object(schemas.map { JSONMember($0.name, $0.value) }),
+            "responses": .of([
+                "Error": .of([
+                    "description": .string("It was not done, and why"),
+                    "content": jsonContent(reference("Failure")),
+                ])
+            ]),
+        ]),
+    ])
+
+    private static var paths: JSONValue {
+        var paths: [JSONMember] = []
+        for route in Route.all {
+            let member = JSONMember(route.method.rawValue.lowercased(), operation(route))
+            if let index = paths.firstIndex(where: { $0.name == route.template }),
+                case .object(let members) = paths[index].value
+            {
+                paths[index].value = .object(members + [member])
+            } else {
+                paths.append(JSONMember(route.template, .object([member])))
+            }
+        }
+        return .object(paths)
+    }
+
+    private static func operation(_ route: Route) -> JSONValue {
+        var members = [
+            JSONMember("summary", .string(route.summary)), JSONMember("operationId", .string(operationID(route))),
+        ]
+        let parameters =
+            route.pathParameters.map { name in
+                JSONValue.of([
+                    "name": .string(name), "in": .string("path"), "required": .bool(true),
+                    "schema": .of(["type": .string("string"), "minLength": .number("1")]),
+                ])
+            }
+            + route.query.map { query in
+                JSONValue.of([
+                    "name": .string(query.name), "in": .string("query"), "required": .bool(false),
+                    "description": .string(query.meaning), "schema": schema(query.kind),
+                ])
+            }
+        if !parameters.isEmpty { members.append(JSONMember("parameters", .array(parameters))) }
+        if case .object(let schema, let isRequired) = route.body {
+            members.append(
+                JSONMember(
+                    "requestBody",
+                    .of(["required": .bool(isRequired), "content": jsonContent(reference(schema))])))
+        }
+        let answer = route.answersList ? array(of: reference(route.answer)) : reference(route.answer)
+        let responses = JSONValue.of([
+            String(route.status): .of(["description": .string("Done"), "content": jsonContent(answer)]),
+            "default": .of(["$ref": .string("#/components/responses/Error")]),
+        ])
+        members.append(JSONMember("responses", responses))
+        return .object(members)
+    }
+
+    private static func operationID(_ route: Route) -> String {
+        switch route.action {
+        case .ask(let method): method.rawValue
+        case .health: "health"
+        case .openAPI: "openapi"
+        }
+    }
+
+    private static func schema(_ kind: Route.Kind) -> JSONValue {
+        switch kind {
+        case .text: return .of(["type": .string("string")])
+        case .integer(let minimum):
+            var members = [JSONMember("type", .string("integer"))]
+            if let minimum { members.append(JSONMember("minimum", .number(String(minimum)))) }
+            return .object(members)
+        }
+    }
+
+    private static func jsonContent(_ schema: JSONValue) -> JSONValue {
+        .of(["application/json": .of(["schema": schema])])
+    }
+
+    static func reference(_ schema: String) -> JSONValue {
+        .of(["$ref": .string("#/components/schemas/\(schema)")])
+    }
+
+    static func array(of schema: JSONValue) -> JSONValue {
+        .of(["type": .string("array"), "items": schema])
+    }
+}
+
+extension JSONValue {
+    /// An object whose members are in the order of writing.
+    static func of(_ members: KeyValuePairs<String, JSONValue>) -> JSONValue {
+        .object(members.map { JSONMember($0.key, $0.value) })
+    }
+}

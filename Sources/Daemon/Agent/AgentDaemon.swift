@@ -1,0 +1,341 @@
+package import Base
+import Control
+package import EventLoop
+package import Health
+package import Logging
+import Mesh
+import Noise
+import Wire
+
+/// # The agent's shell
+///
+/// It owns the only clock, the only entropy, the sockets, the disk and the processes of a node, and decides nothing: what
+/// happens goes into `Agent`, and what comes out is done, in order. Actions are done before datagrams are sent, so that
+/// nobody hears of what a crash could still undo.
+///
+/// ```
+///  UDP, timer, shims, probes, CLI ──→ inputs ──→ Agent ──→ actions ──→ disk, shims, CLI
+///                                                      └─→ datagrams ──→ UDP
+/// ```
+///
+/// The state folder:
+///
+/// ```
+/// lock          one agent a folder
+/// identity      the node's secret key, 32 bytes
+/// membership    the certificate, the authorities, the controllers
+/// workers.state what should run, and how what ran has ended
+/// workers/      a folder for each generation (ShimProtocol/GenerationDirectory.swift)
+/// ```
+package final class AgentDaemon {
+    package struct Settings: Sendable {
+        package var stateDirectory: String
+        package var listen: SocketAddress
+        package var socketPath: String
+        package var name: String
+        package var site = ""
+        package var labels: [(name: String, value: String)] = []
+        package var token: String?
+        package var workersCgroup: String?
+        package var shim: String
+        package var accelerators = AcceleratorProbe.none
+
+        package init(stateDirectory: String, listen: SocketAddress, socketPath: String, name: String, shim: String) {
+            self.stateDirectory = stateDirectory
+            self.listen = listen
+            self.socketPath = socketPath
+            self.name = name
+            self.shim = shim
+        }
+    }
+
+    private let loop: Loop
+    private let settings: Settings
+    private let log: Logger
+    private let lock: FileDescriptor
+    private var agent: Agent
+    private var out = AgentOutbox()
+    /// What happened while actions were being done.
+    private var inputs: [AgentInput] = []
+    private var isPumping = false
+    private var host: WorkerHost!
+    private var port: MeshPort!
+    private var timer: Timer!
+    private var wallTimer: Timer!
+    private var rpc: RPCServer<AgentRequest, AgentReply>!
+    private var sampler: HealthSampler!
+    private var signals: ProgramSignals!
+    private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
+    private var nextRequest: UInt64 = 1
+    private var isStopping = false
+    /// All is said; what was said leaves first.
+    private var isDone = false
+
+    /// Takes the state folder, the port and the socket. Throws what stands in the way, in words for a person.
+    package init(
+        _ settings: Settings, on loop: Loop, log: Logger, environment: (String) -> String?
+    ) throws(StartError) {
+        self.loop = loop
+        self.settings = settings
+        self.log = log
+        let state = settings.stateDirectory
+        lock = try StartError.of("--data") { () throws(FileError) in
+            try Files.makeDirectory(state)
+            return try Files.lock("\(state)/lock")
+        }
+        let identity = try AgentDaemon.identity(in: state)
+        let membership = try AgentDaemon.membership(in: state)
+        let record = try AgentDaemon.record(in: state)
+        let cgroup = settings.workersCgroup
+        var hostSettings = WorkerHost.Settings(stateDirectory: state, shim: settings.shim, cgroupRoot: cgroup)
+        hostSettings.cgroupRoot = cgroup
+        let me = Weak<AgentDaemon>()
+        do throws(Errno) {
+            host = try WorkerHost(on: loop, hostSettings) { me.object?.happened($0) }
+        } catch { throw StartError("--data", "\(state)/workers: \(error.message)") }
+        var configuration = AgentConfiguration(
+            name: settings.name, version: AsterismVersion.current, containment: host.containment)
+        configuration.site = settings.site
+        configuration.labels = settings.labels.map { Label($0.name, $0.value) }.sorted { $0.name < $1.name }
+        agent = Agent(
+            identity: identity, membership: membership, record: record, configuration: configuration,
+            incarnation: Entropy.word(), seed: Entropy.seed(), now: loop.now, wall: Clock.wall())
+        me.object = self
+        try open(me, environment)
+    }
+
+    private func open(_ me: Weak<AgentDaemon>, _ environment: (String) -> String?) throws(StartError) {
+        do throws(Errno) {
+            port = try MeshPort(on: loop, bind: settings.listen) { batch in
+                me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
+            }
+        } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
+        do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
+            throw StartError("--socket", error.description)
+        }
+        do throws(Errno) {
+            rpc = try RPCServer(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
+        } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
+        do throws(Errno) {
+            signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
+        } catch { throw StartError("signals", error.message) }
+        timer = Timer(on: loop, "the agent's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
+        wallTimer = Timer(on: loop, "wall clock") { me.object?.handle(.clock(Clock.wall())) }
+        sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
+    }
+
+    /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
+    package func start() {
+        if let problem = host.cgroupProblem {
+            log.warning("workers get no cgroups", metadata: ["reason": "\(problem.message)"])
+        }
+        let found = host.adopt().map { Control.AdoptedWorker($0.worker, Control.AdoptedWorker.State($0.state)) }
+        if !found.isEmpty { log.info("found traces of workers", metadata: ["count": "\(found.count)"]) }
+        handle(.adopted(found))
+        wallTimer.arm(every: .seconds(1))
+        sampler.start()
+        if let address = port.localAddress { handle(.addresses(LocalAddresses.of(address))) }
+        if let token = settings.token { handle(.join(token: token)) }
+        // An agent without a fleet waits for `asterism join`, and is ready for that.
+        signals.ready("node \(agent.nodeID.short), \(settings.name)")
+        log.info(
+            "running",
+            metadata: [
+                "node": "\(agent.nodeID.short)", "name": "\(settings.name)",
+                "listen": "\(port.localAddress ?? settings.listen)", "socket": "\(settings.socketPath)",
+            ])
+    }
+
+    /// Asked to end: workers go on, the fleet is told nothing (a restart is no leave), and the loop ends.
+    private func stop() {
+        guard !isStopping else { return }
+        isStopping = true
+        signals.stopping("stopping; workers go on")
+        handle(.stopping(leave: false))
+    }
+
+    private func close() {
+        log.info("stopped")
+        sampler.close()
+        rpc.close()
+        port.close()
+        host.close()
+        timer.close()
+        wallTimer.close()
+        signals.close()
+        loop.stop()
+    }
+
+    // MARK: - The pump
+
+    private func handle(_ input: AgentInput) {
+        inputs.append(input)
+        pump { _, _, _ in }
+    }
+
+    /// Feeds the agent, and does what it says, until there is nothing more to do.
+    private func pump(_ body: (inout Agent, Instant, inout AgentOutbox) -> Void) {
+        precondition(!isPumping || inputs.isEmpty == false, "pumping while pumping")
+        guard !isPumping else { return }
+        isPumping = true
+        body(&agent, loop.now, &out)
+        flush()
+        while !inputs.isEmpty {
+            let input = inputs.removeFirst()
+            agent.handle(input, now: loop.now, into: &out)
+            flush()
+        }
+        isPumping = false
+        if isDone { return close() }
+        if let deadline = agent.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
+    }
+
+    private func flush() {
+        let actions = out.actions
+        out.actions.removeAll(keepingCapacity: true)
+        for action in actions { perform(action) }
+        port.send(&out.mesh.datagrams)
+    }
+
+    private func perform(_ action: AgentAction) {
+        switch action {
+        case .worker(let action): perform(action)
+        case .check(let operation, _, let spec):
+            inputs.append(.checked(operation: operation, problems: host.check(spec)))
+        case .readLog(let operation, let worker, let offset, let limit):
+            let chunk = host.readLog(worker, from: offset, limit: limit)
+            inputs.append(
+                .logRead(
+                    LogRead(
+                        operation: operation, worker: worker, offset: chunk.offset, bytes: chunk.bytes,
+                        nextOffset: chunk.nextOffset, isAtEnd: chunk.isFinal)))
+        case .persistMembership(let bytes): persist(bytes, "membership")
+        case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withSocketCounters))
+        case .ready:
+            log.info("the controller answers")
+            signals.status("member of a fleet, reporting")
+        case .stopped: isDone = true
+        }
+    }
+
+    private func perform(_ action: SupervisorAction) {
+        switch action {
+        case .launch(let worker, let spec):
+            log.info("launching", metadata: ["worker": "\(worker)"])
+            do throws(SpecProblem) {
+                try host.launch(worker, spec, operation: agent.wish(for: worker)?.operation ?? "")
+            } catch {
+                inputs.append(.launchFailed(worker, error))
+            }
+        case .signal(let worker, let number): host.signal(worker, number)
+        case .killTree(let worker): host.killTree(worker)
+        case .remove(let worker): host.remove(worker)
+        case .persist(let bytes): persist(bytes, "workers.state")
+        }
+    }
+
+    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the process; whoever starts it
+    /// again finds the state of before.
+    private func persist(_ bytes: [UInt8], _ file: String) {
+        do throws(FileError) {
+            try Files.write(bytes, to: "\(settings.stateDirectory)/\(file)")
+        } catch {
+            log.critical("cannot keep state", metadata: ["reason": "\(error)"])
+            preconditionFailure("cannot keep state: \(error)")
+        }
+    }
+
+    private func withSocketCounters(_ reply: AgentReply) -> AgentReply {
+        guard case .status(var view) = reply else { return reply }
+        view.counters += port.counters.map { CounterView(name: $0.name, count: $0.count) }
+        return .status(view)
+    }
+
+    // MARK: - What happens
+
+    private func asked(_ request: AgentRequest, _ answer: @escaping RPCServer<AgentRequest, AgentReply>.Answer) {
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        answers[id] = answer
+        handle(.request(id, request))
+    }
+
+    private func sampled(_ reading: HealthSampler.Reading) {
+        switch reading {
+        case .host(let status): handle(.host(status))
+        case .accelerators(let devices): handle(.accelerators(devices))
+        case .trouble(let text): log.warning("accelerators cannot be read", metadata: ["reason": "\(text)"])
+        }
+    }
+
+    private func happened(_ event: WorkerEvent) {
+        switch event {
+        case .started(let worker, let start):
+            handle(.launched(worker, pid: start.pid, startedAt: start.at, containment: start.containment))
+        case .launchFailed(let worker, let problem):
+            log.warning("launch failed", metadata: ["worker": "\(worker)", "reason": "\(problem)"])
+            handle(.launchFailed(worker, problem))
+        case .stuck(let worker, let processes):
+            log.warning("worker cannot be killed", metadata: ["worker": "\(worker)", "pids": "\(processes)"])
+            handle(.stillThere(worker))
+        case .exited(let worker, let end):
+            log.info("worker ended", metadata: ["worker": "\(worker)", "exit": "\(end.exit)"])
+            handle(.exited(worker, end.exit, logBytes: end.logBytes))
+        case .lost(let worker, let at):
+            log.warning("worker lost: its shim was killed", metadata: ["worker": "\(worker)"])
+            handle(.lost(worker, at: at))
+        }
+    }
+
+    // MARK: - The state folder
+
+    private static func identity(in state: String) throws(StartError) -> Identity {
+        let path = "\(state)/identity"
+        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
+        if let stored {
+            guard let key = SecretKey(stored) else {
+                throw StartError("--data", "\(path): a key has 32 bytes, and this has \(stored.count)")
+            }
+            return Identity(key)
+        }
+        // 32 bytes make a key.
+        let key = SecretKey(Entropy.bytes(SecretKey.count))!
+        let bytes = key.bytes()
+        try StartError.of("--data") { () throws(FileError) in try Files.write(bytes, to: path) }
+        return Identity(key)
+    }
+
+    private static func membership(in state: String) throws(StartError) -> MembershipRecord? {
+        let path = "\(state)/membership"
+        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
+        guard let stored else { return nil }
+        do throws(DecodeError) { return try MembershipRecord(decoding: stored) } catch {
+            throw StartError("--data", "\(path) cannot be read: \(error)")
+        }
+    }
+
+    private static func record(in state: String) throws(StartError) -> AgentRecord {
+        let path = "\(state)/workers.state"
+        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
+        guard let stored else { return AgentRecord() }
+        do throws(DecodeError) { return try AgentRecord(decoding: stored) } catch {
+            throw StartError("--data", "\(path) cannot be read: \(error)")
+        }
+    }
+}
+
+extension Control.AdoptedWorker.State {
+    init(_ found: AdoptedWorker.State) {
+        switch found {
+        case .starting: self = .starting
+        case .running(let start):
+            self = .running(pid: start.pid, startedAt: start.at, containment: start.containment)
+        case .exited(let end): self = .exited(end.exit, logBytes: end.logBytes)
+        case .launchFailed(let problem): self = .launchFailed(problem)
+        case .lost(let at): self = .lost(at: at)
+        case .vanished: self = .vanished
+        case .unknown: self = .unknown
+        case .neverStarted: self = .neverStarted
+        }
+    }
+}

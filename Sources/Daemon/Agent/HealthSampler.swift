@@ -1,0 +1,131 @@
+import Base
+import EventLoop
+import Health
+import Wire
+
+/// Looks at the machine now and then: host facts every second, off the loop, for a look at a disk may take its time;
+/// accelerators every ten, through their vendor's tool.
+final class HealthSampler {
+    enum Reading {
+        case host(HostStatus)
+        case accelerators([AcceleratorStatus])
+        /// Said once, when it begins.
+        case trouble(String)
+    }
+
+    private static let hostEvery = Interval.seconds(1)
+    private static let acceleratorsEvery = Interval.seconds(10)
+    private static let toolDeadline = Interval.seconds(15)
+
+    private let loop: Loop
+    private let source: AcceleratorProbe
+    private let onReading: (Reading) -> Void
+    private let startedAt: Instant
+    private let blocking: Blocking
+    private let tool: ToolRunner
+    private var hostTimer: Timer?
+    private var toolTimer: Timer?
+    /// In the hands of a sample that is being taken, and then `nil`.
+    private var probe: HostProbe? = HostProbe()
+    private var trace: ReplayTrace?
+    private var devices: [AcceleratorStatus] = []
+    private var isTroubled = false
+
+    init(on loop: Loop, _ source: AcceleratorProbe, onReading: @escaping (Reading) -> Void) {
+        self.loop = loop
+        self.source = source
+        self.onReading = onReading
+        startedAt = loop.now
+        blocking = Blocking(on: loop, "host facts")
+        tool = ToolRunner(on: loop, "accelerators")
+    }
+
+    func start() {
+        let host = Timer(on: loop, "host facts") { [weak self] in self?.sampleHost() }
+        host.arm(every: HealthSampler.hostEvery)
+        hostTimer = host
+        sampleHost()
+        guard source != .none else { return }
+        if let path = source.tracePath { readTrace(path) }
+        let accelerators = Timer(on: loop, "accelerators") { [weak self] in self?.sampleAccelerators() }
+        // A replay has times of its own, and costs nothing.
+        accelerators.arm(every: trace == nil ? HealthSampler.acceleratorsEvery : .seconds(1))
+        toolTimer = accelerators
+        sampleAccelerators()
+    }
+
+    func close() {
+        hostTimer?.close()
+        toolTimer?.close()
+        blocking.close()
+        tool.close()
+    }
+
+    private func sampleHost() {
+        // The last look hangs; the next one waits for it.
+        guard let taken = probe else { return }
+        probe = nil
+        let now = loop.now
+        blocking.run(
+            {
+                var probe = taken
+                let status = probe.sample(now: now)
+                return (probe, status)
+            },
+            then: { [weak self] result in
+                self?.probe = result.0
+                self?.onReading(.host(result.1))
+            })
+    }
+
+    private func readTrace(_ path: String) {
+        do {
+            trace = try ReplayTrace(parsing: try Files.read(path) ?? [])
+        } catch {
+            trouble("\(path): \(error)")
+        }
+    }
+
+    private func sampleAccelerators() {
+        if let trace {
+            devices = trace.devices(at: loop.now - startedAt)
+            return onReading(.accelerators(devices))
+        }
+        guard !source.command.isEmpty else { return }
+        tool.run(source.command, deadline: HealthSampler.toolDeadline) { [weak self] outcome in
+            self?.finished(outcome)
+        }
+    }
+
+    private func finished(_ outcome: ToolRunner.Outcome) {
+        switch outcome {
+        case .finished(let output, let status):
+            do throws(HealthError) {
+                devices = try source.parse(output: output, exitStatus: status)
+                isTroubled = false
+            } catch {
+                devices = AcceleratorProbe.devices(after: error, last: devices)
+                trouble("\(error)")
+            }
+        case .killed(let signal): stale("was killed by signal \(signal)")
+        case .timedOut: stale("did not answer within \(HealthSampler.toolDeadline.seconds) s: driver unresponsive")
+        case .stillHanging: stale("still hangs: driver unresponsive")
+        case .notStarted(let error): stale("cannot be started: \(error)")
+        }
+        onReading(.accelerators(devices))
+    }
+
+    /// What is not known is unknown, and not what it was.
+    private func stale(_ reason: String) {
+        for position in devices.indices {
+            devices[position].verdict = .unknown
+            devices[position].evidence = ["\(source.command[0]) \(reason)"]
+        }
+        trouble("\(source.command[0]) \(reason)")
+    }
+
+    private func trouble(_ text: String) {
+        if !isTroubled { onReading(.trouble(text)) }
+        isTroubled = true
+    }
+}

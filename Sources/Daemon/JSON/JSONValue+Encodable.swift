@@ -1,0 +1,25 @@
+extension JSONValue: Encodable {
+    /// Whole numbers of 64 bits are written exactly, others as the nearest `Double`.
+    package func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .null:
+            var container = encoder.singleValueContainer()
+            try container.encodeNil()
+        case .bool(let flag): try flag.encode(to: encoder)
+        case .number(let text):
+            if let whole = Int64(text) {
+                try whole.encode(to: encoder)
+            } else if let whole = UInt64(text) {
+                try whole.encode(to: encoder)
+            } else {
+                // The parser's digits are a number.
+                try (Double(text) ?? .nan).encode(to: encoder)
+            }
+        case .string(let text): try text.encode(to: encoder)
+        case .array(let values): try values.encode(to: encoder)
+        case .object(let members):
+            var container = encoder.container(keyedBy: PathKey.self)
+            for member in members { try container.encode(member.value, forKey: PathKey(member.name)) }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+package import Control
+import FoundationEssentials
+import Wire
+
+/// # Strict decoding
+///
+/// What a person or a program asks of us arrives as JSON, and a request that is nearly right is wrong: a misspelt
+/// `gracSeconds` that is ignored is a worker killed too early. So a member that nobody asked for is an error that names
+/// it by its path (`spec.limits.memroyBytes`), and so is a member that is missing, or of another kind, or a number that
+/// does not fit. Where one typing error causes two faults, an unknown and a missing member, the unknown one is told.
+///
+/// A member that a type has a usual value for may be left out; which ones, the type says itself (`HasUsualMembers`).
+/// `null` is the same as leaving a member out.
+package enum StrictJSON {
+    package static func decode<Value: Decodable>(
+        _ type: Value.Type = Value.self, from bytes: [UInt8]
+    ) throws(StrictJSONError) -> Value {
+        try decode(from: bytes) { try StrictDecoder.decode(type, from: $0) }
+    }
+
+    /// For values that are made from a decoder in a way of their own; what they do not ask for is unknown.
+    package static func decode<Value>(
+        from bytes: [UInt8], _ make: (any Decoder) throws -> Value
+    ) throws(StrictJSONError) -> Value {
+        let value: JSONValue
+        do throws(JSONSyntaxError) { value = try JSONValue(parsing: bytes) } catch {
+            throw StrictJSONError(.syntax(error), path: "")
+        }
+        return try decode(from: value, make)
+    }
+
+    package static func decode<Value>(
+        from document: JSONValue, _ make: (any Decoder) throws -> Value
+    ) throws(StrictJSONError) -> Value {
+        let strictness = Strictness()
+        let decoder = StrictDecoder(document, codingPath: [], strictness: strictness)
+        strictness.open(document, at: [])
+        do {
+            let value = try make(decoder)
+            if let unknown = strictness.firstUnknown() { throw unknown }
+            return value
+        } catch {
+            throw strictness.firstUnknown() ?? StrictJSONError(error)
+        }
+    }
+
+    /// Reads the parameters of one of the controller's methods.
+    package static func request(
+        _ method: ControllerRequest.Method, parameters: [UInt8]
+    ) throws(StrictJSONError) -> ControllerRequest {
+        try parameterized(parameters) { try ControllerRequest(method, from: $0) }
+    }
+
+    /// Reads the parameters of one of the agent's methods.
+    package static func request(
+        _ method: AgentRequest.Method, parameters: [UInt8]
+    ) throws(StrictJSONError) -> AgentRequest {
+        try parameterized(parameters) { try AgentRequest(method, from: $0) }
+    }
+
+    private static func parameterized<Value>(
+        _ bytes: [UInt8], _ make: (any Decoder) throws -> Value
+    ) throws(StrictJSONError) -> Value {
+        try decode(from: bytes) { decoder in
+            _ = try decoder.container(keyedBy: NoKey.self)
+            return try make(decoder)
+        }
+    }
+
+    /// The bytes of a value: members sorted by name, so that equal values have equal bytes.
+    package static func encode(_ value: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Views hold no floating-point numbers and no keys that are not strings: nothing in them cannot be written.
+        return Array(try! encoder.encode(value))
+    }
+}
+
+/// Asks for nothing, and so only checks that there is an object.
+private enum NoKey: CodingKey {}
+
+/// What is wrong with a document, and where.
+package struct StrictJSONError: Error, Hashable, Sendable {
+    package enum Reason: Hashable, Sendable {
+        case syntax(JSONSyntaxError)
+        case unknown
+        case missing
+        case wrong(String)
+    }
+    package var reason: Reason
+    /// `spec.command[2]`; empty for the document itself.
+    package var path: String
+
+    init(_ reason: Reason, path: String) {
+        self.reason = reason
+        self.path = path
+    }
+
+    package var apiError: APIError { APIError(.invalid, description, field: path.isEmpty ? nil : path) }
+}
+
+extension StrictJSONError: CustomStringConvertible {
+    package var description: String {
+        switch reason {
+        case .syntax(let error): "malformed JSON: \(error)"
+        case .unknown: "'\(path)' is not known here"
+        case .missing: "'\(path)' is missing"
+        case .wrong(let message): path.isEmpty ? "the document \(message)" : "'\(path)' \(message)"
+        }
+    }
+}
+
+/// A type some of whose members may be left out in JSON, because there is a usual value for them.
+package protocol HasUsualMembers: Codable {
+    /// Those members, as JSON.
+    static var usualMembers: [JSONMember] { get }
+}
+
+extension StrictJSON {
+    /// The members of a value, as JSON; those in `required` left out.
+    static func members(of value: some Encodable, required: [String] = []) -> [JSONMember] {
+        // What we have encoded ourselves is JSON.
+        guard case .object(let members) = try! JSONValue(parsing: encode(value)) else { return [] }
+        return members.filter { !required.contains($0.name) }
+    }
+}
+
+extension WorkerSpec: HasUsualMembers {
+    package static let usualMembers = StrictJSON.members(of: WorkerSpec(command: []), required: ["command"])
+}
+extension RestartPolicy: HasUsualMembers {
+    package static let usualMembers = StrictJSON.members(of: RestartPolicy())
+}
+extension StopPolicy: HasUsualMembers {
+    package static let usualMembers = StrictJSON.members(of: StopPolicy())
+}
+extension LogPolicy: HasUsualMembers {
+    package static let usualMembers = StrictJSON.members(of: LogPolicy())
+}

@@ -1,0 +1,42 @@
+package import Base
+import Glibc
+
+/// Where others may reach this machine.
+package enum LocalAddresses {
+    /// The address itself, or all addresses of this machine with its port where it is unspecified. Link-local ones are
+    /// left out, since they mean nothing elsewhere; loopback stays where there is nothing else.
+    package static func of(_ listening: SocketAddress) -> [SocketAddress] {
+        guard listening.ip.isUnspecified else { return [listening] }
+        let all = interfaces().filter { listening.ip.isIPv4 ? $0.isIPv4 : true }
+        let outward = all.filter { !$0.isLoopback && !isLinkLocal($0) }
+        return (outward.isEmpty ? all : outward).prefix(8).map { SocketAddress($0, listening.port) }
+    }
+
+    private static func isLinkLocal(_ ip: IPAddress) -> Bool {
+        switch ip {
+        case .v4(let value): value >> 16 == 0xa9fe
+        case .v6(let high, _): high >> 54 == 0x3fa
+        }
+    }
+
+    /// The addresses of all interfaces that are up, IPv4 first.
+    private static func interfaces() -> [IPAddress] {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&list) == 0 else { return [] }
+        defer { freeifaddrs(list) }
+        var found: [IPAddress] = [], next = list
+        while let entry = next {
+            next = entry.pointee.ifa_next
+            guard let address = entry.pointee.ifa_addr, entry.pointee.ifa_flags & UInt32(IFF_UP) != 0 else {
+                continue
+            }
+            let raw = UnsafeRawPointer(address)
+            switch Int32(address.pointee.sa_family) {
+            case AF_INET: found.append(IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4))!)
+            case AF_INET6: found.append(IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 8, count: 16))!)
+            default: break
+            }
+        }
+        return found.sorted()
+    }
+}

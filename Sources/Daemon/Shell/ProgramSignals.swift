@@ -1,0 +1,41 @@
+import Base
+package import EventLoop
+import Glibc
+
+/// What every program of ours does about its surroundings: ends in good order at SIGTERM and SIGINT, ignores SIGPIPE,
+/// tells systemd how it is, and feeds its watchdog from the loop, so that a loop that hangs is noticed.
+package final class ProgramSignals {
+    private let loop: Loop
+    private var signals: [Signal] = []
+    private var feeding: Timer?
+    private let notifier: ServiceNotifier?
+
+    /// `environment` looks up a variable of the process.
+    package init(
+        on loop: Loop, environment: (String) -> String?, onStop: @escaping () -> Void
+    ) throws(Errno) {
+        self.loop = loop
+        notifier = ServiceNotifier(
+            socket: environment("NOTIFY_SOCKET"), watchdogMicroseconds: environment("WATCHDOG_USEC"),
+            watchdogPID: environment("WATCHDOG_PID"))
+        signal(SIGPIPE, SIG_IGN)
+        for (name, number) in [("SIGTERM", SIGTERM), ("SIGINT", SIGINT)] {
+            signals.append(try Signal(on: loop, name, number: number) { onStop() })
+        }
+        if let notifier, let watchdog = notifier.watchdog {
+            let timer = Timer(on: loop, "watchdog") { try? notifier.alive() }
+            timer.arm(every: watchdog / 3)
+            feeding = timer
+        }
+    }
+
+    package func ready(_ status: String) { try? notifier?.ready(status: status) }
+    package func status(_ status: String) { try? notifier?.status(status) }
+    package func stopping(_ status: String) { try? notifier?.stopping(status: status) }
+
+    package func close() {
+        for signal in signals { signal.close() }
+        signals = []
+        feeding?.close()
+    }
+}

@@ -1,0 +1,105 @@
+import Foundation
+
+/// Where the programs of a fleet are: beside this one, as they are built and installed together.
+struct DevPrograms {
+    var controller: String
+    var agent: String
+    var shim: String
+
+    static func beside() throws(Failure) -> DevPrograms {
+        // The buffer is not empty, so it has an address.
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }
+        guard count > 0 else { throw Failure(.refused, "cannot find this program's own file") }
+        let own = String(decoding: buffer[..<count], as: UTF8.self)
+        let folder = String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)])
+        let paths = ["asterism-controller", "asterismd", "asterism-shim"].map { "\(folder)/\($0)" }
+        let missing = paths.filter { access($0, X_OK) != 0 }
+        guard missing.isEmpty else {
+            throw Failure(.usage, missing.map { "\($0) is not there; all programs must lie beside this one" })
+        }
+        return DevPrograms(controller: paths[0], agent: paths[1], shim: paths[2])
+    }
+}
+
+/// A program that was started here, as a process in a session of its own, so that Ctrl-C at the terminal reaches this
+/// program alone and the order of stopping is ours.
+final class DevProgram {
+    let name: String
+    let pid: pid_t
+    let log: String
+    /// What waitpid(2) said, once it has.
+    private(set) var status: Int32?
+
+    /// POSIX_SPAWN_SETSID of <spawn.h>, which Swift sees only with _GNU_SOURCE.
+    private static let newSession: Int16 = 0x80
+
+    init(name: String, _ arguments: [String], log: String) throws(Failure) {
+        self.name = name
+        self.log = log
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // What this program blocks is not the other's affair.
+        var none = sigset_t(), all = sigset_t()
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(
+            &attributes, DevProgram.newSession | Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
+        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        defer { words.forEach { free($0) } }
+        var pid: pid_t = 0
+        let code = posix_spawn(&pid, arguments[0], &actions, &attributes, &words, environ)
+        guard code == 0 else {
+            throw Failure(.refused, "\(name) cannot be started: \(String(cString: strerror(code)))")
+        }
+        self.pid = pid
+    }
+
+    /// Whether it still runs; collects its status when it has ended.
+    var isRunning: Bool {
+        if status != nil { return false }
+        var status: Int32 = 0
+        guard waitpid(pid, &status, WNOHANG) == pid else { return true }
+        self.status = status
+        return false
+    }
+
+    /// How it ended, in words.
+    var ending: String {
+        guard let status else { return "runs" }
+        let signal = status & 0x7f
+        return signal == 0 ? "exit status \((status >> 8) & 0xff)" : "killed by signal \(signal)"
+    }
+
+    func send(_ signal: Int32) {
+        // Not collected means that the number is still its own.
+        if isRunning { kill(pid, signal) }
+    }
+
+    /// Waits so long for its end.
+    func hasEnded(within seconds: Double) -> Bool {
+        let end = monotonicSeconds() + seconds
+        while isRunning {
+            guard monotonicSeconds() < end else { return false }
+            usleep(10_000)
+        }
+        return true
+    }
+
+    /// The last lines of what it said.
+    func logTail(_ lines: Int) -> [String] {
+        guard let handle = FileHandle(forReadingAtPath: log), let size = try? handle.seekToEnd() else { return [] }
+        try? handle.seek(toOffset: size > 65_536 ? size - 65_536 : 0)
+        let text = String(decoding: (try? handle.readToEnd()) ?? Data(), as: UTF8.self)
+        return text.split(separator: "\n").suffix(lines).map { String($0).printable }
+    }
+}

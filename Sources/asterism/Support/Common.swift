@@ -1,0 +1,103 @@
+import ArgumentParser
+import Control
+import Foundation
+
+/// What every verb takes.
+struct Common: ParsableArguments {
+    @Flag(help: "Print the answer as JSON, with sorted keys: one document, or a line each while following.")
+    var json = false
+
+    @Option(help: ArgumentHelp("The socket of the program to ask, whichever it is.", valueName: "path"))
+    var socket: String?
+
+    @Option(help: ArgumentHelp("The directory of a fleet made by 'asterism dev' (or ASTERISM_DIR).", valueName: "dir"))
+    var dir: String?
+
+    @Option(help: ArgumentHelp("With --dir: which agent to ask; the first by name otherwise.", valueName: "name"))
+    var agent: String?
+
+    @Option(help: ArgumentHelp("How many seconds to wait for an answer.", valueName: "seconds"))
+    var timeout: Double = 10
+
+    func validate() throws {
+        guard timeout > 0, timeout <= 86_400 else { throw ValidationError("--timeout must be above 0, in seconds") }
+        if agent != nil, directory == nil { throw ValidationError("--agent is for a fleet that --dir names") }
+    }
+
+    private var environment: [String: String] { ProcessInfo.processInfo.environment }
+    private var directory: String? { dir ?? environment["ASTERISM_DIR"].flatMap { $0.isEmpty ? nil : $0 } }
+
+    /// Where the programs can be asked, the wanted one first.
+    func places(_ order: [Program]) throws -> [Place] {
+        if let socket { return [Place(program: nil, path: socket)] }
+        return try order.map { Place(program: $0, path: try path($0)) }
+    }
+
+    private func path(_ program: Program) throws -> String {
+        switch program {
+        case .controller:
+            if let directory { return DevDirectory(directory).controllerSocket }
+            return set("ASTERISM_CONTROLLER_SOCKET") ?? "/run/asterism/controller.sock"
+        case .agent:
+            guard let directory else { return set("ASTERISM_SOCKET") ?? "/run/asterism/agent.sock" }
+            let folder = DevDirectory(directory)
+            guard let name = agent ?? folder.agentNames().first else { return folder.agentSocket("agent-1") }
+            return folder.agentSocket(name)
+        }
+    }
+
+    private func set(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
+
+    /// A link to the first program of the order that answers.
+    func link(_ order: Program...) throws -> Link { try Link.open(try places(order), timeout: timeout) }
+}
+
+/// A verb that asks the fleet. Errors of the fleet become failures with their exit status.
+protocol Verb: ParsableCommand {
+    var common: Common { get }
+    func perform() throws
+}
+
+extension Verb {
+    func run() throws {
+        do {
+            try perform()
+        } catch let error as APIError {
+            throw Failure(error)
+        } catch let error as JSONRPCError {
+            throw Failure(error.apiError)
+        }
+    }
+
+    var terminal: Terminal { .standardOutput() }
+
+    /// The answer as JSON where that was asked for, else what `text` makes of the view.
+    func show<View: Decodable>(_ answer: Answer, as type: View.Type = View.self, _ text: (View) -> String) throws {
+        if common.json {
+            writeOut(try JSONText.document(try answer.json))
+        } else {
+            writeOut(text(try answer.view(type)))
+        }
+    }
+
+    /// A table with a line below that says whose view it is.
+    func showTable<View: Decodable>(
+        _ answer: Answer, from link: Link, as type: [View].Type, none: String, _ table: ([View]) -> Table
+    ) throws {
+        try show(answer, as: type) { views in
+            (views.isEmpty ? none + "\n" : table(views).render(terminal)) + source(link)
+        }
+    }
+
+    /// Who answered, for people; a script asked for JSON.
+    func source(_ link: Link) -> String {
+        guard let program = (try? answeringProgram(link)) ?? nil else { return "" }
+        return terminal.styled("as seen by the \(program) at \(link.place.path)".printable, .faint) + "\n"
+    }
+
+    private func answeringProgram(_ link: Link) throws -> String? {
+        if let program = link.place.program { return program.rawValue }
+        // Both programs have this method.
+        return try link.call(AgentRequest.status).view(StatusView.self).program.rawValue
+    }
+}

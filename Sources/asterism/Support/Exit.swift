@@ -1,0 +1,118 @@
+import ArgumentParser
+import Control
+import Foundation
+import Wire
+
+/// # How the program ends
+///
+/// Every error is lines on the standard error, `asterism: error: …`, and one of these statuses. They are part of what
+/// scripts rely on, so they do not change; a new reason gets a new number.
+enum ExitStatus: Int32, CaseIterable {
+    case ok = 0
+    /// The fleet was asked and said no, or what was asked for came to a bad end.
+    case refused = 1
+    /// The command line or a file is wrong; nothing was asked of anybody.
+    case usage = 2
+    /// Neither the agent nor the controller could be reached.
+    case unreachable = 3
+    case notFound = 4
+    /// No answer in time, or cannot be done now; trying later may help.
+    case unavailable = 5
+
+    var meaning: String {
+        switch self {
+        case .ok: "done"
+        case .refused: "refused by the fleet, or what was asked for failed"
+        case .usage: "wrong command line, file or value"
+        case .unreachable: "cannot connect to the agent or controller"
+        case .notFound: "no such node, worker, token or peer"
+        case .unavailable: "no answer in time, or not possible now"
+        }
+    }
+
+    init(_ code: APIError.Code) {
+        switch code {
+        case .notFound: self = .notFound
+        case .invalid: self = .usage
+        case .conflict, .refused, .limit: self = .refused
+        case .unavailable, .timeout: self = .unavailable
+        }
+    }
+}
+
+/// Why a verb was not done: one line or several, all of the same status.
+struct Failure: Error, Equatable {
+    var status: ExitStatus
+    var lines: [String]
+
+    init(_ status: ExitStatus, _ lines: [String]) {
+        self.status = status
+        self.lines = lines
+    }
+    init(_ status: ExitStatus, _ line: String) { self.init(status, [line]) }
+
+    init(_ error: APIError) {
+        self.init(ExitStatus(error.code), error.lines)
+    }
+}
+
+extension APIError {
+    /// The message, with the field at fault before it; a line for each problem of a specification.
+    var lines: [String] {
+        if let problems, !problems.isEmpty { return problems.map(\.description) }
+        guard let field, !field.isEmpty, !message.hasPrefix(field) else { return [message] }
+        return ["\(field): \(message)"]
+    }
+}
+
+enum Exit {
+    /// The part of `--help` that documents the statuses.
+    static let table = ExitStatus.allCases.map { "  \($0.rawValue)  \($0.meaning)" }.joined(separator: "\n")
+
+    /// Says what went wrong and ends the process.
+    static func finish(_ error: any Error) -> Never {
+        if let failure = error as? Failure { fail(failure) }
+        // What people asked to see: help, the version, a completion script.
+        let code = Asterism.exitCode(for: error)
+        let message = Asterism.fullMessage(for: error)
+        if code.isSuccess {
+            writeOut(message.hasSuffix("\n") || message.isEmpty ? message : message + "\n")
+            exit(ExitStatus.ok.rawValue)
+        }
+        if code == .validationFailure || error is ValidationError {
+            let text = message.hasPrefix("Error: ") ? String(message.dropFirst(7)) : message
+            fail(Failure(.usage, text.split(separator: "\n").map(String.init)), isUsage: true)
+        }
+        if error is ExitCode { exit(code.rawValue) }
+        fail(Failure(.refused, "\(error)"))
+    }
+
+    private static func fail(_ failure: Failure, isUsage: Bool = false) -> Never {
+        for (index, line) in failure.lines.enumerated() {
+            // Of a usage error, the lines after the first are help and not errors.
+            let prefix = index == 0 || !isUsage ? "asterism: error: " : ""
+            writeError(prefix + line.printable)
+        }
+        exit(failure.status.rawValue)
+    }
+}
+
+/// Writes to the standard output at once, whatever a pipe's other end makes of it.
+func writeOut(_ text: String) { writeOut(Array(text.utf8)) }
+
+func writeOut(_ bytes: [UInt8]) { writeAll(bytes, to: STDOUT_FILENO) }
+
+func writeError(_ line: String) { writeAll(Array((line + "\n").utf8), to: STDERR_FILENO) }
+
+private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0 {
+            if errno == EINTR || errno == EAGAIN { continue }
+            // A closed pipe ends the process by SIGPIPE before this; a full disk must not pass for success.
+            exit(ExitStatus.refused.rawValue)
+        }
+        rest = rest.dropFirst(count)
+    }
+}

@@ -1,0 +1,146 @@
+import Control
+import Foundation
+
+enum Program: String {
+    case agent, controller
+}
+
+/// Where a program can be asked.
+struct Place: Equatable {
+    /// `nil` where the person named a socket without saying whose.
+    var program: Program?
+    var path: String
+
+    var description: String { program.map { "the \($0.rawValue) at \(path)" } ?? path }
+}
+
+/// An answer, as it came and as a view.
+struct Answer {
+    let line: [UInt8]
+
+    func view<View: Decodable>(_ type: View.Type = View.self) throws -> View {
+        do {
+            let reply = try JSONDecoder().decode(JSONRPCReply<View>.self, from: Data(line))
+            return try reply.result.get()
+        } catch let error as DecodingError {
+            let reason = APIError(error).message
+            throw Failure(.refused, "the answer is not of the form that this version knows (\(reason))")
+        }
+    }
+
+    var json: JSONValue { get throws { try view() } }
+}
+
+/// # One program to talk to
+///
+/// A link is a place and a connection that is made again when it was lost. Reading is repeated after a loss, and so is what
+/// bears an operation id, because the fleet does that once however often it is asked; nothing else is.
+final class Link {
+    let place: Place
+    private let timeout: Double
+    private var connection: Connection?
+    private var lastID: Int64 = 0
+    /// How long a lost program may take to come back.
+    private static let patience = 15.0
+
+    init(_ place: Place, timeout: Double, _ connection: Connection? = nil) {
+        self.place = place
+        self.timeout = timeout
+        self.connection = connection
+    }
+
+    /// Connects to the first place that answers.
+    static func open(_ places: [Place], timeout: Double) throws(Failure) -> Link {
+        precondition(!places.isEmpty, "a link to nowhere")
+        var faults: [String] = []
+        for place in places {
+            do throws(Connection.Fault) {
+                return Link(place, timeout: timeout, try Connection(to: place.path))
+            } catch {
+                faults.append("\(place.description): \(error.text)")
+            }
+        }
+        var lines = ["cannot connect to " + faults.joined(separator: ", nor to ")]
+        if !places.contains(where: { $0.program == nil }) { lines[0] += "; is it running?" }
+        throw Failure(.unreachable, lines)
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// - `repeats`: asks again when the connection is lost; only for what does no harm when done twice.
+    func call<Request: JSONRPCRequest>(
+        _ request: Request, repeats: Bool = true, within seconds: Double? = nil
+    ) throws -> Answer {
+        let end = monotonicSeconds() + Link.patience
+        while true {
+            let answer: (id: JSONRPCID, line: [UInt8])
+            do throws(Connection.Fault) {
+                answer = try ask(request, within: seconds ?? timeout)
+            } catch {
+                connection = nil
+                switch error {
+                case .lost, .unreachable:
+                    guard repeats, monotonicSeconds() < end else {
+                        throw Failure(.unreachable, "\(place.description): \(error.text)")
+                    }
+                    usleep(200_000)
+                case .timeout, .tooLong:
+                    throw Failure(.unavailable, "\(place.description): \(error.text)")
+                }
+                continue
+            }
+            return try check(answer, request)
+        }
+    }
+
+    private func ask<Request: JSONRPCRequest>(
+        _ request: Request, within seconds: Double
+    ) throws(Connection.Fault) -> (id: JSONRPCID, line: [UInt8]) {
+        let connection: Connection
+        if let open = self.connection {
+            connection = open
+        } else {
+            connection = try Connection(to: place.path)
+            self.connection = connection
+        }
+        lastID += 1
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let id = JSONRPCID.number(lastID)
+        // The requests are plain structs of strings and integers, which always encode.
+        let line = try! encoder.encode(JSONRPCCall(id: id, request))
+        return (id, try connection.exchange(Array(line), within: seconds))
+    }
+
+    private struct Envelope: Decodable {
+        var id: JSONRPCID
+        var error: JSONRPCError?
+    }
+
+    private func check<Request: JSONRPCRequest>(
+        _ answer: (id: JSONRPCID, line: [UInt8]), _ request: Request
+    ) throws -> Answer {
+        guard let envelope = try? JSONDecoder().decode(Envelope.self, from: Data(answer.line)) else {
+            throw Failure(.refused, "\(place.description) does not answer in JSON-RPC")
+        }
+        if let error = envelope.error {
+            if error.code == JSONRPC.methodNotFound {
+                throw Failure(.refused, "\(place.description) does not know '\(request.method.rawValue)'")
+            }
+            throw error.apiError
+        }
+        guard envelope.id == answer.id else { throw Failure(.refused, "\(place.description) answered another question") }
+        return Answer(line: answer.line)
+    }
+}
+
+extension Connection.Fault {
+    var text: String {
+        switch self {
+        case .unreachable(let code): String(cString: strerror(code))
+        case .lost: "the connection was lost"
+        case .timeout: "no answer in time"
+        case .tooLong: "the answer is too long"
+        }
+    }
+}

@@ -1,0 +1,40 @@
+import Foundation
+
+/// What the standard output is: how wide, and whether colour is welcome. Colour is for terminals only, and for none where
+/// NO_COLOR is set (https://no-color.org) or the terminal is dumb.
+struct Terminal {
+    /// Columns; `nil` where output goes to a file or a pipe, which is never cut.
+    var width: Int?
+    var hasColour: Bool
+
+    static func standardOutput(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Terminal {
+        guard isatty(STDOUT_FILENO) == 1 else { return Terminal(width: nil, hasColour: false) }
+        var size = winsize()
+        let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+        let columns = environment["COLUMNS"].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
+        return Terminal(
+            width: isKnown ? Int(size.ws_col) : columns ?? 80,
+            hasColour: (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb")
+    }
+
+    /// What a colour says, not which one it is.
+    enum Style {
+        case plain, good, caution, bad, faint, heading
+
+        var code: String? {
+            switch self {
+            case .plain: nil
+            case .good: "32"
+            case .caution: "33"
+            case .bad: "31"
+            case .faint: "2"
+            case .heading: "1"
+            }
+        }
+    }
+
+    func styled(_ text: String, _ style: Style) -> String {
+        guard hasColour, let code = style.code, !text.isEmpty else { return text }
+        return "\u{1b}[\(code)m\(text)\u{1b}[0m"
+    }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Base
+import Control
+import Foundation
+import Wire
+
+struct Peers: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Lists the sessions of the mesh that this node has.",
+        discussion: "The agent of this machine is asked first, then the controller.")
+
+    @OptionGroup var common: Common
+
+    func perform() throws {
+        let link = try common.link(.agent, .controller)
+        let answer = try link.call(AgentRequest.peersList)
+        try showTable(answer, from: link, as: [PeerView].self, none: "no peers", Peers.table)
+    }
+
+    static func table(_ peers: [PeerView]) -> Table {
+        var table = Table([
+            .init("PEER", least: 8), .init("STATE"), .init("RTT", right: true), .init("ADDRESS", least: 12, importance: 5),
+            .init("HEARD", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
+            .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
+            .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2), .init("ID", importance: 0),
+        ])
+        for peer in peers {
+            table.add([
+                .init(peer.name ?? peer.node.short),
+                .init(peer.isConnected ? "connected" : "idle", peer.isConnected ? .good : .faint),
+                .init(peer.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
+                .init(peer.address?.description),
+                .init(peer.sinceHeardMilliseconds.map { Units.age(.milliseconds($0)) }),
+                .init(Units.size(Int64(peer.bytesReceived))), .init(Units.size(Int64(peer.bytesSent))),
+                .init("\(peer.openStreams)"), .init(peer.keyAgeSeconds.map { Units.age(.seconds($0)) }),
+                .init(peer.cipher), .init(peer.node.short),
+            ])
+        }
+        return table
+    }
+}
+
+struct Ping: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Measures round trips to a peer, inside its session.",
+        discussion: "Exit status 5 where no answer came.")
+
+    @OptionGroup var common: Common
+    @Argument(help: "A peer's name, id, or the first digits of its id.") var peer: String
+    @Option(name: .shortAndLong, help: "How often, 1 to 100.") var count: Int = 4
+    @Option(name: .shortAndLong, help: "Milliseconds between two, 10 to 60000.") var interval: Int = 1000
+
+    func validate() throws {
+        guard (1...100).contains(count) else { throw ValidationError("--count must be 1 to 100, not \(count)") }
+        guard (10...60_000).contains(interval) else {
+            throw ValidationError("--interval must be 10 to 60000 milliseconds, not \(interval)")
+        }
+    }
+
+    func perform() throws {
+        let link = try common.link(.agent)
+        let request = AgentRequest.Ping(peer: peer, count: Int64(count), intervalMilliseconds: Int64(interval))
+        let duration = Double(count * interval) / 1000
+        let answer = try link.call(AgentRequest.ping(request), within: common.timeout + duration)
+        try show(answer) { Ping.text($0) }
+        if try answer.view(PingView.self).roundTripsMicroseconds.isEmpty {
+            throw Failure(.unavailable, "no answer from \(peer)")
+        }
+    }
+
+    static func text(_ view: PingView) -> String {
+        let name = (view.name ?? view.node.short).printable
+        var text = ""
+        for (index, trip) in view.roundTripsMicroseconds.enumerated() {
+            text += "\(index + 1): \(name) \(Units.roundTrip(microseconds: trip))\n"
+        }
+        let sorted = view.roundTripsMicroseconds.sorted()
+        let lost = max(0, view.sent - sorted.count)
+        text += "\(view.sent) sent, \(sorted.count) answered, \(view.sent == 0 ? 0 : lost * 100 / view.sent)% lost"
+        if let least = sorted.first, let most = sorted.last {
+            let values = [least, sorted[sorted.count / 2], most].map { Units.roundTrip(microseconds: $0) }
+            text += "; least \(values[0]), median \(values[1]), most \(values[2])"
+        }
+        return text + "\n"
+    }
+}

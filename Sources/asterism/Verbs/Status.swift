@@ -1,0 +1,71 @@
+import ArgumentParser
+import Base
+import Control
+import Foundation
+import Wire
+
+/// The wall clock, for ages in tables.
+func wallClock() -> UnixTime {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UnixTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+}
+
+struct Status: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows how the agent (or the controller) is doing.",
+        discussion: "The agent of this machine is asked first, then the controller.")
+
+    @OptionGroup var common: Common
+
+    func perform() throws {
+        let link = try common.link(.agent, .controller)
+        try show(try link.call(AgentRequest.status)) { text($0) }
+    }
+
+    func text(_ view: StatusView) -> String {
+        let now = wallClock()
+        var details = Details()
+        details.add(view.program.rawValue, view.name ?? view.node.short, .heading)
+        details.add("node", view.node.short)
+        details.add("version", view.version)
+        details.add("fleet", view.fleet ?? "none yet; 'asterism join TOKEN' joins one")
+        details.add("phase", view.phase, view.phase == "member" || view.phase == "serving" ? .good : .caution)
+        details.add("running for", Units.age(now - view.startedAt))
+        details.add("certificate", view.certificateExpiresAt.map { expiry($0, now) })
+        for controller in view.controllers ?? [] {
+            let addresses = controller.addresses.map(\.description).joined(separator: ", ")
+            details.add(
+                "controller", "\(controller.node.short) \(addresses) \(controller.isConnected ? "connected" : "not connected")",
+                controller.isConnected ? .good : .bad)
+        }
+        if let nodes = view.nodes {
+            details.add(
+                "nodes",
+                "\(nodes.online) online, \(nodes.suspect) suspect, \(nodes.offline) offline, \(nodes.left) left, "
+                    + "\(nodes.unknown) unknown", nodes.suspect + nodes.offline > 0 ? .caution : .plain)
+        }
+        if let total = view.workersTotal { details.add("workers", "\(view.workersActive ?? 0) active of \(total)") }
+        details.add("revision", view.revision.map(String.init))
+        details.add("containment", view.containment?.rawValue)
+        details.add("verdict", view.verdict?.rawValue, view.verdict?.style ?? .plain)
+        let counted = view.counters.filter { $0.count != 0 }
+        for counter in counted { details.add(counter.name, "\(counter.count)") }
+        return details.render(terminal)
+    }
+
+    private func expiry(_ at: UnixTime, _ now: UnixTime) -> String {
+        at < now ? "expired \(Units.age(now - at)) ago" : "valid for \(Units.age(at - now))"
+    }
+}
+
+extension Verdict {
+    var style: Terminal.Style {
+        switch self {
+        case .healthy: .good
+        case .unknown: .faint
+        case .degraded: .caution
+        case .failed: .bad
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Base
+import Control
+import Foundation
+
+struct Token: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Makes, lists and revokes enrolment tokens.",
+        discussion: "Each of them takes --json.", subcommands: [TokenCreate.self, TokenList.self, TokenRevoke.self])
+}
+
+struct TokenCreate: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Makes a token with which new nodes join.",
+        discussion: "The token alone goes to the standard output, and is shown only this once.")
+
+    @OptionGroup var common: Common
+    @Option(help: ArgumentHelp("How long it can be used: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
+    @Option(help: "How many nodes may join with it.") var uses: Int64 = 1
+    @Option(help: "A name for it, to know it again.") var name: String?
+
+    func perform() throws {
+        let seconds: Int64
+        do throws(Units.Problem) { seconds = try Units.seconds(ttl) } catch { throw Failure(.usage, "ttl: \(error.message)") }
+        guard seconds > 0 else { throw Failure(.usage, "ttl: must be above 0, not \(ttl)") }
+        guard uses > 0 else { throw Failure(.usage, "uses: must be at least 1, not \(uses)") }
+        let link = try common.link(.controller)
+        // Asked twice, it would be two tokens.
+        let request = ControllerRequest.tokensCreate(.init(ttlSeconds: seconds, uses: uses, name: name))
+        let answer = try link.call(request, repeats: false)
+        try show(answer, as: TokenView.self) { ($0.token ?? "") + "\n" }
+        guard !common.json else { return }
+        let view = try answer.view(TokenView.self)
+        writeError("token \(view.id): \(view.uses) use\(view.uses == 1 ? "" : "s"), until \(view.expiresAt)")
+        writeError("on the new node: asterism join TOKEN")
+    }
+}
+
+struct TokenList: Verb {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "Lists tokens, without their secrets.")
+
+    @OptionGroup var common: Common
+
+    func perform() throws {
+        let link = try common.link(.controller)
+        let answer = try link.call(ControllerRequest.tokensList)
+        try show(answer, as: [TokenView].self) { tokens in
+            tokens.isEmpty ? "no tokens\n" : TokenList.table(tokens, wallClock()).render(terminal)
+        }
+    }
+
+    static func table(_ tokens: [TokenView], _ now: UnixTime) -> Table {
+        var table = Table([
+            .init("ID"), .init("NAME", least: 6, importance: 1), .init("STATE"), .init("USED", right: true),
+            .init("CREATED", right: true, importance: 0), .init("EXPIRES", right: true, importance: 2),
+        ])
+        for token in tokens {
+            let state: (String, Terminal.Style) =
+                token.isRevoked
+                ? ("revoked", .bad)
+                : token.expiresAt <= now
+                    ? ("expired", .faint) : token.used >= token.uses ? ("used up", .faint) : ("valid", .good)
+            table.add([
+                .init(token.id), .init(token.name), .init(state.0, state.1), .init("\(token.used)/\(token.uses)"),
+                .init("\(Units.age(now - token.createdAt)) ago"),
+                .init(token.expiresAt <= now ? nil : "in \(Units.age(token.expiresAt - now))"),
+            ])
+        }
+        return table
+    }
+}
+
+struct TokenRevoke: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "revoke", abstract: "Makes a token useless. Nodes that joined with it stay.")
+
+    @OptionGroup var common: Common
+    @Argument(help: "The token's id, 16 hexadecimal digits.") var id: String
+
+    func perform() throws {
+        guard let bytes = [UInt8](hex: id), bytes.count == TokenText.idCount else {
+            throw Failure(.usage, "id: '\(id)' is not 16 hexadecimal digits, as 'asterism token list' shows them")
+        }
+        let link = try common.link(.controller)
+        let answer = try link.call(ControllerRequest.tokensRevoke(.init(id: id.lowercased())))
+        try show(answer, as: TokenView.self) { "token \($0.id) is revoked\n" }
+    }
+}

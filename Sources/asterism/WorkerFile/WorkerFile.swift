@@ -1,0 +1,130 @@
+import Foundation
+import Wire
+import Yams
+
+/// # Worker files
+///
+/// YAML, one worker a file; only `command` must be there:
+///
+/// ```yaml
+/// name: trainer                # otherwise made from the program's name
+/// node: gpu-7                  # otherwise the least loaded node
+/// command: [python3, train.py, --epochs, "3"]
+/// environment: {CUDA_VISIBLE_DEVICES: "0"}
+/// workingDirectory: /srv/train
+/// user: trainer
+/// group: trainer
+/// limits: {memory: 2GiB, cpu: 1.5, processes: 64, openFiles: 1024}
+/// restart: {policy: on-failure, maxRestarts: 10, window: 10m, delay: 1s, maxDelay: 60s}
+/// stop: {signal: TERM, grace: 10s}
+/// log: {maxSize: 10MiB, maxFiles: 5}
+/// priority: normal
+/// labels: {team: rl}
+/// ```
+///
+/// Everything that is wrong is found in one reading, each with the field's path and its place in the file.
+struct WorkerFile: Equatable {
+    var name: String?
+    var node: String?
+    var spec = WorkerSpec(command: [])
+    /// Where each field that is in the file stands, for what the fleet finds wrong with it later.
+    var places = FieldPlaces()
+
+    /// A file that is longer is no worker's.
+    static let maxBytes = 1 << 20
+
+    init() {}
+
+    /// Reads a file; `-` is the standard input.
+    init(path: String) throws(Failure) {
+        let shown = path == "-" ? "standard input" : path
+        let data: Data
+        do {
+            let handle = path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: path))
+            data = try handle.read(upToCount: WorkerFile.maxBytes + 1) ?? Data()
+        } catch {
+            throw Failure(.usage, "\(shown): \(String(cString: strerror(fileErrno(path))))")
+        }
+        guard data.count <= WorkerFile.maxBytes else {
+            throw Failure(.usage, "\(shown): is longer than \(Units.size(Int64(WorkerFile.maxBytes)))")
+        }
+        guard let text = String(bytes: data, encoding: .utf8) else {
+            throw Failure(.usage, "\(shown): is not UTF-8 text")
+        }
+        try self.init(text: text, file: shown)
+    }
+
+    init(text: String, file: String) throws(Failure) {
+        var reader = WorkerFileReader()
+        self = reader.read(text)
+        places.file = file
+        guard !reader.problems.isEmpty else { return }
+        let sorted = reader.problems.sorted { ($0.place, $0.field, $0.message) < ($1.place, $1.field, $1.message) }
+        throw Failure(.usage, sorted.map { "\(file):\($0)" })
+    }
+
+    /// Problems that the fleet found, with their places where the file has the field.
+    func failure(_ error: any Error) -> any Error {
+        guard let error = error as? (any ProblemCarrying), let problems = error.specProblems, let file = places.file else {
+            return error
+        }
+        return Failure(
+            .usage, problems.map { FileProblem($0.field, $0.message, at: places.nearest($0.field)) }.map { "\(file):\($0)" })
+    }
+}
+
+/// Why a file that cannot be opened cannot.
+private func fileErrno(_ path: String) -> Int32 {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0 { return errno }
+    close(descriptor)
+    // It opens, and reading fails: a directory.
+    return EISDIR
+}
+
+/// A line and a column, from 1.
+struct FilePlace: Comparable {
+    var line: Int
+    var column: Int
+
+    static let start = FilePlace(line: 1, column: 1)
+    static func < (a: FilePlace, b: FilePlace) -> Bool { (a.line, a.column) < (b.line, b.column) }
+}
+
+struct FileProblem: Equatable, CustomStringConvertible {
+    var place: FilePlace
+    /// Empty where the fault is none of a field.
+    var field: String
+    var message: String
+
+    init(_ field: String, _ message: String, at place: FilePlace) {
+        self.place = place
+        self.field = field
+        self.message = message
+    }
+
+    var description: String {
+        "\(place.line):\(place.column): " + (field.isEmpty ? "" : "\(field): ") + message
+    }
+}
+
+/// The places of fields, by path.
+struct FieldPlaces: Equatable {
+    var file: String?
+    private var places: [String: FilePlace] = [:]
+
+    subscript(field: String) -> FilePlace? {
+        get { places[field] }
+        set { places[field] = newValue }
+    }
+
+    /// The place of the field, or of what it lies in.
+    func nearest(_ field: String) -> FilePlace {
+        var path = field
+        while true {
+            if let place = places[path] { return place }
+            guard let dot = path.lastIndex(of: ".") else { return .start }
+            path = String(path[..<dot])
+        }
+    }
+}

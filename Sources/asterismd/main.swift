@@ -1,0 +1,138 @@
+import ArgumentParser
+import Base
+import Daemon
+import EventLoop
+import Glibc
+import Health
+import Logging
+
+/// The program that runs on every node.
+struct AsterismDaemon: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "asterismd",
+        abstract: "Joins a node to its fleet, reports its health, and keeps its workers.",
+        version: "asterismd \(AsterismVersion.current)")
+
+    @Option(help: "The folder that holds the node's identity and its workers.")
+    var data = "/var/lib/asterism"
+    @Option(help: "UDP address to listen on, IP:PORT; port 0 takes any.")
+    var listen = "0.0.0.0:7950"
+    @Option(help: "Path of the local socket that the asterism command uses.")
+    var socket = "/run/asterism/agent.sock"
+    @Option(help: "The name to enrol under. (default: the host's name)")
+    var name: String?
+    @Option(help: "The site that the node stands in.")
+    var site: String = ""
+    @Option(help: "A label, NAME=VALUE; may be given more than once.")
+    var label: [String] = []
+    @Option(help: "An enrolment token. It can be seen in the process list; --join-token-file cannot.")
+    var joinToken: String?
+    @Option(help: "A file that holds an enrolment token.")
+    var joinTokenFile: String?
+    @Option(help: "A cgroup v2 folder that is the workers' alone. (default: none; workers are held by their shims)")
+    var workersCgroup: String?
+    @Option(help: "Where accelerators are read: auto, none, nvidia, exec:COMMAND or replay:FILE.")
+    var accelerators = "auto"
+    @Option(help: "The program asterism-shim. (default: beside this program)")
+    var shim: String?
+    @Option(help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "info"
+
+    mutating func run() throws {
+        do throws(StartError) {
+            let settings = try settings()
+            guard let level = Logger.Level(rawValue: logLevel) else {
+                throw StartError("--log-level", "'\(logLevel)' is not a level")
+            }
+            let isJournal = getenv("JOURNAL_STREAM") != nil
+            let log = Logger(label: "asterismd") { LogOutput(label: $0, level: level, isJournal: isJournal) }
+            let loop = Loop()
+            let daemon = try AgentDaemon(settings, on: loop, log: log) { name in
+                getenv(name).map { String(cString: $0) }
+            }
+            daemon.start()
+            loop.run()
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+
+    private func settings() throws(StartError) -> AgentDaemon.Settings {
+        guard let address = SocketAddress(listen) else {
+            throw StartError("--listen", "'\(listen)' is not IP:PORT or [IPv6]:PORT")
+        }
+        let name = self.name ?? hostName()
+        var settings = AgentDaemon.Settings(
+            stateDirectory: absolute(data), listen: address, socketPath: socket, name: name,
+            shim: try shimPath())
+        settings.site = site
+        settings.labels = try label.map { text throws(StartError) in
+            guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
+                throw StartError("--label", "'\(text)' is not NAME=VALUE")
+            }
+            return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+        }
+        settings.workersCgroup = workersCgroup
+        settings.token = try token()
+        settings.accelerators = try source()
+        return settings
+    }
+
+    private func token() throws(StartError) -> String? {
+        guard let joinTokenFile else { return joinToken }
+        guard joinToken == nil else { throw StartError("--join-token", "not together with --join-token-file") }
+        let bytes = try StartError.of("--join-token-file") { () throws(FileError) in try Files.read(joinTokenFile) }
+        guard let bytes else { throw StartError("--join-token-file", "\(joinTokenFile): no such file") }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private func source() throws(StartError) -> AcceleratorProbe {
+        let nvidia = AcceleratorProbe.nvidia()
+        switch accelerators {
+        case "none": return .none
+        case "nvidia": return nvidia
+        case "auto": return access(nvidia.command[0], X_OK) == 0 ? nvidia : .none
+        default: break
+        }
+        if accelerators.hasPrefix("exec:") {
+            let words = accelerators.dropFirst(5).split(separator: " ").map(String.init)
+            guard let program = words.first, program.hasPrefix("/"), access(program, X_OK) == 0 else {
+                throw StartError(
+                    "--accelerators", "exec: needs the absolute path of a program, not '\(words.first ?? "")'")
+            }
+            return .exec(command: words)
+        }
+        if accelerators.hasPrefix("replay:") {
+            let path = String(accelerators.dropFirst(7))
+            guard access(path, R_OK) == 0 else { throw StartError("--accelerators", "replay: \(path) cannot be read") }
+            return .replay(path: path)
+        }
+        throw StartError("--accelerators", "'\(accelerators)' is none of auto, none, nvidia, exec:COMMAND, replay:FILE")
+    }
+
+    private func shimPath() throws(StartError) -> String {
+        let path = shim.map(absolute) ?? "\(Files.parent(of: executable()))/asterism-shim"
+        guard access(path, X_OK) == 0 else { throw StartError("--shim", "\(path) is not a program") }
+        return path
+    }
+}
+
+private func executable() -> String {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }
+    return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+}
+
+private func hostName() -> String {
+    var buffer = [UInt8](repeating: 0, count: 256)
+    _ = buffer.withUnsafeMutableBytes { gethostname($0.baseAddress!, $0.count - 1) }
+    return String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
+}
+
+private func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
+    defer { free(current) }
+    return "\(String(cString: current))/\(path)"
+}
+
+AsterismDaemon.main()

@@ -1,0 +1,124 @@
+import Base
+import Control
+import Foundation
+import Wire
+
+/// Views as the programs give them, with every field of some importance set.
+enum Sample {
+    static let id = NodeID((0..<32).map { UInt8($0) })!
+    static let now = UnixTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+
+    static func node(_ name: String, _ state: NodeState = .online) -> NodeView {
+        var node = NodeView(
+            id: id, name: name, site: "berlin", labels: [Label("team", "rl")], roles: ["agent"], state: state,
+            enrolledAt: now + .seconds(-7200), certificateExpiresAt: now + .seconds(86_400))
+        node.address = SocketAddress("192.0.2.7:7950")
+        node.lastHeartbeatAt = now + .seconds(-3)
+        node.agentVersion = "0.1.0"
+        node.verdict = .healthy
+        node.processorLoadPercent = 12
+        node.memoryLoadPercent = 48
+        node.acceleratorLoadPercent = 97
+        node.workersRunning = 2
+        node.workersTotal = 3
+        node.accelerators = 8
+        return node
+    }
+
+    static func host() -> HostStatus {
+        var host = HostStatus()
+        host.hostname = "gpu-7"
+        host.kernel = "6.1.0-30"
+        host.architecture = "x86_64"
+        host.processors = 64
+        host.memoryTotalBytes = 512 << 30
+        host.memoryAvailableBytes = 300 << 30
+        host.load1Centi = 125
+        host.disks = [DiskStatus(mountPoint: "/", device: "/dev/sda1", fileSystem: "ext4")]
+        return host
+    }
+
+    static func worker(_ name: String, _ state: WorkerState?, pid: Int32? = 4242, generation: UInt64 = 3) -> WorkerView {
+        var worker = WorkerView(WorkerRef(name, generation: generation), wish: .run, command: ["sleep", "60"])
+        worker.node = id
+        worker.nodeName = "gpu-7"
+        worker.state = state
+        worker.pid = state == .running ? pid : nil
+        worker.startedAt = now + .seconds(-120)
+        worker.logBytes = 1536
+        return worker
+    }
+
+    static func status(_ program: StatusView.Program) -> StatusView {
+        var view = decode(
+            StatusView.self,
+            """
+            {"program":"\(program.rawValue)","version":"0.1.0","node":"\(id.hex)","phase":"member","incarnation":\
+            18446744073709551615,"startedAt":\(now.milliseconds - 60_000),"counters":[{"name":"bad mac","count":3}]}
+            """)
+        view.name = program == .agent ? "gpu-7" : "controller"
+        view.fleet = String(repeating: "ab", count: 16)
+        if program == .controller { view.nodes = StatusView.NodeCounts() }
+        return view
+    }
+
+    static func event(_ number: UInt64, _ kind: EventView.Kind, _ message: String) -> EventView {
+        decode(
+            EventView.self,
+            """
+            {"id":\(number),"at":1763844000000,"kind":"\(kind.rawValue)","nodeName":"gpu-7","message":"\(message)"}
+            """)
+    }
+
+    static func token(_ text: String?) -> TokenView {
+        decode(
+            TokenView.self,
+            """
+            {"id":"00112233445566ff","name":"rack 4","createdAt":\(now.milliseconds - 1000),"expiresAt":\
+            \(now.milliseconds + 3_600_500),"uses":2,"used":1,"isRevoked":false\
+            \(text.map { ",\"token\":\"\($0)\"" } ?? "")}
+            """)
+    }
+
+    static func peer(_ name: String) -> PeerView {
+        decode(
+            PeerView.self,
+            """
+            {"node":"\(id.hex)","name":"\(name)","isConnected":true,"address":"192.0.2.7:7950",\
+            "roundTripMicroseconds":840,"cipher":"AESGCM","keyAgeSeconds":61,"sinceHeardMilliseconds":900,\
+            "bytesReceived":2048,"bytesSent":1572864,"openStreams":1}
+            """)
+    }
+
+    static func accelerator() -> AcceleratorView {
+        var device = AcceleratorStatus(vendor: "nvidia", index: 3)
+        device.model = "NVIDIA H100 80GB HBM3"
+        device.memoryTotalBytes = 80 << 30
+        device.memoryUsedBytes = 20 << 30
+        device.utilizationPercent = 87
+        device.temperatureMilliCelsius = 61_000
+        device.powerMilliwatts = 512_000
+        device.verdict = .degraded
+        device.evidence = ["row remap pending"]
+        return decode(
+            AcceleratorView.self,
+            "{\"node\":\"\(id.hex)\",\"nodeName\":\"gpu-7\",\"accelerator\":\(encode(device))}")
+    }
+
+    static func log(_ text: String, from offset: Int64, isFinal: Bool) -> LogView {
+        let bytes = Array(text.utf8)
+        return decode(
+            LogView.self,
+            """
+            {"worker":"w","offset":\(offset),"nextOffset":\(offset + Int64(bytes.count)),"isFinal":\(isFinal),\
+            "data":"\(Base64.encode(bytes))"}
+            """)
+    }
+
+    static func decode<View: Decodable>(_ type: View.Type, _ json: String) -> View {
+        try! JSONDecoder().decode(type, from: Data(json.utf8))
+    }
+    private static func encode(_ value: some Encodable) -> String {
+        String(decoding: try! JSONEncoder().encode(value), as: UTF8.self)
+    }
+}

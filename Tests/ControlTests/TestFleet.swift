@@ -1,0 +1,271 @@
+import Base
+import Control
+import Mesh
+import Noise
+import Testing
+import Wire
+
+/// One agent and a controller that does what a test tells it, on a network with a delay and, if wanted, losses. The
+/// controller's end is a plain endpoint: what the agent says to it is kept, what it answers is the test's choice.
+final class TestFleet {
+    var agent: Agent?
+    var controller: Endpoint?
+    private var agentOut = AgentOutbox()
+    private var controllerOut = MeshOutbox()
+
+    static let agentAddress = SocketAddress("192.0.2.2:4100")!
+    static let controllerAddress = SocketAddress("192.0.2.1:4100")!
+    static let delay = Interval.milliseconds(5)
+
+    var now = Instant(nanoseconds: 1_000_000_000)
+    let wall = UnixTime(seconds: 1_700_000_000)
+    var start: Instant { Instant(nanoseconds: 1_000_000_000) }
+    var currentWall: UnixTime { wall + (now - start) }
+    private var generator = KeyGenerator(Seed(42))
+    private var random = Random(Seed(43))
+    let authority: SigningKey
+    let fleet = FleetID(7, 8)
+    let agentKey: SecretKey
+    let controllerKey: SecretKey
+    let secret = [UInt8](repeating: 0x5a, count: 32)
+
+    /// Datagrams on their way.
+    private var wire: [(at: Instant, toAgent: Bool, bytes: [UInt8])] = []
+    var lossPercent: UInt64 = 0
+    var isCut = false
+
+    // What the controller saw.
+    var heartbeats: [Heartbeat] = []
+    var heartbeatSizes: [Int] = []
+    var messages: [ControlMessage] = []
+    var handshakeHash: [UInt8] = []
+    var shownCertificate: Certificate?
+    private var stream: StreamID?
+    private var channel = MessageChannel()
+    /// What it answers heartbeats with.
+    var answersHeartbeats = true
+    var knownDetails: UInt64 = 0
+    var knownWorkers: UInt64 = 0
+    var remembersReports = true
+    var revision: UInt64 = 0
+    var onMessage: ((ControlMessage) -> Void)?
+
+    // What the shell was told to do.
+    var actions: [AgentAction] = []
+    var record = AgentRecord()
+    var membership: MembershipRecord?
+
+    init() {
+        authority = generator.signingKey()
+        agentKey = generator.secretKey()
+        controllerKey = generator.secretKey()
+        startController()
+    }
+
+    var agentID: NodeID { agentKey.publicKey }
+    var controllerID: NodeID { controllerKey.publicKey }
+
+    func certificate(
+        of node: NodeID, name: String, roles: Roles, lifeSeconds: Int64 = 86_400, signedBy other: Bool = false
+    ) -> SignedCertificate {
+        let certificate = Certificate(
+            fleet: fleet, serial: 1, node: node, roles: roles, notBefore: wall, notAfter: wall + .seconds(lifeSeconds),
+            name: name)
+        if other {
+            let stranger = generator.signingKey()
+            return SignedCertificate(certificate, signature: stranger.sign(certificate.encoded()))
+        }
+        return SignedCertificate(certificate, signature: authority.sign(certificate.encoded()))
+    }
+
+    func admission(lifeSeconds: Int64 = 86_400, signedBy other: Bool = false) -> Admission {
+        Admission(
+            certificate: certificate(
+                of: agentID, name: "alpha", roles: .agent, lifeSeconds: lifeSeconds, signedBy: other
+            ).encoded(),
+            authorities: [authority.verifyingKey.bytes],
+            controllers: [ControllerAddress(node: controllerID, addresses: [TestFleet.controllerAddress])])
+    }
+
+    var token: TokenText {
+        TokenText(
+            id: [1, 2, 3, 4, 5, 6, 7, 8], secret: secret, controller: controllerID, authority: authority.verifyingKey,
+            fleet: fleet, addresses: [TestFleet.controllerAddress])
+    }
+
+    func startController() {
+        var configuration = MeshConfiguration()
+        configuration.acceptsAnonymous = true
+        controller = Endpoint(
+            identity: Identity(controllerKey.copy()),
+            credentials: Credentials(
+                certificate: certificate(of: controllerID, name: "controller", roles: [.controller, .beacon]),
+                authorities: [authority.verifyingKey]),
+            configuration: configuration, seed: Seed(random.next()), now: now)
+        stream = nil
+        channel = MessageChannel()
+    }
+
+    /// Starts the agent from what is on its disk, and tells it of no workers.
+    func startAgent(found: [AdoptedWorker] = []) {
+        var configuration = AgentConfiguration(name: "alpha", version: "0.1.0", containment: .subreaper)
+        configuration.addresses = [TestFleet.agentAddress]
+        agent = Agent(
+            identity: Identity(agentKey.copy()), membership: membership, record: record, configuration: configuration,
+            incarnation: random.next(), seed: Seed(random.next()), now: now, wall: currentWall)
+        tell(.adopted(found))
+    }
+
+    func killAgent() { agent = nil }
+
+    func tell(_ input: AgentInput) {
+        agent?.handle(input, now: now, into: &agentOut)
+        collect()
+    }
+
+    func send(_ message: ControlMessage) {
+        _ = channel.send(message)
+        pumpController()
+    }
+
+    /// Lets time pass, event by event.
+    func run(_ interval: Interval) {
+        let end = now + interval
+        var steps = 0
+        while steps < 20_000 {
+            steps += 1
+            var next = end
+            if let first = wire.map(\.at).min() { next = min(next, first) }
+            if let deadline = agent?.deadline { next = min(next, deadline.at) }
+            if let deadline = controller?.deadline { next = min(next, deadline.at) }
+            now = max(now, next)
+            deliver()
+            agent?.tick(now: now, into: &agentOut)
+            controller?.tick(now: now, wall: currentWall, into: &controllerOut)
+            collect()
+            pumpController()
+            if now >= end, !wire.contains(where: { $0.at <= now }) { return }
+        }
+        Issue.record("the agent spins: \(String(describing: agent?.deadline))")
+    }
+
+    private func deliver() {
+        let due = wire.filter { $0.at <= now }
+        wire.removeAll { $0.at <= now }
+        for datagram in due {
+            var batch = DatagramBatch()
+            batch.append(
+                datagram.bytes, remote: datagram.toAgent ? TestFleet.controllerAddress : TestFleet.agentAddress)
+            if datagram.toAgent {
+                agent?.received(&batch, now: now, into: &agentOut)
+            } else {
+                controller?.received(&batch, now: now, wall: currentWall, into: &controllerOut)
+            }
+        }
+    }
+
+    /// Does as the shell does: actions first, then the datagrams.
+    private func collect() {
+        for action in agentOut.actions {
+            switch action {
+            case .worker(.persist(let bytes)): record = try! AgentRecord(decoding: bytes)
+            case .persistMembership(let bytes): membership = try! MembershipRecord(decoding: bytes)
+            case .worker, .check, .readLog, .reply, .ready, .stopped: break
+            }
+            actions.append(action)
+        }
+        agentOut.actions = []
+        post(&agentOut.mesh.datagrams, toAgent: false)
+    }
+
+    private func post(_ batch: inout DatagramBatch, toAgent: Bool) {
+        for index in 0..<batch.count where !isCut && !random.chance(lossPercent, in: 100) {
+            wire.append((now + TestFleet.delay, toAgent, batch.bytes(at: index)))
+        }
+        batch.removeAll()
+    }
+
+    private func pumpController() {
+        while !controllerOut.events.isEmpty {
+            let events = controllerOut.events
+            controllerOut.events = []
+            for event in events { heard(event) }
+        }
+        if let stream {
+            while channel.hasUnsent {
+                let count = controller?.write(channel.unsent(limit: 1 << 16), to: stream, of: agentID) ?? 0
+                guard count > 0 else { break }
+                channel.taken(count)
+            }
+        }
+        controller?.flush(now: now, into: &controllerOut)
+        post(&controllerOut.datagrams, toAgent: true)
+    }
+
+    private func heard(_ event: MeshEvent) {
+        switch event {
+        case .connected(_, let session):
+            handshakeHash = session.handshakeHash
+            shownCertificate = session.certificate
+        case .message(let node, let bytes):
+            var reader = ByteReader(bytes.span.bytes)
+            guard let heartbeat = try? Heartbeat(reading: &reader) else { return }
+            heartbeats.append(heartbeat)
+            heartbeatSizes.append(bytes.count)
+            guard answersHeartbeats else { return }
+            let ack = HeartbeatAck(
+                answering: heartbeat, revision: revision, details: knownDetails, workers: knownWorkers)
+            _ = controller?.send(ack.encoded(), to: node, now: now)
+        case .stream(let node, .opened(let id)):
+            stream = id
+            channel = MessageChannel()
+            read(id, node)
+        case .stream(let node, .readable(let id)): read(id, node)
+        case .disconnected:
+            stream = nil
+            channel = MessageChannel()
+        case .stream, .connectFailed, .pong: break
+        }
+    }
+
+    private func read(_ id: StreamID, _ node: NodeID) {
+        guard id == stream else { return }
+        while let result = controller?.read(id, of: node, limit: 1 << 16, into: &controllerOut),
+            !result.bytes.isEmpty
+        {
+            channel.receive(result.bytes)
+            while let message = channel.nextMessage() {
+                messages.append(message)
+                if remembersReports, case .report(let report) = message {
+                    if let health = report.health { knownDetails = health.digest }
+                    if let workers = report.workers { knownWorkers = workers.digest }
+                }
+                onMessage?(message)
+            }
+        }
+    }
+
+    // MARK: - Questions
+
+    func replies(to id: UInt64) -> [Result<AgentReply, APIError>] {
+        actions.compactMap { action in
+            if case .reply(RequestID(id), let result) = action { result } else { nil }
+        }
+    }
+
+    var reports: [Report] {
+        messages.compactMap { message in
+            if case .report(let report) = message { report } else { nil }
+        }
+    }
+
+    func ask(_ id: UInt64, _ request: AgentRequest) { tell(.request(RequestID(id), request)) }
+
+    var status: StatusView? {
+        ask(999, .status)
+        guard case .success(.status(let view))? = replies(to: 999).last else { return nil }
+        return view
+    }
+
+    func counter(_ name: String) -> Int { status?.counters.first { $0.name == name }?.count ?? -1 }
+}

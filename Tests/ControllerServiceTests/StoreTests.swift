@@ -1,0 +1,224 @@
+import Base
+import Control
+import ControllerService
+import GRDB
+import Glibc
+import Noise
+import Testing
+import Wire
+
+@Suite struct StoreTests {
+    @Test func `what was applied is there after a restart`() throws {
+        try withTemporaryDirectory { directory in
+            let secrets = StoredSecrets(
+                fleet: FleetID(1, .max), authority: Array(1...32), identity: Array((1...32).reversed()))
+            let state = Sample.state()
+            do {
+                let store = try Store(directory: "\(directory)/data")
+                #expect(try store.secrets() == nil)
+                #expect(try store.load() == StoredState())
+                try store.found(secrets)
+                try store.apply(Sample.changes(of: state))
+                try store.close()
+            }
+            let store = try Store(directory: "\(directory)/data")
+            #expect(try store.secrets() == secrets)
+            #expect(try store.load() == state)
+        }
+    }
+
+    @Test func `a row is changed in its place, and removed`() throws {
+        try withTemporaryDirectory { directory in
+            let store = try Store(directory: directory)
+            var state = Sample.state()
+            try store.apply(Sample.changes(of: state))
+            state.tokens[0].used = 3
+            state.tokens[0].isRevoked = true
+            state.nodes[1].revision = .max
+            state.workers[0].desired.run = false
+            state.counters.serial = 99
+            let removed = state.workers.removeLast()
+            let forgotten = state.operations.removeFirst()
+            try store.apply([
+                .token(state.tokens[0]), .node(state.nodes[1]), .worker(state.workers[0]), .counters(state.counters),
+                .removeWorker(name: removed.desired.worker.name), .forgetOperations(through: forgotten.number),
+            ])
+            #expect(try store.load() == state)
+        }
+    }
+
+    @Test func `a transaction is done whole or not at all`() throws {
+        try withTemporaryDirectory { directory in
+            let store = try Store(directory: directory)
+            let state = Sample.state()
+            let path = store.path
+            try store.apply([.token(state.tokens[0])])
+            let other = try DatabaseQueue(path: path)
+            try other.write { try $0.execute(sql: "DROP TABLE events") }
+            #expect(throws: StoreError.self) { try store.apply(Sample.changes(of: state)) }
+            let counts = try other.read { database in
+                try ["tokens", "nodes"].map { try Int.fetchOne(database, sql: "SELECT count(*) FROM \($0)") }
+            }
+            #expect(counts == [1, 0])
+            try other.close()
+        }
+    }
+
+    @Test func `only its owner may read it, and only one may use it`() throws {
+        try withTemporaryDirectory { directory in
+            let data = "\(directory)/data"
+            let store = try Store(directory: data)
+            try store.apply(Sample.changes(of: Sample.state()))
+            var status = stat()
+            #expect(stat(data, &status) == 0 && status.st_mode & 0o777 == 0o700)
+            for name in names(in: data) where !name.hasPrefix(".") {
+                #expect(stat("\(data)/\(name)", &status) == 0 && status.st_mode & 0o777 == 0o600, "\(name)")
+            }
+            #expect(names(in: data).contains("controller.sqlite-wal"))
+            let error = #expect(throws: StoreError.self) { try Store(directory: data) }
+            #expect(error?.description.contains("another process holds the lock") == true, "\(String(describing: error))")
+            withExtendedLifetime(store) {}
+        }
+    }
+
+    @Test func `every commit is flushed`() throws {
+        try withTemporaryDirectory { directory in
+            let store = try Store(directory: directory)
+            #expect(try store.flushing == "wal, 2")
+        }
+    }
+
+    @Test func `a file that is no database, or a broken one, is named`() throws {
+        try withTemporaryDirectory { directory in
+            let path = "\(directory)/\(Store.fileName)"
+            try write(Array(repeating: 0x58, count: 8192), path)
+            expectError(directory) { if case .corrupt = $0 { true } else { false } }
+
+            unlink(path)
+            do {
+                let store = try Store(directory: directory)
+                for round in 0..<50 { try store.apply(Sample.changes(of: Sample.state(seed: UInt64(round)))) }
+                try store.close()
+            }
+            var bytes = try read(path)
+            #expect(bytes.count > 20_000)
+            for index in 8192..<16_384 { bytes[index] ^= 0xff }
+            try write(bytes, path)
+            expectError(directory) { if case .corrupt = $0 { true } else { false } }
+        }
+    }
+
+    @Test func `a database of another program or of a later version is left alone`() throws {
+        try withTemporaryDirectory { directory in
+            let path = "\(directory)/\(Store.fileName)"
+            let foreign = try DatabaseQueue(path: path)
+            try foreign.write { try $0.execute(sql: "CREATE TABLE pigeons (name TEXT)") }
+            try foreign.close()
+            expectError(directory) { $0 == .foreign }
+            unlink(path)
+            try Store(directory: directory).close()
+            let later = try DatabaseQueue(path: path)
+            try later.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 7") }
+            try later.close()
+            expectError(directory) { $0 == .newer(found: 7, known: 1) }
+        }
+    }
+
+    @Test func `old events are forgotten`() throws {
+        try withTemporaryDirectory { directory in
+            let store = try Store(directory: directory)
+            let base = Sample.state().events[0]
+            let count = UInt64(Store.eventLimit) + 500
+            try store.apply(
+                (1...count).map { id in
+                    var event = base
+                    event.id = id
+                    return .event(event)
+                })
+            let events = try store.load().events
+            #expect(events.count == Int(Store.eventLimit))
+            #expect(events.first?.id == 501 && events.last?.id == count)
+        }
+    }
+
+    private func expectError(_ directory: String, _ isRight: (StoreError.Reason) -> Bool) {
+        let error = #expect(throws: StoreError.self) { try Store(directory: directory) }
+        guard let error else { return }
+        #expect(isRight(error.reason), "\(error)")
+        #expect(error.description.contains("\(directory)/\(Store.fileName)"))
+    }
+}
+
+/// The process that writes is killed with SIGKILL in the middle of it, again and again.
+@Suite(.serialized) struct KilledStoreTests {
+    @Test(arguments: [5, 23, 61, 117] as [UInt32])
+    func `kill -9 loses nothing that was said to be done`(milliseconds: UInt32) async throws {
+        var template = Array("/tmp/asterism-test-XXXXXX".utf8CString)
+        let directory = String(cString: mkdtemp(&template)!)
+        defer {
+            for name in names(in: directory) { unlink("\(directory)/\(name)") }
+            rmdir(directory)
+        }
+        for _ in 0..<3 {
+            await #expect(processExitsWith: .signal(SIGKILL)) { [directory = directory as String, milliseconds = milliseconds as UInt32] in
+                try writeUntilKilled(directory, after: milliseconds)
+            }
+        }
+        let said = try read("\(directory)/said").count
+        #expect(said > 0)
+        let state = try Store(directory: directory).load()
+        // One more may have been done and not said; each time the process was killed.
+        #expect((said...said + 3).contains(Int(state.counters.serial)))
+        // The rows of one transaction are all there.
+        #expect(state.tokens.count == Int(state.counters.serial))
+        #expect(state.events.count == Int(state.counters.serial))
+        #expect(state.events.map(\.id) == (0..<state.counters.serial).map { $0 + 1 })
+        #expect(state.tokens.map(\.used) == (0..<Int(state.counters.serial)).map { $0 + 1 })
+    }
+}
+
+/// Applies changes and says so, byte by byte, until the end.
+private func writeUntilKilled(_ directory: String, after milliseconds: UInt32) throws {
+    let store = try Store(directory: directory)
+    var state = try store.load()
+    var number = state.events.isEmpty ? 0 : state.counters.serial
+    let said = open("\(directory)/said", O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    var killer = pthread_t()
+    let delay = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    delay.pointee = milliseconds
+    pthread_create(&killer, nil, { delay in
+        usleep(delay!.load(as: UInt32.self) * 1000)
+        kill(getpid(), SIGKILL)
+        return nil
+    }, delay)
+    let sample = Sample.state()
+    while true {
+        number += 1
+        var token = sample.tokens[0], event = sample.events[0]
+        token.id = withUnsafeBytes(of: number.bigEndian) { Array($0) }
+        token.used = Int(number)
+        event.id = number
+        state.counters.serial = number
+        try store.apply([.token(token), .event(event), .counters(state.counters)])
+        write(said, ".", 1)
+    }
+}
+
+func read(_ path: String) throws -> [UInt8] {
+    let file = open(path, O_RDONLY)
+    try #require(file >= 0)
+    defer { close(file) }
+    var bytes: [UInt8] = [], buffer = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = read(file, &buffer, buffer.count)
+        if count <= 0 { return bytes }
+        bytes += buffer[..<count]
+    }
+}
+
+func write(_ bytes: [UInt8], _ path: String) throws {
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    try #require(file >= 0)
+    defer { close(file) }
+    #expect(write(file, bytes, bytes.count) == bytes.count)
+}
