@@ -443,6 +443,15 @@ import Wire
         #expect(fleet.actions.contains(.stopped))
     }
 
+    @Test func `a farewell while the directory is due does not spin`() {
+        let fleet = member()
+        fleet.run(.milliseconds(39_900))
+        fleet.isCut = true
+        fleet.tell(.stopping(leave: true))
+        fleet.run(.seconds(2))
+        #expect(fleet.actions.last == .stopped)
+    }
+
     @Test func `a stop that is no farewell ends at once and says nothing of leaving`() {
         let fleet = member()
         fleet.run(.seconds(2))

@@ -110,8 +110,11 @@ package struct Agent: ~Copyable {
                 consider(Deadline(giveUpAt, "enrolment"))
             }
             if let heartbeatAt { consider(Deadline(heartbeatAt, "heartbeat")) }
-            if uplink.link != nil, let registerAt { consider(Deadline(registerAt, "directory")) }
-            if uplink.link != nil, let renewalAt { consider(Deadline(renewalAt, "certificate")) }
+            // Under the conditions of `serviceMembership`: a deadline that nobody serves would make the driver spin.
+            if case .member = standing, uplink.link != nil, departure == .none {
+                if let registerAt { consider(Deadline(registerAt, "directory")) }
+                if let renewalAt { consider(Deadline(renewalAt, "certificate")) }
+            }
             if case .leaving(let until) = departure { consider(Deadline(until, "departure")) }
             return earliest
         }
