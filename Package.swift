@@ -55,7 +55,7 @@ let all: [Target] = [
     library("Simulator", core + collections),
 
     program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
-    // program("asterism-controller", ["Base", "ControllerService"] + arguments),
+    program("asterism-controller", ["Base", "EventLoop", "Daemon", "ControllerService"] + arguments + logging),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
     program(
         "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
@@ -71,7 +71,7 @@ let all: [Target] = [
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
-    tests("ControllerServiceTests", shell + ["ControllerService"] + store),
+    tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
     // tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),

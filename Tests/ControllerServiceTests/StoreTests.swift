@@ -76,7 +76,8 @@ import Wire
             }
             #expect(names(in: data).contains("controller.sqlite-wal"))
             let error = #expect(throws: StoreError.self) { try Store(directory: data) }
-            #expect(error?.description.contains("another process holds the lock") == true, "\(String(describing: error))")
+            #expect(
+                error?.description.contains("another process holds the lock") == true, "\(String(describing: error))")
             withExtendedLifetime(store) {}
         }
     }
@@ -160,7 +161,8 @@ import Wire
             rmdir(directory)
         }
         for _ in 0..<3 {
-            await #expect(processExitsWith: .signal(SIGKILL)) { [directory = directory as String, milliseconds = milliseconds as UInt32] in
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [directory = directory as String, milliseconds = milliseconds as UInt32] in
                 try writeUntilKilled(directory, after: milliseconds)
             }
         }
@@ -186,11 +188,13 @@ private func writeUntilKilled(_ directory: String, after milliseconds: UInt32) t
     var killer = pthread_t()
     let delay = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
     delay.pointee = milliseconds
-    pthread_create(&killer, nil, { delay in
-        usleep(delay!.load(as: UInt32.self) * 1000)
-        kill(getpid(), SIGKILL)
-        return nil
-    }, delay)
+    pthread_create(
+        &killer, nil,
+        { delay in
+            usleep(delay!.load(as: UInt32.self) * 1000)
+            kill(getpid(), SIGKILL)
+            return nil
+        }, delay)
     let sample = Sample.state()
     while true {
         number += 1

@@ -27,7 +27,8 @@ import Wire
     }
 
     @Test func `what is JSON is read as it is written, and written back`() throws {
-        let text = #"{"a":[null,true,false,-0,18446744073709551615,-9223372036854775808,"\u00e9\ud83d\ude00\n\/\\\"é"],"b":{}}"#
+        let text =
+            #"{"a":[null,true,false,-0,18446744073709551615,-9223372036854775808,"\u00e9\ud83d\ude00\n\/\\\"é"],"b":{}}"#
         let value = try JSONValue(parsing: Array(text.utf8))
         guard case .array(let items)? = value["a"] else {
             Issue.record("no array")
@@ -63,14 +64,23 @@ import Wire
             #"{"spec":{"command":[],"environment":[{"name":"A","value":"b"},{"name":"B","valu":"c"}]}}"#,
             "'spec.environment[1].valu' is not known here"
         ),
-        (#"{"spec":{"command":[],"priority":"urgent"}}"#, "'spec.priority' must be one of high, normal, low, not 'urgent'"),
-        (#"{"spec":{"command":[],"restart":{"mode":"on-failure","maxRestarts":"3"}}}"#,
-         "'spec.restart.maxRestarts' must be a whole number, not a string"),
-        (#"{"spec":{"command":[],"stop":{"graceSeconds":9223372036854775808}}}"#,
-         "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, "
-             + "not 9223372036854775808"),
-        (#"{"spec":{"command":[],"stop":{"graceSeconds":1e3}}}"#,
-         "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, not 1e3"),
+        (
+            #"{"spec":{"command":[],"priority":"urgent"}}"#,
+            "'spec.priority' must be one of high, normal, low, not 'urgent'"
+        ),
+        (
+            #"{"spec":{"command":[],"restart":{"mode":"on-failure","maxRestarts":"3"}}}"#,
+            "'spec.restart.maxRestarts' must be a whole number, not a string"
+        ),
+        (
+            #"{"spec":{"command":[],"stop":{"graceSeconds":9223372036854775808}}}"#,
+            "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, "
+                + "not 9223372036854775808"
+        ),
+        (
+            #"{"spec":{"command":[],"stop":{"graceSeconds":1e3}}}"#,
+            "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, not 1e3"
+        ),
     ]
 
     @Test(arguments: faults.indices)
@@ -96,7 +106,9 @@ import Wire
         #expect(try spec(#"{"command":["a"]}"#) == expected)
         expected.restart.maxRestarts = 3
         expected.limits.processes = 9
-        #expect(try spec(#"{"command":["a"],"restart":{"maxRestarts":3,"mode":null},"limits":{"processes":9}}"#) == expected)
+        #expect(
+            try spec(#"{"command":["a"],"restart":{"maxRestarts":3,"mode":null},"limits":{"processes":9}}"#) == expected
+        )
         #expect(try spec(String(decoding: StrictJSON.encode(expected), as: UTF8.self)) == expected)
     }
 
