@@ -1,3 +1,4 @@
+import Base
 import Control
 import Daemon
 import Testing
@@ -50,6 +51,29 @@ import Wire
             try StrictJSON.request(ControllerRequest.Method.workersRun, parameters: Array(text.utf8))
         }
         #expect(error?.path == "spec.labelz" && error?.reason == .unknown)
+    }
+
+    /// A parser that reads what it should not, or not what it should, differs from itself when it reads what it wrote.
+    @Test(arguments: [1, 2, 3, 4] as [UInt64])
+    func `whatever the bytes, they are refused or mean one thing`(seed: UInt64) throws {
+        var random = Random(Seed(seed, 7, 0, 0)), accepted = 0
+        let good = Array(#"{"spec":{"command":["a\u00e9\n","ü"],"x":[1,-2.5e3,true,null,{}]},"y":"\ud83d\ude00"}"#.utf8)
+        for _ in 0..<5000 {
+            var bytes = good
+            for _ in 0...random.next(below: 2) {
+                let place = Int(random.next(below: UInt64(bytes.count)))
+                if random.next(below: 2) == 0 {
+                    bytes[place] = good[Int(random.next(below: UInt64(good.count)))]
+                } else {
+                    bytes[place] = UInt8(truncatingIfNeeded: random.next())
+                }
+            }
+            guard let value = try? JSONValue(parsing: bytes) else { continue }
+            accepted += 1
+            let again = try JSONValue(parsing: StrictJSON.encode(value))
+            #expect(StrictJSON.encode(again) == StrictJSON.encode(value))
+        }
+        #expect(accepted > 100)
     }
 
     static let faults: [(String, String)] = [
