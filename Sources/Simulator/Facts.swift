@@ -29,6 +29,14 @@ package struct Command: Sendable {
     package var request: ControllerRequest
     /// It names what is not there, and must be refused.
     package var isNonsense: Bool
+    package var isEnd: Bool {
+        switch request {
+        case .workersStop, .workersRemove: true
+        case .workersRun, .status, .nodesList, .nodesGet, .tokensCreate, .tokensList, .tokensRevoke, .workersList,
+            .workersGet, .workersLogs, .eventsList, .acceleratorsList, .peersList:
+            false
+        }
+    }
     /// The operation's name, where the request has one.
     package var operation: String? {
         switch request {

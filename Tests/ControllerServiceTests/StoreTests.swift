@@ -188,13 +188,15 @@ private func writeUntilKilled(_ directory: String, after count: Int, _ microseco
     let said = open("\(directory)/said", O_WRONLY | O_CREAT | O_APPEND, 0o600)
     let killer = Killer(said, after: count, microseconds)
     var thread = pthread_t()
-    pthread_create(&thread, nil, { argument in
-        let killer = Unmanaged<Killer>.fromOpaque(argument!).takeUnretainedValue()
-        while Killer.size(killer.file) < killer.target { usleep(50) }
-        usleep(killer.microseconds)
-        kill(getpid(), SIGKILL)
-        return nil
-    }, Unmanaged.passRetained(killer).toOpaque())
+    pthread_create(
+        &thread, nil,
+        { argument in
+            let killer = Unmanaged<Killer>.fromOpaque(argument!).takeUnretainedValue()
+            while Killer.size(killer.file) < killer.target { usleep(50) }
+            usleep(killer.microseconds)
+            kill(getpid(), SIGKILL)
+            return nil
+        }, Unmanaged.passRetained(killer).toOpaque())
     let sample = Sample.state()
     while true {
         number += 1

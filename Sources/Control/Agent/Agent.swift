@@ -100,7 +100,8 @@ package struct Agent: ~Copyable {
             var earliest = endpoint.deadline
             func consider(_ deadline: Deadline?) { earliest = Deadline.earliest(earliest, deadline) }
             consider(supervisor.deadline)
-            consider(uplink.deadline)
+            // Whoever leaves connects to nobody any more.
+            if case .waiting = uplink, departure != .none {} else { consider(uplink.deadline) }
             consider(health.deadline)
             consider(pings.deadline)
             // Without a stream there is nobody to report to, and the answers to heartbeats will ask.

@@ -153,6 +153,7 @@ extension Controller {
     mutating func stop(
         _ parameters: ControllerRequest.WorkersStop, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
     ) {
+        if let operation = parameters.operation, hasEnded(operation, id, into: &out) { return }
         guard let slot = slotOfWorker[parameters.name], var worker = registry[slot].desired[parameters.name] else {
             return out.refuse(id, .noWorker(parameters.name))
         }
@@ -161,39 +162,67 @@ extension Controller {
             return out.refuse(id, APIError(.invalid, text, field: "graceSeconds"))
         }
         let grace = parameters.graceSeconds ?? worker.spec.stop.graceSeconds
-        if worker.run || worker.spec.stop.graceSeconds != grace {
+        let isChange = worker.run || worker.spec.stop.graceSeconds != grace
+        var changes = rememberEnd(parameters.operation, worker.worker)
+        if isChange {
             worker.run = false
             worker.spec.stop.graceSeconds = grace
             if let operation = parameters.operation { worker.operation = operation }
-            var changes = want(worker, slot)
+            changes += want(worker, slot)
             changes.append(record(.workerStopWanted, "by command", slot: slot, worker: parameters.name, now: now))
-            out.persist(changes)
-            sendEdit(slot, upserts: [worker], removals: [], now: now)
         }
+        if !changes.isEmpty { out.persist(changes) }
+        if isChange { sendEdit(slot, upserts: [worker], removals: [], now: now) }
         out.reply(id, .worker(registry[slot].view(of: worker)))
     }
 
     mutating func remove(
         _ parameters: ControllerRequest.WorkersRemove, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
     ) {
+        if let operation = parameters.operation, hasEnded(operation, id, into: &out) { return }
         guard let slot = slotOfWorker[parameters.name], let worker = registry[slot].desired[parameters.name] else {
             return out.refuse(id, .noWorker(parameters.name))
         }
         let view = registry[slot].view(of: worker)
-        guard !worker.run || (view.state?.isFinal ?? false) else {
+        // While a process of it may live, its name is not free: the next run of that name may be elsewhere.
+        guard view.state?.isFinal ?? false else {
             let state = view.state?.rawValue ?? "pending"
-            let text = "name: worker '\(parameters.name)' is \(state); stop it first"
+            let advice = worker.run ? "stop it first" : "its node has not said yet that it has ended"
+            let text = "name: worker '\(parameters.name)' is \(state); \(advice)"
             return out.refuse(id, APIError(.conflict, text, field: "name"))
         }
         registry[slot].desired.removeValue(forKey: parameters.name)
         slotOfWorker.removeValue(forKey: parameters.name)
         var changes: [StoreChange] = [.removeWorker(name: parameters.name)]
+        changes += rememberEnd(parameters.operation, worker.worker)
         changes += edited(slot)
         changes.append(record(.workerRemoved, "by command", slot: slot, worker: parameters.name, now: now))
         out.persist(changes)
         sendEdit(slot, upserts: [], removals: [parameters.name], now: now)
         out.reply(id, .worker(view))
     }
+
+    /// Whether this `stop` or `remove` was done before: then it is answered, and a later run of that name is left alone.
+    private func hasEnded(_ operation: String, _ id: RequestID, into out: inout ControllerOutbox) -> Bool {
+        guard (1...100).contains(operation.utf8.count) else {
+            out.refuse(id, APIError(.invalid, "operation: must have 1 to 100 bytes", field: "operation"))
+            return true
+        }
+        guard let done = operations[Controller.endKey(operation)] else { return false }
+        let view = workerView(done.worker.name)
+        let isThere = view?.generation == done.worker.generation
+        out.reply(id, .worker(isThere ? view! : WorkerView(done.worker, wish: .none, command: [])))
+        return true
+    }
+
+    private mutating func rememberEnd(_ operation: String?, _ worker: WorkerRef) -> [StoreChange] {
+        guard let operation else { return [] }
+        let change = remember(Controller.endKey(operation), worker)
+        return [change, .counters(counters)]
+    }
+
+    /// Beginnings and ends have names of their own, so that one is never taken for the other.
+    private static func endKey(_ operation: String) -> String { "end \(operation)" }
 
     // MARK: - Desired state
 

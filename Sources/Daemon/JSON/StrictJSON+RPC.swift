@@ -10,7 +10,9 @@ extension StrictJSON {
         guard let document = try? JSONValue(parsing: line), case .object(let members) = document else { return nil }
         let envelope = members.filter { ["jsonrpc", "id", "method"].contains($0.name) }
         // The envelope's own faults come with the call; only what is no object is thrown.
-        guard var call = try? decode(from: .object(envelope), { try JSONRPCCall<Request>(from: $0) }) else { return nil }
+        guard var call = try? decode(from: .object(envelope), { try JSONRPCCall<Request>(from: $0) }) else {
+            return nil
+        }
         if case .failure(let error) = call.request, error.code != JSONRPC.invalidParameters { return call }
         if let unknown = members.first(where: { !envelope.contains($0) && $0.name != "params" }) {
             let error = StrictJSONError(.unknown, path: unknown.name).apiError

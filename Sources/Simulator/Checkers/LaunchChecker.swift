@@ -20,6 +20,7 @@ final class LaunchChecker: Checker {
     private var bookOf = Table<WorkerRef, Int>()
     private var askedNames = Table<String, Int>()
     private var workerOfOperation = Table<String, WorkerRef>()
+    private var endOfOperation = Table<String, WorkerRef>()
     private var operationOfWorker = Table<WorkerRef, String>()
     private var accepted: [WorkerRef] = []
     private var newest = Table<String, UInt64>()
@@ -57,6 +58,7 @@ final class LaunchChecker: Checker {
 
     private func replied(_ command: Command, _ view: WorkerView) -> [String] {
         guard !command.isNonsense else { return ["nonsense was granted: \(command.request)"] }
+        if let operation = command.operation, command.isEnd { return ended(by: operation, view) }
         guard case .workersRun(let run) = command.request, let operation = run.operation else { return [] }
         let worker = WorkerRef(view.name, generation: view.generation)
         if let first = workerOfOperation[operation] {
@@ -69,6 +71,16 @@ final class LaunchChecker: Checker {
         operationOfWorker[worker] = operation
         accepted.append(worker)
         newest[worker.name] = max(newest[worker.name] ?? 0, worker.generation)
+        return []
+    }
+
+    /// A `stop` or `remove` that is said again must not reach a later run of that name.
+    private func ended(by operation: String, _ view: WorkerView) -> [String] {
+        let worker = WorkerRef(view.name, generation: view.generation)
+        if let first = endOfOperation[operation], first != worker {
+            return ["operation \(operation) ended \(first) and then \(worker)"]
+        }
+        endOfOperation[operation] = worker
         return []
     }
 
