@@ -71,7 +71,7 @@ let all: [Target] = [
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
-    tests("ControllerServiceTests", shell + ["ControllerService"] + store),
+    tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
     // tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),

@@ -219,15 +219,19 @@ package final class ControllerDaemon {
 
     private func withCounters(_ reply: ControllerReply) -> ControllerReply {
         guard case .status(var view) = reply else { return reply }
-        view.counters += port.counters.map { CounterView(name: $0.name, count: $0.count) }
-        if let counters = http?.counters {
-            view.counters += [
-                CounterView(name: "http.connections", count: counters.connections),
-                CounterView(name: "http.requests", count: counters.requests),
-                CounterView(name: "http.tooLarge", count: counters.tooLarge),
-                CounterView(name: "http.slow", count: counters.slow),
-                CounterView(name: "http.unanswered", count: counters.unanswered),
+        var counters = port.counters
+        if let http = http?.counters {
+            counters += [
+                ("http.connections", http.connections), ("http.requests", http.requests),
+                ("http.tooLarge", http.tooLarge), ("http.slow", http.slow), ("http.unanswered", http.unanswered),
             ]
+        }
+        for counter in counters {
+            if let known = view.counters.firstIndex(where: { $0.name == counter.name }) {
+                view.counters[known].count += counter.count
+            } else {
+                view.counters.append(CounterView(name: counter.name, count: counter.count))
+            }
         }
         return .status(view)
     }

@@ -30,7 +30,7 @@ struct AsterismController: ParsableCommand {
     @Option(help: "Where HTTP is served, IP:PORT, or off.")
     var http = "127.0.0.1:7951"
     @Option(help: "Path of the local socket that the asterism command uses.")
-    var socket = "/run/asterism/controller.sock"
+    var socket = "/run/asterism-controller/controller.sock"
     @Option(help: "The controller's name. (default: the host's name)")
     var name: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical.")

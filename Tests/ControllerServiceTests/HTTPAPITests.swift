@@ -116,7 +116,8 @@ import Wire
         (Case(method: "POST", target: "/v1/workers"), 400, "the body is missing", nil),
         (Case(method: "POST", target: "/v1/workers", body: "[]"), 400, "must be an object, not an array", nil),
         (
-            Case(method: "POST", target: "/v1/workers", headers: [HTTPHeader("Content-Type", "text/plain")], body: "{}"),
+            Case(
+                method: "POST", target: "/v1/workers", headers: [HTTPHeader("Content-Type", "text/plain")], body: "{}"),
             415, "application/json", nil
         ),
         (

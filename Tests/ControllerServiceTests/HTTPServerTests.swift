@@ -66,6 +66,47 @@ import Testing
         #expect(drive(loop, [good]) { good.answers.first?.status == 200 })
     }
 
+    /// One seed gives the same bytes each time.
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func `requests with bytes changed, cut out and put in harm nobody`(seed: UInt64) throws {
+        let loop = Loop()
+        var limits = HTTPServer.Limits()
+        limits.receive = .milliseconds(500)
+        let api = HTTPAPI { _, answer in answer(.success(.nodes([]))) }
+        let server = try testServer(loop, limits: limits) { api.handle($0, answer: $1) }
+        var random = Random(Seed(seed, 0, 0, 0))
+        let good = Array(
+            """
+            POST /v1/workers/a%20b/stop HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+            Content-Length: 18\r\n\r\n{"graceSeconds":3}GET /v1/events?after=3&limit=2 HTTP/1.1\r\nHost: [::1]:7951\r\n\
+            Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n
+            """.utf8)
+        for _ in 0..<20 {
+            let clients = try (0..<20).map { _ in try RawClient(to: server.localAddress) }
+            for client in clients {
+                var bytes = good
+                for _ in 0...random.next(below: 4) {
+                    let place = Int(random.next(below: UInt64(bytes.count)))
+                    switch random.next(below: 3) {
+                    case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
+                    case 1: bytes.removeSubrange(place..<min(bytes.count, place + Int(random.next(below: 20)) + 1))
+                    default: bytes.insert(contentsOf: good[..<Int(random.next(below: 60))], at: place)
+                    }
+                    if bytes.isEmpty { bytes = good }
+                }
+                client.send(bytes)
+            }
+            for _ in 0..<5 {
+                loop.runOnce(nonblocking: true)
+                for client in clients { client.pump() }
+            }
+        }
+        let client = try RawClient(to: server.localAddress)
+        client.send("GET /v1/nodes HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        #expect(drive(loop, [client]) { client.answers.first?.status == 200 })
+        #expect(drive(loop, []) { server.openConnections == 0 })
+    }
+
     @Test func `a body beyond the limit is refused, whether announced or not`() throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()

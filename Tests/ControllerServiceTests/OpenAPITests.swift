@@ -35,7 +35,8 @@ import Wire
             count += 1
             let parameters = items(operation["parameters"])
             #expect(
-                parameters.filter { $0["in"] == .string("path") }.map { text($0["name"]) } == route.pathParameters, "\(place)")
+                parameters.filter { $0["in"] == .string("path") }.map { text($0["name"]) } == route.pathParameters,
+                "\(place)")
             #expect(parameters.filter { $0["in"] == .string("path") }.allSatisfy { $0["required"] == .bool(true) })
             #expect(
                 parameters.filter { $0["in"] == .string("query") }.map { text($0["name"]) } == route.query.map(\.name))
@@ -97,7 +98,9 @@ import Wire
                 let value = try StrictJSON.decode(type, from: Array(full.utf8))
                 try check(value, try StrictJSON.decode(type, from: Array(bare.utf8)), name)
                 // Nothing of the example is lost on the way, so it names every member there is.
-                #expect(try JSONValue(parsing: StrictJSON.encode(value)).sorted == JSONValue(parsing: Array(full.utf8)).sorted)
+                #expect(
+                    try JSONValue(parsing: StrictJSON.encode(value)).sorted
+                        == JSONValue(parsing: Array(full.utf8)).sorted)
             }
             try again(type)
         }

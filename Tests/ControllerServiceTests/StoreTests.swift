@@ -76,7 +76,8 @@ import Wire
             }
             #expect(names(in: data).contains("controller.sqlite-wal"))
             let error = #expect(throws: StoreError.self) { try Store(directory: data) }
-            #expect(error?.description.contains("another process holds the lock") == true, "\(String(describing: error))")
+            #expect(
+                error?.description.contains("another process holds the lock") == true, "\(String(describing: error))")
             withExtendedLifetime(store) {}
         }
     }
@@ -151,8 +152,9 @@ import Wire
 
 /// The process that writes is killed with SIGKILL in the middle of it, again and again.
 @Suite(.serialized) struct KilledStoreTests {
-    @Test(arguments: [5, 23, 61, 117] as [UInt32])
-    func `kill -9 loses nothing that was said to be done`(milliseconds: UInt32) async throws {
+    /// After so many transactions, and so many microseconds.
+    @Test(arguments: zip([1, 2, 7, 20], [0, 230, 610, 1170] as [UInt32]))
+    func `kill -9 loses nothing that was said to be done`(count: Int, delay: UInt32) async throws {
         var template = Array("/tmp/asterism-test-XXXXXX".utf8CString)
         let directory = String(cString: mkdtemp(&template)!)
         defer {
@@ -160,12 +162,13 @@ import Wire
             rmdir(directory)
         }
         for _ in 0..<3 {
-            await #expect(processExitsWith: .signal(SIGKILL)) { [directory = directory as String, milliseconds = milliseconds as UInt32] in
-                try writeUntilKilled(directory, after: milliseconds)
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [directory = directory as String, count = count as Int, delay = delay as UInt32] in
+                try writeUntilKilled(directory, after: count, delay)
             }
         }
         let said = try read("\(directory)/said").count
-        #expect(said > 0)
+        #expect(said >= 3 * count)
         let state = try Store(directory: directory).load()
         // One more may have been done and not said; each time the process was killed.
         #expect((said...said + 3).contains(Int(state.counters.serial)))
@@ -178,19 +181,22 @@ import Wire
 }
 
 /// Applies changes and says so, byte by byte, until the end.
-private func writeUntilKilled(_ directory: String, after milliseconds: UInt32) throws {
+private func writeUntilKilled(_ directory: String, after count: Int, _ microseconds: UInt32) throws {
     let store = try Store(directory: directory)
     var state = try store.load()
     var number = state.events.isEmpty ? 0 : state.counters.serial
     let said = open("\(directory)/said", O_WRONLY | O_CREAT | O_APPEND, 0o600)
-    var killer = pthread_t()
-    let delay = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
-    delay.pointee = milliseconds
-    pthread_create(&killer, nil, { delay in
-        usleep(delay!.load(as: UInt32.self) * 1000)
-        kill(getpid(), SIGKILL)
-        return nil
-    }, delay)
+    let killer = Killer(said, after: count, microseconds)
+    var thread = pthread_t()
+    pthread_create(
+        &thread, nil,
+        { argument in
+            let killer = Unmanaged<Killer>.fromOpaque(argument!).takeUnretainedValue()
+            while Killer.size(killer.file) < killer.target { usleep(50) }
+            usleep(killer.microseconds)
+            kill(getpid(), SIGKILL)
+            return nil
+        }, Unmanaged.passRetained(killer).toOpaque())
     let sample = Sample.state()
     while true {
         number += 1
@@ -201,6 +207,24 @@ private func writeUntilKilled(_ directory: String, after milliseconds: UInt32) t
         state.counters.serial = number
         try store.apply([.token(token), .event(event), .counters(state.counters)])
         write(said, ".", 1)
+    }
+}
+
+/// When a process shall die: once its file is so long, and a little later.
+private final class Killer {
+    let file: Int32
+    let target: Int
+    let microseconds: UInt32
+
+    init(_ file: Int32, after count: Int, _ microseconds: UInt32) {
+        self.file = file
+        self.microseconds = microseconds
+        target = Killer.size(file) + count
+    }
+
+    static func size(_ file: Int32) -> Int {
+        var status = stat()
+        return fstat(file, &status) == 0 ? Int(status.st_size) : 0
     }
 }
 

@@ -1,3 +1,4 @@
+import Base
 import Control
 import Daemon
 import Testing
@@ -27,7 +28,8 @@ import Wire
     }
 
     @Test func `what is JSON is read as it is written, and written back`() throws {
-        let text = #"{"a":[null,true,false,-0,18446744073709551615,-9223372036854775808,"\u00e9\ud83d\ude00\n\/\\\"é"],"b":{}}"#
+        let text =
+            #"{"a":[null,true,false,-0,18446744073709551615,-9223372036854775808,"\u00e9\ud83d\ude00\n\/\\\"é"],"b":{}}"#
         let value = try JSONValue(parsing: Array(text.utf8))
         guard case .array(let items)? = value["a"] else {
             Issue.record("no array")
@@ -51,6 +53,29 @@ import Wire
         #expect(error?.path == "spec.labelz" && error?.reason == .unknown)
     }
 
+    /// A parser that reads what it should not, or not what it should, differs from itself when it reads what it wrote.
+    @Test(arguments: [1, 2, 3, 4] as [UInt64])
+    func `whatever the bytes, they are refused or mean one thing`(seed: UInt64) throws {
+        var random = Random(Seed(seed, 7, 0, 0)), accepted = 0
+        let good = Array(#"{"spec":{"command":["a\u00e9\n","ü"],"x":[1,-2.5e3,true,null,{}]},"y":"\ud83d\ude00"}"#.utf8)
+        for _ in 0..<5000 {
+            var bytes = good
+            for _ in 0...random.next(below: 2) {
+                let place = Int(random.next(below: UInt64(bytes.count)))
+                if random.next(below: 2) == 0 {
+                    bytes[place] = good[Int(random.next(below: UInt64(good.count)))]
+                } else {
+                    bytes[place] = UInt8(truncatingIfNeeded: random.next())
+                }
+            }
+            guard let value = try? JSONValue(parsing: bytes) else { continue }
+            accepted += 1
+            let again = try JSONValue(parsing: StrictJSON.encode(value))
+            #expect(StrictJSON.encode(again) == StrictJSON.encode(value))
+        }
+        #expect(accepted > 100)
+    }
+
     static let faults: [(String, String)] = [
         ("1", "the document must be an object, not a number"), ("[]", "the document must be an object, not an array"),
         ("{}", "'spec' is missing"), (#"{"spec":null}"#, "'spec' must be an object, not null"),
@@ -63,14 +88,23 @@ import Wire
             #"{"spec":{"command":[],"environment":[{"name":"A","value":"b"},{"name":"B","valu":"c"}]}}"#,
             "'spec.environment[1].valu' is not known here"
         ),
-        (#"{"spec":{"command":[],"priority":"urgent"}}"#, "'spec.priority' must be one of high, normal, low, not 'urgent'"),
-        (#"{"spec":{"command":[],"restart":{"mode":"on-failure","maxRestarts":"3"}}}"#,
-         "'spec.restart.maxRestarts' must be a whole number, not a string"),
-        (#"{"spec":{"command":[],"stop":{"graceSeconds":9223372036854775808}}}"#,
-         "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, "
-             + "not 9223372036854775808"),
-        (#"{"spec":{"command":[],"stop":{"graceSeconds":1e3}}}"#,
-         "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, not 1e3"),
+        (
+            #"{"spec":{"command":[],"priority":"urgent"}}"#,
+            "'spec.priority' must be one of high, normal, low, not 'urgent'"
+        ),
+        (
+            #"{"spec":{"command":[],"restart":{"mode":"on-failure","maxRestarts":"3"}}}"#,
+            "'spec.restart.maxRestarts' must be a whole number, not a string"
+        ),
+        (
+            #"{"spec":{"command":[],"stop":{"graceSeconds":9223372036854775808}}}"#,
+            "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, "
+                + "not 9223372036854775808"
+        ),
+        (
+            #"{"spec":{"command":[],"stop":{"graceSeconds":1e3}}}"#,
+            "'spec.stop.graceSeconds' must be a whole number from -9223372036854775808 to 9223372036854775807, not 1e3"
+        ),
     ]
 
     @Test(arguments: faults.indices)
@@ -96,7 +130,9 @@ import Wire
         #expect(try spec(#"{"command":["a"]}"#) == expected)
         expected.restart.maxRestarts = 3
         expected.limits.processes = 9
-        #expect(try spec(#"{"command":["a"],"restart":{"maxRestarts":3,"mode":null},"limits":{"processes":9}}"#) == expected)
+        #expect(
+            try spec(#"{"command":["a"],"restart":{"maxRestarts":3,"mode":null},"limits":{"processes":9}}"#) == expected
+        )
         #expect(try spec(String(decoding: StrictJSON.encode(expected), as: UTF8.self)) == expected)
     }
 

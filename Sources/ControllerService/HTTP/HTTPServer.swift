@@ -251,11 +251,13 @@ package final class HTTPServer {
 
     private func headers(of raw: OpaquePointer) -> [HTTPHeader] {
         let list = HeaderList()
-        MHD_get_connection_values(raw, .HEADER_KIND, { list, _, name, value in
-            let list = Unmanaged<HeaderList>.fromOpaque(list!).takeUnretainedValue()
-            list.all.append(HTTPHeader(text(name), text(value)))
-            return .YES
-        }, Unmanaged.passUnretained(list).toOpaque())
+        MHD_get_connection_values(
+            raw, .HEADER_KIND,
+            { list, _, name, value in
+                let list = Unmanaged<HeaderList>.fromOpaque(list!).takeUnretainedValue()
+                list.all.append(HTTPHeader(text(name), text(value)))
+                return .YES
+            }, Unmanaged.passUnretained(list).toOpaque())
         return list.all
     }
 }

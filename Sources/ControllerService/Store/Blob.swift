@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import GRDB
 
 /// Arrays of bytes as SQLite's blobs, which GRDB knows as Foundation's `Data`.

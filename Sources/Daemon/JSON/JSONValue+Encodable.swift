@@ -1,5 +1,5 @@
 extension JSONValue: Encodable {
-    /// Whole numbers of 64 bits are written exactly, others as the nearest `Double`.
+    /// Whole numbers of 64 bits are written exactly, others as the nearest finite `Double`.
     package func encode(to encoder: any Encoder) throws {
         switch self {
         case .null:
@@ -13,7 +13,8 @@ extension JSONValue: Encodable {
                 try whole.encode(to: encoder)
             } else {
                 // The parser's digits are a number.
-                try (Double(text) ?? .nan).encode(to: encoder)
+                let number = Double(text)!, greatest = Double.greatestFiniteMagnitude
+                try max(-greatest, min(number, greatest)).encode(to: encoder)
             }
         case .string(let text): try text.encode(to: encoder)
         case .array(let values): try values.encode(to: encoder)

@@ -1,0 +1,194 @@
+import Base
+import Control
+import ControllerService
+import Daemon
+import EventLoop
+import Glibc
+import Testing
+import Wire
+
+/// The real program, started, asked, killed and started again.
+@Suite(.serialized) struct ControllerProgramTests {
+    @Test func `kill -9 loses no token, and the controller stays who it is`() throws {
+        try withTemporaryDirectory { directory in
+            var program = try Program(directory)
+            let before = try program.ask("GET", "/v1/status")
+            let token = try program.ask("POST", "/v1/tokens", #"{"name":"first","uses":7}"#)
+            #expect(token.status == 201 && token.body["token"] != nil)
+            program.kill(SIGKILL)
+            #expect(program.wait() == .signalled(SIGKILL))
+
+            program = try Program(directory)
+            let after = try program.ask("GET", "/v1/status")
+            #expect(after.body["node"] == before.body["node"] && after.body["fleet"] == before.body["fleet"])
+            #expect(after.body["incarnation"] != before.body["incarnation"])
+            let tokens = try program.ask("GET", "/v1/tokens")
+            guard case .array(let list) = tokens.body else {
+                Issue.record("no list: \(tokens.body)")
+                return
+            }
+            #expect(list.map { $0["id"] } == [token.body["id"]])
+            #expect(list[0]["name"] == .string("first") && list[0]["uses"] == .number("7") && list[0]["token"] == nil)
+            let events = try program.ask("GET", "/v1/events")
+            guard case .array(let all) = events.body else { return }
+            #expect(all.count == 1 && all[0]["kind"] == .string("tokenCreated"))
+            program.kill(SIGTERM)
+            #expect(program.wait() == .exited(0))
+            #expect(!names(in: directory).contains("c.sock"))
+            #expect(!names(in: "\(directory)/data").contains("controller.sqlite-wal"))
+        }
+    }
+
+    @Test func `the local socket answers as HTTP does`() throws {
+        try withTemporaryDirectory { directory in
+            let program = try Program(directory)
+            let overHTTP = try program.ask("GET", "/v1/nodes/nobody")
+            let socket = try connectUnix("\(directory)/c.sock")
+            let line = #"{"jsonrpc":"2.0","id":5,"method":"nodes.get","params":{"node":"nobody"}}"# + "\n"
+            #expect(write(socket.raw, line, line.utf8.count) == line.utf8.count)
+            let answer = try JSONValue(parsing: socket.read(atMost: 65_536))
+            #expect(overHTTP.status == 404 && answer["id"] == .number("5"))
+            #expect(answer["error"]?["data"] == overHTTP.body["error"])
+            program.kill(SIGTERM)
+            #expect(program.wait() == .exited(0))
+        }
+    }
+
+    static let wrong: [(arguments: [String], option: String)] = [
+        (["--listen", "here"], "--listen"), (["--listen", "192.0.2.1:7950"], "--listen"),
+        (["--http", "7951"], "--http"), (["--http", "192.0.2.1:80"], "--http"),
+        (["--advertise", "0.0.0.0:7950"], "--advertise"), (["--log-level", "loud"], "--log-level"),
+        (["--name", "no spaces"], "--name"), (["--data", "/proc/nothing"], "--data"),
+        (["--socket", "/proc/nothing/c.sock"], "--socket"),
+    ]
+
+    @Test(arguments: wrong.indices)
+    func `what cannot be is told with its option`(index: Int) throws {
+        let (arguments, option) = ControllerProgramTests.wrong[index]
+        try withTemporaryDirectory { directory in
+            let program = try Program(directory, arguments, waits: false)
+            guard case .exited(let status) = program.wait() else {
+                Issue.record("did not exit")
+                return
+            }
+            #expect(status != 0)
+            #expect(program.output.contains("\(option): "), "\(program.output)")
+        }
+    }
+
+    @Test func `two controllers do not share a folder`() throws {
+        try withTemporaryDirectory { directory in
+            let first = try Program(directory)
+            let second = try Program(directory, waits: false)
+            #expect(second.wait() != .exited(0))
+            #expect(second.output.contains("--data: ") && second.output.contains("lock"), "\(second.output)")
+            #expect(try first.ask("GET", "/healthz").status == 200)
+        }
+    }
+}
+
+private func connectUnix(_ path: String) throws -> FileDescriptor {
+    let socket = FileDescriptor(owning: Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    let status = withUnsafeBytes(of: &address) {
+        connect(socket.raw, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+    }
+    try #require(status == 0)
+    return socket
+}
+
+/// One run of asterism-controller, killed at the latest when this goes.
+private final class Program {
+    enum End: Hashable {
+        case exited(Int32)
+        case signalled(Int32)
+    }
+    private let pid: pid_t
+    private let log: String
+    private var end: End?
+    private var http: SocketAddress?
+
+    /// With ports of its own; the last word has `arguments`. Waits until it says where it serves.
+    init(_ directory: String, _ arguments: [String] = [], waits: Bool = true) throws {
+        log = "\(directory)/log-\(Entropy.word())"
+        let path = "\(Program.products)/asterism-controller"
+        var words = [
+            path, "--data", "\(directory)/data", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--socket",
+            "\(directory)/c.sock", "--name", "test",
+        ]
+        words += arguments
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        posix_spawn_file_actions_addopen(&actions, 2, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        // Threads that run tests may block signals, and a child has its parent's mask.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        defer { for pointer in pointers { free(pointer) } }
+        var child: pid_t = 0
+        let status = posix_spawn(&child, path, &actions, &attributes, &pointers, environ)
+        try #require(status == 0, "\(path): \(status)")
+        pid = child
+        guard waits else { return }
+        for _ in 0..<1000 {
+            if let range = output.firstRange(of: "http=") {
+                http = SocketAddress(output[range.upperBound...].prefix { $0 != " " && $0 != "\n" })
+                if http != nil, output.hasSuffix("\n") { return }
+            }
+            usleep(10_000)
+        }
+        Issue.record("it does not serve: \(output)")
+    }
+
+    deinit {
+        guard end == nil else { return }
+        kill(SIGKILL)
+        _ = wait()
+    }
+
+    /// Where SwiftPM put the programs: beside the bundle of tests that runs.
+    private static var products: String {
+        let arguments = CommandLine.arguments
+        let bundle = arguments.first { $0.contains(".xctest") } ?? arguments[0]
+        return bundle.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+    }
+
+    var output: String { (try? String(decoding: read(log), as: UTF8.self)) ?? "" }
+
+    func kill(_ signal: Int32) { _ = Glibc.kill(pid, signal) }
+
+    /// How it ended; waits ten seconds at most.
+    func wait() -> End? {
+        for _ in 0..<1000 where end == nil {
+            var status: Int32 = 0
+            if waitpid(pid, &status, WNOHANG) == pid {
+                end = status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .signalled(status & 0x7f)
+            } else {
+                usleep(10_000)
+            }
+        }
+        return end
+    }
+
+    func ask(_ method: String, _ target: String, _ body: String = "") throws -> (status: Int, body: JSONValue) {
+        let client = try RawClient(to: try #require(http))
+        let type = body.isEmpty ? "" : "Content-Type: application/json\r\n"
+        client.send(
+            "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\(type)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
+        for _ in 0..<1000 where client.answers.isEmpty && !client.isEnded {
+            client.pump()
+            usleep(10_000)
+        }
+        let answer = try #require(client.answers.first)
+        return (answer.status, try JSONValue(parsing: Array(answer.body.utf8)))
+    }
+}
