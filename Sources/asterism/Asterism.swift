@@ -11,7 +11,7 @@ struct Asterism: ParsableCommand {
             and gpu ask this machine's agent, or the controller where there is no agent; ping and join ask the agent.
 
             Sockets: --socket, else --dir, else ASTERISM_SOCKET (agent) and ASTERISM_CONTROLLER_SOCKET, else \
-            /run/asterism/agent.sock and /run/asterism/controller.sock.
+            /run/asterism/agent.sock and /run/asterism-controller/controller.sock.
 
             Exit status:
             \(Exit.table)

@@ -118,7 +118,7 @@ import Wire
             "command: [a]\nenvironment: [A=1]\n",
             [
                 "w.yaml:2:14: environment: must be a mapping of a variable's name and its value, as in {NAME: value}, "
-                + "not a list"
+                    + "not a list"
             ]
         ),
         (
@@ -138,7 +138,7 @@ import Wire
             "command: [a]\nrestart: {policy: onfailure}\n",
             [
                 "w.yaml:2:19: restart.policy: 'onfailure' is none of never, on-failure, always; did you mean "
-                + "'on-failure'?"
+                    + "'on-failure'?"
             ]
         ),
         (

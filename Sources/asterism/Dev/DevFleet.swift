@@ -41,6 +41,7 @@ final class DevFleet {
         }
         listenPort = try DevFleet.keptPort("\(self.directory.controller)/port")
         httpPort = try DevFleet.freePort(SOCK_STREAM)
+        try checkNobodyElse()
     }
 
     private static func prepare(_ directory: String?) throws(Failure) -> String {
@@ -97,6 +98,15 @@ final class DevFleet {
 // MARK: Starting
 
 extension DevFleet {
+    /// Two fleets in one directory would be each other's ruin, and so would what a killed `asterism dev` left there.
+    private func checkNobodyElse() throws(Failure) {
+        let others = DevLeftovers(directory: directory).find().map { "\($0.pid)" }
+        guard others.isEmpty else {
+            let list = others.joined(separator: ", ")
+            throw Failure(.refused, "dir: \(directory.root) is in use by processes \(list); end them first")
+        }
+    }
+
     func startController() throws {
         controller = try DevProgram(
             name: "controller",
@@ -180,6 +190,12 @@ extension DevFleet {
             let online = nodes.filter { names.contains($0.name) && $0.state == .online }
             return online.count == names.count ? online : nil
         }
+    }
+
+    /// What happened before this start is not told again.
+    func skipEvents() throws {
+        let events: [EventView] = try ask(.eventsList(.init(limit: 1)))
+        lastEvent = events.last?.id ?? 0
     }
 
     /// Tells of events that have not been told.

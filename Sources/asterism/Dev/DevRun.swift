@@ -29,6 +29,7 @@ struct DevRun {
         teller.note("the fleet lies in \(fleet.directory.root)")
         try fleet.startController()
         _ = try fleet.waitForController(within: 15)
+        try fleet.skipEvents()
         teller.note("the controller runs, with HTTP at http://127.0.0.1:\(fleet.httpPort)/")
         try fleet.makeToken()
         for name in fleet.names { try fleet.startAgent(name) }

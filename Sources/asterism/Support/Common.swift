@@ -37,7 +37,7 @@ struct Common: ParsableArguments {
         switch program {
         case .controller:
             if let directory { return DevDirectory(directory).controllerSocket }
-            return set("ASTERISM_CONTROLLER_SOCKET") ?? "/run/asterism/controller.sock"
+            return set("ASTERISM_CONTROLLER_SOCKET") ?? "/run/asterism-controller/controller.sock"
         case .agent:
             guard let directory else { return set("ASTERISM_SOCKET") ?? "/run/asterism/agent.sock" }
             let folder = DevDirectory(directory)

@@ -2,7 +2,8 @@
 ///
 /// Columns are as wide as their widest cell. Where that is more than the terminal has, the widest column that may shrink
 /// gives way column by column, down to its least width; when all have, whole columns go, the least important first. The
-/// first column always stays. Without a width nothing is cut, so that `grep` and `awk` see everything.
+/// first column always stays. Columns that say nothing of any row go first of all. Without a width nothing is cut and
+/// nothing goes, so that `grep` and `awk` see everything.
 struct Table {
     struct Column {
         var title: String
@@ -23,11 +24,13 @@ struct Table {
     struct Cell {
         var text: String
         var style: Terminal.Style
+        let isUnknown: Bool
 
         /// `nil`, which is what is not known, shows as a dash.
         init(_ text: String?, _ style: Terminal.Style = .plain) {
             self.text = text.map(\.printable) ?? "-"
             self.style = text == nil ? .faint : style
+            isUnknown = text == nil
         }
     }
 
@@ -61,6 +64,11 @@ struct Table {
             )
         }
         guard let limit else { return shown }
+        if !rows.isEmpty {
+            shown.removeAll { place in
+                columns[place.column].importance != nil && rows.allSatisfy { $0[place.column].isUnknown }
+            }
+        }
         func excess() -> Int {
             shown.reduce(0) { $0 + $1.width } + Table.gap * (shown.count - 1) - limit
         }

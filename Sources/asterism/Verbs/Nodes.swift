@@ -30,7 +30,7 @@ struct Nodes: Verb {
             .init("WORKERS", right: true, importance: 8), .init("SEEN", right: true, importance: 7),
             .init("VERSION", importance: 1), .init("ADDRESS", least: 12, importance: 2), .init("ID", importance: 0),
         ])
-        for node in nodes {
+        for node in nodes.sorted(by: { ($0.name, $0.id) < ($1.name, $1.id) }) {
             func percent(_ value: Int?) -> Table.Cell { .init(value.map { "\($0)%" }) }
             let accelerators = node.accelerators == 0 ? nil : node.accelerators
             let gpu = accelerators.map { count in "\(count)" + (node.acceleratorLoadPercent.map { ":\($0)%" } ?? "") }

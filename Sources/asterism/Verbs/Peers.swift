@@ -60,13 +60,29 @@ struct Ping: Verb {
 
     func perform() throws {
         let link = try common.link(.agent)
-        let request = AgentRequest.Ping(peer: peer, count: Int64(count), intervalMilliseconds: Int64(interval))
-        let duration = Double(count * interval) / 1000
-        let answer = try link.call(AgentRequest.ping(request), within: common.timeout + duration)
+        let answer: Answer
+        do {
+            answer = try ping(peer, link)
+        } catch let error as APIError where error.code == .notFound {
+            // An agent knows few names. Where the controller is at hand, it knows all.
+            guard let id = try? idAtController() else { throw error }
+            answer = try ping(id, link)
+        }
         try show(answer) { Ping.text($0) }
         if try answer.view(PingView.self).roundTripsMicroseconds.isEmpty {
             throw Failure(.unavailable, "no answer from \(peer)")
         }
+    }
+
+    private func ping(_ peer: String, _ link: Link) throws -> Answer {
+        let request = AgentRequest.Ping(peer: peer, count: Int64(count), intervalMilliseconds: Int64(interval))
+        let duration = Double(count * interval) / 1000
+        return try link.call(AgentRequest.ping(request), within: common.timeout + duration)
+    }
+
+    private func idAtController() throws -> String {
+        let link = try common.link(.controller)
+        return try link.call(ControllerRequest.nodesGet(.init(node: peer))).view(NodeView.self).id.hex
     }
 
     static func text(_ view: PingView) -> String {

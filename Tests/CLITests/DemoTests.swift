@@ -1,0 +1,85 @@
+import Foundation
+import Testing
+
+@testable import asterism
+
+private enum Daemons {
+    static let areBuilt = ["asterism-controller", "asterismd", "asterism-shim"].allSatisfy {
+        access("\(CommandRun.directory)/\($0)", X_OK) == 0
+    }
+}
+
+/// With the real programs, where they are built beside the tests: real processes, real UDP on loopback.
+@Suite(.serialized, .enabled(if: Daemons.areBuilt, "the daemons are not built")) struct DemoTests {
+    private static func objects(_ lines: [String]) throws -> [[String: Any]] {
+        try lines.map { try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] ?? [:] }
+    }
+
+    @Test func `the tour observes each of its steps and leaves nothing behind`() throws {
+        let run = try CommandRun.run(["dev", "--demo", "--json"], seconds: 240)
+        #expect(run.status == 0, "\(run.output)\(run.errors)")
+        let objects = try Self.objects(run.lines)
+        let steps = objects.filter { $0["kind"] as? String == "step" }
+        #expect(steps.count == 13)
+        for step in steps { #expect(step["isObserved"] as? Bool == true, "\(step)") }
+        let begin = try #require(objects.first?["text"] as? String)
+        let root = try #require(begin.split(separator: " ").last.map(String.init))
+        #expect(!FileManager.default.fileExists(atPath: root))
+        #expect(DevLeftovers(directory: DevDirectory(root)).find().isEmpty)
+    }
+
+    @Test func `an interrupted fleet stops its workers, its agents and its controller, and can go on later`() throws {
+        let folder = try TemporaryFolder()
+        let root = folder.path("fleet"), directory = DevDirectory(folder.path("fleet"))
+        for round in 1...2 {
+            let log = folder.path("log\(round)")
+            let dev = try DevProgram(
+                name: "dev", [CommandRun.program, "dev", "--agents", "2", "--dir", root], log: log)
+            defer { dev.send(SIGTERM) }
+            var isUp = false
+            for _ in 0..<600 where !isUp && dev.isRunning {
+                usleep(100_000)
+                isUp = dev.logTail(3).contains { $0.contains("Ctrl-C stops everything") }
+            }
+            #expect(isUp, "\(dev.logTail(50))")
+            let nodes = try CommandRun.run(["nodes", "--dir", root])
+            #expect(nodes.lines.count == 3 && nodes.output.contains("agent-2"))
+            let run = try CommandRun.run([
+                "worker", "run", "--dir", root, "--name", "w\(round)", "--", "sleep", "1000",
+            ])
+            #expect(run.status == 0, "\(run.errors)")
+            #expect(!DevLeftovers(directory: directory).find().isEmpty)
+            let second = try CommandRun.run(["dev", "--agents", "2", "--dir", root])
+            #expect(second.status == 1 && second.errors.contains("is in use by processes"))
+            #expect(dev.isRunning)
+            dev.send(SIGINT)
+            #expect(dev.hasEnded(within: 60))
+            #expect(dev.ending == "exit status 0", "\(dev.logTail(50))")
+            #expect(DevLeftovers(directory: directory).find().isEmpty)
+        }
+        #expect(FileManager.default.fileExists(atPath: directory.token))
+    }
+
+    @Test func `a fleet whose controller dies ends, workers and all, and says why`() throws {
+        let folder = try TemporaryFolder()
+        let root = folder.path("fleet"), directory = DevDirectory(folder.path("fleet"))
+        let dev = try DevProgram(
+            name: "dev", [CommandRun.program, "dev", "--agents", "1", "--dir", root], log: folder.path("log"))
+        defer { dev.send(SIGTERM) }
+        var isUp = false
+        for _ in 0..<600 where !isUp && dev.isRunning {
+            usleep(100_000)
+            isUp = dev.logTail(3).contains { $0.contains("Ctrl-C stops everything") }
+        }
+        #expect(isUp, "\(dev.logTail(50))")
+        _ = try CommandRun.run(["worker", "run", "--dir", root, "--", "sleep", "1000"])
+        let controller = DevLeftovers(directory: directory).find().first {
+            $0.arguments.first?.hasSuffix("/asterism-controller") ?? false
+        }
+        kill(try #require(controller).pid, SIGKILL)
+        #expect(dev.hasEnded(within: 60))
+        #expect(dev.ending == "exit status 1")
+        #expect(dev.logTail(5).contains { $0.contains("the controller has ended (killed by signal 9)") })
+        #expect(DevLeftovers(directory: directory).find().isEmpty)
+    }
+}
