@@ -135,6 +135,12 @@ extension Agent {
         _ reply: EnrolReply, _ enrolment: Enrolment, now: Instant, into out: inout AgentOutbox
     ) {
         switch reply {
+        case .refused(.wrongProof, _) where enrolment.wrongProofs + 1 < Enrolment.wrongProofLimit:
+            var again = enrolment
+            again.wrongProofs += 1
+            standing = .enrolling(again)
+            retryUplink(now: now)
+            endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
         case .refused(let reason, let text):
             let field: String? = reason == .nameTaken || reason == .badName ? "name" : "token"
             let askers = enrolment.askers

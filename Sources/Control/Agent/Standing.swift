@@ -29,6 +29,12 @@ struct Enrolment: Sendable {
     /// `nil`: tried until it is accepted or refused.
     var giveUpAt: Instant?
 
+    /// How often the proof was called wrong. It is bound to a handshake; if the second message of one was lost on the way
+    /// of its confirmation and another handshake followed, the two ends have different ones in mind.
+    var wrongProofs = 0
+
+    /// A secret that was called wrong so often is wrong.
+    static let wrongProofLimit = 5
     /// Patience for a person who waits at a terminal.
     static let patience = Interval.seconds(30)
 }
