@@ -55,7 +55,7 @@ let all: [Target] = [
     library("Simulator", core + collections),
 
     program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
-    // program("asterism-controller", ["Base", "ControllerService"] + arguments),
+    program("asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
     program(
         "asterism-shim", ["Base", "CLinux", "ShimProtocol"],

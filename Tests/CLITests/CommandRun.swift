@@ -30,7 +30,7 @@ struct CommandRun {
     ) throws -> CommandRun {
         let folder = try TemporaryFolder()
         let (out, err, standardInput) = (folder.path("out"), folder.path("err"), folder.path("in"))
-        FileManager.default.createFile(atPath: standardInput, contents: Data((input ?? "").utf8))
+        _ = try folder.write("in", input ?? "")
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -56,7 +56,8 @@ struct CommandRun {
         if let terminal { bytes = drain(terminal) }
         let errors = FileManager.default.contents(atPath: err) ?? Data()
         return CommandRun(
-            status: status, output: String(decoding: bytes, as: UTF8.self), errors: String(decoding: errors, as: UTF8.self),
+            status: status, output: String(decoding: bytes, as: UTF8.self),
+            errors: String(decoding: errors, as: UTF8.self),
             outputBytes: bytes)
     }
 
@@ -79,13 +80,17 @@ struct CommandRun {
         var arguments: [String]
     }
 
-    private static func openTerminal(_ columns: UInt16) throws -> (Int32, Int32) {
-        let master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        try #require(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0)
-        let slave = open(String(cString: ptsname(master)), O_RDWR | O_NOCTTY | O_CLOEXEC)
-        try #require(slave >= 0)
+    /// A pseudoterminal, by the ioctls of ioctl_tty(2): posix_openpt(3) and its kin are behind feature macros.
+    private static func openTerminal(_ columns: UInt16) throws -> (master: Int32, slave: Int32) {
+        let (unlock, number): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
+        let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        var isLocked: Int32 = 0
+        var index: UInt32 = 0
+        let isOpen = master >= 0 && ioctl(master, unlock, &isLocked) == 0 && ioctl(master, number, &index) == 0
+        let slave = isOpen ? open("/dev/pts/\(index)", O_RDWR | O_NOCTTY | O_CLOEXEC) : -1
         var size = winsize(ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
-        try #require(ioctl(slave, UInt(TIOCSWINSZ), &size) == 0)
+        let isReady = slave >= 0 && ioctl(slave, UInt(TIOCSWINSZ), &size) == 0
+        try #require(isReady, "no pseudoterminal: \(String(cString: strerror(errno)))")
         return (master, slave)
     }
 
@@ -113,7 +118,7 @@ struct CommandRun {
 }
 
 /// A folder with a short path, for sockets, that goes with its last user.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
     let root: String
 
     init() throws {

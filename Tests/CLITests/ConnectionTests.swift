@@ -9,7 +9,8 @@ import Testing
             ["status"], environment: ["ASTERISM_SOCKET": "/nowhere/a", "ASTERISM_CONTROLLER_SOCKET": "/nowhere/c"])
         #expect(run.status == 3)
         #expect(
-            run.errors == "asterism: error: cannot connect to the agent at /nowhere/a: No such file or directory, nor to the "
+            run.errors
+                == "asterism: error: cannot connect to the agent at /nowhere/a: No such file or directory, nor to the "
                 + "controller at /nowhere/c: No such file or directory; is it running?\n")
         let nodes = try CommandRun.run(["nodes", "--socket", "/nowhere/" + String(repeating: "x", count: 200)])
         #expect(nodes.status == 3 && nodes.errors.contains("File name too long"))
@@ -61,7 +62,8 @@ import Testing
     }
 
     @Test func `an answer that is none is an error and no crash`() throws {
-        for text in ["nonsense", "[]", "{}", #"{"jsonrpc":"2.0","id":1}"#, #"{"jsonrpc":"2.0","id":99,"result":[]}"#,
+        for text in [
+            "nonsense", "[]", "{}", #"{"jsonrpc":"2.0","id":1}"#, #"{"jsonrpc":"2.0","id":99,"result":[]}"#,
             #"{"jsonrpc":"2.0","id":1,"result":{"x":1}}"#, #"{"jsonrpc":"2.0","id":1,"result":[{"id":5}]}"#,
             #"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"?"}}"#,
         ] {
@@ -90,7 +92,8 @@ import Testing
             ["nodes", "--socket", server.path], environment: ["TERM": "dumb"], output: .terminal(columns: 120))
         #expect(!dumb.output.contains("\u{1b}"))
         let json = try CommandRun.run(
-            ["nodes", "--json", "--socket", server.path], environment: ["TERM": "xterm"], output: .terminal(columns: 40))
+            ["nodes", "--json", "--socket", server.path], environment: ["TERM": "xterm"], output: .terminal(columns: 40)
+        )
         #expect(!json.output.contains("\u{1b}") && json.output.contains(Sample.id.hex))
     }
 }

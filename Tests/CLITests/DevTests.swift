@@ -26,7 +26,7 @@ import Testing
         let nonce: UInt64 = 0x0123_4567_89ab_cdef
         var launch = Data("asterism".utf8)
         withUnsafeBytes(of: nonce.bigEndian) { launch.append(contentsOf: $0) }
-        FileManager.default.createFile(atPath: "\(generation)/launch", contents: launch)
+        try launch.write(to: URL(filePath: "\(generation)/launch"))
         func start(_ marker: String) throws -> DevProgram {
             try DevProgram(
                 name: "w", ["/usr/bin/env", "ASTERISM_WORKER=\(marker)", "/bin/sleep", "30"], log: folder.path("log"))
@@ -65,7 +65,8 @@ import Testing
     @Test func `agents are listed by number`() throws {
         let folder = try TemporaryFolder()
         for name in ["agent-10", "agent-2", "agent-1"] {
-            try FileManager.default.createDirectory(atPath: folder.path("agents/\(name)"), withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(
+                atPath: folder.path("agents/\(name)"), withIntermediateDirectories: true)
         }
         #expect(DevDirectory(folder.root + "/").agentNames() == ["agent-1", "agent-2", "agent-10"])
     }

@@ -8,7 +8,9 @@ import Wire
 
 @Suite struct FollowTests {
     /// A program with a log of these bytes, whose first part is rotated away, in pieces of at most so many bytes.
-    private static func log(_ text: String, from begin: Int = 0, piece: Int = 1000, isFinal: Bool = true) throws -> FakeServer {
+    private static func log(_ text: String, from begin: Int = 0, piece: Int = 1000, isFinal: Bool = true) throws
+        -> FakeServer
+    {
         let bytes = Array(text.utf8)
         return try FakeServer { question, _ in
             guard case .controller(.workersLogs(let request)) = question else { return .hangUp }
@@ -57,7 +59,8 @@ import Wire
 
     @Test func `bytes that are no text come as they are`() throws {
         let server = try FakeServer { _, _ in
-            .raw(#"{"jsonrpc":"2.0","id":1,"result":{"worker":"w","offset":0,"nextOffset":3,"isFinal":true,"data":"/wAK"}}"#)
+            let view = #"{"worker":"w","offset":0,"nextOffset":3,"isFinal":true,"data":"/wAK"}"#
+            return .raw(#"{"jsonrpc":"2.0","id":1,"result":\#(view)}"#)
         }
         #expect(try CommandRun.run(["worker", "logs", "w", "--socket", server.path]).outputBytes == [0xff, 0, 0x0a])
     }

@@ -5,7 +5,8 @@ import Testing
 @Suite struct HelpTests {
     static let verbs: [[String]] = [
         ["dev"], ["token", "create"], ["token", "list"], ["token", "revoke"], ["join"], ["status"], ["nodes"], ["node"],
-        ["peers"], ["ping"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"], ["worker", "rm"],
+        ["peers"], ["ping"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"],
+        ["worker", "rm"],
         ["gpu"], ["events"], ["version"], ["token"], ["worker"],
     ]
 
@@ -36,7 +37,8 @@ import Testing
 
     @Test(arguments: [
         ["bogus"], ["ping"], ["ping", "x", "--count", "0"], ["nodes", "--bogus"], ["worker", "run"],
-        ["worker", "logs", "x", "--tail", "1", "--bytes", "1"], ["token", "revoke", "xyz"], ["token", "create", "--ttl", "1x"],
+        ["worker", "logs", "x", "--tail", "1", "--bytes", "1"], ["token", "revoke", "xyz"],
+        ["token", "create", "--ttl", "1x"],
         ["token", "create", "--uses", "0"], ["join"], ["join", "nonsense"], ["dev", "--agents", "0"],
         ["status", "--timeout", "0"], ["nodes", "--agent", "x"],
     ])

@@ -17,7 +17,8 @@ import Wire
 
     @Test(arguments: [
         ControllerRequest.status, .nodesGet(.init(node: "n")), .tokensCreate(.init(ttlSeconds: 60)),
-        .workersRun(.init(spec: WorkerSpec(command: ["a"]), operation: "o")), .workersLogs(.init(name: "w", offset: -5)),
+        .workersRun(.init(spec: WorkerSpec(command: ["a"]), operation: "o")),
+        .workersLogs(.init(name: "w", offset: -5)),
         .eventsList(.init(after: .max)), .peersList,
     ])
     func `a request is read as it was written`(_ request: ControllerRequest) throws {
@@ -38,7 +39,8 @@ import Wire
     }
 
     @Test(arguments: [
-        (#"{"id":1,"method":"status"}"#, -32600, "jsonrpc"), (#"{"jsonrpc":"1.0","id":1,"method":"status"}"#, -32600, "jsonrpc"),
+        (#"{"id":1,"method":"status"}"#, -32600, "jsonrpc"),
+        (#"{"jsonrpc":"1.0","id":1,"method":"status"}"#, -32600, "jsonrpc"),
         (#"{"jsonrpc":"2.0","id":1}"#, -32600, "method"), (#"{"jsonrpc":"2.0","id":1,"method":5}"#, -32600, "method"),
         (#"{"jsonrpc":"2.0","id":1,"method":"no.such"}"#, -32601, "method"),
         (#"{"jsonrpc":"2.0","id":1,"method":"nodes.get","params":{}}"#, -32602, "node"),

@@ -38,7 +38,8 @@ enum Sample {
         return host
     }
 
-    static func worker(_ name: String, _ state: WorkerState?, pid: Int32? = 4242, generation: UInt64 = 3) -> WorkerView {
+    static func worker(_ name: String, _ state: WorkerState?, pid: Int32? = 4242, generation: UInt64 = 3) -> WorkerView
+    {
         var worker = WorkerView(WorkerRef(name, generation: generation), wish: .run, command: ["sleep", "60"])
         worker.node = id
         worker.nodeName = "gpu-7"
@@ -58,7 +59,10 @@ enum Sample {
             """)
         view.name = program == .agent ? "gpu-7" : "controller"
         view.fleet = String(repeating: "ab", count: 16)
-        if program == .controller { view.nodes = StatusView.NodeCounts() }
+        if program == .controller {
+            let counts = #"{"online":2,"suspect":0,"offline":1,"left":0,"unknown":0}"#
+            view.nodes = decode(StatusView.NodeCounts.self, counts)
+        }
         return view
     }
 

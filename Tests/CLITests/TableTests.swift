@@ -1,5 +1,6 @@
-import Base
+import Control
 import Testing
+import Wire
 
 @testable import asterism
 

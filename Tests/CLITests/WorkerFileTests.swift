@@ -63,65 +63,108 @@ import Wire
         #expect(file.name == nil && file.node == nil)
     }
 
-    @Test(arguments: [
-        ("comand: [a]\n", [
-            "w.yaml:1:1: comand: unknown key; did you mean 'command'?",
-            "w.yaml:1:1: command: is missing; give the program and its arguments",
-        ]),
+    static let faults: [(text: String, errors: [String])] = [
+        (
+            "comand: [a]\n",
+            [
+                "w.yaml:1:1: comand: unknown key; did you mean 'command'?",
+                "w.yaml:1:1: command: is missing; give the program and its arguments",
+            ]
+        ),
         ("name: x\n", ["w.yaml:1:1: command: is missing; give the program and its arguments"]),
         ("command:\n", ["w.yaml:1:9: command: is missing; give the program and its arguments"]),
         ("command: []\n", ["w.yaml:1:10: command: is missing; give the program and its arguments"]),
         ("command: sleep 60\n", ["w.yaml:1:10: command: must be a list, not a string; write [\"sleep\", \"60\"]"]),
         ("command: {a: b}\n", ["w.yaml:1:10: command: must be a list of the program and its arguments"]),
-        ("command: [a]\nlimits:\n  memory: -1GiB\n", [
-            "w.yaml:3:11: limits.memory: must not be negative, as -1GiB is"
-        ]),
-        ("command: [a]\nlimits:\n  cpu: -1\n  processes: -3\n", [
-            "w.yaml:3:8: limits.cpu: must not be negative, as -1 is",
-            "w.yaml:4:14: limits.processes: must not be negative, as -3 is",
-        ]),
-        ("command: [a]\nlimits: {memory: 5, cpu: 0.001}\n", [
-            "w.yaml:2:18: limits.memory: must be at least 1MiB, not 5B",
-            "w.yaml:2:26: limits.cpu: must be at least 0.01, not 0.001",
-        ]),
-        ("command: [a]\nlimits:\n  memory: 2Gib\n", [
-            "w.yaml:3:11: limits.memory: 'Gib' is not a unit of size; did you mean 'GiB'?"
-        ]),
+        (
+            "command: [a]\nlimits:\n  memory: -1GiB\n",
+            [
+                "w.yaml:3:11: limits.memory: must not be negative, as -1GiB is"
+            ]
+        ),
+        (
+            "command: [a]\nlimits:\n  cpu: -1\n  processes: -3\n",
+            [
+                "w.yaml:3:8: limits.cpu: must not be negative, as -1 is",
+                "w.yaml:4:14: limits.processes: must not be negative, as -3 is",
+            ]
+        ),
+        (
+            "command: [a]\nlimits: {memory: 5, cpu: 0.001}\n",
+            [
+                "w.yaml:2:18: limits.memory: must be at least 1MiB, not 5B",
+                "w.yaml:2:26: limits.cpu: must be at least 0.01, not 0.001",
+            ]
+        ),
+        (
+            "command: [a]\nlimits:\n  memory: 2Gib\n",
+            [
+                "w.yaml:3:11: limits.memory: 'Gib' is not a unit of size; did you mean 'GiB'?"
+            ]
+        ),
         ("command: [a]\nlimits: 5\n", ["w.yaml:2:9: limits: must be a mapping of names to values, not a single value"]),
         ("command: [a]\nlimits:\n  memroy: 1GiB\n", ["w.yaml:3:3: limits.memroy: unknown key; did you mean 'memory'?"]),
         ("command: [a]\nvolumes: []\n", ["w.yaml:2:1: volumes: unknown key"]),
-        ("command: [a]\nname: bad name\n", [
-            "w.yaml:2:7: name: 'bad name' is not a name: letters, digits, '-', '_' and '.', at most 63, the first a letter or "
-                + "digit"
-        ]),
+        (
+            "command: [a]\nname: bad name\n",
+            [
+                "w.yaml:2:7: name: 'bad name' is not a name: letters, digits, '-', '_' and '.', at most 63, the first a "
+                    + "letter or digit"
+            ]
+        ),
         ("command: [a]\nname: [x]\n", ["w.yaml:2:7: name: must be a single value, not a list"]),
         ("command: [a]\nuser:\n", ["w.yaml:2:6: user: has no value; leave it out, or give it one"]),
-        ("command: [a]\nenvironment: [A=1]\n", [
-            "w.yaml:2:14: environment: must be a mapping of a variable's name and its value, as in {NAME: value}, not a list"
-        ]),
-        ("command: [a]\nenvironment:\n  1A: x\n  B:\n", [
-            "w.yaml:3:3: environment.1A: is not a variable's name",
-            "w.yaml:4:5: environment.B: has no value; write \"\" for an empty one",
-        ]),
-        ("command: [a]\nrestart: {policy: sometimes}\n", [
-            "w.yaml:2:19: restart.policy: 'sometimes' is none of never, on-failure, always"
-        ]),
-        ("command: [a]\nrestart: {policy: onfailure}\n", [
-            "w.yaml:2:19: restart.policy: 'onfailure' is none of never, on-failure, always; did you mean 'on-failure'?"
-        ]),
-        ("command: [a]\nrestart: {window: 10x}\n", [
-            "w.yaml:2:19: restart.window: 'x' is not a unit of time; units are s, m, h and d"
-        ]),
-        ("command: [a]\nrestart: {maxRestarts: 1.5}\n", [
-            "w.yaml:2:24: restart.maxRestarts: must be a whole number, not '1.5'"
-        ]),
-        ("command: [a]\nstop: {signal: FOO}\n", [
-            "w.yaml:2:16: stop.signal: 'FOO' is none of TERM, INT, QUIT, HUP, USR1, USR2, KILL"
-        ]),
+        (
+            "command: [a]\nenvironment: [A=1]\n",
+            [
+                "w.yaml:2:14: environment: must be a mapping of a variable's name and its value, as in {NAME: value}, "
+                + "not a list"
+            ]
+        ),
+        (
+            "command: [a]\nenvironment:\n  1A: x\n  B:\n",
+            [
+                "w.yaml:3:3: environment.1A: is not a variable's name",
+                "w.yaml:4:5: environment.B: has no value; write \"\" for an empty one",
+            ]
+        ),
+        (
+            "command: [a]\nrestart: {policy: sometimes}\n",
+            [
+                "w.yaml:2:19: restart.policy: 'sometimes' is none of never, on-failure, always"
+            ]
+        ),
+        (
+            "command: [a]\nrestart: {policy: onfailure}\n",
+            [
+                "w.yaml:2:19: restart.policy: 'onfailure' is none of never, on-failure, always; did you mean "
+                + "'on-failure'?"
+            ]
+        ),
+        (
+            "command: [a]\nrestart: {window: 10x}\n",
+            [
+                "w.yaml:2:19: restart.window: 'x' is not a unit of time; units are s, m, h and d"
+            ]
+        ),
+        (
+            "command: [a]\nrestart: {maxRestarts: 1.5}\n",
+            [
+                "w.yaml:2:24: restart.maxRestarts: must be a whole number, not '1.5'"
+            ]
+        ),
+        (
+            "command: [a]\nstop: {signal: FOO}\n",
+            [
+                "w.yaml:2:16: stop.signal: 'FOO' is none of TERM, INT, QUIT, HUP, USR1, USR2, KILL"
+            ]
+        ),
         ("command: [a]\nworkingDirectory: tmp\n", ["w.yaml:2:19: workingDirectory: must be an absolute path"]),
         ("", ["w.yaml:1:1: the file is empty; a worker needs a command"]),
         ("- a\n", ["w.yaml:1:1: must be a mapping of names to values, not a list"]),
-    ])
+    ]
+
+    @Test(arguments: faults)
     func `what is wrong is told with its field, line and column`(_ text: String, _ expected: [String]) {
         #expect(errors(text) == expected)
     }
@@ -156,7 +199,8 @@ import Wire
     @Test func `problems that a node finds have their place in the file`() throws {
         let file = try WorkerFile(text: "command: [nothere]\nuser: nobody-here\n", file: "w.yaml")
         let error = APIError([
-            SpecProblem("command", "there is no program 'nothere'"), SpecProblem("user", "there is no user 'nobody-here'"),
+            SpecProblem("command", "there is no program 'nothere'"),
+            SpecProblem("user", "there is no user 'nobody-here'"),
         ])
         #expect(
             file.failure(error) as? Failure
@@ -172,10 +216,15 @@ import Wire
 
     @Test func `random bytes never crash the reader`() {
         var generator = SystemRandomNumberGenerator()
-        let pieces = ["command", ": ", "[", "]", "{", "}", "\n", "  ", "- ", "limits", "cpu", "\"", "'", "&a ", "*a", "|", "1", ","]
+        let pieces = [
+            "command", ": ", "[", "]", "{", "}", "\n", "  ", "- ", "limits", "cpu", "\"", "'", "&a ", "*a", "|", "1",
+            ",",
+        ]
         for _ in 0..<2000 {
-            let text = (0..<Int.random(in: 0...20, using: &generator)).map { _ in pieces.randomElement(using: &generator)! }
-                .joined()
+            let text = (0..<Int.random(in: 0...20, using: &generator)).map { _ in
+                pieces.randomElement(using: &generator)!
+            }
+            .joined()
             // Whatever it is, it is read or told of; a file without a command is never accepted.
             let result = errors(text)
             #expect(!result.isEmpty || text.contains("command"))

@@ -192,9 +192,13 @@ extension DevDemo {
         }
         try step("\(agent) comes back and has the same worker") {
             try fleet.startAgent(agent)
-            return try fleet.wait(within: 30, "the worker's adoption", watching: [fleet.agents[agent]].compactMap { $0 }) {
+            return try fleet.wait(
+                within: 30, "the worker's adoption", watching: [fleet.agents[agent]].compactMap { $0 }
+            ) {
                 let node = try node(agent), now = try worker(name)
-                guard node.state == .online, now.isCurrent, now.state == .running, let kept, let view else { return nil }
+                guard node.state == .online, now.isCurrent, now.state == .running, let kept, let view else {
+                    return nil
+                }
                 guard kept.isAlive else { throw Failure(.refused, "the worker's process is gone") }
                 guard now.pid == kept.pid, now.generation == view.generation, now.restarts == view.restarts else {
                     return nil

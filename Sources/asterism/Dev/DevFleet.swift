@@ -193,7 +193,8 @@ extension DevFleet {
 
     func tellLogs(lines: Int = 15) {
         for program in [controller].compactMap({ $0 }) + names.compactMap({ agents[$0] }) {
-            teller.note("--- the last of \(program.log) (\(program.name): \(program.isRunning ? "runs" : program.ending))")
+            teller.note(
+                "--- the last of \(program.log) (\(program.name): \(program.isRunning ? "runs" : program.ending))")
             for line in program.logTail(lines) { teller.note(line) }
         }
     }

@@ -24,7 +24,9 @@ struct DevProcess: Hashable {
 
     /// The value of a variable in the environment it was started with.
     func variable(_ name: String) -> String? {
-        DevProcess.words("/proc/\(pid)/environ").first { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
+        DevProcess.words("/proc/\(pid)/environ").first { $0.hasPrefix(name + "=") }.map {
+            String($0.dropFirst(name.count + 1))
+        }
     }
 
     private static func words(_ path: String) -> [String] {
@@ -77,7 +79,9 @@ struct DevLeftovers {
             let workers = "\(directory.agentData(agent))/workers"
             for name in entries(workers) {
                 for generation in entries("\(workers)/\(name)") {
-                    guard let data = manager.contents(atPath: "\(workers)/\(name)/\(generation)/launch") else { continue }
+                    guard let data = manager.contents(atPath: "\(workers)/\(name)/\(generation)/launch") else {
+                        continue
+                    }
                     found["\(name)/\(generation)", default: []].append(data)
                 }
             }

@@ -129,7 +129,9 @@ final class Link {
             }
             throw error.apiError
         }
-        guard envelope.id == answer.id else { throw Failure(.refused, "\(place.description) answered another question") }
+        guard envelope.id == answer.id else {
+            throw Failure(.refused, "\(place.description) answered another question")
+        }
         return Answer(line: answer.line)
     }
 }

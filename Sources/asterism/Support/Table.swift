@@ -53,9 +53,12 @@ struct Table {
     /// The columns that are shown, and their widths.
     private func layout(_ limit: Int?) -> [(column: Int, width: Int)] {
         var shown = columns.indices.map { column in
-            (column: column, width: rows.reduce(columns[column].title.displayWidth) {
-                max($0, $1[column].text.displayWidth)
-            })
+            (
+                column: column,
+                width: rows.reduce(columns[column].title.displayWidth) {
+                    max($0, $1[column].text.displayWidth)
+                }
+            )
         }
         guard let limit else { return shown }
         func excess() -> Int {

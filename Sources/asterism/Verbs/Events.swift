@@ -50,7 +50,8 @@ struct Events: Verb {
     static func line(_ event: EventView, _ terminal: Terminal) -> String {
         let time = String(event.at.description.dropFirst(11).prefix(12))
         let subject = [event.nodeName ?? event.node?.short, event.worker].compactMap { $0 }.joined(separator: " ")
-        let text = [event.kind.rawValue, subject, event.message].filter { !$0.isEmpty }.joined(separator: "  ").printable
+        let text = [event.kind.rawValue, subject, event.message].filter { !$0.isEmpty }.joined(separator: "  ")
+            .printable
         let room = terminal.width.map { max(8, $0 - 14) }
         return terminal.styled(time, .faint) + "  "
             + terminal.styled(room.map { text.cut(to: $0) } ?? text, event.kind.style) + "\n"

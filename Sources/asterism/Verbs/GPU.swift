@@ -6,7 +6,8 @@ import Wire
 struct GPU: Verb {
     static let configuration = CommandConfiguration(
         commandName: "gpu", abstract: "Lists accelerators and how they are.",
-        discussion: "The agent of this machine is asked first, then the controller, which knows those of the whole fleet.")
+        discussion:
+            "The agent of this machine is asked first, then the controller, which knows those of the whole fleet.")
 
     @OptionGroup var common: Common
     @Flag(help: "Ask the controller for those of the whole fleet.") var fleet = false

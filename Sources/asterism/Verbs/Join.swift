@@ -10,7 +10,8 @@ struct Join: Verb {
 
     @OptionGroup var common: Common
     @Argument(help: "The token, ast1-…; without it, --token-file.") var token: String?
-    @Option(help: ArgumentHelp("A file with the token; - is the standard input.", valueName: "path")) var tokenFile: String?
+    @Option(help: ArgumentHelp("A file with the token; - is the standard input.", valueName: "path")) var tokenFile:
+        String?
     @Option(help: "The node's name; otherwise what the agent was started with.") var name: String?
 
     func validate() throws {
@@ -38,7 +39,8 @@ struct Join: Verb {
         } else if let tokenFile {
             do {
                 let handle =
-                    tokenFile == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: tokenFile))
+                    tokenFile == "-"
+                    ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: tokenFile))
                 text = String(decoding: try handle.read(upToCount: 4096) ?? Data(), as: UTF8.self)
             } catch {
                 throw Failure(.usage, "token-file: \(tokenFile): cannot be read")

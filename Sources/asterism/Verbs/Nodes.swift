@@ -5,7 +5,8 @@ import Wire
 
 struct Nodes: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Lists the nodes of the fleet.", discussion: "With a name, shows that node in detail, as 'asterism node' does.")
+        abstract: "Lists the nodes of the fleet.",
+        discussion: "With a name, shows that node in detail, as 'asterism node' does.")
 
     @OptionGroup var common: Common
     @Argument(help: "A node's name, id, or the first digits of its id.") var name: String?
@@ -23,7 +24,8 @@ struct Nodes: Verb {
 
     static func table(_ nodes: [NodeView], _ now: UnixTime) -> Table {
         var table = Table([
-            .init("NAME", least: 8), .init("STATE"), .init("VERDICT", importance: 6), .init("CPU", right: true, importance: 4),
+            .init("NAME", least: 8), .init("STATE"), .init("VERDICT", importance: 6),
+            .init("CPU", right: true, importance: 4),
             .init("MEM", right: true, importance: 5), .init("GPU", right: true, importance: 3),
             .init("WORKERS", right: true, importance: 8), .init("SEEN", right: true, importance: 7),
             .init("VERSION", importance: 1), .init("ADDRESS", least: 12, importance: 2), .init("ID", importance: 0),
@@ -33,7 +35,8 @@ struct Nodes: Verb {
             let accelerators = node.accelerators == 0 ? nil : node.accelerators
             let gpu = accelerators.map { count in "\(count)" + (node.acceleratorLoadPercent.map { ":\($0)%" } ?? "") }
             table.add([
-                .init(node.name), .init(node.stateText, node.state.style), .init(node.verdict.rawValue, node.verdict.style),
+                .init(node.name), .init(node.stateText, node.state.style),
+                .init(node.verdict.rawValue, node.verdict.style),
                 percent(node.processorLoadPercent), percent(node.memoryLoadPercent), .init(gpu),
                 .init("\(node.workersRunning)/\(node.workersTotal)"),
                 .init(node.lastHeartbeatAt.map { Units.age(now - $0) }), .init(node.agentVersion),

@@ -19,7 +19,8 @@ struct Peers: Verb {
 
     static func table(_ peers: [PeerView]) -> Table {
         var table = Table([
-            .init("PEER", least: 8), .init("STATE"), .init("RTT", right: true), .init("ADDRESS", least: 12, importance: 5),
+            .init("PEER", least: 8), .init("STATE"), .init("RTT", right: true),
+            .init("ADDRESS", least: 12, importance: 5),
             .init("HEARD", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
             .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
             .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2), .init("ID", importance: 0),

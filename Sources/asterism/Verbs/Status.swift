@@ -36,7 +36,8 @@ struct Status: Verb {
         for controller in view.controllers ?? [] {
             let addresses = controller.addresses.map(\.description).joined(separator: ", ")
             details.add(
-                "controller", "\(controller.node.short) \(addresses) \(controller.isConnected ? "connected" : "not connected")",
+                "controller",
+                "\(controller.node.short) \(addresses) \(controller.isConnected ? "connected" : "not connected")",
                 controller.isConnected ? .good : .bad)
         }
         if let nodes = view.nodes {

@@ -21,7 +21,9 @@ struct TokenCreate: Verb {
 
     func perform() throws {
         let seconds: Int64
-        do throws(Units.Problem) { seconds = try Units.seconds(ttl) } catch { throw Failure(.usage, "ttl: \(error.message)") }
+        do throws(Units.Problem) { seconds = try Units.seconds(ttl) } catch {
+            throw Failure(.usage, "ttl: \(error.message)")
+        }
         guard seconds > 0 else { throw Failure(.usage, "ttl: must be above 0, not \(ttl)") }
         guard uses > 0 else { throw Failure(.usage, "uses: must be at least 1, not \(uses)") }
         let link = try common.link(.controller)
@@ -37,7 +39,8 @@ struct TokenCreate: Verb {
 }
 
 struct TokenList: Verb {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "Lists tokens, without their secrets.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists tokens, without their secrets.")
 
     @OptionGroup var common: Common
 

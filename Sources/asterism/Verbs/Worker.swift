@@ -81,13 +81,15 @@ func drawOperation() -> String {
 struct WorkerStop: Verb {
     static let configuration = CommandConfiguration(
         commandName: "stop", abstract: "Ends workers.",
-        discussion: "Waits until no process is left: the stop signal, the grace period, then SIGKILL to every descendant.")
+        discussion:
+            "Waits until no process is left: the stop signal, the grace period, then SIGKILL to every descendant.")
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]
     @Option(help: ArgumentHelp("In place of the specification's grace: 10s, 0.", valueName: "time")) var grace: String?
     @Flag(help: "Return when the command is taken, without waiting for the end.") var noWait = false
-    @Option(help: ArgumentHelp("How many seconds to wait, beside the grace.", valueName: "seconds")) var wait: Double = 30
+    @Option(help: ArgumentHelp("How many seconds to wait, beside the grace.", valueName: "seconds")) var wait: Double =
+        30
 
     func perform() throws {
         let link = try common.link(.controller)
@@ -118,7 +120,9 @@ struct WorkerStop: Verb {
         guard let grace else { return nil }
         do throws(Units.Problem) {
             let seconds = try Units.seconds(grace)
-            guard (0...86_400).contains(seconds) else { throw Units.Problem(message: "must be 0 to a day, not \(grace)") }
+            guard (0...86_400).contains(seconds) else {
+                throw Units.Problem(message: "must be 0 to a day, not \(grace)")
+            }
             return seconds
         } catch {
             throw Failure(.usage, "grace: \(error.message)")

@@ -77,7 +77,9 @@ struct WorkerLogs: Verb {
             let whole = held.count - held.count % 3
             writeOut(Base64.encode(Array(held[..<whole])))
             held.removeFirst(whole)
-        } began: { first = $0 }
+        } began: {
+            first = $0
+        }
         if !begun { writeOut("{\n  \"data\" : \"") }
         let worker = try JSONText.line(last.worker).dropLast()
         writeOut(

@@ -11,9 +11,9 @@ struct WorkerRun: Verb {
             asterism worker run [<options>] -- COMMAND [ARGUMENT ...]
             """,
         discussion: """
-            FILE is YAML; - is the standard input. Its keys: name, node, command (a list), environment, workingDirectory, \
-            user, group, limits {memory, cpu, processes, openFiles}, restart {policy, maxRestarts, window, delay, maxDelay}, \
-            stop {signal, grace}, log {maxSize, maxFiles}, priority, labels.
+            FILE is YAML; - is the standard input. Its keys: name, node, command (a list), environment, \
+            workingDirectory, user, group, limits {memory, cpu, processes, openFiles}, restart {policy, maxRestarts, \
+            window, delay, maxDelay}, stop {signal, grace}, log {maxSize, maxFiles}, priority, labels.
 
             Waits until the worker runs or has failed; exit status 1 where it failed, 5 where neither was seen in time.
             """)

@@ -4,7 +4,8 @@ enum Suggestion {
     private static let synonyms = [
         "args": "command", "cmd": "command", "exec": "command", "entrypoint": "command",
         "env": "environment", "cwd": "workingDirectory", "workdir": "workingDirectory", "dir": "workingDirectory",
-        "mem": "memory", "memoryBytes": "memory", "cpus": "cpu", "cores": "cpu", "pids": "processes", "nofile": "openFiles",
+        "mem": "memory", "memoryBytes": "memory", "cpus": "cpu", "cores": "cpu", "pids": "processes",
+        "nofile": "openFiles",
         "resources": "limits", "restartPolicy": "restart", "mode": "policy", "retries": "maxRestarts",
         "timeout": "grace", "gracePeriod": "grace", "host": "node", "onfailure": "on-failure", "size": "maxSize",
         "files": "maxFiles",

@@ -69,7 +69,9 @@ enum UniqueKeys {
             return false
         }
         var before = place - 1, after = place + name.count
-        if before >= 0, isQuote(scalars[before]), scalars[after] == scalars[before] { (before, after) = (before - 1, after + 1) }
+        if before >= 0, isQuote(scalars[before]), scalars[after] == scalars[before] {
+            (before, after) = (before - 1, after + 1)
+        }
         guard before < 0 || [" ", "\n", "{", ",", "\t"].contains(scalars[before]) else { return false }
         while after < scalars.count, scalars[after] == " " { after += 1 }
         return after < scalars.count && scalars[after] == ":"

@@ -65,11 +65,13 @@ struct WorkerFile: Equatable {
 
     /// Problems that the fleet found, with their places where the file has the field.
     func failure(_ error: any Error) -> any Error {
-        guard let error = error as? (any ProblemCarrying), let problems = error.specProblems, let file = places.file else {
+        guard let error = error as? (any ProblemCarrying), let problems = error.specProblems, let file = places.file
+        else {
             return error
         }
         return Failure(
-            .usage, problems.map { FileProblem($0.field, $0.message, at: places.nearest($0.field)) }.map { "\(file):\($0)" })
+            .usage,
+            problems.map { FileProblem($0.field, $0.message, at: places.nearest($0.field)) }.map { "\(file):\($0)" })
     }
 }
 

@@ -35,7 +35,8 @@ struct WorkerFileReader {
 
 extension WorkerFileReader {
     private static let topKeys = [
-        "name", "node", "command", "environment", "workingDirectory", "user", "group", "limits", "restart", "stop", "log",
+        "name", "node", "command", "environment", "workingDirectory", "user", "group", "limits", "restart", "stop",
+        "log",
         "priority", "labels",
     ]
 

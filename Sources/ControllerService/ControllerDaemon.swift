@@ -1,0 +1,262 @@
+package import Base
+import Control
+package import Daemon
+package import EventLoop
+import Glibc
+package import Logging
+import Mesh
+import Noise
+import Wire
+
+/// # The controller's shell
+///
+/// It owns the clock, the entropy, the sockets and the database, and decides nothing: what happens goes into
+/// `Controller`, and what comes out is done, in order. Changes are durable before the replies and datagrams that follow
+/// them leave, so nobody hears of what a crash could still undo.
+///
+/// ```
+///  UDP, timer, HTTP, local socket ──→ inputs ──→ Controller ──→ changes ──→ SQLite
+///                                                         ├──→ replies ──→ HTTP, local socket
+///                                                         └──→ datagrams ──→ UDP
+/// ```
+package final class ControllerDaemon {
+    package struct Settings: Sendable {
+        package var dataDirectory: String
+        package var listen: SocketAddress
+        /// Where agents reach this controller; goes into tokens. Empty: where it listens.
+        package var advertised: [SocketAddress] = []
+        /// `nil`: no HTTP.
+        package var http: SocketAddress?
+        package var socketPath: String
+        package var name: String
+
+        /// As many as a token holds.
+        package static let advertisedLimit = Limits.addressesPerPeer
+
+        /// Whether agents could know the controller by this name.
+        package static func isName(_ name: String) -> Bool { WorkerSpec.isName(name) }
+
+        package init(dataDirectory: String, listen: SocketAddress, socketPath: String, name: String) {
+            self.dataDirectory = dataDirectory
+            self.listen = listen
+            self.socketPath = socketPath
+            self.name = name
+        }
+    }
+
+    private typealias RPC = RPCServer<ControllerRequest, ControllerReply>
+
+    private let loop: Loop
+    private let settings: Settings
+    private let log: Logger
+    private let store: Store
+    private let port: MeshPort
+    private var controller: Controller
+    private var out = ControllerOutbox()
+    /// What came in while actions were being done.
+    private var inputs: [ControllerInput] = []
+    private var isPumping = false
+    private var answers: [RequestID: RPC.Answer] = [:]
+    private var nextRequest: UInt64 = 1
+    private var rpc: RPC!
+    private var http: HTTPServer?
+    private var signals: ProgramSignals!
+    private var timer: Timer!
+    private var wallTimer: Timer!
+    private var ending: Timer?
+    private var isStopping = false
+
+    /// Takes the data directory, the ports and the socket. Throws what stands in the way, in words for a person.
+    package init(
+        _ settings: Settings, on loop: Loop, log: Logger, environment: (String) -> String?
+    ) throws(StartError) {
+        self.loop = loop
+        self.settings = settings
+        self.log = log
+        do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
+            throw StartError("--data", error.description)
+        }
+        let me = LateReference<ControllerDaemon>()
+        do throws(Errno) {
+            port = try MeshPort(on: loop, bind: settings.listen) { batch in
+                me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
+            }
+        } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
+        let listening = port.localAddress ?? settings.listen
+        let addresses = settings.advertised.isEmpty ? LocalAddresses.of(listening) : settings.advertised
+        do throws(StoreError) {
+            controller = try ControllerDaemon.restore(
+                store, ControllerSettings(name: settings.name, addresses: addresses), now: loop.now)
+        } catch { throw StartError("--data", error.description) }
+        me.object = self
+        try open(me, environment)
+    }
+
+    private func open(
+        _ me: LateReference<ControllerDaemon>, _ environment: (String) -> String?
+    ) throws(StartError) {
+        do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
+            throw StartError("--socket", error.description)
+        }
+        do throws(Errno) {
+            rpc = try RPC(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
+        } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
+        if let address = settings.http {
+            let api = HTTPAPI(names: [settings.name]) { me.object?.asked($0, $1) }
+            do throws(Errno) {
+                http = try HTTPServer(
+                    on: loop, at: address, tooLarge: HTTPAPI.tooLarge, unanswered: HTTPAPI.unanswered
+                ) { api.handle($0, answer: $1) }
+            } catch { throw StartError("--http", "\(address): \(error.message)") }
+        }
+        do throws(Errno) {
+            signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
+        } catch { throw StartError("signals", error.message) }
+        timer = Timer(on: loop, "the controller's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
+        wallTimer = Timer(on: loop, "wall clock") { me.object?.handle(.clock(Clock.wall())) }
+    }
+
+    package var nodeID: NodeID { controller.nodeID }
+    package var meshAddress: SocketAddress? { port.localAddress }
+    package var httpAddress: SocketAddress? { http?.localAddress }
+
+    /// Begins to serve. Returns at once; the loop does the rest.
+    package func start() {
+        wallTimer.arm(every: .seconds(1))
+        handle(.clock(Clock.wall()))
+        let places = [
+            "node": "\(controller.nodeID.short)", "name": settings.name,
+            "listen": "\(port.localAddress ?? settings.listen)", "http": httpAddress.map { "\($0)" } ?? "off",
+            "socket": settings.socketPath,
+        ]
+        if let address = httpAddress, !address.ip.isLoopback {
+            log.warning("whoever reaches the HTTP address may ask anything", metadata: ["http": "\(address)"])
+        }
+        log.info("running", metadata: places.mapValues { "\($0)" })
+        signals.ready("controller \(controller.nodeID.short), \(settings.name)")
+    }
+
+    /// Asked to end: workers and agents go on without the controller.
+    package func stop() {
+        guard !isStopping else { return }
+        isStopping = true
+        signals.stopping("stopping; workers go on")
+        handle(.stopping)
+        // Not now: this may be called from within a request or a signal.
+        ending = Timer(on: loop, "the end") { [weak self] in self?.close() }
+        ending?.arm(at: loop.now)
+    }
+
+    private func close() {
+        rpc.close()
+        http?.close()
+        port.close()
+        timer.close()
+        wallTimer.close()
+        signals.close()
+        ending?.close()
+        answers = [:]
+        do throws(StoreError) { try store.close() } catch {
+            log.error("the database did not close", metadata: ["reason": "\(error)"])
+        }
+        log.info("stopped")
+        loop.stop()
+    }
+
+    // MARK: - The pump
+
+    private func handle(_ input: ControllerInput) {
+        inputs.append(input)
+        pump { _, _, _ in }
+    }
+
+    /// Feeds the controller, and does what it says, until there is nothing more to do.
+    private func pump(_ body: (inout Controller, Instant, inout ControllerOutbox) -> Void) {
+        guard !isPumping else { return }
+        isPumping = true
+        body(&controller, loop.now, &out)
+        flush()
+        while !inputs.isEmpty {
+            let input = inputs.removeFirst()
+            controller.handle(input, now: loop.now, into: &out)
+            flush()
+        }
+        isPumping = false
+        if let deadline = controller.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
+    }
+
+    private func flush() {
+        let actions = out.actions
+        out.actions.removeAll(keepingCapacity: true)
+        for action in actions {
+            switch action {
+            case .persist(let changes): persist(changes)
+            case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withCounters))
+            }
+        }
+        port.send(&out.mesh.datagrams)
+    }
+
+    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the program; whoever starts it
+    /// again finds the state of before.
+    private func persist(_ changes: [StoreChange]) {
+        do throws(StoreError) { try store.apply(changes) } catch {
+            log.critical("cannot keep state", metadata: ["reason": "\(error)"])
+            // EX_IOERR of sysexits.h. Nothing is tidied up, as with kill -9.
+            _exit(74)
+        }
+    }
+
+    // MARK: - What people ask
+
+    private func asked(_ request: ControllerRequest, _ answer: @escaping RPC.Answer) {
+        guard !isStopping else { return answer(.failure(APIError(.unavailable, "the controller is stopping"))) }
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        answers[id] = answer
+        handle(.request(id, request))
+    }
+
+    private func withCounters(_ reply: ControllerReply) -> ControllerReply {
+        guard case .status(var view) = reply else { return reply }
+        view.counters += port.counters.map { CounterView(name: $0.name, count: $0.count) }
+        if let counters = http?.counters {
+            view.counters += [
+                CounterView(name: "http.connections", count: counters.connections),
+                CounterView(name: "http.requests", count: counters.requests),
+                CounterView(name: "http.tooLarge", count: counters.tooLarge),
+                CounterView(name: "http.slow", count: counters.slow),
+                CounterView(name: "http.unanswered", count: counters.unanswered),
+            ]
+        }
+        return .status(view)
+    }
+
+    // MARK: - The database
+
+    /// The controller as it was left; at the first start, that of a new fleet.
+    private static func restore(
+        _ store: Store, _ settings: ControllerSettings, now: Instant
+    ) throws(StoreError) -> Controller {
+        let secrets: StoredSecrets
+        if let known = try store.secrets() {
+            secrets = known
+        } else {
+            secrets = StoredSecrets(
+                fleet: FleetID(Entropy.word(), Entropy.word()), authority: Entropy.bytes(SigningKey.count),
+                identity: Entropy.bytes(SecretKey.count))
+            try store.found(secrets)
+        }
+        let state = try store.load()
+        // The store gives 32 bytes each, and these make keys.
+        return Controller(
+            identity: Identity(SecretKey(secrets.identity)!),
+            authority: Authority(fleet: secrets.fleet, key: SigningKey(secrets.authority)!), settings: settings,
+            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall())
+    }
+}
+
+/// A callback's way to an object that is not whole yet when the callback is made.
+private final class LateReference<Object: AnyObject> {
+    weak var object: Object?
+}
