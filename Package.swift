@@ -73,7 +73,7 @@ let all: [Target] = [
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
     tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
-    // tests("SimulatorTests", core + ["Simulator"]),
+    tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),
 ]
 

@@ -92,5 +92,13 @@ final class AgentProcess: Program {
         outbox.mesh.datagrams.removeAll()
     }
 
-    func holdings(now: Instant) -> [(what: String, count: Int, limit: Int)] { [] }
+    func holdings(machines: Int, now: Instant) -> [Holding] {
+        precondition(outbox.actions.isEmpty, "a look between two effects")
+        handle(.request(RequestID(.max), .peersList), now: now)
+        for case .reply(RequestID(.max), .success(.peers(let peers))) in outbox.actions {
+            outbox.actions.removeAll { if case .reply(RequestID(.max), _) = $0 { true } else { false } }
+            return Holding.of(peers, machines: machines)
+        }
+        return []
+    }
 }

@@ -48,11 +48,14 @@ final class ControllerProcess: Program {
         precondition(outbox.actions.isEmpty, "a look between two effects")
         controller.handle(.request(RequestID(.max), request), now: now, into: &outbox)
         for case .reply(RequestID(.max), .success(let reply)) in outbox.actions {
-            outbox.actions.removeAll()
+            outbox.actions.removeAll { if case .reply(RequestID(.max), _) = $0 { true } else { false } }
             return reply
         }
         return nil
     }
 
-    func holdings(now: Instant) -> [(what: String, count: Int, limit: Int)] { [] }
+    func holdings(machines: Int, now: Instant) -> [Holding] {
+        guard case .peers(let peers) = look(.peersList, now: now) else { return [] }
+        return Holding.of(peers, machines: machines)
+    }
 }

@@ -13,8 +13,23 @@ protocol Program: AnyObject {
     func takeEffects(_ effects: inout [Effect])
     /// Hands over its datagrams, which go behind the effects, and forgets them.
     func takeDatagrams(_ body: (inout DatagramBatch) -> Void)
-    /// What it holds, and how much of it it may hold.
-    func holdings(now: Instant) -> [(what: String, count: Int, limit: Int)]
+    /// What it holds in a fleet of so many machines, and how much of it it may hold.
+    func holdings(machines: Int, now: Instant) -> [Holding]
+}
+
+struct Holding {
+    var what: String
+    var count: Int
+    var limit: Int
+
+    /// Sessions are with the fleet's machines and a limited number of strangers; and one control stream is in use with each
+    /// peer, beside which some may be about to close.
+    static func of(_ peers: [PeerView], machines: Int) -> [Holding] {
+        [
+            Holding(what: "sessions", count: peers.count, limit: machines + Limits.anonymousSessions),
+            Holding(what: "streams of one session", count: peers.map(\.openStreams).max() ?? 0, limit: 8),
+        ]
+    }
 }
 
 /// What a program wants done. Everything behind a `persist` waits until that is durable.

@@ -97,14 +97,12 @@ package struct Scenario: Sendable {
         case losesExits
         /// Starts what had finished once more, on its own.
         case revives
-        /// The agent's disk forgets what was written.
+        /// The agent's disk forgets what was written, and the files of workers that have ended.
         case forgetsRecords
         /// The controller's store forgets what was written.
         case controllerForgets
         /// The network of one node never heals.
         case neverHeals
-        /// One node keeps the controller's replies to itself: the fleet is told that a dead node lives.
-        case echoesHeartbeats
     }
 }
 

@@ -201,6 +201,9 @@ final class SimulatedHost {
         }
     }
 
+    /// A lie of the disk: what has ended leaves no trace.
+    func forgetEnded() { traces.removeAll { !processes[$0.process].isAlive } }
+
     func process(_ index: Int) -> Process { processes[index] }
 
     private func living(_ worker: WorkerRef) -> Int? {

@@ -137,11 +137,7 @@ extension Simulation {
     private func put(_ index: Int) {
         operators.asked[index].attempts += 1
         let command = operators.asked[index].command
-        if timeline.isWatched {
-            timeline.record(.asked, 0, at: now, saying: "\(index) \(command.request)")
-        } else {
-            timeline.record(.asked, 0, at: now, UInt64(index))
-        }
+        timeline.record(.asked, 0, at: now, UInt64(index), 0, "\(command.request)")
         note(.asked(command))
         operators.requests += 1
         let id = RequestID(operators.requests)

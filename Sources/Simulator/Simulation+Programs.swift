@@ -207,6 +207,7 @@ extension Simulation {
         counts.crashes += 1
         timeline.record(.crashed, machine.index, at: now, UInt64(machine.life))
         if let write = machine.writing, machine.random.chance(1, in: 2) { store(write, on: machine) }
+        if scenario.mutation == .forgetsRecords { machine.host.forgetEnded() }
         ended(machine)
         if let restartAfter { queue.push(.start(machine: Int32(machine.index)), at: now + restartAfter) }
     }

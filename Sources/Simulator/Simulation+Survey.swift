@@ -41,9 +41,11 @@ extension Simulation {
             pairs: pairs.map { (from: $0.from, to: $0.to, answered: $0.answered) })
         note(.surveyed(survey))
         for machine in machines where machine.isUp {
-            for holding in machine.program?.holdings(now: machine.local(now)) ?? [] {
+            let holdings = machine.program?.holdings(machines: machines.count, now: machine.local(now)) ?? []
+            for holding in holdings {
                 note(.held(machine: machine.index, what: holding.what, count: holding.count, limit: holding.limit))
             }
+            flush(machine)
         }
         timeline.record(.checked, -1, at: now, UInt64(nodes?.count ?? 0), UInt64(workers?.count ?? 0))
         return survey

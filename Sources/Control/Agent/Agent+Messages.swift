@@ -103,7 +103,10 @@ extension Agent {
         uplink = .waiting(until: now)
     }
 
-    mutating func sendEnrol(_ enrolment: Enrolment, _ session: PeerSession) {
+    mutating func sendEnrol(_ enrolment: Enrolment, _ session: PeerSession, now: Instant) {
+        var asked = enrolment
+        asked.answerBy = now + Enrolment.answerPatience
+        standing = .enrolling(asked)
         let proof = TokenText.proof(secret: enrolment.token.secret, handshakeHash: session.handshakeHash)
         send(
             .enrol(
@@ -114,8 +117,13 @@ extension Agent {
     }
 
     mutating func serviceEnrolment(now: Instant, into out: inout AgentOutbox) {
-        guard case .enrolling(let enrolment) = standing, let giveUpAt = enrolment.giveUpAt, giveUpAt <= now else {
-            return
+        guard case .enrolling(var enrolment) = standing else { return }
+        guard let giveUpAt = enrolment.giveUpAt, giveUpAt <= now else {
+            guard let answerBy = enrolment.answerBy, answerBy <= now else { return }
+            enrolment.answerBy = nil
+            standing = .enrolling(enrolment)
+            retryUplink(now: now)
+            return endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
         }
         let places = enrolment.token.addresses.map(\.description).joined(separator: ", ")
         giveUp(enrolment, .timeout, "no controller answers at \(places)", now: now, into: &out)
@@ -135,6 +143,13 @@ extension Agent {
         _ reply: EnrolReply, _ enrolment: Enrolment, now: Instant, into out: inout AgentOutbox
     ) {
         switch reply {
+        case .refused(.wrongProof, _) where enrolment.wrongProofs + 1 < Enrolment.wrongProofLimit:
+            var again = enrolment
+            again.wrongProofs += 1
+            again.answerBy = nil
+            standing = .enrolling(again)
+            retryUplink(now: now)
+            endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
         case .refused(let reason, let text):
             let field: String? = reason == .nameTaken || reason == .badName ? "name" : "token"
             let askers = enrolment.askers

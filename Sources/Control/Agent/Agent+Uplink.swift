@@ -50,7 +50,7 @@ extension Agent {
         reports.forget()
         switch standing {
         case .unenrolled: break
-        case .enrolling(let enrolment): sendEnrol(enrolment, session)
+        case .enrolling(let enrolment): sendEnrol(enrolment, session, now: now)
         case .member:
             registerAt = now
             renewalAt = now

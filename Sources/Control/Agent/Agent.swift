@@ -106,8 +106,9 @@ package struct Agent: ~Copyable {
             consider(pings.deadline)
             // Without a stream there is nobody to report to, and the answers to heartbeats will ask.
             if case .member = standing, uplink.link != nil { consider(reports.deadline) }
-            if case .enrolling(let enrolment) = standing, let giveUpAt = enrolment.giveUpAt {
-                consider(Deadline(giveUpAt, "enrolment"))
+            if case .enrolling(let enrolment) = standing {
+                consider(enrolment.giveUpAt.map { Deadline($0, "enrolment") })
+                consider(enrolment.answerBy.map { Deadline($0, "answer to an enrolment") })
             }
             if let heartbeatAt { consider(Deadline(heartbeatAt, "heartbeat")) }
             // Under the conditions of `serviceMembership`: a deadline that nobody serves would make the driver spin.

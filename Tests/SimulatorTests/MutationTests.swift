@@ -1,0 +1,182 @@
+import Base
+import Control
+import Testing
+import Wire
+
+@testable import Simulator
+
+/// A checker that cannot fail is a defect: here the simulated machines lie, each in one way, and the checker whose
+/// business that is must say so.
+@Suite struct MutationTests {
+    private func findings(
+        _ mutation: Scenario.Mutation, seeds: ClosedRange<UInt64>, _ change: (inout Scenario) -> Void = { _ in }
+    ) -> [Finding] {
+        for seed in seeds {
+            var scenario = Scenario(seed: seed, nodes: 4)
+            scenario.network = Scenario.NetworkOptions()
+            scenario.faults = Scenario.FaultOptions()
+            scenario.safety = .seconds(20)
+            scenario.settle = .seconds(40)
+            scenario.operators.commands = 120
+            scenario.operators.names = 12
+            scenario.operators.intruders = 0
+            scenario.mutation = mutation
+            change(&scenario)
+            let simulation = Simulation(scenario)
+            simulation.run()
+            if !simulation.findings.isEmpty { return simulation.findings }
+        }
+        return []
+    }
+
+    private func scripts(_ kinds: WorkerScript.Kind...) -> [UInt64] {
+        WorkerScript.Kind.allCases.map { kinds.contains($0) ? 1 : 0 }
+    }
+
+    @Test func `without a lie nobody complains`() {
+        for seed in UInt64(1)...4 {
+            var scenario = Scenario(seed: seed, nodes: 4)
+            scenario.network = Scenario.NetworkOptions()
+            scenario.faults = Scenario.FaultOptions()
+            scenario.safety = .seconds(20)
+            scenario.operators.commands = 120
+            let simulation = Simulation(scenario)
+            simulation.run()
+            #expect(simulation.findings.map(\.description) == [])
+        }
+    }
+
+    @Test func `a worker that is started twice is seen`() {
+        let found = findings(.startsTwice, seeds: 1...3).map(\.checker)
+        #expect(found.contains("exactly once"))
+        #expect(found.contains("one at a time"))
+    }
+
+    @Test func `a kill that is forgotten is seen`() {
+        let found = findings(.forgetsKills, seeds: 1...4) { $0.host.scripts = self.scripts(.ignoresTerm) }
+        #expect(found.map(\.checker).contains("kills"))
+    }
+
+    @Test func `an exit status that is not the true one is seen`() {
+        let found = findings(.changesExits, seeds: 1...3) { $0.host.scripts = self.scripts(.finishes, .fails) }
+        #expect(found.map(\.checker).contains("exit codes"))
+    }
+
+    @Test func `an exit status that is lost is seen`() {
+        let found = findings(.losesExits, seeds: 1...3) { $0.host.scripts = self.scripts(.finishes, .fails) }
+        #expect(found.map(\.checker).contains("exit codes"))
+    }
+
+    @Test func `finished work that runs again is seen`() {
+        let found = findings(.revives, seeds: 1...3) { $0.host.scripts = self.scripts(.finishes) }
+        #expect(found.map(\.checker).contains("exactly once"))
+    }
+
+    @Test func `an agent's disk that forgets is seen`() {
+        let found = findings(.forgetsRecords, seeds: 1...12) {
+            $0.faults.agentCrashes = 60
+            $0.host.scripts = self.scripts(.finishes, .fails)
+        }
+        #expect(found.contains { ["exactly once", "kills", "exit codes", "registry"].contains($0.checker) })
+    }
+
+    @Test func `a controller's store that forgets is seen`() {
+        let found = findings(.controllerForgets, seeds: 1...12) { $0.faults.controllerCrashes = 30 }
+        #expect(!found.isEmpty)
+    }
+
+    @Test func `a node whose network never heals is seen`() {
+        let found = findings(.neverHeals, seeds: 1...2)
+        #expect(found.contains { $0.checker == "registry" && $0.kind == .liveness })
+    }
+
+    // MARK: - Checkers by themselves
+
+    private static let node = NodeID((0..<32).map { UInt8($0) })!
+
+    private func survey(_ state: NodeState, isUp: Bool, isWelcome: Bool = true) -> Survey {
+        let certificate = UnixTime(seconds: 1)
+        let view = NodeView(
+            id: MutationTests.node, name: "node-1", site: "", labels: [], roles: [], state: state,
+            enrolledAt: certificate, certificateExpiresAt: certificate)
+        let machine = Survey.Machine(
+            index: 1, node: MutationTests.node, name: "node-1", isUp: isUp, isWelcome: isWelcome, lastHeard: .origin,
+            processes: [])
+        return Survey(machines: [machine], nodes: [view], workers: [], pairs: [])
+    }
+
+    @Test func `a dead node that is still online after four seconds is seen, and not before`() {
+        let checker = DetectionChecker(nodes: 100)
+        _ = checker.observe(.silenced(machine: 1), now: Instant.origin + .seconds(10))
+        let early = checker.observe(.surveyed(survey(.online, isUp: false)), now: Instant.origin + .seconds(15))
+        #expect(early == [])
+        let late = checker.observe(.surveyed(survey(.suspect, isUp: false)), now: Instant.origin + .seconds(16))
+        #expect(late.count == 1)
+        let right = checker.observe(.surveyed(survey(.offline, isUp: false)), now: Instant.origin + .seconds(16))
+        #expect(right == [])
+    }
+
+    @Test func `a member without a good token is seen`() {
+        let checker = RegistryChecker()
+        #expect(checker.observe(.surveyed(survey(.online, isUp: true, isWelcome: false)), now: .origin).count == 1)
+        #expect(checker.observe(.surveyed(survey(.online, isUp: true)), now: .origin) == [])
+    }
+
+    @Test func `a registry that is wrong in the end is seen`() {
+        let checker = RegistryChecker()
+        #expect(checker.unsettled(survey(.offline, isUp: true), now: .origin).count == 1)
+        #expect(checker.unsettled(survey(.online, isUp: false), now: .origin).count == 1)
+        #expect(checker.unsettled(survey(.suspect, isUp: true), now: .origin).count == 1)
+        #expect(checker.unsettled(survey(.online, isUp: true), now: .origin) == [])
+    }
+
+    @Test func `a newer generation beside an older one is seen`() {
+        let checker = OverlapChecker(), spec = WorkerSpec(command: ["/sim/runs", "0", "1"])
+        func start(_ generation: UInt64, on machine: Int) -> [String] {
+            let worker = WorkerRef("w", generation: generation)
+            return checker.observe(
+                .processStarted(machine: machine, worker: worker, spec: spec, pid: Int32(generation)), now: .origin)
+        }
+        #expect(start(1, on: 1) == [])
+        #expect(start(2, on: 2).count == 1)
+    }
+
+    @Test func `an operation that becomes two workers is seen`() {
+        let checker = LaunchChecker(), spec = WorkerSpec(command: ["/sim/runs", "0", "1"])
+        let run = ControllerRequest.WorkersRun(name: "w", spec: spec, operation: "op")
+        let command = Command(index: 0, request: .workersRun(run), isNonsense: false)
+        func reply(_ generation: UInt64) -> [String] {
+            let view = WorkerView(WorkerRef("w", generation: generation), wish: .run, command: spec.command)
+            return checker.observe(.replied(command, .success(.worker(view))), now: .origin)
+        }
+        #expect(checker.observe(.asked(command), now: .origin) == [])
+        #expect(reply(1) == [])
+        #expect(reply(1) == [])
+        #expect(reply(2).count == 1)
+    }
+
+    @Test func `nonsense that is granted is seen`() {
+        let checker = LaunchChecker()
+        let get = ControllerRequest.nodesGet(ControllerRequest.NodesGet(node: "no-such-node"))
+        let command = Command(index: 0, request: get, isNonsense: true)
+        #expect(checker.observe(.replied(command, .success(.nodes([]))), now: .origin).count == 1)
+        #expect(checker.observe(.replied(command, .failure(APIError(.notFound, ""))), now: .origin) == [])
+    }
+
+    @Test func `busy loops and growth are seen`() {
+        #expect(SpinChecker().observe(.spun(machine: 1, ticks: 2000, reason: "heartbeat"), now: .origin).count == 1)
+        #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 3, limit: 2), now: .origin).count == 1)
+        #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 2, limit: 2), now: .origin) == [])
+    }
+
+    @Test func `a pair that cannot talk and a command without an answer are seen`() {
+        var late = survey(.online, isUp: true)
+        late.pairs = [(from: 1, to: 2, answered: false), (from: 2, to: 1, answered: true)]
+        #expect(ReachChecker().unsettled(late, now: .origin).count == 1)
+        let checker = AnswerChecker(), command = Command(index: 4, request: .status, isNonsense: false)
+        _ = checker.observe(.asked(command), now: .origin)
+        #expect(checker.unsettled(late, now: .origin).count == 1)
+        _ = checker.observe(.replied(command, .failure(APIError(.limit, ""))), now: .origin)
+        #expect(checker.unsettled(late, now: .origin) == [])
+    }
+}
