@@ -30,8 +30,8 @@ package import Wire
 /// the card, from 0 to 65535, no two alike. Everything else may be left out or be `null`, and **must** be where it was not
 /// read: zero means zero. Counts and bytes are whole numbers; percentages lie in 0...100 and are rounded; watts and
 /// degrees may have decimals and are kept to a thousandth. `vendor` is 1 to 32 of `a-z 0-9 - _`. An unknown or doubled
-/// key, a wrong type or a value out of range refuses the whole document, and the error names the key, so that a typing mistake never looks like
-/// a missing sensor. There may be as many as 256 devices and 16 lines of evidence of 256 bytes each.
+/// key, a wrong type or a value out of range refuses the whole document, and the error names the key, so that a typing
+/// mistake never looks like a missing sensor. There may be as many as 256 devices and 16 lines of evidence of 256 bytes each.
 ///
 /// `verdict` is `healthy`, `degraded`, `failed` or `unknown`, and the command's word is final, since it knows the card:
 /// say it with evidence. Without one the agent judges by the readings, as it does for every vendor (`Verdicts`).

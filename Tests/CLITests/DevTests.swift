@@ -51,6 +51,8 @@ import Testing
         let program = try DevProgram(name: "s", ["/bin/sleep", "30"], log: folder.path("log"))
         let process = try #require(DevProcess(program.pid))
         #expect(process.isAlive)
+        // Between fork and exec it bears no arguments of its own.
+        for _ in 0..<500 where process.arguments.last != "30" { usleep(10_000) }
         #expect(process.arguments.last == "30")
         var other = process
         other.startTime += 1

@@ -71,13 +71,26 @@ extension WorkerTests {
             #expect(lines[4] == "/dev/null" && lines[5] == bench.folder(worker) + "/work")
         }
 
-        @Test func `a generation is launched once, whatever became of it`() throws {
+        @Test func `a generation that lives is not launched a second time`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("once", generation: 7)
-            try bench.start(worker, "exit 3")
-            _ = try bench.awaitEnd(worker)
+            try bench.start(worker, "exec sleep 60")
             #expect(throws: SpecProblem.self) { try bench.launch(worker, WorkerSpec(command: ["/bin/true"])) }
+            #expect(bench.host.live == [worker])
+        }
+
+        @Test func `a generation that has ended is launched again, and its log goes on where it was`() throws {
+            let bench = try WorkerBench()
+            defer { bench.tearDown() }
+            let worker = WorkerRef("again", generation: 7)
+            for run in 1...3 {
+                try bench.start(worker, "echo run \(run); exit \(run)")
+                let end = try bench.awaitEnd(worker)
+                #expect(end.exit.status == Int32(run))
+                #expect(end.logBytes == Int64(6 * run))
+            }
+            #expect(bench.logText(worker) == "run 1\nrun 2\nrun 3\n")
             #expect(bench.host.remove(worker))
             #expect(access(bench.folder(worker), F_OK) != 0)
         }

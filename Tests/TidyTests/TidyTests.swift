@@ -66,7 +66,9 @@ import Testing
     /// Where a banned word stands for a reason.
     static let exceptions: [String: [String]] = [
         // The one hash table, behind a door without iteration.
-        "Sources/Base/Table.swift": ["Dictionary", "[Key: Value]"]
+        "Sources/Base/Table.swift": ["Dictionary", "[Key: Value]"],
+        // A requirement of `Decoder`, and always empty.
+        "Sources/Control/API/JSONRPC.swift": ["[CodingUserInfoKey: Any]"],
     ]
 
     @Test func `pure targets hold no clock, no chance and no hash order`() throws {
@@ -125,7 +127,8 @@ import Testing
                 #expect(file.lines.count <= 500, "\(file) has \(file.lines.count) lines")
             }
             for (number, line) in file.lines.enumerated() {
-                let limit = line.drop { $0 == " " }.hasPrefix("//") ? 130 : 120
+                let isText = line.drop { $0 == " " }.hasPrefix("//") || line.hasSuffix("\\")
+                let limit = isText ? 130 : 120
                 #expect(line.count <= limit, "\(file):\(number + 1) has \(line.count) columns")
             }
         }
