@@ -182,7 +182,8 @@ private final class Program {
         let client = try RawClient(to: try #require(http))
         let type = body.isEmpty ? "" : "Content-Type: application/json\r\n"
         client.send(
-            "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\(type)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+            "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\(type)"
+                + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
         )
         for _ in 0..<1000 where client.answers.isEmpty && !client.isEnded {
             client.pump()

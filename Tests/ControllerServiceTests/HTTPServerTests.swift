@@ -1,4 +1,5 @@
 import Base
+import Control
 import ControllerService
 import EventLoop
 import Glibc
