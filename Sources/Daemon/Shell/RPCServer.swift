@@ -1,7 +1,6 @@
 import Base
 package import Control
 package import EventLoop
-import FoundationEssentials
 
 /// # The local socket
 ///
@@ -87,7 +86,7 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
     }
 
     private func handle(_ line: [UInt8], on connection: Connection) {
-        guard let call = try? JSONDecoder().decode(JSONRPCCall<Request>.self, from: Data(line)) else {
+        guard let call = StrictJSON.call(Request.self, from: line) else {
             return send(.unreadable, on: connection)
         }
         guard let id = call.id else { return }
@@ -111,12 +110,9 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
     }
 
     private func send(_ reply: JSONRPCReply<Reply>, on connection: Connection) {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Views are numbers, texts and lists of them: nothing in them can fail to be encoded.
-        let line = try! encoder.encode(reply)
+        let line = StrictJSON.encode(reply)
         // A reader that is more than 16 MiB behind has stopped reading.
-        if !connection.stream.write([UInt8](line) + [UInt8(ascii: "\n")]) { drop(connection) }
+        if !connection.stream.write(line + [UInt8(ascii: "\n")]) { drop(connection) }
     }
 }
 
