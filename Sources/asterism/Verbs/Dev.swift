@@ -5,8 +5,8 @@ struct Dev: ParsableCommand {
         abstract: "Runs a whole fleet on this machine: a controller and agents.",
         discussion: """
             Each is a process of its own, over loopback, in a directory of its own. Goes on until it is interrupted; \
-            then everything it started is stopped, and its directory is removed unless --dir named it. In another terminal, \
-            'asterism nodes --dir DIR' and all other verbs work on this fleet.
+            then everything it started is stopped, and its directory is removed unless --dir named it. In another \
+            terminal, 'asterism nodes --dir DIR' and all other verbs work on this fleet.
 
             With --demo it goes through a tour instead, and each step counts only once its effect was observed; the \
             exit status is 0 only if all were.
