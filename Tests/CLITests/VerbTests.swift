@@ -1,7 +1,6 @@
 import Base
 import Control
 import Foundation
-import Synchronization
 import Testing
 import Wire
 
@@ -67,24 +66,24 @@ import Wire
     @Test(arguments: commands.indices)
     func `a verb shows what the fleet says`(_ index: Int) throws {
         let (words, shows) = Self.commands[index]
-        let run = try CommandRun.run(words, environment: Self.socket(try Self.server()))
+        let server = try Self.server()
+        let run = try withExtendedLifetime(server) { try CommandRun.run(words, environment: Self.sockets(server)) }
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.output.contains(shows), "\(run.output)")
         #expect(!run.output.contains("\u{1b}"))
     }
 
-    /// Environment that names a server as both programs, and keeps it alive.
-    private static func socket(_ server: FakeServer) -> [String: String] {
-        kept.withLock { $0.append(server) }
-        return ["ASTERISM_SOCKET": server.path, "ASTERISM_CONTROLLER_SOCKET": server.path]
+    /// Environment that names a server as both programs.
+    private static func sockets(_ server: FakeServer) -> [String: String] {
+        ["ASTERISM_SOCKET": server.path, "ASTERISM_CONTROLLER_SOCKET": server.path]
     }
-    private static let kept = Mutex<[FakeServer]>([])
 
     @Test(arguments: commands.indices)
     func `a verb's JSON is one document with sorted keys`(_ index: Int) throws {
         var words = Self.commands[index].words
         words.insert("--json", at: words.firstIndex(of: "--") ?? words.endIndex)
-        let run = try CommandRun.run(words, environment: Self.socket(try Self.server()))
+        let server = try Self.server()
+        let run = try withExtendedLifetime(server) { try CommandRun.run(words, environment: Self.sockets(server)) }
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.errors.isEmpty)
         let object = try run.json()

@@ -108,8 +108,8 @@ import Wire
         (
             "command: [a]\nname: bad name\n",
             [
-                "w.yaml:2:7: name: 'bad name' is not a name: letters, digits, '-', '_' and '.', at most 63, the first a "
-                    + "letter or digit"
+                "w.yaml:2:7: name: 'bad name' is not a name: letters, digits, '-', '_' and '.', at most 63, the first "
+                    + "a letter or digit"
             ]
         ),
         ("command: [a]\nname: [x]\n", ["w.yaml:2:7: name: must be a single value, not a list"]),
