@@ -165,7 +165,8 @@ import Wire
 
     @Test func `busy loops and growth are seen`() {
         #expect(SpinChecker().observe(.spun(machine: 1, ticks: 2000, reason: "heartbeat"), now: .origin).count == 1)
-        #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 3, limit: 2), now: .origin).count == 1)
+        #expect(
+            MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 3, limit: 2), now: .origin).count == 1)
         #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 2, limit: 2), now: .origin) == [])
     }
 

@@ -16,7 +16,11 @@ import Testing
         for (time, index) in expected {
             let next = queue.pop(notAfter: .distantFuture)
             #expect(next?.at == Instant(nanoseconds: time))
-            if case .start(let machine) = next?.event { #expect(machine == index) } else { Issue.record("another event") }
+            if case .start(let machine) = next?.event {
+                #expect(machine == index)
+            } else {
+                Issue.record("another event")
+            }
         }
         #expect(queue.pop(notAfter: .distantFuture) == nil)
     }
