@@ -76,6 +76,18 @@ final class Machine {
     static let epoch = UnixTime(seconds: 1_800_000_000)
     func wall(_ now: Instant) -> UnixTime { Machine.epoch + (now - .origin) + wallError }
 
+    /// A store's transaction takes along all those that wait behind it: what stands between them waits for the disk once
+    /// and not once for each. Without that, a slow disk and a fleet that flaps keep each other busy for ever.
+    func together(_ write: Write) -> Write {
+        guard case .store(var changes) = write, !waiting.isEmpty else { return write }
+        waiting.removeAll { effect in
+            guard case .persist(.store(let more)) = effect else { return false }
+            changes += more
+            return true
+        }
+        return .store(changes)
+    }
+
     /// Puts a finished write where it is found after a crash.
     func apply(_ write: Write) {
         switch write {

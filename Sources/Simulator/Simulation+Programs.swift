@@ -98,7 +98,7 @@ extension Simulation {
         guard machine.writing == nil else { return machine.waiting.append(effect) }
         switch effect {
         case .persist(let write):
-            machine.writing = write
+            machine.writing = machine.together(write)
             let time = machine.random.interval(in: .zero...scenario.host.writeMax)
             queue.push(.written(machine: Int32(machine.index), life: machine.life), at: now + time)
         case .datagram(let slot): fly(slot, from: machine)
