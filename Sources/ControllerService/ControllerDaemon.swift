@@ -185,15 +185,16 @@ package final class ControllerDaemon {
         if let deadline = controller.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
     }
 
+    /// All changes of one turn are one transaction, and one flush of the disk; then come the replies, then the datagrams.
+    /// With a flush for each, a fleet that comes and goes would wait for the disk, and answer heartbeats late, which
+    /// makes nodes suspect, which is another change.
     private func flush() {
         let actions = out.actions
         out.actions.removeAll(keepingCapacity: true)
-        for action in actions {
-            switch action {
-            case .persist(let changes): persist(changes)
-            case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withCounters))
-            }
-        }
+        var changes: [StoreChange] = []
+        for case .persist(let more) in actions { changes += more }
+        if !changes.isEmpty { persist(changes) }
+        for case .reply(let id, let result) in actions { answers.removeValue(forKey: id)?(result.map(withCounters)) }
         port.send(&out.mesh.datagrams)
     }
 

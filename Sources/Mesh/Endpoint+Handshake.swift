@@ -96,7 +96,7 @@ extension Endpoint {
     /// The answer came from a node that this one must not trust.
     private mutating func refuse(_ peer: Peer, _ fault: CertificateFault, into out: inout MeshOutbox) {
         if peer.isConnected {
-            out.events.append(.disconnected(peer.node, .local))
+            out.events.append(.disconnected(peer.node, .certificate(fault)))
             if peer.certificate == nil { anonymousCount -= 1 }
         } else {
             out.events.append(.connectFailed(peer.node, .certificate(fault)))

@@ -46,6 +46,8 @@ package enum DisconnectReason: Hashable, Sendable {
     case idle
     /// The peer broke the rules of streams.
     case protocolViolation
+    /// New keys were to be made, and the peer showed a certificate that is not to be trusted.
+    case certificate(CertificateFault)
     /// A peer without a certificate has used up its time.
     case anonymousExpired
 }

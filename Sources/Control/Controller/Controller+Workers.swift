@@ -138,7 +138,7 @@ extension Controller {
         }
         slotOfWorker[name] = slot
         changes += want(worker, slot)
-        changes.append(remember(worker.operation, worker.worker))
+        changes += remember(worker.operation, worker.worker)
         changes.append(
             record(.workerWanted, "generation \(worker.worker.generation)", slot: slot, worker: name, now: now))
         changes.append(.counters(counters))
@@ -217,8 +217,7 @@ extension Controller {
 
     private mutating func rememberEnd(_ operation: String?, _ worker: WorkerRef) -> [StoreChange] {
         guard let operation else { return [] }
-        let change = remember(Controller.endKey(operation), worker)
-        return [change, .counters(counters)]
+        return remember(Controller.endKey(operation), worker) + [.counters(counters)]
     }
 
     /// Beginnings and ends have names of their own, so that one is never taken for the other.
@@ -237,11 +236,12 @@ extension Controller {
         return [.node(registry[slot].record)]
     }
 
-    private mutating func remember(_ operation: String, _ worker: WorkerRef) -> StoreChange {
+    private mutating func remember(_ operation: String, _ worker: WorkerRef) -> [StoreChange] {
         let entry = OperationRecord(number: counters.operation, operation: operation, worker: worker)
         counters.operation += 1
         operations[operation] = entry
-        if operations.count > Controller.operationLimit { operations.removeFirst() }
-        return .operation(entry)
+        guard operations.count > Controller.operationLimit else { return [.operation(entry)] }
+        let oldest = operations.removeFirst().value
+        return [.operation(entry), .forgetOperations(through: oldest.number)]
     }
 }
