@@ -43,7 +43,8 @@ struct FrameMaker {
         }
         guard let id = peer.controlStream else { return }
         var bytes = ByteWriter()
-        bytes.uint32(mutator.random.chance(1, in: 40) ? UInt32(truncatingIfNeeded: mutator.edge()) : UInt32(message.count))
+        bytes.uint32(
+            mutator.random.chance(1, in: 40) ? UInt32(truncatingIfNeeded: mutator.edge()) : UInt32(message.count))
         bytes.append(message)
         var rest = bytes.bytes[...]
         while !rest.isEmpty {
@@ -77,7 +78,8 @@ struct FrameMaker {
             // Bytes with holes, on another stream than the control messages'.
             let id = other(peer)
             Frame.stream(
-                id, offset: (1 << 16) + mutator.random.next(below: 9000), bytes: mutator.bytes(mutator.random.index(below: 60)),
+                id, offset: (1 << 16) + mutator.random.next(below: 9000),
+                bytes: mutator.bytes(mutator.random.index(below: 60)),
                 isLast: false
             ).write(to: &writer)
         case _:

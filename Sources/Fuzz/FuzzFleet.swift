@@ -121,6 +121,8 @@ extension AgentTarget {
 }
 
 private func sum(_ counters: [CounterView]) -> Int {
-    counters.filter { $0.name.hasPrefix("dropped.") && $0.name != "dropped.notConnected" || $0.name == "handshakesAnswered" }
-        .reduce(0) { $0 + $1.count }
+    counters.filter {
+        $0.name.hasPrefix("dropped.") && $0.name != "dropped.notConnected" || $0.name == "handshakesAnswered"
+    }
+    .reduce(0) { $0 + $1.count }
 }

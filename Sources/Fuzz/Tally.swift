@@ -89,8 +89,12 @@ package struct Tally: Sendable {
         insides[(target * 2 + (isAlive ? 1 : 0)) * 32 + number] += 1
         var reader = ByteReader(plain.span.bytes)
         guard (try? reader.varint("number")) != nil, let type = try? reader.uint8("type") else { return }
-        let key = UInt64(type) | (isAlive ? 256 : 0)
-        keep(.inside, "type\(type)-\(isAlive ? "alive" : "ended")", 1 << 34 | key, plain)
+        // Types that nobody reads are one class.
+        let shown = min(type, 0x30)
+        let key = UInt64(shown) | UInt64(target) << 9 | (isAlive ? 256 : 0)
+        keep(
+            .inside, "\(["endpoint", "controller", "agent"][target])-type\(shown)-\(isAlive ? "alive" : "ended")",
+            1 << 34 | key, plain)
     }
 
     mutating func message(_ bytes: [UInt8]) {

@@ -237,7 +237,8 @@ final class AgentTarget: Target {
         case .check(let operation, _, _): tell(.checked(operation: operation, problems: []), now)
         case .readLog(let operation, let ref, let offset, let limit):
             let read = LogRead(
-                operation: operation, worker: ref, offset: max(0, offset), bytes: [UInt8](repeating: 65, count: min(limit, 100)),
+                operation: operation, worker: ref, offset: max(0, offset),
+                bytes: [UInt8](repeating: 65, count: min(limit, 100)),
                 nextOffset: 100, isAtEnd: true)
             tell(.logRead(read), now)
         case .reply(_, .success(.status(let view))): status = view
