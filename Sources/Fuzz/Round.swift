@@ -73,10 +73,10 @@ package final class Round {
     }
 
     private func step() {
-        if iteration % 16 == 0 { advance(pause()) }
+        if iteration % 32 == 0 { advance(pause()) }
         switch mutator.random.index(below: 100) {
-        case 0..<70: throwOutside()
-        case 70..<99: throwInside()
+        case 0..<84: throwOutside()
+        case 84..<99: throwInside()
         case _: throwHandshake()
         }
         tally.iterations += 1
