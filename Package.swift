@@ -53,9 +53,11 @@ let all: [Target] = [
     library("Daemon", core + ["EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
     library("ControllerService", shell + ["CMicrohttpd"] + store + logging),
     library("Simulator", core + collections),
+    library("Fuzz", core + collections),
 
     program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
     program("asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging),
+    program("asterism-fuzz", ["Base", "Fuzz"] + arguments),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
     program(
         "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
@@ -66,7 +68,7 @@ let all: [Target] = [
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
-    tests("MeshTests", ["Mesh", "Noise", "Wire", "Base"] + collections),
+    tests("MeshTests", ["Mesh", "Noise", "Wire", "Base", "Fuzz"] + collections),
     tests("ControlTests", core + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),

@@ -41,9 +41,12 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     /// A message that was to be sent, and there was no session to send it in.
     case notConnected
 
+    /// `allCases` makes a new array each time, and drops are counted in floods.
+    private static let order = allCases
+
     fileprivate var ordinal: Int {
         // `allCases` holds every case.
-        DropReason.allCases.firstIndex(of: self)!
+        DropReason.order.firstIndex(of: self)!
     }
 }
 

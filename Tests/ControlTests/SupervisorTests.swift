@@ -185,6 +185,26 @@ private struct Bench {
         #expect(delay <= .milliseconds(1250))
     }
 
+    @Test(arguments: [Int64.min, -1, 0, 1 << 40, .max])
+    func `any number in a restart policy is a time, whoever sent it`(number: Int64) {
+        var bench = Bench()
+        var wild = wish(one, .always, maxRestarts: 100)
+        wild.spec.restart.delaySeconds = number
+        wild.spec.restart.maxDelaySeconds = number
+        wild.spec.restart.windowSeconds = number
+        wild.spec.stop.graceSeconds = number
+        bench.desire(1, [wild])
+        bench.launched(one)
+        for _ in 0..<3 {
+            bench.exited(one, status: 1)
+            let delay = (bench.supervisor.deadline?.at ?? bench.now) - bench.now
+            #expect(delay >= .zero)
+            bench.wait(delay)
+            bench.launched(one)
+        }
+        #expect(bench.state(one) == .running && bench.status(one)?.restarts == 3)
+    }
+
     @Test func `a launch that fails counts as an end, and says why`() {
         var bench = Bench()
         bench.desire(1, [wish(one)])

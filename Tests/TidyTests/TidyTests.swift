@@ -22,10 +22,12 @@ import Testing
             "Daemon": shell.union(["ShimProtocol", "CLinux"]).subtracting(["Daemon"]),
             "ControllerService": shell.union(["GRDB", "CMicrohttpd"]),
             "Simulator": pureAll.union(collections),
+            "Fuzz": pureAll.union(collections),
             "asterismd": shell.union(["ArgumentParser"]),
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser"]),
             "asterism-shim": ["Base", "CLinux", "ShimProtocol", "Glibc"],
             "asterism": ["Base", "Wire", "Control", "Glibc", "Foundation", "ArgumentParser", "Yams"],
+            "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],
             "asterism-sim": ["Base", "Simulator", "ArgumentParser", "Foundation", "FoundationEssentials", "Glibc"],
         ]
     }()

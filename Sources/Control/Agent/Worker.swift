@@ -245,7 +245,7 @@ extension Worker {
         }
         let end = exit?.at ?? wall
         if let startedAt, end - startedAt >= Worker.forgivenAfter { consecutiveFailures = 0 }
-        let window = Interval.seconds(min(policy.windowSeconds, 1 << 32))
+        let window = Worker.interval(seconds: policy.windowSeconds)
         restartedAt.removeAll { end - $0 >= window }
         // A budget beyond what is remembered is no budget.
         if policy.maxRestarts < Limits.rememberedRestarts, restartedAt.count >= policy.maxRestarts {
@@ -261,10 +261,14 @@ extension Worker {
         consecutiveFailures += 1
     }
 
+    /// A time of a policy. The controller checks specs, and another one may not: any number is a time here.
+    private static func interval(seconds: Int64) -> Interval { .seconds(min(max(0, seconds), 1 << 32)) }
+
     private func delay(_ random: inout Random) -> Interval {
         let policy = desired.spec.restart
         let base = Backoff.delay(
-            first: .seconds(min(policy.delaySeconds, 1 << 32)), longest: .seconds(min(policy.maxDelaySeconds, 1 << 32)),
+            first: Worker.interval(seconds: policy.delaySeconds),
+            longest: Worker.interval(seconds: policy.maxDelaySeconds),
             failures: consecutiveFailures)
         return random.jittered(base, percent: Backoff.jitterPercent)
     }
