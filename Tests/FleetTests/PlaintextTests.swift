@@ -69,7 +69,8 @@ import Wire
         guard getuid() == 0, access("/usr/bin/tcpdump", X_OK) == 0 else { return nil }
         let filter = "udp and (port \(fleet.port) or port \(relay.port))"
         let program = try Program(
-            "/usr/bin/tcpdump", ["-i", "lo", "-U", "-s", "0", "-Z", "root", "-w", fleet.path("capture"), filter],
+            "/usr/bin/tcpdump",
+            ["-i", "lo", "-U", "--immediate-mode", "-s", "0", "-Z", "root", "-w", fleet.path("capture"), filter],
             output: fleet.path("tcpdump.log"))
         for _ in 0..<100 where program.isRunning {
             if program.text.contains("listening on") { return program }

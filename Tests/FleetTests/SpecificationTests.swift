@@ -47,7 +47,7 @@ import Wire
                 (["--memory=-5MiB", "--", "/bin/true"], "memory"),
                 (["--user", "no-such-user", "--", "/bin/true"], "user"),
                 (["--", "/nowhere/program"], "command"), ([], "command"),
-                (["--colour", "red", "--", "/bin/true"], "colour"),
+                (["--colour=red", "--", "/bin/true"], "colour"),
                 (["--node", "nowhere", "--", "/bin/true"], "nowhere"),
             ]
             for (arguments, words) in cases {
