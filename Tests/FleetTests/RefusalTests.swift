@@ -100,6 +100,8 @@ import Wire
                 #expect(!FileManager.default.fileExists(atPath: fleet.agentData("stranger") + "/membership"))
             }
             #expect(try Self.shown(fleet, socket: fleet.agentSocket("stranger"))["enrolmentsRefused"] == cases.count)
+            let events: [EventView] = try fleet.ask(.eventsList(.init(limit: 200)))
+            #expect(events.count { $0.kind == .nodeRefused } == cases.count)
             let tokens: [TokenView] = try fleet.ask(.tokensList)
             #expect(tokens.first { $0.id == good.id.hex }?.used == 0)
             #expect(try fleet.nodes().map(\.name).sorted() == ["agent-1", "first"])
@@ -290,6 +292,8 @@ import Wire
                 for kind: UInt8? in [nil, 0, 1, 2, 3, 4, 5, 255] { datagrams.append(junk(size, kind: kind)) }
             }
             try Self.refused(datagrams, by: { try fleet.counters() }, at: fleet.port, "junk")
+            let agent = try #require(try fleet.nodes().first?.address).port
+            try Self.refused(datagrams, by: { try fleet.counters(agent: "agent-1") }, at: agent, "junk, to the agent")
             let counted = try Self.shown(fleet)
             for reason in ["malformed", "badMAC1", "unknownSession", "unsolicitedResponse"] {
                 #expect((counted["dropped.\(reason)"] ?? 0) > 0, "\(reason)")

@@ -109,6 +109,33 @@ import Wire
         }
     }
 
+    @Test func `crashes in the middle of launches lose no worker and start none twice`() throws {
+        try Fleet.with(agents: 1) { fleet in
+            let names = (0..<12).map { "worker-\($0)" }
+            for (number, name) in names.enumerated() {
+                let file = fleet.path("starts-\(name)")
+                try fleet.run(name, ["/bin/sh", "-c", "echo $$ >> \(file); exec sleep 600"])
+                // What was answered is wanted for good, whoever dies now, and however far the launch has come.
+                usleep(UInt32(number / 2) * 3000)
+                if number % 2 == 0 {
+                    try fleet.agent("agent-1").end()
+                    try fleet.startAgent("agent-1")
+                } else {
+                    fleet.controller?.end()
+                    try fleet.startController()
+                }
+                try fleet.waitUntilOnline(1)
+            }
+            for name in names {
+                let view = try fleet.wait(for: name, .running)
+                #expect(view.restarts == 0)
+                try eventually("\(name) has begun") { try Self.starts(fleet, name) > 0 }
+            }
+            for name in names { #expect(try Self.starts(fleet, name) == 1, "\(name) was started twice") }
+            #expect(Set(try fleet.workers().compactMap(\.pid)).count == names.count)
+        }
+    }
+
     @Test func `a stop that is asked for while the agent is dead is done when it is back`() throws {
         try Fleet.with(agents: 1) { fleet in
             try fleet.run("later", ["/bin/sleep", "600"])
