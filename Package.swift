@@ -75,6 +75,7 @@ let all: [Target] = [
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
     tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
+    tests("FleetTests", core + ["asterism", "asterism-controller", "asterism-shim", "asterismd"]),
     tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),
 ]

@@ -136,7 +136,7 @@ private final class SocketFile {
         guard !path.hasPrefix("@") else { throw Errno(EINVAL) }
         let address = try UnixAddress(path)
         let lock = try FileDescriptor.open(directory(of: path), O_RDONLY | O_DIRECTORY)
-        try syscall("flock") { flock(lock.raw, LOCK_EX | LOCK_NB) }
+        try waitForTurn(lock)
         let socket = try FileDescriptor.socket(AF_UNIX, .stream)
         // Linux gives the file the mode that the socket has, so it is never open to more than it should be.
         try syscall("fchmod") { fchmod(socket.raw, mode) }
@@ -147,6 +147,19 @@ private final class SocketFile {
         }
         return socket
     }
+
+    /// A turn is a few system calls long, so it is waited for; but anybody who may read the directory can take the lock
+    /// and keep it, so not for ever.
+    private static func waitForTurn(_ lock: borrowing FileDescriptor) throws(Errno) {
+        for _ in 0..<turnAttempts {
+            if flock(lock.raw, LOCK_EX | LOCK_NB) == 0 { return }
+            guard errno == EWOULDBLOCK || errno == EINTR else { break }
+            usleep(turnMicroseconds)
+        }
+        try syscall("flock") { flock(lock.raw, LOCK_EX | LOCK_NB) }
+    }
+    /// Two seconds together.
+    private static let turnAttempts = 400, turnMicroseconds: UInt32 = 5000
 
     private static func isStale(_ path: String, _ address: UnixAddress) throws(Errno) -> Bool {
         guard identity(of: path) != nil else { return false }

@@ -1,6 +1,6 @@
 import Base
 import EventLoop
-import Glibc
+import Foundation
 import Testing
 
 extension EventLoopTests {
@@ -215,6 +215,20 @@ extension EventLoopTests {
                 let other = #expect(throws: Errno.self) { _ = try Listener(on: loop, "file", unix: file) { _ in } }
                 #expect(other == Errno(EADDRINUSE))
                 #expect(try FileDescriptor.open(file, O_RDONLY).readAll(limit: 10) == [1])
+            }
+        }
+
+        @Test func `listeners that start at once in one folder take turns`() throws {
+            try withTemporaryDirectory { folder in
+                let turn = try FileDescriptor.open(folder, O_RDONLY | O_DIRECTORY)
+                try #require(flock(turn.raw, LOCK_EX | LOCK_NB) == 0)
+                let other = turn.release()
+                Thread.detachNewThread {
+                    usleep(100_000)
+                    close(other)
+                }
+                let listener = try Listener(on: Loop(), "second", unix: "\(folder)/socket") { _ in }
+                listener.close()
             }
         }
 

@@ -97,17 +97,19 @@ extension Controller {
     // MARK: - Enrolment
 
     /// Wrong proofs that one session may bring.
+    /// A few hundred bytes are all that a newcomer has to say; whoever begins to say more is sent away.
+    private static let newcomerBytes = 16 << 10
     private static let enrolAttempts = 3
 
     mutating func readNewcomer(_ node: NodeID, _ stream: StreamID, now: Instant, into out: inout ControllerOutbox) {
-        // A few hundred bytes are all that a newcomer has to say.
-        let result = endpoint.read(stream, of: node, limit: 16 << 10, into: &out.mesh)
+        let result = endpoint.read(stream, of: node, limit: Controller.newcomerBytes, into: &out.mesh)
         newcomers[node]?.channel.receive(result.bytes)
         while let message = newcomers[node]?.channel.nextMessage() {
             guard case .enrol(let enrol) = message else { continue }
             answer(enrol, from: node, stream, now: now, into: &out)
         }
-        if newcomers[node]?.channel.isBroken ?? false { endpoint.disconnect(node, now: now, into: &out.mesh) }
+        guard let channel = newcomers[node]?.channel else { return }
+        if channel.isBroken || channel.pendingBytes >= Controller.newcomerBytes { endpoint.disconnect(node, now: now, into: &out.mesh) }
     }
 
     private mutating func answer(

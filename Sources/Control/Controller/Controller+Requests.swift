@@ -143,12 +143,20 @@ extension Controller {
         }
         let number = nextQuestion
         nextQuestion += 1
-        guard send(message(number), to: slot) else {
+        let message = message(number)
+        guard send(message, to: slot) else {
             return out.refuse(
                 id, APIError(.unavailable, "node '\(registry[slot].name)' does not read what is sent to it"))
         }
         questions[number] = Question(
-            kind: kind, slot: slot, askers: [id], deadline: now + Controller.questionTime)
+            kind: kind, slot: slot, message: message, askers: [id], deadline: now + Controller.questionTime)
+    }
+
+    /// On a new stream: what was on its way in the old one is lost. An answer that comes twice is taken once.
+    mutating func askAgain(_ slot: Int) {
+        for question in questions.values where question.slot == slot {
+            guard send(question.message, to: slot) else { return }
+        }
     }
 
     mutating func expireQuestions(now: Instant, into out: inout ControllerOutbox) {

@@ -227,6 +227,7 @@ struct Question {
     }
     var kind: Kind
     var slot: Int
+    var message: ControlMessage
     var askers: [RequestID]
     var deadline: Instant
 }

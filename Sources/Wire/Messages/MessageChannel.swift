@@ -35,6 +35,8 @@ package struct MessageChannel: Sendable {
     /// How many bytes `receive` takes now.
     package var room: Int { isBroken ? 0 : max(0, MessageChannel.incomingLimit - (incoming.count - consumed)) }
     package var isFull: Bool { room == 0 }
+    /// Bytes that were received and do not make a message yet.
+    package var pendingBytes: Int { incoming.count - consumed }
 
     /// Takes what the stream gave; at most `room` bytes.
     package mutating func receive(_ bytes: some Collection<UInt8>) {

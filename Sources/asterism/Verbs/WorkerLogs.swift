@@ -9,7 +9,7 @@ struct WorkerLogs: Verb {
         commandName: "logs", abstract: "Shows what a worker wrote to its standard output and error.",
         discussion: """
             The bytes are given as they are. With --json they are base64: one document, or a line for each piece while \
-            following. Following ends when the worker has, and outlives a restart of the controller.
+            following. Following ends when the worker has, and outlives a restart of the controller and of the agent.
             """)
 
     @OptionGroup var common: Common
@@ -19,6 +19,8 @@ struct WorkerLogs: Verb {
     @Option(help: ArgumentHelp("Only the last so many bytes, as in 64KiB.", valueName: "size")) var bytes: String?
 
     static let pollMicroseconds: UInt32 = 200_000
+    /// How long a node may be gone before following is given up, in seconds.
+    static let patience = 30.0
 
     func validate() throws {
         guard tail == nil || bytes == nil else { throw ValidationError("give --tail or --bytes, and not both") }
@@ -51,7 +53,7 @@ struct WorkerLogs: Verb {
     private func followOn(_ reader: LogReader, _ offset: Int64?) throws {
         var offset = offset
         while true {
-            let answer = try reader.chunk(offset)
+            let answer = try patiently { try reader.chunk(offset) }
             let view: LogView = try answer.view()
             let content = view.bytes ?? []
             if common.json {
@@ -62,6 +64,22 @@ struct WorkerLogs: Verb {
             offset = view.nextOffset
             if view.isFinal { return }
             if content.isEmpty { usleep(WorkerLogs.pollMicroseconds) }
+        }
+    }
+
+    /// A node that does not answer now may be starting again; its worker and the log outlive that.
+    private func patiently(_ ask: () throws -> Answer) throws -> Answer {
+        let end = monotonicSeconds() + WorkerLogs.patience
+        while true {
+            do {
+                let answer = try ask()
+                _ = try answer.view(LogView.self)
+                return answer
+            } catch {
+                let code = (error as? APIError)?.code ?? (error as? JSONRPCError)?.apiError.code
+                guard code == .unavailable || code == .timeout, monotonicSeconds() < end else { throw error }
+                usleep(WorkerLogs.pollMicroseconds)
+            }
         }
     }
 
