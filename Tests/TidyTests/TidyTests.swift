@@ -120,7 +120,9 @@ import Testing
     /// One idea a file. What is longer says why here.
     static let longFiles: [String: String] = [:]
     /// What is longer than 70 lines and is right so.
-    static let longFunctions: [String: String] = [:]
+    static let longFunctions: [String: String] = [
+        "Sources/Fuzz/FuzzFleet.swift:23": "one list of who is in the fleet, and of what each has"
+    ]
 
     /// Comments may run a word over: the formatter does not break them.
     @Test func `files have at most 500 lines, and lines at most 120 columns`() {

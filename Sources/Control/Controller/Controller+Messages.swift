@@ -97,9 +97,9 @@ extension Controller {
     // MARK: - Enrolment
 
     /// Wrong proofs that one session may bring.
+    private static let enrolAttempts = 3
     /// A few hundred bytes are all that a newcomer has to say; whoever begins to say more is sent away.
     private static let newcomerBytes = 16 << 10
-    private static let enrolAttempts = 3
 
     mutating func readNewcomer(_ node: NodeID, _ stream: StreamID, now: Instant, into out: inout ControllerOutbox) {
         let result = endpoint.read(stream, of: node, limit: Controller.newcomerBytes, into: &out.mesh)
@@ -109,7 +109,9 @@ extension Controller {
             answer(enrol, from: node, stream, now: now, into: &out)
         }
         guard let channel = newcomers[node]?.channel else { return }
-        if channel.isBroken || channel.pendingBytes >= Controller.newcomerBytes { endpoint.disconnect(node, now: now, into: &out.mesh) }
+        if channel.isBroken || channel.pendingBytes >= Controller.newcomerBytes {
+            endpoint.disconnect(node, now: now, into: &out.mesh)
+        }
     }
 
     private mutating func answer(
