@@ -154,7 +154,7 @@ import Wire
 @Suite(.serialized) struct KilledStoreTests {
     /// After so many transactions, and so many microseconds.
     @Test(arguments: zip([1, 2, 7, 20], [0, 230, 610, 1170] as [UInt32]))
-    func `kill -9 loses nothing that was said to be done`(count: Int, delay: UInt32) async throws {
+    func `kill -9 loses nothing that was said to be done (in its own process)`(count: Int, delay: UInt32) async throws {
         var template = Array("/tmp/asterism-test-XXXXXX".utf8CString)
         let directory = String(cString: mkdtemp(&template)!)
         defer {

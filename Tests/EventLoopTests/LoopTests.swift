@@ -102,7 +102,7 @@ extension EventLoopTests {
             #expect(signal.isOpen)
         }
 
-        @Test func `a source used off its loop's thread is a crash`() async {
+        @Test func `a source used off its loop's thread is a crash (in its own process)`() async {
             await #expect(processExitsWith: .failure) {
                 let loop = Loop()
                 let timer = UncheckedBox(Timer(on: loop, "wrong thread") {})

@@ -96,7 +96,7 @@ import Testing
         check(spent)
     }
 
-    @Test func `a counter that was not taken seals nothing`() async {
+    @Test func `a counter that was not taken seals nothing (in its own process)`() async {
         await #expect(processExitsWith: .failure) {
             var pair = HandshakeTests.pair(.ik)
             try pair.finish()
