@@ -63,7 +63,14 @@ let all: [Target] = [
         "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
         linker: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     program("asterism-sim", ["Base", "Simulator"] + arguments),
-    program("asterismd", shell + ["Health"] + arguments + logging),
+    // Nodes have no toolchain, and mapped libraries are most of what an idle agent holds of a node's memory.
+    program(
+        "asterismd", shell + ["Health"] + arguments + logging,
+        linker: [
+            .unsafeFlags(
+                ["-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections"],
+                .when(configuration: .release))
+        ]),
 
     tests("BaseTests", ["Base"]),
     tests("NoiseTests", ["Noise", "Base"]),

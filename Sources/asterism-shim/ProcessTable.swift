@@ -6,11 +6,13 @@ enum ProcessTable {
     struct Entry {
         var state: UInt8
         var parent: Int32
+        var threads: UInt64
         /// Clock ticks since the boot.
         var start: UInt64
 
-        /// It has ended and waits for its parent.
-        var isZombie: Bool { state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") }
+        /// It has ended and waits for its parent. One whose first thread has ended, while others work on, is in the
+        /// same state, and alive.
+        var isZombie: Bool { (state == UInt8(ascii: "Z") || state == UInt8(ascii: "X")) && threads <= 1 }
     }
 
     /// /proc/PID/stat (proc_pid_stat(5)). The name in parentheses may hold anything, so the fields are counted from the
@@ -21,9 +23,9 @@ enum ProcessTable {
         else { return nil }
         let fields = text[(end + 1)...].split(separator: UInt8(ascii: " "))
         guard fields.count > 19, let state = fields[0].first, let parent = number(fields[1]),
-            let start = number(fields[19])
+            let threads = number(fields[17]), let start = number(fields[19])
         else { return nil }
-        return Entry(state: state, parent: Int32(truncatingIfNeeded: parent), start: start)
+        return Entry(state: state, parent: Int32(truncatingIfNeeded: parent), threads: threads, start: start)
     }
 
     static var bootID: String {

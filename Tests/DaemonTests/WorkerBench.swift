@@ -154,11 +154,13 @@ func contents(_ path: String) -> [UInt8] {
     return bytes
 }
 
-/// Gone, or only waiting for its parent.
+/// Gone, or only waiting for its parent. A process whose first thread has ended while others end is not: it holds its
+/// files, and so its locks, until the last one has.
 func isDead(_ process: Int32) -> Bool {
     let stat = String(decoding: contents("/proc/\(process)/stat"), as: UTF8.self)
     guard let end = stat.lastIndex(of: ")") else { return true }
-    return stat[end...].dropFirst(2).first == "Z"
+    let fields = stat[end...].dropFirst(2).split(separator: " ")
+    return fields[0] == "Z" && fields[17] == "1"
 }
 
 func descriptorCount() -> Int { numbers(in: "/proc/self/fd").count }

@@ -25,6 +25,20 @@ private let hasMemoryController: Bool = {
     return groups.controllers.contains("memory")
 }()
 
+/// A program whose first thread ends while a second one works on (60 is exit(2), of one thread, on x86_64).
+private let headless = """
+    perl -e 'use threads; async { print "up\\n"; $| = 1; sleep 300 }->detach; sleep 1; syscall(60, 0)'
+    """
+#if arch(x86_64)
+    private let hasPerlThreads = system("perl -Mthreads -e 1 2>/dev/null") == 0
+#else
+    private let hasPerlThreads = false
+#endif
+
+private func isHeadless(_ process: Int32) -> Bool {
+    !isDead(process) && String(decoding: contents("/proc/\(process)/stat"), as: UTF8.self).contains(") Z ")
+}
+
 private let freezer = "/sys/fs/cgroup/freezer"
 
 private func put(_ text: String, _ path: String) {
@@ -70,6 +84,31 @@ extension WorkerTests {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             try killsTree(bench)
+        }
+
+        @Test(.enabled(if: hasPerlThreads, "needs perl with threads, on x86_64"), arguments: [false, true])
+        func `a process whose first thread has ended is killed all the same`(shimIsDead: Bool) throws {
+            let bench = try WorkerBench()
+            defer { bench.tearDown() }
+            let worker = WorkerRef("headless", generation: 1)
+            try bench.start(worker, "(setsid \(headless) &) ; sleep 300")
+            var found: Int32?
+            try #require(
+                bench.drive {
+                    found = numbers(in: "/proc").first {
+                        String(decoding: contents("/proc/\($0)/stat"), as: UTF8.self).contains("(perl) Z ")
+                            && isHeadless($0)
+                    }
+                    return found != nil
+                })
+            let process = try #require(found)
+            if shimIsDead {
+                kill(try #require(bench.shim(of: worker)), SIGKILL)
+            } else {
+                #expect(bench.host.killTree(worker))
+            }
+            try #require(bench.drive { bench.isOver(worker) })
+            #expect(isDead(process))
         }
 
         @Test(.enabled(if: cgroupRoot != nil, "no writable cgroup v2 on this machine"))

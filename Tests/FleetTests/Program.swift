@@ -108,15 +108,16 @@ struct ProcessFacts: Hashable {
     /// Fields 14 and 15 together, in clock ticks.
     var ticks: UInt64
 
-    /// `nil` where there is none, or only its unburied rest.
+    /// `nil` where there is none, or only its unburied rest: a zombie without threads.
     init?(_ pid: Int32) {
         guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
             let close = text.lastIndex(of: ")")
         else { return nil }
         let fields = text[text.index(after: close)...].split(separator: " ")
-        guard fields.count > 20, fields[0] != "Z", fields[0] != "X", let start = UInt64(fields[19]),
-            let user = UInt64(fields[11]), let system = UInt64(fields[12])
+        guard fields.count > 20, let start = UInt64(fields[19]), let user = UInt64(fields[11]),
+            let system = UInt64(fields[12])
         else { return nil }
+        if fields[0] == "Z" || fields[0] == "X", Int(fields[17]) ?? 0 <= 1 { return nil }
         self.pid = pid
         startTime = start
         ticks = user + system

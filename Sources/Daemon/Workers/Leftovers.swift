@@ -9,6 +9,9 @@ import ShimProtocol
 /// found one as parent; and, while the number of the worker's session cannot have been given to anybody else, by their
 /// session. A process of a cgroup needs none of this.
 ///
+/// A process is a zombie only when it has no thread left: one whose first thread has ended, while others work on, is shown
+/// in the state of a zombie too.
+///
 /// A number read from /proc is pinned by a pidfd, and the marker read again, before anything is sent to it.
 struct Leftovers {
     let marker: String
@@ -56,10 +59,17 @@ struct Leftovers {
     }
 
     static func environment(_ process: Int32, has variable: String) -> Bool {
-        // The kernel's own limit on arguments and environment together is a quarter of the stack, 2 MiB by default.
-        guard let bytes = readSmallFile("/proc/\(process)/environ", limit: 8 << 20) else { return false }
         let wanted = Array(variable.utf8)
-        return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
+        // The kernel's own limit on arguments and environment together is a quarter of the stack, 2 MiB by default.
+        if let bytes = readSmallFile("/proc/\(process)/environ", limit: 8 << 20), !bytes.isEmpty {
+            return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
+        }
+        // The first thread may have ended, and its memory with it; the others' is still there.
+        for thread in names(in: "/proc/\(process)/task") where thread != "\(process)" {
+            guard let bytes = readSmallFile("/proc/\(process)/task/\(thread)/environ", limit: 8 << 20) else { continue }
+            if bytes.split(separator: 0).contains(where: { $0.elementsEqual(wanted) }) { return true }
+        }
+        return false
     }
 
     private static func row(_ process: Int32) -> Row? {
@@ -67,8 +77,9 @@ struct Leftovers {
             let end = bytes.lastIndex(of: UInt8(ascii: ")"))
         else { return nil }
         let fields = String(decoding: bytes[(end + 1)...], as: UTF8.self).split(separator: " ")
-        guard fields.count > 3, let parent = Int32(fields[1]), let session = Int32(fields[3]) else { return nil }
+        guard fields.count > 17, let parent = Int32(fields[1]), let session = Int32(fields[3]) else { return nil }
+        let isEnded = fields[0] == "Z" || fields[0] == "X"
         return Row(
-            process: process, parent: parent, session: session, isZombie: fields[0] == "Z" || fields[0] == "X")
+            process: process, parent: parent, session: session, isZombie: isEnded && Int(fields[17]) ?? 0 <= 1)
     }
 }

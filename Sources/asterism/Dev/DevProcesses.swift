@@ -7,13 +7,14 @@ struct DevProcess: Hashable {
     /// Clock ticks after the boot: field 22 of /proc/PID/stat, proc_pid_stat(5).
     var startTime: UInt64
 
-    /// `nil` where there is none, or only a zombie.
+    /// `nil` where there is none, or only a zombie. A first thread that has ended while others live is shown as one, too.
     init?(_ pid: Int32) {
         guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
             let end = text.lastIndex(of: ")")
         else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")
-        guard fields.count > 19, fields[0] != "Z", fields[0] != "X", let start = UInt64(fields[19]) else { return nil }
+        guard fields.count > 19, let start = UInt64(fields[19]) else { return nil }
+        if fields[0] == "Z" || fields[0] == "X", Int(fields[17]) ?? 0 <= 1 { return nil }
         self.pid = pid
         startTime = start
     }
