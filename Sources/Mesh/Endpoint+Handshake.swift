@@ -41,10 +41,11 @@ extension Endpoint {
             return counters.drop(.handshakeFailed)
         }
         peer.cookies.stamp(&writer.bytes, now: now)
-        initiation.state = consume state
+        initiation.sent(state, now: now)
         for target in targets { send(writer.bytes, to: target, into: &out) }
-        initiation.sentAt = now
-        let doubled = configuration.handshakeRetry * Int64(1 << min(initiation.attempts, 10))
+        // Twice the round trip, where one is known: on a slow path impatience makes the queues that it waits for.
+        let patience = max(configuration.handshakeRetry, (peer.paths.smoothedRoundTrip ?? .zero) * 2)
+        let doubled = patience * Int64(1 << min(initiation.attempts, 10))
         initiation.nextAt = now + random.jittered(min(doubled, configuration.handshakeRetryMax), percent: 10)
         initiation.attempts += 1
     }
@@ -63,17 +64,13 @@ extension Endpoint {
             initiation.index == receiver
         else { return counters.drop(.unsolicitedResponse) }
         guard checker.mac1IsValid(datagram.span.bytes) else { return counters.drop(.badMAC1) }
-        guard var state = initiation.state.take() else { return counters.drop(.unsolicitedResponse) }
+        guard !initiation.isUnsent else { return counters.drop(.unsolicitedResponse) }
         let message = Array(datagram[DatagramHeader.secondSize..<(datagram.count - DatagramHeader.macsSize)])
-        let payload: HandshakePayload
-        do throws(HandshakeError) {
-            let plain = try state.readMessage(message)
-            guard let decoded = decode(plain) else { return counters.drop(.badPayload) }
-            payload = decoded
-        } catch {
-            initiation.state = consume state
-            return counters.drop(.handshakeFailed)
-        }
+        guard let (attempt, plain) = initiation.answer({ attempt in read(message, attempt) }),
+            let state = attempt.state.take()
+        else { return counters.drop(.handshakeFailed) }
+        peer.paths.measured(now - attempt.sentAt)
+        guard let payload = decode(plain) else { return counters.drop(.badPayload) }
         let certificate: Certificate
         do throws(CertificateFault) {
             certificate = try certificateCheck.check(payload.certificate, of: peer.node, wall: wall)
@@ -91,6 +88,19 @@ extension Endpoint {
         // The responder may use the keys only after it has seen us use them.
         peer.owesConfirmation = true
         mark(peer)
+    }
+
+    /// The payload, if the message answers that attempt.
+    private func read(_ message: [UInt8], _ attempt: Initiation.Attempt) -> (Initiation.Attempt, [UInt8])? {
+        guard var state = attempt.state.take() else { return nil }
+        do throws(HandshakeError) {
+            let plain = try state.readMessage(message)
+            attempt.state = consume state
+            return (attempt, plain)
+        } catch {
+            attempt.state = consume state
+            return nil
+        }
     }
 
     /// The answer came from a node that this one must not trust.

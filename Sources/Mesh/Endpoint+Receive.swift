@@ -68,11 +68,15 @@ extension Endpoint {
         }
         peer.lastReceivedAt = now
         peer.unansweredSince = nil
+        if peer.vainHandshakes > 0, now - epoch.createdAt >= Endpoint.wellTime { peer.vainHandshakes = 0 }
         peer.bytesReceived += datagram.count
         let plain = UnsafeRawBufferPointer(rebasing: sealed[..<(sealed.count - DatagramHeader.tagSize)])
         deliver(plain, from: remote, of: peer, now: now, into: &out)
         mark(peer)
     }
+
+    /// Keys under which a peer is still heard after so long have helped.
+    private static let wellTime = Interval.seconds(10)
 
     /// The peer has sealed with these keys, so it holds them. False if the session ends over it.
     private mutating func confirm(

@@ -86,7 +86,10 @@ package struct Endpoint: ~Copyable {
             end(peer, .timeout, closing: nil, now: now, into: &out)
             return
         }
-        if needsHandshake(peer, now) { startHandshake(with: peer, now: now, into: &out) }
+        if needsHandshake(peer, now) {
+            if peer.unansweredSince != nil { peer.vainHandshakes += 1 }
+            startHandshake(with: peer, now: now, into: &out)
+        }
         if let initiation = peer.session.initiation, initiation.nextAt <= now {
             retry(initiation, with: peer, now: now, into: &out)
         }
@@ -112,8 +115,14 @@ package struct Endpoint: ~Copyable {
     private func needsHandshake(_ peer: Peer, _ now: Instant) -> Bool {
         guard peer.session.initiation == nil else { return false }
         guard let current = peer.session.current else { return peer.isWanted }
-        if let since = peer.unansweredSince, now - since >= configuration.unansweredBeforeHandshake { return true }
+        if let since = peer.unansweredSince, now - since >= patience(with: peer) { return true }
         return rekeyTime(of: peer, current).map { $0 <= now } ?? false
+    }
+
+    /// How long an unanswered peer is waited for before new keys are made. New keys help a peer that has lost its own, and
+    /// are a burden to one that hears badly, so each time that they did not help the wait is twice as long.
+    private func patience(with peer: Peer) -> Interval {
+        configuration.unansweredBeforeHandshake * Int64(1 << min(peer.vainHandshakes, 3))
     }
 
     /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
@@ -146,7 +155,7 @@ package struct Endpoint: ~Copyable {
             }
         } else if let current = peer.session.current {
             if let time = rekeyTime(of: peer, current) { times.append(time) }
-            if let since = peer.unansweredSince { times.append(since + configuration.unansweredBeforeHandshake) }
+            if let since = peer.unansweredSince { times.append(since + patience(with: peer)) }
         }
         if peer.isConnected {
             if let since = peer.unansweredSince { times.append(since + configuration.unansweredBeforeTimeout) }

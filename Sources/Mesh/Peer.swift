@@ -24,6 +24,8 @@ final class Peer {
     var wantedAt: Instant?
     /// Since when something is under way that the peer should answer.
     var unansweredSince: Instant?
+    /// Handshakes made because nothing was heard, since the peer was last heard for a while.
+    var vainHandshakes = 0
     var lastSentAt: Instant?
     var lastReceivedAt: Instant?
     /// Something arrived that wants an answer, and `flush` is to look at this peer.

@@ -153,6 +153,69 @@ import Wire
         #expect(pair.b.endpoint.counters[.unknownSession] > 0)
     }
 
+    @Test func `what a peer said in its former life is not taken for its present`() throws {
+        var fleet = TestFleet()
+        let first = TestPair.members()
+        first.connect()
+        first.run(.milliseconds(100))
+        // b writes on a stream, and the datagram is still on its way when b is started again.
+        let late = first.b.endpoint.openStream(to: first.a.node)
+        _ = first.b.endpoint.write([9, 9, 9], to: try #require(late), of: first.a.node)
+        first.path = { _, _ in [] }
+        first.drain(first.b)
+        let delayed = try #require(first.recorded.last).bytes
+        let reborn = TestNode(
+            2, credentials: { fleet.credentials(for: $0, name: "b") }, configuration: MeshConfiguration(), life: 2,
+            now: first.now)
+        let pair = TestPair(first.a, reborn)
+        pair.now = first.now
+        pair.b.endpoint.connect(to: pair.a.node, at: [pair.a.address], now: pair.now, into: &pair.b.outbox)
+        pair.drain(pair.b)
+        pair.run(.milliseconds(100))
+        let opened = pair.b.endpoint.openStream(to: pair.a.node)
+        let stream = try #require(opened)
+        pair.a.events = []
+        pair.inject(delayed, from: pair.b.address, to: pair.a)
+        #expect(pair.a.events.isEmpty && pair.a.endpoint.counters[.unknownSession] == 1)
+        _ = pair.b.endpoint.write([1, 2, 3], to: stream, of: pair.a.node)
+        pair.drain(pair.b)
+        pair.run(.milliseconds(100))
+        let result = pair.a.endpoint.read(stream, of: pair.b.node, into: &pair.a.outbox)
+        #expect(result.bytes == [1, 2, 3])
+    }
+
+    @Test func `on a path slower than the first wait the first answer still counts`() {
+        let pair = TestPair.members()
+        // An answer takes 600 ms; first messages go out after 0, 250 and 750 ms.
+        pair.latency = .milliseconds(300)
+        pair.connect()
+        pair.run(.milliseconds(690))
+        #expect(pair.a.connected(to: pair.b.node) != nil)
+        #expect(pair.a.endpoint.counters.handshakesStarted == 1)
+        // The next ones wait for as long as this path needs.
+        let begun = pair.recorded.count
+        pair.run(.seconds(130))
+        pair.a.endpoint.send([1], to: pair.b.node, now: pair.now)
+        pair.drain(pair.a)
+        let firsts = pair.recorded[begun...].filter { $0.bytes[0] == 1 && $0.from == pair.a.address }
+        #expect(firsts.count <= 1)
+    }
+
+    @Test func `new keys that do not help are made less and less often`() {
+        let pair = TestPair.members { $0.unansweredBeforeTimeout = .seconds(100) }
+        pair.connect()
+        pair.run(.milliseconds(100))
+        // Handshakes pass, and nothing else does.
+        pair.path = { _, bytes in bytes[0] == 4 && bytes.count > 40 ? [] : [bytes] }
+        for _ in 0..<60 {
+            pair.a.endpoint.send([1], to: pair.b.node, wantsAnswer: true, now: pair.now)
+            pair.drain(pair.a)
+            pair.run(.seconds(1))
+        }
+        // Without patience there would be more than twenty.
+        #expect((3...7).contains(pair.a.endpoint.counters.handshakesStarted))
+    }
+
     @Test func `a session that goes unanswered ends`() {
         let pair = TestPair.members()
         pair.connect()

@@ -42,11 +42,21 @@ final class Session {
         return displaced
     }
 
-    /// Seals with `epoch` from here on; the indices of epochs that are too old are to be released.
+    /// Seals with `epoch` from here on; the indices of epochs that are too old are to be released. What was answered
+    /// before it the peer will not confirm any more. And where it is of another association, all before it is over: a
+    /// late datagram of the peer's former life would be taken for one of the present.
     func promote(_ epoch: Epoch) -> [UInt32] {
-        pending.removeAll { $0 === epoch }
-        let displaced = previous.map { [$0.localIndex] } ?? []
+        var displaced: [UInt32] = []
+        if let position = pending.firstIndex(where: { $0 === epoch }) {
+            displaced += pending[..<position].map(\.localIndex)
+            pending.removeFirst(position + 1)
+        }
+        if let previous { displaced.append(previous.localIndex) }
         previous = current
+        if let last = previous, last.hello.association != epoch.hello.association {
+            displaced.append(last.localIndex)
+            previous = nil
+        }
         current = epoch
         return displaced
     }
@@ -143,15 +153,43 @@ final class Initiation {
     let index: UInt32
     let startedAt: Instant
     var attempts = 0
-    var sentAt: Instant
     var nextAt: Instant
-    /// Taken when the answer is read: reading consumes it.
-    var state: HandshakeState?
+    /// First messages that may still be answered, the newest last. On a path whose round trip is longer than the wait for
+    /// an answer, the answer is to an earlier one than the last.
+    private var waiting: [Attempt] = []
+
+    private static let waitingLimit = 4
+
+    /// One first message.
+    final class Attempt {
+        let sentAt: Instant
+        /// Taken while an answer is read, which consumes it.
+        var state: HandshakeState?
+
+        init(_ state: consuming HandshakeState, sentAt: Instant) {
+            self.state = consume state
+            self.sentAt = sentAt
+        }
+    }
 
     init(index: UInt32, now: Instant) {
         self.index = index
         startedAt = now
-        sentAt = now
         nextAt = now
     }
+
+    func sent(_ state: consuming HandshakeState, now: Instant) {
+        if waiting.count == Initiation.waitingLimit { waiting.removeFirst() }
+        waiting.append(Attempt(state, sentAt: now))
+    }
+
+    /// Lets `read` try the attempts, the newest first, until it takes one.
+    func answer<Result>(_ read: (Attempt) -> Result?) -> Result? {
+        for attempt in waiting.reversed() {
+            if let result = read(attempt) { return result }
+        }
+        return nil
+    }
+
+    var isUnsent: Bool { waiting.isEmpty }
 }

@@ -2,7 +2,9 @@ import Base
 import Control
 
 /// A node that cannot be heard is out of routing four seconds later at the latest, as long as the controller itself was
-/// well and as long as no more than a twentieth of the fleet went at once, in which case it is right to doubt itself.
+/// well and as long as no more than a twentieth of those that it knows to be there went at once: then it is right to doubt
+/// itself, and to hold its verdicts on whoever falls silent meanwhile, too. Nodes go with parts of the network, and also
+/// one by one, by lines that are full or addresses that are new; what counts is what the controller got to hear.
 final class DetectionChecker: Checker {
     let name = "detection"
     static let limit = Interval.seconds(4)
@@ -11,14 +13,17 @@ final class DetectionChecker: Checker {
     /// How close together losses count as one event, from either side.
     static let together = Interval.seconds(6)
 
+    /// Fewer do not make a controller doubt itself, however small its fleet.
+    static let least = 3
+    /// For how long verdicts are held.
+    static let hold = Interval.seconds(10)
+
     /// By machine; the controller's own is at 0.
     private var silentSince: [Instant?]
-    private var lossTimes: [Instant] = []
+    private var losses: [(machine: Int, at: Instant)] = []
     private var controllerWellSince = Instant.origin
-    private let nodes: Int
 
     init(nodes: Int) {
-        self.nodes = nodes
         silentSince = Array(repeating: nil, count: nodes + 1)
     }
 
@@ -27,7 +32,7 @@ final class DetectionChecker: Checker {
         case .silenced(let machine):
             guard machine < silentSince.count, silentSince[machine] == nil else { return [] }
             silentSince[machine] = now
-            lossTimes.append(now)
+            losses.append((machine, now))
         case .heardAgain(let machine):
             guard machine < silentSince.count else { return [] }
             silentSince[machine] = nil
@@ -39,13 +44,17 @@ final class DetectionChecker: Checker {
     }
 
     private func overdue(_ survey: Survey, _ now: Instant) -> [String] {
+        for machine in survey.machines where machine.isWelcome && now - machine.lastHeard > .milliseconds(2500) {
+            losses.append((machine.index, machine.lastHeard))
+        }
         guard let nodes = survey.nodes, silentSince[0] == nil else { return [] }
+        let present = nodes.count { $0.state == .online || $0.state == .suspect }
         let patience = DetectionChecker.limit + DetectionChecker.slack
         var found: [String] = []
         for machine in survey.machines where machine.isWelcome {
             guard machine.index < silentSince.count, let since = silentSince[machine.index] else { continue }
             let lastWord = max(since, machine.lastHeard)
-            guard now - max(lastWord, controllerWellSince) > patience, !isMassLoss(around: since) else { continue }
+            guard now - max(lastWord, controllerWellSince) > patience, !isHeld(since, of: present) else { continue }
             guard let view = nodes.first(where: { $0.id == machine.node }) else { continue }
             switch view.state {
             case .online, .suspect:
@@ -56,9 +65,15 @@ final class DetectionChecker: Checker {
         return found
     }
 
-    private func isMassLoss(around time: Instant) -> Bool {
-        let lost = lossTimes.count { abs(($0 - time).nanoseconds) <= DetectionChecker.together.nanoseconds }
-        return lost * 20 > nodes
+    /// Whether so many went at once that a loss at `time` need not have been told.
+    private func isHeld(_ time: Instant, of present: Int) -> Bool {
+        let together = DetectionChecker.together
+        return losses.contains { first in
+            guard first.at >= time - together - DetectionChecker.hold, first.at <= time + together else { return false }
+            let near = losses.filter { abs(($0.at - first.at).nanoseconds) <= together.nanoseconds }
+            let machines = Set(near.map(\.machine)).count
+            return machines >= DetectionChecker.least && machines * 20 > present
+        }
     }
 
     func unsettled(_ survey: Survey, now: Instant) -> [String] { [] }
