@@ -45,6 +45,10 @@ package struct MeshConfiguration: Sendable {
     /// Slack for clocks that differ, when a certificate's validity is checked.
     package var clockSlack = Interval.minutes(10)
     package var streams = StreamLimits()
+    /// Whether the driver has a data plane, for which keys and routes are then made.
+    package var hasDataPlane = false
+    /// What peers of other applications may reach on this node.
+    package var policy: [PolicyRule] = []
 
     package init() {}
 }

@@ -38,6 +38,8 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case expiredKeys
     /// An authentic datagram with frames that cannot be read; the session is closed.
     case badFrames
+    /// A packet, and this node has no data plane.
+    case noDataPlane
     /// A message that was to be sent, and there was no session to send it in.
     case notConnected
 

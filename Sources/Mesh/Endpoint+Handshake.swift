@@ -78,12 +78,14 @@ extension Endpoint {
             counters.drop(error.drop)
             return refuse(peer, error, into: &out)
         }
-        let hash = state.handshakeHash
+        let hash = state.handshakeHash, cipher = cipher(peerHasAESGCM: payload.hasAESGCM)
+        let dataKeys = dataKeys(state, cipher)
         let epoch = Epoch(
             localIndex: receiver, remoteIndex: sender, isInitiator: true, handshakeHash: hash,
             hello: PeerHello(association: payload.association, certificate: certificate),
-            keys: transportKeys(from: state, peerHasAESGCM: payload.hasAESGCM), createdAt: now)
+            keys: TransportKeys(state.split(for: cipher)), createdAt: now)
         peer.session.initiation = nil
+        install(dataKeys, epoch, of: peer, from: remote, isConfirmed: true)
         establish(epoch, with: peer, from: remote, now: now, into: &out)
         // The responder may use the keys only after it has seen us use them.
         peer.owesConfirmation = true
@@ -200,11 +202,13 @@ extension Endpoint {
         }
         var jar = CookieJar(responder: node)
         jar.stamp(&writer.bytes, now: now)
-        let hash = state.handshakeHash
+        let hash = state.handshakeHash, cipher = cipher(peerHasAESGCM: peerHasAESGCM)
+        let dataKeys = dataKeys(state, cipher)
         let epoch = Epoch(
             localIndex: local, remoteIndex: sender, isInitiator: false, handshakeHash: hash,
-            hello: hello, keys: transportKeys(from: state, peerHasAESGCM: peerHasAESGCM), createdAt: now)
-        for displaced in peer.session.answer(epoch) { index.release(displaced) }
+            hello: hello, keys: TransportKeys(state.split(for: cipher)), createdAt: now)
+        install(dataKeys, epoch, of: peer, from: remote, isConfirmed: false)
+        for displaced in peer.session.answer(epoch) { release(displaced) }
         counters.handshakesAnswered += 1
         send(writer.bytes, to: remote, into: &out)
         mark(peer)
@@ -224,7 +228,7 @@ extension Endpoint {
     }
 
     /// Both ends say whether they have AES in hardware, under the handshake's encryption; both then take the same.
-    private func transportKeys(from state: consuming HandshakeState, peerHasAESGCM: Bool) -> TransportKeys {
-        TransportKeys(state.split(for: peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly))
+    private func cipher(peerHasAESGCM: Bool) -> Cipher {
+        peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly
     }
 }

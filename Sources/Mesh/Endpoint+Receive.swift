@@ -45,6 +45,8 @@ extension Endpoint {
             receiveCookie([UInt8](datagram), receiver: receiver, now: now, into: &out)
         case .frames(let receiver, let counter):
             receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
+        // Packets are for the data plane, which takes its own before they come here.
+        case .packet: counters.drop(.noDataPlane)
         }
     }
 
@@ -62,9 +64,7 @@ extension Endpoint {
         case .replayed: return counters.drop(.replayed)
         case .fresh(let isNewest):
             guard confirm(epoch, of: peer, from: remote, now: now, into: &out) else { return }
-            if isNewest, epoch === peer.session.current, peer.paths.heard(from: remote, now: now) {
-                counters.roams += 1
-            }
+            if isNewest, epoch === peer.session.current { heard(peer, from: remote, now: now) }
         }
         peer.lastReceivedAt = now
         peer.unansweredSince = nil
@@ -79,7 +79,7 @@ extension Endpoint {
     private static let wellTime = Interval.seconds(10)
 
     /// The peer has sealed with these keys, so it holds them. False if the session ends over it.
-    private mutating func confirm(
+    mutating func confirm(
         _ epoch: Epoch, of peer: Peer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
     ) -> Bool {
         guard epoch !== peer.session.current, epoch !== peer.session.previous else { return true }
@@ -103,13 +103,15 @@ extension Endpoint {
             if peer.certificate == nil { anonymousCount -= 1 }
             resetStreams(of: peer, now: now)
         }
-        for released in peer.session.promote(epoch) { index.release(released) }
+        for released in peer.session.promote(epoch) { release(released) }
         let wasAnonymous = isSame && peer.certificate == nil
+        peer.wantsRekey = false
         peer.remoteAssociation = epoch.hello.association
         peer.certificate = epoch.hello.certificate
         peer.wantedAt = nil
         peer.unansweredSince = nil
         _ = peer.paths.heard(from: remote, now: now)
+        defer { route(epoch, of: peer) }
         if isSame {
             counters.rekeys += 1
             if wasAnonymous, peer.certificate != nil { anonymousCount -= 1 }

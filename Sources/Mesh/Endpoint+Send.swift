@@ -14,6 +14,10 @@ extension Endpoint {
 
     /// Turns everything that waits into datagrams. Called once at the end of each entry point of the layer above.
     package mutating func flush(now: Instant, into out: inout MeshOutbox) {
+        if !dataPlaneChanges.isEmpty {
+            out.dataPlane.append(contentsOf: dataPlaneChanges)
+            dataPlaneChanges.removeAll()
+        }
         var position = 0
         // Sending to one peer does not mark another, but ending one may; the list only grows while it is walked.
         while position < dirty.count {

@@ -36,6 +36,8 @@ package struct Endpoint: ~Copyable {
     /// Set before an entry point calls anything; certificates are checked against it.
     var wall = UnixTime(milliseconds: 0)
     package internal(set) var counters = MeshCounters()
+    /// Goes to the data plane with the next `flush`.
+    var dataPlaneChanges: [DataPlaneChange] = []
 
     package init(
         identity: consuming Identity, credentials: Credentials?, configuration: MeshConfiguration, seed: Seed,
@@ -48,12 +50,16 @@ package struct Endpoint: ~Copyable {
         self.identity = identity
         self.credentials = credentials
         self.configuration = configuration
+        tellLocal()
     }
 
     package var nodeID: NodeID { identity.nodeID }
 
     /// Takes new credentials. Sessions go on; the next handshake with each peer shows the new certificate.
-    package mutating func adopt(_ credentials: Credentials) { self.credentials = credentials }
+    package mutating func adopt(_ credentials: Credentials) {
+        self.credentials = credentials
+        tellLocal()
+    }
 
     /// Until there are credentials, these authorities are believed: those that a token names.
     package mutating func trust(_ authorities: [VerifyingKey]) { configuration.authorities = authorities }
@@ -75,7 +81,7 @@ package struct Endpoint: ~Copyable {
 
     /// Everything that time brings to one peer.
     private mutating func service(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
-        for released in peer.session.expire(now, life: configuration.rejectAfter) { index.release(released) }
+        for released in peer.session.expire(now, life: configuration.rejectAfter) { release(released) }
         if peer.isConnected {
             if let reason = endOfConnection(peer, now) {
                 end(peer, reason, closing: nil, now: now, into: &out)
@@ -132,7 +138,8 @@ package struct Endpoint: ~Copyable {
             epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
         let quiet = epoch.createdAt + Endpoint.confirmationTime
         let isUsed = [peer.lastReceivedAt, peer.lastSentAt].contains { $0.map { $0 > quiet } ?? false }
-        return isUsed || epoch.keys.wantsRekey ? epoch.createdAt + wait : nil
+        if peer.wantsRekey || epoch.keys.wantsRekey { return epoch.createdAt }
+        return isUsed ? epoch.createdAt + wait : nil
     }
 
     /// What is said so soon after new keys may be no more than their confirmation.
@@ -198,7 +205,8 @@ package struct Endpoint: ~Copyable {
     }
 
     mutating func forget(_ peer: Peer) {
-        for released in peer.session.indices { index.release(released) }
+        for released in peer.session.indices { release(released) }
+        if configuration.hasDataPlane { dataPlaneChanges.append(.unroute(peer: peer.slot)) }
         timers.set(peer.slot, at: nil)
         peers[peer.slot] = nil
         slotOfNode.remove(peer.node)

@@ -5,6 +5,8 @@ package import Wire
 package struct MeshOutbox: ~Copyable {
     /// To be sent, in this order.
     package var datagrams = DatagramBatch()
+    /// What the data plane is to know, in this order; nothing where there is none.
+    package var dataPlane: [DataPlaneChange] = []
     /// For the layer above, in this order.
     package var events: [MeshEvent] = []
 

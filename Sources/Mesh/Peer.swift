@@ -37,6 +37,15 @@ final class Peer {
     var pings: [(token: UInt64, sentAt: Instant)] = []
     var bytesReceived = 0
     var bytesSent = 0
+    /// Of the data plane.
+    var packetsReceived = 0
+    var packetsSent = 0
+    var packetBytesReceived = 0
+    var packetBytesSent = 0
+    /// Bytes of UDP payload that the present path carries, where that is known.
+    var datagramBytes: Int?
+    /// The data plane has used up its keys.
+    var wantsRekey = false
 
     static let framesLimit = 256
     static let pingsLimit = 64

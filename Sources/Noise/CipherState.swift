@@ -83,6 +83,14 @@ package struct CipherState: ~Copyable, Sendable {
         }
     }
 
+    /// A copy of the key. There must be one.
+    package func copyKey() -> CipherKey {
+        switch key {
+        case .some(let key): return key.copy()
+        case .none: preconditionFailure("no key to copy")
+        }
+    }
+
     /// The key alone, for who keeps a counter of his own. There must be one.
     package consuming func takeKey() -> CipherKey {
         switch consume key {

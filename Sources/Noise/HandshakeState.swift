@@ -118,6 +118,14 @@ package struct HandshakeState: ~Copyable, Sendable {
 }
 
 extension HandshakeState {
+    /// Two more transport keys, for a second channel with counters of its own: HKDF of the final chaining key and `label`
+    /// in place of Split()'s empty input, after the draft of Noise's additional symmetric keys. To be asked for before
+    /// `split`.
+    package func additionalKeys(_ label: String, for cipher: Cipher) -> CipherStates {
+        precondition(isFinished, "\(name): keys after \(messagesDone) messages")
+        return symmetric.split(role, cipher: cipher, input: SecretBytes(Array(label.utf8)))
+    }
+
     private mutating func write(_ payload: [UInt8]) throws(HandshakeError) -> [UInt8] {
         var message: [UInt8] = []
         for token in name.pattern.messages[messagesDone].tokens {

@@ -5,31 +5,36 @@
 /// more than the window needs, so that the window's last word is whole wherever the highest counter stands in its own.
 ///
 /// `accept` belongs after authentication. Before it, `wouldAccept` may spare the work of opening.
-package struct ReplayWindow: ~Copyable, Sendable {
+package struct ReplayWindow: ~Copyable, @unchecked Sendable {
     /// How far behind the highest counter one is still accepted, in counters.
     package static let size: UInt64 = 8192
 
     private static let wordCount: UInt64 = size / 64 + 1
-    private var words: [UInt64]
+    /// Made with the first counter: most sessions of a large fleet never carry a packet.
+    private var words: UnsafeMutablePointer<UInt64>?
     /// The highest counter accepted; of no meaning before the first.
     private var highest: UInt64 = 0
 
-    package init() { words = [UInt64](repeating: 0, count: Int(ReplayWindow.wordCount)) }
+    package init() {}
+
+    deinit { words?.deallocate() }
 
     /// Whether the counter is new and not too old.
     package func wouldAccept(_ counter: UInt64) -> Bool {
         if counter > highest { return true }
         guard highest - counter < ReplayWindow.size else { return false }
+        guard let words else { return true }
         return words[slot(counter)] & bit(counter) == 0
     }
 
     /// True once for each counter, as long as the window has not left it behind.
     package mutating func accept(_ counter: UInt64) -> Bool {
         guard wouldAccept(counter) else { return false }
+        let words = self.words ?? make()
         if counter > highest {
             let from = highest / 64, to = counter / 64
             if to - from >= ReplayWindow.wordCount {
-                for index in words.indices { words[index] = 0 }
+                words.update(repeating: 0, count: Int(ReplayWindow.wordCount))
             } else if to > from {
                 for word in from + 1...to { words[Int(word % ReplayWindow.wordCount)] = 0 }
             }
@@ -37,6 +42,13 @@ package struct ReplayWindow: ~Copyable, Sendable {
         }
         words[slot(counter)] |= bit(counter)
         return true
+    }
+
+    private mutating func make() -> UnsafeMutablePointer<UInt64> {
+        let new = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(ReplayWindow.wordCount))
+        new.initialize(repeating: 0, count: Int(ReplayWindow.wordCount))
+        words = new
+        return new
     }
 
     private func slot(_ counter: UInt64) -> Int { Int(counter / 64 % ReplayWindow.wordCount) }

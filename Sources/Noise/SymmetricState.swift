@@ -56,7 +56,11 @@ package struct SymmetricState: ~Copyable, Sendable {
 
     /// Split(): the first state is for what the initiator sends. The keys are those of any cipher of 32-byte keys.
     func split(_ role: Role, cipher: Cipher) -> CipherStates {
-        let output = hash.hkdf(chainingKey: chainingKey, input: SecretBytes(count: 0), outputs: 2)
+        split(role, cipher: cipher, input: SecretBytes(count: 0))
+    }
+
+    func split(_ role: Role, cipher: Cipher, input: consuming SecretBytes) -> CipherStates {
+        let output = hash.hkdf(chainingKey: chainingKey, input: input, outputs: 2)
         let first = CipherState(cipher, key: cipherKey(part(0, of: output)))
         let second = CipherState(cipher, key: cipherKey(part(1, of: output)))
         return switch role {

@@ -2,23 +2,25 @@ package import Base
 
 /// # What travels in a UDP datagram
 ///
-/// The first byte tells the kind, the next three are zero (the data plane will use them), and then:
+/// The first byte tells the kind, the next three are zero (but for a packet's flags in the second), and then:
 ///
 /// ```
 /// 1 first message    sender 4 | ephemeral 32 | static 32+16 | payload n+16 | MAC1 16 | MAC2 16
 /// 2 second message   sender 4 | receiver 4 | ephemeral 32 | payload n+16 | MAC1 16 | MAC2 16
 /// 3 cookie reply     receiver 4 | nonce 24 | sealed cookie 16+16
 /// 4 frames           receiver 4 | counter 8 | sealed frames n+16
+/// 5 packet           receiver 4 | counter 8 | sealed IP packet n+16
 /// ```
 ///
 /// Integers are big-endian. `sender` and `receiver` are session indices: the one who receives chose the number, so that
-/// a datagram finds its session without a look at its address. The 16 bytes before the sealed part of kind 4 are
-/// authenticated with it. The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
+/// a datagram finds its session without a look at its address. The 16 bytes before the sealed part of kinds 4 and 5 are
+/// authenticated with it. Packets are sealed with keys and counters of their own, so that the data plane shares nothing. The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
 package enum DatagramKind: UInt8, Hashable, Sendable, CaseIterable {
     case handshakeFirst = 1
     case handshakeSecond = 2
     case cookieReply = 3
     case frames = 4
+    case packet = 5
 }
 
 /// The clear part of a datagram.
@@ -27,6 +29,8 @@ package enum DatagramHeader: Hashable, Sendable {
     case handshakeSecond(sender: UInt32, receiver: UInt32)
     case cookieReply(receiver: UInt32)
     case frames(receiver: UInt32, counter: UInt64)
+    /// `flags`: 1, the transport checksum is partial; 2, continues the packet with the counter before.
+    case packet(flags: UInt8, receiver: UInt32, counter: UInt64)
 
     package static let firstSize = 8
     package static let secondSize = 12
@@ -47,15 +51,16 @@ package enum DatagramHeader: Hashable, Sendable {
         let length = reader.remaining
         let raw = try reader.uint8("kind")
         guard let kind = DatagramKind(rawValue: raw) else { throw DecodeError(.invalidValue, "kind", at: 0) }
-        for _ in 0..<3 {
-            guard try reader.uint8("reserved") == 0 else { throw DecodeError(.invalidValue, "reserved", at: 1) }
+        let flags = try reader.uint8("flags")
+        guard flags & ~(kind == .packet ? 3 : 0) == 0, try reader.uint16("reserved") == 0 else {
+            throw DecodeError(.invalidValue, "reserved", at: 1)
         }
         let isRightLength =
             switch kind {
             case .handshakeFirst: DatagramHeader.firstLengths.contains(length)
             case .handshakeSecond: DatagramHeader.secondLengths.contains(length)
             case .cookieReply: length == DatagramHeader.cookieLength
-            case .frames: DatagramHeader.framesLengths.contains(length)
+            case .frames, .packet: DatagramHeader.framesLengths.contains(length)
             }
         guard isRightLength else { throw DecodeError(.invalidValue, "length", at: length) }
         switch kind {
@@ -64,6 +69,9 @@ package enum DatagramHeader: Hashable, Sendable {
             self = .handshakeSecond(sender: try reader.uint32("sender"), receiver: try reader.uint32("receiver"))
         case .cookieReply: self = .cookieReply(receiver: try reader.uint32("receiver"))
         case .frames: self = .frames(receiver: try reader.uint32("receiver"), counter: try reader.uint64("counter"))
+        case .packet:
+            self = .packet(
+                flags: flags, receiver: try reader.uint32("receiver"), counter: try reader.uint64("counter"))
         }
     }
 
@@ -81,6 +89,12 @@ package enum DatagramHeader: Hashable, Sendable {
             writer.uint32(receiver)
         case .frames(let receiver, let counter):
             start(.frames, &writer)
+            writer.uint32(receiver)
+            writer.uint64(counter)
+        case .packet(let flags, let receiver, let counter):
+            writer.uint8(DatagramKind.packet.rawValue)
+            writer.uint8(flags)
+            writer.zeros(2)
             writer.uint32(receiver)
             writer.uint64(counter)
         }

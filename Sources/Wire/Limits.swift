@@ -33,6 +33,13 @@ package enum Limits {
     /// Addresses kept for one peer.
     package static let addressesPerPeer = 16
     package static let directoryEntries = 65_536
+    /// Overlay addresses for whose owner a node looks at a time.
+    package static let overlayWanted = 1024
+    /// Packets that wait for one session, and bytes of all that wait.
+    package static let overlayWaitingPackets = 32
+    package static let overlayWaitingBytes = 512 << 10
+    /// Conversations with peers of other applications that are remembered: 16 bytes each.
+    package static let overlayFlows = 16_384
     package static let workerArguments = 1024
     /// Half of Linux's MAX_ARG_STRLEN, since the launch file holds the same bytes again.
     package static let workerCommandBytes = 64 << 10

@@ -15,5 +15,6 @@
 #include "CLinuxErrno.h"
 #include "CLinuxProcess.h"
 #include "CLinuxSupervision.h"
+#include "CLinuxTun.h"
 
 #endif

@@ -106,6 +106,8 @@ final class Epoch {
     /// What the peer said of itself in this handshake.
     let hello: PeerHello
     var keys: TransportKeys
+    /// The data plane's keys of the same handshake, until they are given to it.
+    var dataKeys: CipherStates?
     private var window = ReplayWindow()
     private(set) var highest: UInt64 = 0
 

@@ -1,0 +1,147 @@
+package import Base
+import CLinux
+import Glibc
+
+/// # A network interface whose far end is this process
+///
+/// What the kernel routes to the interface is read here, one packet a read(2), and what is written here the kernel takes
+/// for received. Each packet has a virtio header before it (IFF_VNET_HDR), by which up to 64 KiB of one conversation pass
+/// as one packet, its checksums and its segments left to whoever sends them on. Which of that the kernel may do is
+/// negotiated at the start: all of it, or without UDP's part on kernels before 6.2, or none.
+///
+/// The descriptor is read until it is empty, but no more than `bytesPerWake` a turn of the loop: packets that come the
+/// other way must not wait long behind those that go.
+package final class TunDevice {
+    package struct Offload: OptionSet, Hashable, Sendable {
+        package let rawValue: Int32
+        package init(rawValue: Int32) { self.rawValue = rawValue }
+
+        package static let checksum = Offload(rawValue: 1)
+        package static let tcp = Offload(rawValue: 2)
+        package static let udp = Offload(rawValue: 4)
+    }
+
+    package let name: String
+    package let offload: Offload
+    /// Bytes of the virtio header.
+    package static let headerSize = 10
+    /// Reads that are made in one turn, in bytes and in packets.
+    private static let bytesPerWake = 256 << 10
+    private static let packetsPerWake = 256
+    private static let bufferSize = headerSize + 65_536
+
+    private let poll: Poll
+    private let number: Int32
+    private let buffer: UnsafeMutableRawPointer
+    private var onPacket: ((UnsafeMutableRawPointer, Int) -> Bool)?
+    private var onDrained: (() -> Void)?
+    private var isPaused = false
+    /// Packets that the kernel did not take, by reason.
+    package private(set) var writeErrors: [Errno: UInt64] = [:]
+
+    /// Makes the interface; `name` may be a pattern with `%d`. Throws what stands in the way: ENOENT or ENODEV without
+    /// /dev/net/tun, EPERM without CAP_NET_ADMIN, EBUSY where the name is taken.
+    ///
+    /// `onPacket` gets the virtio header and the packet behind it; it may write to both, and says whether more is wanted.
+    /// `onDrained` ends each turn.
+    package init(
+        on loop: Loop, named pattern: String, wantsOffload: Bool,
+        onPacket: @escaping (UnsafeMutableRawPointer, Int) -> Bool, onDrained: @escaping () -> Void
+    ) throws(Errno) {
+        var name = [CChar](repeating: 0, count: 16)
+        for (index, byte) in pattern.utf8.prefix(15).enumerated() { name[index] = CChar(bitPattern: byte) }
+        let raw = try syscall("tun") { asterism_tun_open(&name) }
+        let descriptor = FileDescriptor(owning: raw)
+        number = raw
+        self.name = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        var granted: Offload = []
+        let wishes: [Offload] = wantsOffload ? [[.checksum, .tcp, .udp], [.checksum, .tcp], []] : [[]]
+        for wish in wishes where asterism_tun_set_offload(raw, wish.rawValue) == 0 {
+            granted = wish
+            break
+        }
+        offload = granted
+        let me = Handle()
+        poll = try Poll(on: loop, "overlay device", owning: descriptor) { _ in me.device?.drain() }
+        buffer = .allocate(byteCount: TunDevice.bufferSize, alignment: 64)
+        self.onPacket = onPacket
+        self.onDrained = onDrained
+        me.device = self
+        poll.start(.readable)
+    }
+
+    private final class Handle {
+        weak var device: TunDevice?
+    }
+
+    deinit { buffer.deallocate() }
+
+    package func close() {
+        poll.close()
+        onPacket = nil
+        onDrained = nil
+    }
+
+    /// Stops and goes on reading; what comes meanwhile fills the interface's queue.
+    package func pause() {
+        guard !isPaused, poll.isOpen else { return }
+        isPaused = true
+        poll.stop()
+    }
+    package func resume() {
+        guard isPaused, poll.isOpen else { return }
+        isPaused = false
+        poll.start(.readable)
+    }
+
+    private func drain() {
+        var bytes = 0, packets = 0
+        while !isPaused, bytes < TunDevice.bytesPerWake, packets < TunDevice.packetsPerWake, let onPacket {
+            let count = Glibc.read(number, buffer, TunDevice.bufferSize)
+            // EAGAIN: it is empty. Anything else will be told again at the next turn.
+            if count <= TunDevice.headerSize { break }
+            bytes += count
+            packets += 1
+            if !onPacket(buffer, count) { break }
+        }
+        onDrained?()
+    }
+
+    /// Hands one packet, in pieces, its virtio header first, to the kernel.
+    package func write(_ pieces: UnsafePointer<iovec>, count: Int) {
+        guard poll.isOpen else { return }
+        while Glibc.writev(number, pieces, Int32(count)) < 0 {
+            let reason = errno
+            if reason == EINTR { continue }
+            writeErrors[Errno(reason), default: 0] += 1
+            return
+        }
+    }
+
+    // MARK: - The interface
+
+    package func configure(mtu: Int, queue: Int, gsoMax: Int) throws(Errno) {
+        try syscall("mtu") { asterism_interface_set_mtu(name, Int32(mtu)) }
+        try syscall("txqueuelen") { asterism_interface_set_queue(name, Int32(queue)) }
+        // Older kernels and containers refuse it; then some trains are cut in two.
+        _ = asterism_interface_set_gso_max(name, UInt32(gsoMax))
+        try syscall("up") { asterism_interface_set_up(name) }
+    }
+
+    /// The interface's address, with the prefix whose addresses are reached through it.
+    package func add(_ address: IPAddress, prefix: Int) throws(Errno) {
+        let bytes = address.bytes
+        if address.isIPv4 {
+            try syscall("address") { asterism_interface_add_ipv4(name, bytes, Int32(prefix)) }
+        } else {
+            try syscall("address") { asterism_interface_add_ipv6(name, bytes, Int32(prefix)) }
+        }
+    }
+}
+
+/// What the kernel believes of the path to an address: the largest IP packet; nil where there is no route.
+package func pathMTU(to remote: SocketAddress) -> Int? {
+    let (storage, count) = remote.storage
+    let mtu = withUnsafeBytes(of: storage) { asterism_path_mtu($0.baseAddress, count) }
+    return mtu > 0 ? Int(mtu) : nil
+}

@@ -1,0 +1,56 @@
+/// The Internet checksum (RFC 1071), where nobody else computes it.
+enum Checksum {
+    /// The one's complement sum of big-endian words, not folded; an odd last byte is the high one of its word.
+    static func sum(_ bytes: UnsafeRawPointer, count: Int, from start: UInt64 = 0) -> UInt64 {
+        var total = start
+        var offset = 0
+        while offset + 4 <= count {
+            total &+= UInt64(bytes.word32(offset))
+            offset += 4
+        }
+        if offset + 2 <= count {
+            total &+= UInt64(bytes.word16(offset))
+            offset += 2
+        }
+        if offset < count { total &+= UInt64(bytes.load(fromByteOffset: offset, as: UInt8.self)) << 8 }
+        return total
+    }
+
+    static func fold(_ sum: UInt64) -> UInt16 {
+        var value = sum
+        while value >> 16 != 0 { value = value & 0xffff &+ value >> 16 }
+        return UInt16(truncatingIfNeeded: value)
+    }
+
+    static func writeIPv4Header(_ packet: UnsafeMutableRawPointer, length: Int) {
+        packet.setWord16(10, 0)
+        packet.setWord16(10, ~fold(sum(packet, count: length)))
+    }
+
+    /// The sum over the pseudo header (RFC 9293, section 3.1; RFC 8200, section 8.1) for a transport of `length` bytes.
+    static func pseudoHeader(_ packet: UnsafeRawPointer, isIPv4: Bool, transport: UInt8, length: Int) -> UInt16 {
+        let addresses = isIPv4 ? sum(packet + 12, count: 8) : sum(packet + 8, count: 32)
+        return fold(addresses &+ UInt64(transport) &+ UInt64(length))
+    }
+
+    /// Where the checksum of that transport stands in its header.
+    static func offset(of transport: UInt8) -> Int? {
+        switch transport {
+        case InnerPacket.tcp: 16
+        case InnerPacket.udp: 6
+        default: nil
+        }
+    }
+
+    /// Completes a transport's checksum over the whole packet.
+    static func complete(_ packet: UnsafeMutableRawPointer, count: Int, _ inner: InnerPacket) {
+        guard let offset = offset(of: inner.transport), count >= inner.headerLength + offset + 2 else { return }
+        let length = count - inner.headerLength
+        packet.setWord16(inner.headerLength + offset, 0)
+        let pseudo = pseudoHeader(packet, isIPv4: inner.isIPv4, transport: inner.transport, length: length)
+        let total = ~fold(sum(packet + inner.headerLength, count: length, from: UInt64(pseudo)))
+        // UDP says 'no checksum' by zero (RFC 768).
+        packet.setWord16(
+            inner.headerLength + offset, total == 0 && inner.transport == InnerPacket.udp ? 0xffff : total)
+    }
+}

@@ -1,0 +1,255 @@
+package import Base
+package import Noise
+package import Wire
+
+/// # The road of packets
+///
+/// A TUN device gives what programs of this node send to overlay addresses; a UDP socket carries it, sealed, to the peer
+/// that has the address; the peer's data plane opens it and gives it to its TUN device. Everything else of the mesh
+/// (handshakes, streams, heartbeats) goes through `Endpoint`, which knows sessions and paths and tells the data plane what
+/// it needs of them: keys, addresses, limits, as `DataPlaneChange`s. What the data plane learns on its way, that a peer
+/// has moved, or holds new keys, comes back as `DataPlaneEvent`s.
+///
+/// ```
+///   TUN ── super-packet ──→ TxPath: route → cut → seal ──→ trains of datagrams ──→ UDP_SEGMENT
+///   TUN ←── super-packet ── RxPath: index → window → open → check → join ←── trains ←── UDP_GRO
+/// ```
+///
+/// Four things make it fast. Packets come and go by the train: one system call and one pass through the kernel's stack
+/// for up to 64 of them. Nothing is copied but by the cipher: a train is sealed from the device's buffer into the
+/// socket's, and opened in place. Nobody sums payload: the sender's kernel leaves transport checksums partial, a flag in
+/// the authenticated header says so, and the receiver's kernel is told that they are. And the receiver joins segments
+/// again without looking for flows: a flag says that a packet continues the one before it.
+///
+/// Both ways work on memory of the caller, allocate nothing and hold no lock. What is rare (no route yet, a packet that is
+/// too large, a refusal) may allocate, and is limited in `Limits`.
+///
+/// What is never let through: a packet from a peer whose source is not one of the peer's own addresses; one that is not
+/// for this node; multicast and broadcast; what the policy does not allow. Each is counted by its reason.
+package struct DataPlane: ~Copyable {
+    var transmit = TxPath()
+    var receive = RxPath()
+    var flows = FlowTable()
+    var waiting = WaitingPackets()
+    private var replies = ReplyLimit()
+    package private(set) var counters = DataPlaneCounters()
+
+    /// `takesUDP`: the device takes super-packets of UDP.
+    package init(takesUDP: Bool = true) { receive.joinsUDP = takesUDP }
+
+    /// What `Endpoint` says of sessions and paths; in the order in which it said so.
+    package mutating func apply(_ change: DataPlaneChange, now: Instant, into out: inout DataPlaneOutbox) {
+        switch change {
+        case .local(let local):
+            transmit.local = local
+            receive.local = local
+        case .install(let entry): receive.install(entry)
+        case .remove(let index): receive.remove(index)
+        case .route(let route):
+            transmit.install(route)
+            resume(route, now: now, into: &out)
+        case .unroute(let peer): transmit.remove(peer)
+        case .redirect(let peer, let remote): transmit.redirect(peer, remote)
+        case .limit(let peer, let bytes): transmit.limit(peer, datagramBytes: bytes)
+        }
+    }
+
+    /// A packet from the device: `count` bytes at `packet`, which is written to. The caller sends the trains when there is
+    /// no room for another packet, and before the buffer of the last one is used again.
+    package mutating func submitted(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, now: Instant,
+        into out: inout DataPlaneOutbox
+    ) {
+        switch transmit.submit(packet, count: count, header, now: now, flows: &flows, into: &out.trains) {
+        case .sent: break
+        case .dropped(let reason): counters.drop(reason)
+        case .noRoute(let key):
+            if waiting.hold(packet, count: count, header, for: key, now: now) {
+                out.events.append(.wanted(key.address))
+            }
+            counters.drop(.awaitingSession, count: waiting.takeDropped())
+        case .tooBig(let limit):
+            counters.drop(.tooBig)
+            answer(packet, count: count, .tooBig(limit), now: now, into: &out)
+        }
+    }
+
+    /// What a socket received in one message: datagrams of `segment` bytes one behind the other, the last maybe shorter,
+    /// from one address. Packets are opened in place and lie there until the caller has written them to the device;
+    /// everything else is copied to `out.others`. `congestion` is the two ECN bits of the outer header.
+    package mutating func received(
+        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress, now: Instant,
+        into out: inout DataPlaneOutbox
+    ) {
+        receive.received(
+            bytes, segment: segment, congestion: congestion, from: remote, now: now, flows: &flows,
+            counters: &counters, into: &out)
+    }
+
+    /// The address's owner cannot be reached, or there is none: what waits for it is given up, and its senders are told.
+    package mutating func unreachable(_ address: IPAddress, now: Instant, into out: inout DataPlaneOutbox) {
+        for packet in waiting.release(OverlayKey(address)) {
+            counters.drop(.unreachable)
+            var bytes = packet.bytes
+            let count = bytes.count
+            bytes.withUnsafeMutableBytes { memory in
+                answer(memory.baseAddress!, count: count, .unreachable, now: now, into: &out)
+            }
+        }
+    }
+
+    /// Gives up what has waited too long. To be called now and then; `deadline` says when there is something to do.
+    package mutating func tick(now: Instant) {
+        counters.drop(.awaitingSession, count: waiting.expire(now))
+    }
+
+    package var deadline: Deadline? { waiting.deadline.map { Deadline($0, "packets that wait for a session") } }
+
+    /// What has happened since the last call, a peer at a time.
+    package mutating func takeActivity() -> [DataPlaneActivity] {
+        transmit.takeActivity() + receive.takeActivity()
+    }
+
+    private mutating func resume(_ route: TxRoute, now: Instant, into out: inout DataPlaneOutbox) {
+        for key in [route.address4, route.address6] {
+            guard let key else { continue }
+            for packet in waiting.release(key) {
+                var bytes = packet.bytes
+                let count = bytes.count
+                bytes.withUnsafeMutableBytes { memory in
+                    submitted(memory.baseAddress!, count: count, packet.header, now: now, into: &out)
+                }
+            }
+        }
+    }
+
+    private mutating func answer(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ error: ControlMessageError, now: Instant,
+        into out: inout DataPlaneOutbox
+    ) {
+        guard replies.admit(now), let local = transmit.local else { return }
+        if let reply = ControlMessageReply.make(to: packet, count: count, error, from: local) {
+            out.replies.append(reply)
+        }
+    }
+}
+
+/// What a driver hands to every call of a `DataPlane`, acts on, and empties.
+package struct DataPlaneOutbox: ~Copyable {
+    /// Datagrams to send.
+    package var trains = TrainOutbox()
+    /// Packets for the device, in the memory that was received into.
+    package var packets = PacketOutbox()
+    /// Packets of this node's own making for the device: ICMP errors. Without a virtio header.
+    package var replies: [[UInt8]] = []
+    /// Datagrams that are not packets, for `Endpoint`.
+    package var others = DatagramBatch(capacity: 4096)
+    package var events: [DataPlaneEvent] = []
+
+    package init() {}
+}
+
+/// What `Endpoint` tells the data plane.
+package enum DataPlaneChange {
+    /// This node's own addresses.
+    case local(OverlayLocal)
+    /// Keys to open with; the entry's index finds them.
+    case install(RxEntry)
+    case remove(index: UInt32)
+    /// Keys to seal with for a peer, in place of those before.
+    case route(TxRoute)
+    case unroute(peer: Int)
+    case redirect(peer: Int, SocketAddress)
+    /// The largest datagram that the path carries, in bytes of UDP payload.
+    case limit(peer: Int, Int)
+}
+
+/// What the data plane tells `Endpoint` and the layer above.
+package enum DataPlaneEvent: Hashable, Sendable {
+    /// The peer has sealed with the keys of this index for the first time, so it holds them.
+    case confirmed(index: UInt32, SocketAddress)
+    /// The newest packet of the peer came from another address than those before.
+    case moved(index: UInt32, SocketAddress)
+    /// A packet waits for a session with whoever has this address.
+    case wanted(IPAddress)
+}
+
+/// Traffic of one peer since the last report.
+package struct DataPlaneActivity: Hashable, Sendable {
+    package var peer: Int
+    package var isInward: Bool
+    package var packets: UInt64
+    package var bytes: UInt64
+    package var lastAt: Instant
+    /// Counters used under the present keys; 0 for what came in.
+    package var counter: UInt64
+}
+
+/// This node in the overlay.
+package struct OverlayLocal: Hashable, Sendable {
+    package var address4: IPAddress?
+    package var address6: IPAddress
+    let key4: OverlayKey?
+    let key6: OverlayKey
+
+    package init(address4: IPAddress?, address6: IPAddress) {
+        self.address4 = address4
+        self.address6 = address6
+        key4 = address4.map { OverlayKey($0) }
+        key6 = OverlayKey(address6)
+    }
+
+    @inline(__always)
+    func has(_ key: OverlayKey) -> Bool { key == key6 || key == key4 }
+}
+
+/// Why a packet went no further.
+package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
+    /// From the device: not IP, cut short, or a header that says nonsense.
+    case malformed
+    /// Multicast, broadcast, or another address that is nobody's.
+    case multicast
+    /// From the device with a source that is not this node's.
+    case foreignSource
+    /// To an address outside of the overlay, or to this node itself.
+    case notOverlay
+    /// More waits for sessions than `Limits` allows, or has waited too long.
+    case awaitingSession
+    /// Nobody has the address, or its owner does not answer.
+    case unreachable
+    /// Larger than the path carries; the sender was told.
+    case tooBig
+    /// The keys are too old, or used up.
+    case expiredKeys
+    /// From a peer: keys that this node does not have.
+    case unknownSession
+    case forged
+    case replayed
+    /// Authentic, and not an IP packet.
+    case badPacket
+    /// From a peer, with a source that is not the peer's.
+    case spoofedSource
+    /// From a peer, for somebody else.
+    case notForUs
+    /// The policy does not let the peer reach that port.
+    case denied
+    /// It met congestion and its ends cannot be told (RFC 6040, section 4.2).
+    case congested
+
+    package var name: String { "\(self)" }
+}
+
+package struct DataPlaneCounters: Sendable {
+    package var packetsReceived: UInt64 = 0
+    package var bytesReceived: UInt64 = 0
+    private var drops = [Int](repeating: 0, count: PacketDrop.allCases.count)
+
+    package subscript(reason: PacketDrop) -> Int { drops[reason.rawValue] }
+    package mutating func drop(_ reason: PacketDrop, count: Int = 1) { drops[reason.rawValue] += count }
+
+    /// All figures with their names, in a fixed order.
+    package var all: [(name: String, count: Int)] {
+        [("overlay.packetsReceived", Int(packetsReceived)), ("overlay.bytesReceived", Int(bytesReceived))]
+            + PacketDrop.allCases.map { ("overlay.dropped.\($0.name)", self[$0]) }
+    }
+}

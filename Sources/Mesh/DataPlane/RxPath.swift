@@ -1,0 +1,303 @@
+package import Base
+import Noise
+import Wire
+
+// A packet's way in, in the order of the functions:
+//
+//   socket ──→ received: a message of datagrams ──→ whatever is no packet ──→ Endpoint
+//          ──→ open: index → window → cipher in place → window ──→ whose, for whom, may it
+//          ──→ joins the super-packet before it, or begins one ──→ device
+//
+// The bytes of a super-packet stay where they were opened; the device gets a list of pieces. The virtio header is written
+// into the datagram header's place, which nobody needs any more.
+
+/// From sealed datagrams to packets for the device.
+struct RxPath: ~Copyable {
+    var local: OverlayLocal?
+    /// The device takes super-packets of UDP (Linux 6.2).
+    var joinsUDP = true
+    /// By the slot of the index.
+    private var entries: [RxEntry?] = []
+    private var active: [RxEntry] = []
+    private var joint = Joint()
+
+    /// The super-packet that is being put together.
+    private struct Joint {
+        var entry: RxEntry?
+        /// The counter that would continue it.
+        var next: UInt64 = 0
+        var start: UnsafeMutableRawPointer?
+        var inner: InnerPacket?
+        /// Bytes of all headers.
+        var headers = 0
+        /// Payload of a segment, and of all.
+        var segment = 0
+        var payload = 0
+        var segments = 0
+        var isPartial = false
+        /// A shorter segment ends it.
+        var isEnded = false
+    }
+
+    mutating func install(_ entry: RxEntry) {
+        let slot = Int(entry.index & SlotIndex.mask)
+        while entries.count <= slot { entries.append(nil) }
+        entries[slot] = entry
+    }
+
+    mutating func remove(_ index: UInt32) {
+        let slot = Int(index & SlotIndex.mask)
+        guard slot < entries.count, entries[slot]?.index == index else { return }
+        entries[slot] = nil
+    }
+
+    mutating func takeActivity() -> [DataPlaneActivity] {
+        var report: [DataPlaneActivity] = []
+        for entry in active {
+            let state = entry.state
+            report.append(
+                DataPlaneActivity(
+                    peer: entry.peer, isInward: true, packets: state.pointee.packets, bytes: state.pointee.bytes,
+                    lastAt: state.pointee.lastAt, counter: 0))
+            state.pointee.packets = 0
+            state.pointee.bytes = 0
+            state.pointee.isActive = false
+        }
+        active.removeAll(keepingCapacity: true)
+        return report
+    }
+
+    // MARK: - Datagrams
+
+    mutating func received(
+        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress, now: Instant,
+        flows: inout FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+    ) {
+        guard let base = bytes.baseAddress, segment > 0 else { return }
+        var offset = 0
+        while offset < bytes.count {
+            let count = min(segment, bytes.count - offset)
+            let datagram = base + offset
+            offset += count
+            guard datagram.load(as: UInt8.self) == DatagramKind.packet.rawValue else {
+                out.others.append(reserving: count, remote: remote) { memory in
+                    memory.copyMemory(from: UnsafeRawBufferPointer(start: datagram, count: count))
+                    return count
+                }
+                continue
+            }
+            guard let (entry, counter) = open(datagram, count, from: remote, now: now, &counters, into: &out) else {
+                continue
+            }
+            let packet = datagram + DatagramHeader.framesSize, length = count - TxPath.overhead
+            // An empty packet keeps a path alive.
+            if length == 0 { continue }
+            if congestion == 3, !InnerPacket.markCongestion(packet) {
+                counters.drop(.congested)
+                continue
+            }
+            let flags = datagram.load(fromByteOffset: 1, as: UInt8.self)
+            if flags & PacketFlags.continues != 0, joins(packet, length, entry, counter, into: &out) { continue }
+            begin(packet, length, flags: flags, entry, counter, now: now, flows: &flows, &counters, into: &out)
+        }
+        // Pieces of the next message may be elsewhere in memory, but a train is one message.
+        finish(into: &out)
+    }
+
+    @inline(__always)
+    private mutating func open(
+        _ datagram: UnsafeMutableRawPointer, _ count: Int, from remote: SocketAddress, now: Instant,
+        _ counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+    ) -> (RxEntry, UInt64)? {
+        guard count >= TxPath.overhead, datagram.load(fromByteOffset: 1, as: UInt8.self) & ~PacketFlags.all == 0,
+            datagram.word16(2) == 0
+        else {
+            counters.drop(.badPacket)
+            return nil
+        }
+        let index = datagram.word32(4), slot = Int(index & SlotIndex.mask)
+        guard slot < entries.count, let entry = entries[slot], entry.index == index else {
+            counters.drop(.unknownSession)
+            return nil
+        }
+        guard now < entry.expiresAt else {
+            counters.drop(.expiredKeys)
+            return nil
+        }
+        let counter = UnsafeRawPointer(datagram).word64(8), state = entry.state
+        // The window says no before the cipher is asked, and learns the counter only after it said yes.
+        guard state.pointee.window.wouldAccept(counter) else {
+            counters.drop(.replayed)
+            return nil
+        }
+        let sealed = UnsafeMutableRawBufferPointer(
+            start: datagram + DatagramHeader.framesSize, count: count - DatagramHeader.framesSize)
+        guard
+            counter < TransportKeys.counterLimit,
+            entry.key.open(
+                sealed, nonce: Nonce(counter, for: entry.cipher),
+                aad: UnsafeRawBufferPointer(start: datagram, count: DatagramHeader.framesSize))
+        else {
+            counters.drop(.forged)
+            return nil
+        }
+        guard state.pointee.window.accept(counter) else {
+            counters.drop(.replayed)
+            return nil
+        }
+        note(entry, counter, count, from: remote, now: now, into: &out)
+        counters.packetsReceived &+= 1
+        counters.bytesReceived &+= UInt64(count - TxPath.overhead)
+        return (entry, counter)
+    }
+
+    @inline(__always)
+    private mutating func note(
+        _ entry: RxEntry, _ counter: UInt64, _ count: Int, from remote: SocketAddress, now: Instant,
+        into out: inout DataPlaneOutbox
+    ) {
+        let state = entry.state
+        state.pointee.packets &+= 1
+        state.pointee.bytes &+= UInt64(count - TxPath.overhead)
+        state.pointee.lastAt = now
+        if !state.pointee.isActive {
+            state.pointee.isActive = true
+            active.append(entry)
+        }
+        if !state.pointee.isConfirmed {
+            state.pointee.isConfirmed = true
+            state.pointee.remote = remote
+            out.events.append(.confirmed(index: entry.index, remote))
+        }
+        if counter >= state.pointee.highest {
+            state.pointee.highest = counter
+            if state.pointee.remote != remote {
+                state.pointee.remote = remote
+                out.events.append(.moved(index: entry.index, remote))
+            }
+        }
+    }
+
+    // MARK: - Super-packets
+
+    /// Adds a segment to the super-packet before it; false if it does not continue that.
+    @inline(__always)
+    private mutating func joins(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ entry: RxEntry, _ counter: UInt64,
+        into out: inout DataPlaneOutbox
+    ) -> Bool {
+        let headers = joint.headers, payload = count - headers
+        guard joint.entry === entry, counter == joint.next, !joint.isEnded, joint.isPartial, payload > 0,
+            payload <= joint.segment, joint.payload + payload + headers <= 65_535,
+            joint.segments < TrainOutbox.datagramsPerTrain, let inner = joint.inner, let start = joint.start
+        else { return false }
+        guard joinsUDP || inner.transport == InnerPacket.tcp else { return false }
+        if inner.transport == InnerPacket.tcp {
+            // What ends a segment ends the whole; it stands in the last one only.
+            let place = inner.headerLength + 13
+            let bits = packet.load(fromByteOffset: place, as: UInt8.self) & 0x09
+            let own = start.load(fromByteOffset: place, as: UInt8.self)
+            start.storeBytes(of: own | bits, toByteOffset: place, as: UInt8.self)
+        }
+        out.packets.add(packet + headers, payload)
+        joint.payload += payload
+        joint.segments += 1
+        joint.next = counter &+ 1
+        joint.isEnded = payload < joint.segment
+        return true
+    }
+
+    private mutating func begin(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, flags: UInt8, _ entry: RxEntry, _ counter: UInt64, now: Instant,
+        flows: inout FlowTable, _ counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+    ) {
+        finish(into: &out)
+        guard let inner = InnerPacket(packet, count: count) else { return counters.drop(.badPacket) }
+        guard inner.source == entry.address6 || inner.source == entry.address4 else {
+            return counters.drop(.spoofedSource)
+        }
+        guard let local, local.has(inner.destination) else { return counters.drop(.notForUs) }
+        if !entry.policy.allowsEverything,
+            !entry.policy.allows(packet, count: count, inner),
+            !flows.knows(inward: packet, count: count, inner, peer: entry.peer, now: now)
+        {
+            return counters.drop(.denied)
+        }
+        joint.entry = entry
+        joint.next = counter &+ 1
+        joint.start = packet
+        joint.inner = inner
+        joint.segments = 1
+        joint.isEnded = false
+        joint.isPartial = false
+        joint.headers = count
+        joint.segment = 0
+        if flags & PacketFlags.partialChecksum != 0 { measure(packet, count, inner) }
+        joint.payload = count - joint.headers
+        out.packets.add(packet - VirtioHeader.size, VirtioHeader.size + count)
+    }
+
+    /// Where the transport's payload begins, for a packet whose checksum is partial.
+    private mutating func measure(_ packet: UnsafeRawPointer, _ count: Int, _ inner: InnerPacket) {
+        let least = inner.transport == InnerPacket.tcp ? 20 : 8
+        guard inner.transport == InnerPacket.tcp || inner.transport == InnerPacket.udp,
+            count >= inner.headerLength + least, !inner.isLaterFragment
+        else { return }
+        var length = 8
+        if inner.transport == InnerPacket.tcp {
+            length = Int(packet.load(fromByteOffset: inner.headerLength + 12, as: UInt8.self) >> 4) * 4
+        }
+        guard length >= least, inner.headerLength + length <= count else { return }
+        joint.isPartial = true
+        joint.headers = inner.headerLength + length
+        joint.segment = count - joint.headers
+    }
+
+    /// Writes the headers of what was put together, and hands it on.
+    @inline(__always)
+    private mutating func finish(into out: inout DataPlaneOutbox) {
+        guard let start = joint.start, let inner = joint.inner else { return }
+        var header = VirtioHeader()
+        if joint.isPartial {
+            let total = joint.headers + joint.payload
+            if joint.segments > 1 { restoreLengths(start, inner, total) }
+            let offset = inner.transport == InnerPacket.tcp ? 16 : 6
+            let pseudo = Checksum.pseudoHeader(
+                start, isIPv4: inner.isIPv4, transport: inner.transport, length: total - inner.headerLength)
+            start.setWord16(inner.headerLength + offset, pseudo)
+            header.flags = VirtioHeader.needsChecksum
+            header.checksumStart = UInt16(truncatingIfNeeded: inner.headerLength)
+            header.checksumOffset = UInt16(truncatingIfNeeded: offset)
+            if joint.segments > 1 {
+                header.segmentation =
+                    inner.transport == InnerPacket.udp ? .udp : inner.isIPv4 ? .tcp4 : .tcp6
+                header.hasECN =
+                    inner.transport == InnerPacket.tcp
+                    && start.load(fromByteOffset: inner.headerLength + 13, as: UInt8.self) & 0x80 != 0
+                header.headerLength = UInt16(truncatingIfNeeded: joint.headers)
+                header.segmentSize = UInt16(truncatingIfNeeded: joint.segment)
+            }
+        }
+        header.write(to: start - VirtioHeader.size)
+        out.packets.close()
+        joint.start = nil
+        joint.entry = nil
+    }
+
+    private func restoreLengths(_ start: UnsafeMutableRawPointer, _ inner: InnerPacket, _ total: Int) {
+        if inner.isIPv4 {
+            start.setWord16(2, UInt16(truncatingIfNeeded: total))
+            Checksum.writeIPv4Header(start, length: inner.headerLength)
+        } else {
+            start.setWord16(4, UInt16(truncatingIfNeeded: total - 40))
+        }
+        if inner.transport == InnerPacket.udp {
+            start.setWord16(inner.headerLength + 4, UInt16(truncatingIfNeeded: total - inner.headerLength))
+        }
+    }
+}
+
+/// The low bits of a session's index are its slot (`SessionIndex`).
+enum SlotIndex {
+    static let mask: UInt32 = (1 << 18) - 1
+}

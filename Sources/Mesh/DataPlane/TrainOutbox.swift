@@ -1,0 +1,129 @@
+package import Base
+
+/// Trains to send, in one block of memory that is used again and again.
+package struct TrainOutbox: ~Copyable {
+    /// The kernel's limits: UDP_MAX_SEGMENTS, and what an IPv4 packet holds (65,535 less 20 and 8).
+    package static let datagramsPerTrain = 64
+    package static let bytesPerTrain = 65_507
+    /// The most that one packet of the device can become: 64 KiB in segments of TCP's least size (tcp_min_snd_mss, 48),
+    /// each with headers of at most 60 + 60 bytes and this layer's 32.
+    static let packetRoom = 65_536 / 48 * (48 + 120 + 32) + 512
+    private static let capacity = packetRoom + 128 * 1024
+
+    package let memory: UnsafeMutableRawPointer
+    private let trains: UnsafeMutablePointer<Train>
+    private static let trainCapacity = 512
+    package private(set) var count = 0
+    package private(set) var byteCount = 0
+    /// The last train takes more datagrams.
+    private var isOpen = false
+    private var openPeer = -1
+
+    package init() {
+        memory = .allocate(byteCount: TrainOutbox.capacity, alignment: 64)
+        trains = .allocate(capacity: TrainOutbox.trainCapacity)
+    }
+
+    deinit {
+        memory.deallocate()
+        trains.deallocate()
+    }
+
+    package var isEmpty: Bool { count == 0 }
+    package subscript(index: Int) -> Train { trains[index] }
+    /// All of them, valid until the outbox is changed.
+    package var all: UnsafeBufferPointer<Train> { UnsafeBufferPointer(start: trains, count: count) }
+
+    /// Whether any packet of the device would still fit.
+    package var hasRoom: Bool {
+        byteCount + TrainOutbox.packetRoom <= TrainOutbox.capacity && count + 64 <= TrainOutbox.trainCapacity
+    }
+
+    package mutating func removeAll() {
+        count = 0
+        byteCount = 0
+        isOpen = false
+        openPeer = -1
+    }
+
+    /// Room for a datagram of `size` bytes to a peer; joins the train before it where that is allowed.
+    @inline(__always)
+    mutating func append(
+        size: Int, peer: Int, remote: SocketAddress, congestion: UInt8, mayFragment: Bool
+    ) -> UnsafeMutableRawPointer {
+        let start = byteCount
+        byteCount += size
+        if isOpen, openPeer == peer {
+            let train = trains + (count - 1)
+            if size <= train.pointee.segment, train.pointee.datagrams < TrainOutbox.datagramsPerTrain,
+                train.pointee.count + size <= TrainOutbox.bytesPerTrain, train.pointee.congestion == congestion,
+                train.pointee.mayFragment == mayFragment, train.pointee.remote == remote
+            {
+                train.pointee.count += size
+                train.pointee.datagrams += 1
+                isOpen = size == train.pointee.segment
+                return memory + start
+            }
+        }
+        (trains + count).initialize(
+            to: Train(
+                remote: remote, offset: start, count: size, segment: size, datagrams: 1, congestion: congestion,
+                mayFragment: mayFragment))
+        count += 1
+        // What the kernel may cut into pieces goes by itself.
+        isOpen = !mayFragment
+        openPeer = peer
+        return memory + start
+    }
+}
+
+/// Packets for the device: pieces of memory to be written by one writev(2) each.
+package struct PacketOutbox: ~Copyable {
+    package struct Piece {
+        package var base: UnsafeMutableRawPointer
+        package var count: Int
+    }
+    /// As many as datagrams that one call of recvmmsg(2) can bring, with GRO.
+    package static let capacity = 32 * 128
+
+    package let pieces: UnsafeMutablePointer<Piece>
+    /// Where each packet's pieces end.
+    private let ends: UnsafeMutablePointer<Int32>
+    package private(set) var count = 0
+    private var pieceCount = 0
+
+    package init() {
+        pieces = .allocate(capacity: PacketOutbox.capacity)
+        ends = .allocate(capacity: PacketOutbox.capacity)
+    }
+
+    deinit {
+        pieces.deallocate()
+        ends.deallocate()
+    }
+
+    /// Whether a whole received message of datagrams would fit.
+    package var hasRoom: Bool { pieceCount + 2048 <= PacketOutbox.capacity }
+
+    package subscript(index: Int) -> Range<Int> {
+        (index == 0 ? 0 : Int(ends[index - 1]))..<Int(ends[index])
+    }
+
+    package mutating func removeAll() {
+        count = 0
+        pieceCount = 0
+    }
+
+    @inline(__always)
+    mutating func add(_ base: UnsafeMutableRawPointer, _ count: Int) {
+        pieces[pieceCount] = Piece(base: base, count: count)
+        pieceCount += 1
+    }
+
+    /// What was added since the last call is one packet.
+    @inline(__always)
+    mutating func close() {
+        ends[count] = Int32(pieceCount)
+        count += 1
+    }
+}

@@ -1,0 +1,293 @@
+package import Base
+import Noise
+import Wire
+
+// A packet's way out, in the order of the functions:
+//
+//   device ──→ submit: whose, to whom ──→ route ──→ sealWhole, or sealSegments for a super-packet
+//          ──→ for each datagram: header | cipher ──→ the train of its peer
+//
+// A super-packet is cut without a copy: the headers of the next segment are written over the end of the one before, which
+// has been sealed already, and each segment is sealed from there into the train.
+
+/// From packets of the device to trains of sealed datagrams.
+struct TxPath: ~Copyable {
+    var local: OverlayLocal?
+    private var table = RouteTable()
+    /// By peer.
+    private var routes: [TxRoute?] = []
+    /// Peers that something was sent to since the last report.
+    private var active: [Int] = []
+
+    enum Verdict {
+        case sent
+        case dropped(PacketDrop)
+        case noRoute(OverlayKey)
+        /// The largest packet that the path carries.
+        case tooBig(Int)
+    }
+
+    /// What a datagram adds to a packet: the header and the tag.
+    static let overhead = DatagramHeader.framesSize + DatagramHeader.tagSize
+
+    // MARK: - Routes
+
+    mutating func install(_ route: TxRoute) {
+        while routes.count <= route.peer { routes.append(nil) }
+        if let old = routes[route.peer] {
+            forget(old)
+        }
+        routes[route.peer] = route
+        if let key = route.address4 { table.set(key, to: Int32(route.peer)) }
+        if let key = route.address6 { table.set(key, to: Int32(route.peer)) }
+    }
+
+    mutating func remove(_ peer: Int) {
+        guard peer < routes.count, let old = routes[peer] else { return }
+        forget(old)
+        routes[peer] = nil
+    }
+
+    private mutating func forget(_ route: TxRoute) {
+        if let key = route.address4 { table.remove(key, of: Int32(route.peer)) }
+        if let key = route.address6 { table.remove(key, of: Int32(route.peer)) }
+    }
+
+    func redirect(_ peer: Int, _ remote: SocketAddress) {
+        guard peer < routes.count, let route = routes[peer] else { return }
+        route.state.pointee.remote = remote
+    }
+
+    func limit(_ peer: Int, datagramBytes: Int) {
+        guard peer < routes.count, let route = routes[peer] else { return }
+        route.state.pointee.datagramBytes = datagramBytes
+    }
+
+    mutating func takeActivity() -> [DataPlaneActivity] {
+        var report: [DataPlaneActivity] = []
+        for peer in active {
+            guard let route = routes[peer] else { continue }
+            let state = route.state
+            report.append(
+                DataPlaneActivity(
+                    peer: peer, isInward: false, packets: state.pointee.packets, bytes: state.pointee.bytes,
+                    lastAt: state.pointee.lastAt, counter: state.pointee.counter))
+            state.pointee.packets = 0
+            state.pointee.bytes = 0
+            state.pointee.isActive = false
+        }
+        active.removeAll(keepingCapacity: true)
+        return report
+    }
+
+    // MARK: - Packets
+
+    mutating func submit(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, now: Instant, flows: inout FlowTable,
+        into trains: inout TrainOutbox
+    ) -> Verdict {
+        guard let local, let inner = InnerPacket(packet, count: count) else { return .dropped(.malformed) }
+        if inner.destination.isNobody { return .dropped(.multicast) }
+        guard local.has(inner.source) else { return .dropped(.foreignSource) }
+        guard let index = table[inner.destination], let route = routes[Int(index)] else {
+            return local.has(inner.destination) ? .dropped(.notOverlay) : .noRoute(inner.destination)
+        }
+        guard now < route.expiresAt else { return .dropped(.expiredKeys) }
+        if route.tracksFlows { flows.note(outward: packet, count: count, inner, peer: route.peer, now: now) }
+        let state = route.state
+        if !state.pointee.isActive {
+            state.pointee.isActive = true
+            active.append(route.peer)
+        }
+        state.pointee.lastAt = now
+        state.pointee.bytes &+= UInt64(count)
+        if header.segmentation != .none {
+            return sealSegments(packet, count: count, header, inner, route, into: &trains)
+        }
+        return sealWhole(packet, count: count, header, inner, route, into: &trains)
+    }
+
+    private func sealWhole(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
+        into trains: inout TrainOutbox
+    ) -> Verdict {
+        let limit = route.state.pointee.datagramBytes - TxPath.overhead
+        if count > limit {
+            // A large segment of TCP whose checksum is ours to complete may be cut like any super-packet.
+            if let (header, segment) = segmented(packet, count: count, header, inner, limit: limit) {
+                var header = header
+                header.segmentSize = UInt16(segment)
+                return sealSegments(packet, count: count, header, inner, route, into: &trains)
+            }
+            // What IPv6 promises to carry is carried, in pieces if it must be (RFC 8200, section 5).
+            if count > max(limit, TxPath.leastIPv6) || inner.isIPv4 { return .tooBig(limit) }
+        }
+        var flags: UInt8 = 0
+        if header.flags & VirtioHeader.needsChecksum != 0 {
+            if isPlain(header, inner) { flags = PacketFlags.partialChecksum } else {
+                finishChecksum(packet, count: count, header)
+            }
+        }
+        seal(packet, count: count, flags: flags, route, mayFragment: count > limit, into: &trains)
+        return .sent
+    }
+
+    /// The least that IPv6 wants of any link (RFC 8200, section 5).
+    private static let leastIPv6 = 1280
+
+    /// A TCP packet of one segment, too large for the path, as a super-packet of smaller ones.
+    private func segmented(
+        _ packet: UnsafeRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, limit: Int
+    ) -> (VirtioHeader, Int)? {
+        guard header.flags & VirtioHeader.needsChecksum != 0, inner.transport == InnerPacket.tcp, isPlain(header, inner),
+            count >= inner.headerLength + 20
+        else { return nil }
+        let headers = inner.headerLength + Int(packet.load(fromByteOffset: inner.headerLength + 12, as: UInt8.self) >> 4) * 4
+        guard headers < count, limit - headers >= 48 else { return nil }
+        var changed = header
+        changed.segmentation = inner.isIPv4 ? .tcp4 : .tcp6
+        return (changed, limit - headers)
+    }
+
+    /// The checksum that is to be completed is TCP's or UDP's, right behind the IP header: the receiver finds it there.
+    @inline(__always)
+    private func isPlain(_ header: VirtioHeader, _ inner: InnerPacket) -> Bool {
+        guard Int(header.checksumStart) == inner.headerLength else { return false }
+        switch inner.transport {
+        case InnerPacket.tcp: return header.checksumOffset == 16
+        case InnerPacket.udp: return header.checksumOffset == 6
+        default: return false
+        }
+    }
+
+    /// A checksum of another kind is completed here; the field holds the sum of the pseudo header.
+    private func finishChecksum(_ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader) {
+        let start = Int(header.checksumStart), place = start + Int(header.checksumOffset)
+        guard start < count, place + 2 <= count else { return }
+        packet.setWord16(place, ~Checksum.fold(Checksum.sum(packet + start, count: count - start)))
+    }
+
+    private func sealSegments(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
+        into trains: inout TrainOutbox
+    ) -> Verdict {
+        let isTCP = header.segmentation != .udp, transport = inner.headerLength
+        guard isPlain(header, inner), (inner.transport == InnerPacket.tcp) == isTCP,
+            header.segmentation != .tcp4 || inner.isIPv4, header.segmentation != .tcp6 || !inner.isIPv4,
+            count >= transport + (isTCP ? 20 : 8)
+        else { return .dropped(.malformed) }
+        let dataOffset = isTCP ? Int(packet.load(fromByteOffset: transport + 12, as: UInt8.self) >> 4) * 4 : 8
+        let headers = transport + dataOffset
+        guard dataOffset >= (isTCP ? 20 : 8), headers <= count else { return .dropped(.malformed) }
+        let limit = route.state.pointee.datagramBytes - TxPath.overhead - headers
+        var size = Int(header.segmentSize)
+        if size > limit {
+            // TCP does not mind where its segments end; a datagram of UDP is one.
+            guard isTCP, limit >= 48 else { return .tooBig(limit + headers) }
+            size = limit
+        }
+        guard size >= 48 || size >= count - headers, size > 0 else { return .dropped(.malformed) }
+        var cutter = SegmentCutter(packet, inner, headers: headers, isTCP: isTCP)
+        var offset = headers, flags = PacketFlags.partialChecksum
+        repeat {
+            let payload = min(size, count - offset)
+            let start = cutter.prepare(payload: payload, at: offset, isLast: offset + payload == count)
+            seal(start, count: headers + payload, flags: flags, route, mayFragment: false, into: &trains)
+            flags = PacketFlags.partialChecksum | PacketFlags.continues
+            offset += payload
+        } while offset < count
+        return .sent
+    }
+
+    @inline(__always)
+    private func seal(
+        _ packet: UnsafeMutableRawPointer, count: Int, flags: UInt8, _ route: TxRoute, mayFragment: Bool,
+        into trains: inout TrainOutbox
+    ) {
+        let state = route.state
+        let counter = state.pointee.counter
+        state.pointee.counter = counter &+ 1
+        state.pointee.packets &+= 1
+        let datagram = trains.append(
+            size: count + TxPath.overhead, peer: route.peer, remote: state.pointee.remote,
+            congestion: InnerPacket.congestion(packet), mayFragment: mayFragment)
+        let first = UInt32(DatagramKind.packet.rawValue) << 24 | UInt32(flags) << 16
+        datagram.setWord32(0, first)
+        datagram.setWord32(4, route.remoteIndex)
+        datagram.storeBytes(of: counter.bigEndian, toByteOffset: 8, as: UInt64.self)
+        route.key.seal(
+            from: packet, count: count, to: datagram + DatagramHeader.framesSize,
+            nonce: Nonce(counter, for: route.cipher),
+            aad: UnsafeRawBufferPointer(start: datagram, count: DatagramHeader.framesSize))
+    }
+}
+
+/// Bits of a packet's second byte.
+enum PacketFlags {
+    /// The transport checksum is only begun; whoever delivers the packet completes it, or says that it need not be.
+    static let partialChecksum: UInt8 = 1
+    /// The next segment of the packet with the counter before: the same headers but for lengths, numbers and flags.
+    static let continues: UInt8 = 2
+    static let all: UInt8 = 3
+}
+
+/// Makes the headers of a super-packet's segments, each in the bytes just before its payload.
+private struct SegmentCutter {
+    private let packet: UnsafeMutableRawPointer
+    private let isIPv4: Bool
+    private let isTCP: Bool
+    private let headers: Int
+    private let transport: Int
+    private let sequence: UInt32
+    private let identification: UInt16
+    private let flags: UInt8
+    private var index = 0
+    private var previous: UnsafeMutableRawPointer
+
+    init(_ packet: UnsafeMutableRawPointer, _ inner: InnerPacket, headers: Int, isTCP: Bool) {
+        self.packet = packet
+        self.headers = headers
+        self.isTCP = isTCP
+        isIPv4 = inner.isIPv4
+        transport = inner.headerLength
+        previous = packet
+        identification = inner.isIPv4 ? packet.word16(4) : 0
+        sequence = isTCP ? packet.word32(transport + 4) : 0
+        flags = isTCP ? packet.load(fromByteOffset: transport + 13, as: UInt8.self) : 0
+    }
+
+    private static let finAndPush: UInt8 = 0x09
+    private static let congestionWindowReduced: UInt8 = 0x80
+
+    /// The segment whose payload begins at `offset` of the super-packet; where it begins.
+    @inline(__always)
+    mutating func prepare(payload: Int, at offset: Int, isLast: Bool) -> UnsafeMutableRawPointer {
+        let start = packet + (offset - headers)
+        // Payload may be shorter than headers, and then the two overlap.
+        if index > 0 { memmove(start, previous) }
+        if isIPv4 {
+            start.setWord16(2, UInt16(truncatingIfNeeded: headers + payload))
+            start.setWord16(4, identification &+ UInt16(truncatingIfNeeded: index))
+            Checksum.writeIPv4Header(start, length: transport)
+        } else {
+            start.setWord16(4, UInt16(truncatingIfNeeded: headers + payload - 40))
+        }
+        if isTCP {
+            start.setWord32(transport + 4, sequence &+ UInt32(truncatingIfNeeded: offset - headers))
+            var bits = flags
+            if !isLast { bits &= ~SegmentCutter.finAndPush }
+            if index > 0 { bits &= ~SegmentCutter.congestionWindowReduced }
+            start.storeBytes(of: bits, toByteOffset: transport + 13, as: UInt8.self)
+        } else {
+            start.setWord16(transport + 4, UInt16(truncatingIfNeeded: 8 + payload))
+        }
+        index += 1
+        previous = start
+        return start
+    }
+
+    @inline(__always)
+    private func memmove(_ to: UnsafeMutableRawPointer, _ from: UnsafeMutableRawPointer) {
+        to.copyMemory(from: from, byteCount: headers)
+    }
+}
