@@ -41,8 +41,11 @@ let all: [Target] = [
     .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "CLinux"),
+    // Optimized always: unoptimized, each instruction becomes a call, and tests would try other code than what is used.
+    .target(name: "CFastAES", cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
 
     library("Base", collections),
+    library("FastAES", ["CFastAES"]),
     library("Noise", ["Base", "CSodium"]),
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
