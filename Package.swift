@@ -46,7 +46,7 @@ let all: [Target] = [
 
     library("Base", collections),
     library("FastAES", ["CFastAES"]),
-    library("Noise", ["Base", "CSodium"]),
+    library("Noise", ["Base", "FastAES", "CSodium"]),
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
@@ -76,7 +76,7 @@ let all: [Target] = [
         ]),
 
     tests("BaseTests", ["Base"]),
-    tests("NoiseTests", ["Noise", "Base"]),
+    tests("NoiseTests", ["Noise", "FastAES", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base", "Fuzz"] + collections),
     tests("ControlTests", core + collections),

@@ -13,7 +13,7 @@ import Testing
         return [
             "Base": collections,
             "FastAES": ["CFastAES"],
-            "Noise": ["Base", "CSodium"],
+            "Noise": ["Base", "FastAES", "CSodium", "Synchronization"],
             "Wire": ["Base", "SwiftProtobuf"],
             "Mesh": collections.union(["Base", "Wire", "Noise"]),
             "Control": collections.union(["Base", "Wire", "Noise", "Mesh"]),
