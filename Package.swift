@@ -76,6 +76,7 @@ let all: [Target] = [
         ]),
 
     tests("BaseTests", ["Base"]),
+    tests("FastAESTests", ["FastAES", "Noise", "Base", "Fuzz"]),
     tests("NoiseTests", ["Noise", "FastAES", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base", "Fuzz"] + collections),
