@@ -5,7 +5,7 @@ import CFastAES
 /// libsodium is the reference of every cipher here, and this is the same AES-256-GCM (NIST SP 800-38D) once more: byte
 /// for byte what `crypto_aead_aes256gcm_*_detached_afternm` gives. It exists because a data plane spends its time in
 /// the cipher, and libsodium 1.0.18, which Debian 12 has, seals 1400 bytes at 1.6 GB/s where the processor can do 7.
-/// Measured on a Zen 4 core by `asterism-bench`, seal and open, times as fast as that libsodium: 5.2 and 5.0 at 64
+/// Measured on a Zen 4 core by `asterism-bench`, seal and open, times as fast as that libsodium: 5.2 and 4.9 at 64
 /// bytes, 4.5 and 4.7 at 1400, 4.4 and 4.5 at 8192. libsodium 1.0.19 and later would bring a factor of 2. So this is
 /// optional: `Noise.CipherAcceleration` switches it off, and uses it only after it agreed with libsodium on some hundreds
 /// of messages in this very process.

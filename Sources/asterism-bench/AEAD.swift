@@ -24,11 +24,14 @@ struct AEAD: ParsableCommand {
     }
 
     func run() throws {
+        let begin = ContinuousClock.now
+        let isAccelerated = CipherAcceleration.auto.isEffective
+        let tested = ContinuousClock.now - begin
         var contenders: [Contender] = []
         if Cipher.aesGCM.isAvailable { contenders.append(Contender("libsodium AES-256-GCM", .aesGCM, .off)) }
-        if CipherAcceleration.auto.isEffective { contenders.append(Contender("VAES AES-256-GCM", .aesGCM, .auto)) }
+        if isAccelerated { contenders.append(Contender("VAES AES-256-GCM", .aesGCM, .auto)) }
         contenders.append(Contender("libsodium ChaCha20-Poly1305", .chaChaPoly, .off))
-        print("AES-256-GCM in this process: \(CipherAcceleration.describe())")
+        print("AES-256-GCM in this process: \(CipherAcceleration.describe()); found out in \(tested)")
         for size in size {
             for isSealing in [true, false] {
                 var best = [Double](repeating: .infinity, count: contenders.count)
