@@ -41,9 +41,12 @@ let all: [Target] = [
     .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .target(name: "CLinux"),
+    // Optimized always: unoptimized, each instruction becomes a call, and tests would try other code than what is used.
+    .target(name: "CFastAES", cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
 
     library("Base", collections),
-    library("Noise", ["Base", "CSodium"]),
+    library("FastAES", ["CFastAES"]),
+    library("Noise", ["Base", "FastAES", "CSodium"]),
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
@@ -56,6 +59,7 @@ let all: [Target] = [
     library("Fuzz", core + collections),
 
     program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
+    program("asterism-bench", ["Noise"] + arguments),
     program("asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging),
     program("asterism-fuzz", ["Base", "Fuzz"] + arguments),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
@@ -73,7 +77,8 @@ let all: [Target] = [
         ]),
 
     tests("BaseTests", ["Base"]),
-    tests("NoiseTests", ["Noise", "Base"]),
+    tests("FastAESTests", ["FastAES", "Noise", "Base", "Fuzz"]),
+    tests("NoiseTests", ["Noise", "FastAES", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base", "Fuzz"] + collections),
     tests("ControlTests", core + collections),

@@ -52,6 +52,26 @@ package struct TransportKeys: ~Copyable, Sendable {
         return receiveKey.open(buffer, nonce: Nonce(counter, for: cipher), aad: aad)
     }
 
+    /// The same from one place to another: `count` bytes, and room for 16 more at `to`, which does not overlap `from`.
+    package func seal(
+        from source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer, counter: UInt64,
+        aad: UnsafeRawBufferPointer
+    ) {
+        precondition(counter < sent, "counter \(counter) was not taken, \(sent) were")
+        sendKey.seal(from: source, count: count, to: destination, nonce: Nonce(counter, for: cipher), aad: aad)
+    }
+
+    /// The same from one place to another: `count` bytes, after which their tag lies, into as many at `to`, which does
+    /// not overlap `from`. False if they are not authentic; the destination then holds zeros.
+    package func open(
+        from source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer, counter: UInt64,
+        aad: UnsafeRawBufferPointer
+    ) -> Bool {
+        guard counter < TransportKeys.counterLimit else { return false }
+        return receiveKey.open(
+            from: source, count: count, to: destination, nonce: Nonce(counter, for: cipher), aad: aad)
+    }
+
     /// REKEY of section 4.2, for what is sent from here on; counters go on. The other side must do `rekeyReceiving` at
     /// the same counter.
     package mutating func rekeySending() { sendKey = sendKey.rekeyed() }

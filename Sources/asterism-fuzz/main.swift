@@ -12,6 +12,8 @@ struct Options: ParsableArguments {
     @Option(help: "Datagrams in a round, which begins with a fresh fleet.") var perRound = 20_000
     @Option(help: "A folder of kept inputs: thrown first, and written to with --keep.") var corpus: String?
     @Flag(help: "Write inputs of classes that the folder lacks.") var keep = false
+    @Option(help: "Instead: messages that the accelerated AES-GCM and libsodium's are to seal and open alike.")
+    var aesGCM: UInt64?
     @Flag(help: "Say each datagram before it is thrown.") var trace = false
 }
 
@@ -45,6 +47,8 @@ func load(_ folder: String) -> [Kept] {
         return Kept(file: name, text: text)
     }
 }
+
+if let count = options.aesGCM { compareCiphers(count, seed: options.seed) }
 
 var tally = Tally()
 let known = options.corpus.map(load) ?? []
