@@ -30,6 +30,8 @@ package final class DatagramSocket: Source {
         package var backlogBytes = 4 << 20
         /// Sets DF and ignores what the kernel believes of the path (IP_PMTUDISC_PROBE), for those who measure the MTU.
         package var probesPathMTU = false
+        /// Lets the kernel join datagrams of one sender (UDP_GRO), for who takes messages whole; see `onMessage`.
+        package var joinsDatagrams = false
 
         package init() {}
     }
@@ -43,6 +45,8 @@ package final class DatagramSocket: Source {
         package var bytesSent: UInt64 = 0
         /// Times that the kernel's buffer was full.
         package var blocked: UInt64 = 0
+        /// Trains that were too large for the path.
+        package var trainsTooLarge: UInt64 = 0
         /// Datagrams that the backlog had no room for.
         package var backlogDropped: UInt64 = 0
         /// Datagrams that could not be sent, by reason.
@@ -57,7 +61,23 @@ package final class DatagramSocket: Source {
     /// Told once for each ICMP error that came back, with the datagram's destination.
     package var onUnreachable: ((SocketAddress, Errno) -> Void)?
 
+    /// Where `joinsDatagrams` is set: gets each message as it came, to be changed in place: its bytes, how long each
+    /// datagram in it is, the two ECN bits, and the sender. `onRound` ends each call of recvmmsg(2); the memory is used
+    /// again after it.
+    package var onMessage: ((UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress) -> Void)?
+    package var onRound: (() -> Void)?
+    /// Told when trains that the kernel did not take may be sent again.
+    package var onWritable: (() -> Void)?
+    /// A train was larger than the path to that address carries.
+    package var onTooLarge: ((SocketAddress) -> Void)?
+    /// The kernel cuts trains. Known once one was sent.
+    package private(set) var cutsTrains = true
+
     private let options: Options
+    private let trainMessages = TrainMessages()
+    /// Datagrams of the present train that have gone singly.
+    private var singlesSent = 0
+    private var awaitsWritable = false
     private var onReceive: ((inout DatagramBatch) -> Void)?
     private let slots: ReceiveSlots
     private let messages = SendMessages()
@@ -134,6 +154,7 @@ package final class DatagramSocket: Source {
     override func didClose() {
         onReceive = nil
         onUnreachable = nil
+        (onMessage, onRound, onWritable, onTooLarge) = (nil, nil, nil, nil)
         backlog.removeAll()
         backlogSent = 0
     }
@@ -161,6 +182,12 @@ extension DatagramSocket {
                 try socket.set(Int(SOL_SOCKET), plain, to: value)
             }
         }
+        if options.joinsDatagrams {
+            // Since Linux 5.0. Without it each datagram is a message.
+            try? socket.set(Int(DatagramOffload.level), DatagramOffload.gro, to: 1)
+            try? socket.set(
+                family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, family == AF_INET6 ? IPV6_RECVTCLASS : IP_RECVTOS, to: 1)
+        }
         if family == AF_INET6 {
             try socket.set(IPPROTO_IPV6, IPV6_V6ONLY, to: 1)
             try socket.set(IPPROTO_IPV6, IPV6_RECVERR, to: 1)
@@ -178,7 +205,7 @@ extension DatagramSocket {
     private func poll() {
         guard let poll = raw(uv_poll_t.self) else { return }
         var events = Int32(isPaused ? 0 : UV_READABLE.rawValue)
-        if backlogCount > 0 { events |= Int32(UV_WRITABLE.rawValue) }
+        if backlogCount > 0 || awaitsWritable { events |= Int32(UV_WRITABLE.rawValue) }
         if events == 0 {
             uv_poll_stop(poll)
             return
@@ -192,7 +219,14 @@ extension DatagramSocket {
     /// `events` is nil on POLLERR, which libuv answers by stopping: something lies in the error queue.
     private func ready(_ events: Poll.Events?) {
         if events == nil { drainErrors() }
-        if events?.contains(.writable) ?? true, backlogCount > 0 { flush() }
+        if events?.contains(.writable) ?? true {
+            if backlogCount > 0 { flush() }
+            if awaitsWritable {
+                awaitsWritable = false
+                poll()
+                onWritable?()
+            }
+        }
         if !isPaused, events?.contains(.readable) ?? true { receive() }
         if events == nil { poll() }
     }
@@ -223,11 +257,30 @@ extension DatagramSocket {
                 if error.code != EAGAIN { counters.receiveErrors[error, default: 0] += 1 }
                 return
             }
-            for index in 0..<count { take(index) }
-            if !received.isEmpty { onReceive(&received) }
-            received.removeAll()
+            if onMessage != nil {
+                for index in 0..<count { takeWhole(index) }
+                onRound?()
+            } else {
+                for index in 0..<count { take(index) }
+                if !received.isEmpty { onReceive(&received) }
+                received.removeAll()
+            }
             if count < ReceiveSlots.count { return }
         }
+    }
+
+    private func takeWhole(_ index: Int) {
+        let bytes = slots.memory(index)
+        guard let remote = slots.remote(index), !bytes.isEmpty else { return }
+        let (segment, trafficClass) = slots.notes(index)
+        let size = segment > 0 ? segment : bytes.count
+        if slots.datagram(index).isTruncated {
+            counters.truncated += 1
+            return
+        }
+        counters.datagramsReceived += UInt64((bytes.count + size - 1) / size)
+        counters.bytesReceived += UInt64(bytes.count)
+        onMessage?(bytes, size, trafficClass & 3, remote)
     }
 
     private func take(_ index: Int) {
@@ -274,6 +327,73 @@ extension DatagramSocket {
             }
         }
         return next
+    }
+
+    /// Sends trains that lie in `memory`, from `first` on; tells the first that the kernel did not take now. Then
+    /// `onWritable` is told in due time. What cannot be sent at all is counted and passed over.
+    package func send(
+        _ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer
+    ) -> Int {
+        guard let number else { return trains.count }
+        var next = first, isSecondTry = false
+        while next < trains.count {
+            do throws(Errno) {
+                if cutsTrains || trains[next].datagrams == 1 {
+                    let sent = try trainMessages.send(number, trains, from: next, in: memory)
+                    for index in next..<next + sent { count(trains[index]) }
+                    next += sent
+                } else {
+                    let train = trains[next]
+                    singlesSent += try trainMessages.sendSingly(number, train, skipping: singlesSent, in: memory)
+                    if singlesSent < train.datagrams { continue }
+                    count(train)
+                    singlesSent = 0
+                    next += 1
+                }
+                isSecondTry = false
+            } catch {
+                if error.code == EAGAIN || error.code == ENOBUFS {
+                    counters.blocked += 1
+                    awaitsWritable = true
+                    poll()
+                    return next
+                }
+                if refused(trains[next], error, isSecondTry) {
+                    next += 1
+                    singlesSent = 0
+                    isSecondTry = false
+                } else {
+                    isSecondTry = true
+                }
+            }
+        }
+        return next
+    }
+
+    private func count(_ train: Train) {
+        counters.bytesSent += UInt64(train.count)
+        counters.datagramsSent += UInt64(train.datagrams)
+    }
+
+    /// Whether a train that the kernel refused is given up.
+    private func refused(_ train: Train, _ reason: Errno, _ isSecondTry: Bool) -> Bool {
+        let headers = train.remote.ip.isIPv4 ? 28 : 48
+        if reason.code == EMSGSIZE || reason.code == EINVAL,
+            let mtu = pathMTU(to: train.remote), train.segment + headers > mtu
+        {
+            counters.trainsTooLarge += 1
+            onTooLarge?(train.remote)
+            return true
+        }
+        // EIO: a device on the way cannot complete checksums, without which nothing is cut; EINVAL: nor can the kernel.
+        if train.datagrams > 1, cutsTrains, reason.code == EIO || reason.code == EINVAL || reason.code == ENOPROTOOPT {
+            cutsTrains = false
+            return false
+        }
+        // An ICMP error of before may be told here; it cost nothing, and the next try goes.
+        guard isSecondTry else { return false }
+        counters.sendErrors[reason, default: 0] += 1
+        return true
     }
 
     private func flush() {

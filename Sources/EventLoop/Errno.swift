@@ -17,6 +17,8 @@ package struct Errno: Error, Hashable, Sendable {
 
     static var current: Errno { Errno(errno) }
 
+    package var isMessageTooLarge: Bool { code == EMSGSIZE }
+
     /// The symbol, such as `ECONNREFUSED`.
     package var name: String { asterism_errno_name(code).map { String(cString: $0) } ?? "errno \(code)" }
     /// The text, such as `Connection refused`; the same in every locale.

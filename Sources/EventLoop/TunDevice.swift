@@ -1,6 +1,6 @@
 package import Base
 import CLinux
-import Glibc
+package import Glibc
 
 /// # A network interface whose far end is this process
 ///

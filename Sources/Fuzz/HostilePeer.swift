@@ -108,6 +108,7 @@ final class HostilePeer {
         case .frames(let receiver, let counter):
             if receiver == localIndex { open(datagram, counter) }
             return []
+        case .packet: return []
         }
     }
 

@@ -5,6 +5,8 @@ import EventLoop
 import Glibc
 import Health
 import Logging
+import Mesh
+import Noise
 
 /// The program that runs on every node.
 struct AsterismDaemon: ParsableCommand {
@@ -33,6 +35,24 @@ struct AsterismDaemon: ParsableCommand {
     var workersCgroup: String?
     @Option(help: "Where accelerators are read: auto, none, nvidia, exec:COMMAND or replay:FILE.")
     var accelerators = "auto"
+    @Option(
+        help: """
+            Whether this node gets a network interface of the overlay: auto (where it can be had), off, or required.
+            """)
+    var overlay = "auto"
+    @Option(help: "The interface's name; %d in it becomes the first free number.")
+    var overlayInterface = "asterism%d"
+    @Option(help: "Whether the kernel may leave segments and checksums to the overlay: auto or off.")
+    var overlayOffload = "auto"
+    @Option(
+        help: ArgumentHelp(
+            "What peers of other applications may reach, as 'PROTOCOL[:PORTS] [from LABEL=VALUE,...]', such as "
+                + "'tcp:80,8000-8099 from app=web'; may be given more than once. Without it, nothing."))
+    var allow: [String] = []
+    @Option(help: "Whether AES-GCM may use VAES instructions where they pass a self-test: auto or off.")
+    var cryptoAccelerate = "auto"
+    @Option(help: .hidden)
+    var debugRekeySeconds: Int?
     @Option(help: "The program asterism-shim. (default: beside this program)")
     var shim: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
@@ -72,10 +92,37 @@ struct AsterismDaemon: ParsableCommand {
             }
             return (String(text[..<equals]), String(text[text.index(after: equals)...]))
         }
+        try setOverlay(&settings)
         settings.workersCgroup = workersCgroup
         settings.token = try token()
         settings.accelerators = try source()
         return settings
+    }
+
+    private func setOverlay(_ settings: inout AgentDaemon.Settings) throws(StartError) {
+        guard let mode = AgentDaemon.OverlayMode(rawValue: overlay) else {
+            throw StartError("--overlay", "'\(overlay)' is none of auto, off, required")
+        }
+        settings.overlay = mode
+        guard (1...15).contains(overlayInterface.utf8.count), !overlayInterface.contains("/") else {
+            throw StartError("--overlay-interface", "'\(overlayInterface)' is not a name of at most 15 bytes")
+        }
+        settings.overlayPort.interface = overlayInterface
+        guard ["auto", "off"].contains(overlayOffload) else {
+            throw StartError("--overlay-offload", "'\(overlayOffload)' is neither auto nor off")
+        }
+        settings.overlayPort.wantsOffload = overlayOffload == "auto"
+        settings.policy = try allow.map { text throws(StartError) in
+            do throws(PolicyRuleError) { return try PolicyRule(parsing: text) } catch {
+                throw StartError("--allow", "'\(text)': \(error)")
+            }
+        }
+        switch cryptoAccelerate {
+        case "auto": CipherAcceleration.current = .auto
+        case "off": CipherAcceleration.current = .off
+        default: throw StartError("--crypto-accelerate", "'\(cryptoAccelerate)' is neither auto nor off")
+        }
+        settings.rekeyAfter = debugRekeySeconds.map { .seconds(Int64(max(1, $0))) }
     }
 
     private func token() throws(StartError) -> String? {

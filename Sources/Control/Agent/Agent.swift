@@ -163,7 +163,7 @@ extension Agent {
     }
 
     /// Ends every entry point: what the mesh says is heard, what is due is said, and all of it becomes datagrams.
-    private mutating func finish(now: Instant, into out: inout AgentOutbox) {
+    mutating func finish(now: Instant, into out: inout AgentOutbox) {
         repeat {
             while !out.mesh.events.isEmpty {
                 let events = out.mesh.events

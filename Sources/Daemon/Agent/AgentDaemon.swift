@@ -3,7 +3,7 @@ import Control
 package import EventLoop
 package import Health
 package import Logging
-import Mesh
+package import Mesh
 import Noise
 import Wire
 
@@ -39,6 +39,12 @@ package final class AgentDaemon {
         package var workersCgroup: String?
         package var shim: String
         package var accelerators = AcceleratorProbe.none
+        package var overlay = OverlayMode.auto
+        package var overlayPort = OverlayPort.Settings()
+        /// What peers of other applications may reach.
+        package var policy: [PolicyRule] = []
+        /// New keys after this time instead of the protocol's; for tests.
+        package var rekeyAfter: Interval?
 
         package init(stateDirectory: String, listen: SocketAddress, socketPath: String, name: String, shim: String) {
             self.stateDirectory = stateDirectory
@@ -47,6 +53,15 @@ package final class AgentDaemon {
             self.name = name
             self.shim = shim
         }
+    }
+
+    /// Whether programs of this node get a network interface of the overlay.
+    package enum OverlayMode: String, Hashable, Sendable, CaseIterable {
+        /// If it can be had.
+        case auto
+        case off
+        /// Or the agent does not start.
+        case required
     }
 
     private let loop: Loop
@@ -64,6 +79,9 @@ package final class AgentDaemon {
     private var wallTimer: Timer!
     private var rpc: RPCServer<AgentRequest, AgentReply>!
     private var sampler: HealthSampler!
+    private var overlay: OverlayPort?
+    /// Peers whose path was never looked at, or has changed.
+    private var unmeasured: [SocketAddress] = []
     private var signals: ProgramSignals!
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
@@ -95,6 +113,10 @@ package final class AgentDaemon {
         } catch { throw StartError("--data", "\(state)/workers: \(error.message)") }
         var configuration = AgentConfiguration(
             name: settings.name, version: AsterismVersion.current, containment: host.containment)
+        overlay = try AgentDaemon.overlay(settings, on: loop, log: log)
+        configuration.mesh.hasDataPlane = overlay != nil
+        configuration.mesh.policy = settings.policy
+        if let interval = settings.rekeyAfter { configuration.mesh.rekeyAfter = interval }
         configuration.site = settings.site
         configuration.labels = settings.labels.map { Label($0.name, $0.value) }.sorted { $0.name < $1.name }
         agent = Agent(
@@ -106,10 +128,13 @@ package final class AgentDaemon {
 
     private func open(_ me: Weak<AgentDaemon>, _ environment: (String) -> String?) throws(StartError) {
         do throws(Errno) {
-            port = try MeshPort(on: loop, bind: settings.listen) { batch in
+            port = try MeshPort(on: loop, bind: settings.listen, joinsDatagrams: overlay != nil) { batch in
                 me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
             }
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
+        overlay?.attach(
+            port, others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
+            events: { events in me.object?.learned(events) }, tooLarge: { me.object?.measure($0) })
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
             throw StartError("--socket", error.description)
         }
@@ -120,7 +145,7 @@ package final class AgentDaemon {
             signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
         } catch { throw StartError("signals", error.message) }
         timer = Timer(on: loop, "the agent's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
-        wallTimer = Timer(on: loop, "wall clock") { me.object?.handle(.clock(Clock.wall())) }
+        wallTimer = Timer(on: loop, "wall clock") { me.object?.everySecond() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
     }
 
@@ -157,6 +182,7 @@ package final class AgentDaemon {
     private func close() {
         log.info("stopped")
         sampler.close()
+        overlay?.close()
         rpc.close()
         port.close()
         host.close()
@@ -170,17 +196,26 @@ package final class AgentDaemon {
 
     private func handle(_ input: AgentInput) {
         inputs.append(input)
-        pump { _, _, _ in }
+        drain()
     }
 
-    /// Feeds the agent, and does what it says, until there is nothing more to do.
+    /// Feeds the agent, and does what it says.
     private func pump(_ body: (inout Agent, Instant, inout AgentOutbox) -> Void) {
-        precondition(!isPumping || inputs.isEmpty == false, "pumping while pumping")
-        guard !isPumping else { return }
+        precondition(!isPumping, "pumping while pumping")
         isPumping = true
         body(&agent, loop.now, &out)
         flush()
-        while !inputs.isEmpty {
+        isPumping = false
+        drain()
+    }
+
+    /// What was put off meanwhile, until there is nothing more to do.
+    private func drain() {
+        guard !isPumping else { return }
+        isPumping = true
+        while !inputs.isEmpty || !unmeasured.isEmpty {
+            measurePaths()
+            guard !inputs.isEmpty else { continue }
             let input = inputs.removeFirst()
             agent.handle(input, now: loop.now, into: &out)
             flush()
@@ -195,6 +230,11 @@ package final class AgentDaemon {
         out.actions.removeAll(keepingCapacity: true)
         for action in actions { perform(action) }
         port.send(&out.mesh.datagrams)
+        guard let overlay, !out.mesh.dataPlane.isEmpty else { return }
+        let changes = out.mesh.dataPlane
+        out.mesh.dataPlane.removeAll()
+        overlay.apply(changes)
+        for case .route(let route) in changes { unmeasured.append(route.remote) }
     }
 
     private func perform(_ action: AgentAction) {
@@ -247,8 +287,48 @@ package final class AgentDaemon {
 
     private func withSocketCounters(_ reply: AgentReply) -> AgentReply {
         guard case .status(var view) = reply else { return reply }
-        view.counters += port.counters.map { CounterView(name: $0.name, count: $0.count) }
+        view.counters += (port.counters + (overlay?.counters ?? [])).map { CounterView(name: $0.name, count: $0.count) }
         return .status(view)
+    }
+
+    // MARK: - The overlay
+
+    private static func overlay(_ settings: Settings, on loop: Loop, log: Logger) throws(StartError) -> OverlayPort? {
+        guard settings.overlay != .off else { return nil }
+        do throws(Errno) {
+            let overlay = try OverlayPort(on: loop, settings.overlayPort)
+            log.info(
+                "overlay", metadata: ["interface": "\(overlay.interface)", "offload": "\(overlay.offload)"])
+            return overlay
+        } catch {
+            let why = "no network interface for the overlay: \(error.message)"
+            guard settings.overlay == .auto else { throw StartError("--overlay", why) }
+            log.notice("\(why); all else works", metadata: ["needs": "/dev/net/tun and CAP_NET_ADMIN"])
+            return nil
+        }
+    }
+
+    private func learned(_ events: [DataPlaneEvent]) { pump { $0.learned(events, now: $1, into: &$2) } }
+
+    /// Asks, when the pump comes to it, what the kernel believes of the path to a peer.
+    private func measure(_ remote: SocketAddress) {
+        unmeasured.append(remote)
+        drain()
+    }
+
+    private func measurePaths() {
+        let remotes = unmeasured
+        unmeasured = []
+        for remote in remotes {
+            guard let mtu = pathMTU(to: remote) else { continue }
+            agent.limit(remote, datagramBytes: mtu - (remote.ip.isIPv4 ? 28 : 48), now: loop.now, into: &out)
+            flush()
+        }
+    }
+
+    private func everySecond() {
+        if let overlay { agent.note(overlay.takeActivity(), now: loop.now) }
+        handle(.clock(Clock.wall()))
     }
 
     // MARK: - What happens

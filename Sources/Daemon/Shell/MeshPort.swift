@@ -9,11 +9,14 @@ package final class MeshPort {
     /// Datagrams to a family that this node does not listen on.
     package private(set) var unroutable = 0
 
-    /// Binds `address`; `[::]` means both families, on one port.
+    /// Binds `address`; `[::]` means both families, on one port. With `joinsDatagrams` whoever calls `attach` gets
+    /// messages as they come, and `onReceive` nothing.
     package init(
-        on loop: Loop, bind address: SocketAddress, onReceive: @escaping (inout DatagramBatch) -> Void
+        on loop: Loop, bind address: SocketAddress, joinsDatagrams: Bool = false,
+        onReceive: @escaping (inout DatagramBatch) -> Void
     ) throws(Errno) {
         var options = DatagramSocket.Options()
+        options.joinsDatagrams = joinsDatagrams
         options.receiveBuffer = 4 << 20
         options.sendBuffer = 4 << 20
         if address.ip.isIPv4 {
@@ -55,6 +58,46 @@ package final class MeshPort {
         socket6?.send(&batch6)
         batch6.removeAll()
         batch.removeAll()
+    }
+
+    // MARK: - Trains
+
+    /// Who takes messages whole, and is told when trains may be sent again, and when one was too large for its path.
+    package struct Receiver {
+        package var message: (UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress) -> Void
+        package var round: () -> Void
+        package var writable: () -> Void
+        package var tooLarge: (SocketAddress) -> Void
+    }
+
+    package func attach(_ receiver: Receiver) {
+        for socket in [socket4, socket6].compactMap({ $0 }) {
+            socket.onMessage = receiver.message
+            socket.onRound = receiver.round
+            socket.onWritable = receiver.writable
+            socket.onTooLarge = receiver.tooLarge
+            socket.onUnreachable = { remote, reason in
+                if reason.isMessageTooLarge { receiver.tooLarge(remote) }
+            }
+        }
+    }
+
+    /// Sends trains from `first` on; tells the first that the kernel did not take now.
+    package func send(_ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer) -> Int {
+        var next = first
+        while next < trains.count {
+            let isIPv4 = trains[next].remote.ip.isIPv4
+            var end = next + 1
+            while end < trains.count, trains[end].remote.ip.isIPv4 == isIPv4 { end += 1 }
+            if let socket = isIPv4 ? socket4 : socket6 {
+                next = socket.send(UnsafeBufferPointer(rebasing: trains[..<end]), from: next, in: memory)
+                if next < end { return next }
+            } else {
+                unroutable += end - next
+                next = end
+            }
+        }
+        return next
     }
 
     package var counters: [(name: String, count: Int)] {

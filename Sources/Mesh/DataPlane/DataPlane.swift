@@ -60,6 +60,7 @@ package struct DataPlane: ~Copyable {
         _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, now: Instant,
         into out: inout DataPlaneOutbox
     ) {
+        guard out.trains.hasRoom else { return counters.drop(.noRoom) }
         switch transmit.submit(packet, count: count, header, now: now, flows: &flows, into: &out.trains) {
         case .sent: break
         case .dropped(let reason): counters.drop(reason)
@@ -189,10 +190,13 @@ package struct DataPlaneActivity: Hashable, Sendable {
 package struct OverlayLocal: Hashable, Sendable {
     package var address4: IPAddress?
     package var address6: IPAddress
+    /// Bits that all IPv4 addresses of the overlay share.
+    package var prefix4: Int
     let key4: OverlayKey?
     let key6: OverlayKey
 
-    package init(address4: IPAddress?, address6: IPAddress) {
+    package init(address4: IPAddress?, address6: IPAddress, prefix4: Int = 10) {
+        self.prefix4 = prefix4
         self.address4 = address4
         self.address6 = address6
         key4 = address4.map { OverlayKey($0) }
@@ -215,6 +219,8 @@ package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
     case notOverlay
     /// More waits for sessions than `Limits` allows, or has waited too long.
     case awaitingSession
+    /// What was sealed has not been taken by the socket yet.
+    case noRoom
     /// Nobody has the address, or its owner does not answer.
     case unreachable
     /// Larger than the path carries; the sender was told.

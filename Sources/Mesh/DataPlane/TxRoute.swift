@@ -48,6 +48,9 @@ package final class TxRoute {
         state.deinitialize(count: 1)
         state.deallocate()
     }
+
+    /// Where the peer is.
+    package var remote: SocketAddress { state.pointee.remote }
 }
 
 /// Keys of one epoch to open packets with, whose packets they are, and what they may carry.

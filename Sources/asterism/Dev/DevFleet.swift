@@ -132,7 +132,7 @@ extension DevFleet {
             name: name,
             [
                 programs.agent, "--data", directory.agentData(name), "--listen", "127.0.0.1:0",
-                "--socket", directory.agentSocket(name), "--name", name, "--site", "dev",
+                "--socket", directory.agentSocket(name), "--name", name, "--site", "dev", "--overlay", "off",
                 "--join-token-file", directory.token, "--shim", programs.shim, "--log-level", logLevel,
             ], log: "\(directory.agent(name))/log")
     }

@@ -1,0 +1,28 @@
+package import Base
+package import Mesh
+import Wire
+
+// What the data plane, which the shell drives beside the agent, tells and is told.
+
+extension Agent {
+    /// Something that the data plane has learned.
+    package mutating func learned(_ events: [DataPlaneEvent], now: Instant, into out: inout AgentOutbox) {
+        for event in events {
+            endpoint.handle(event, now: now, wall: clock.wall(now), into: &out.mesh)
+        }
+        finish(now: now, into: &out)
+    }
+
+    /// Traffic that the data plane has seen; to be told every second or so.
+    package mutating func note(_ activities: [DataPlaneActivity], now: Instant) {
+        endpoint.note(activities, now: now)
+    }
+
+    /// What the path to an address carries at most: bytes of UDP payload.
+    package mutating func limit(
+        _ remote: SocketAddress, datagramBytes: Int, now: Instant, into out: inout AgentOutbox
+    ) {
+        endpoint.limit(remote, datagramBytes: datagramBytes, now: now)
+        finish(now: now, into: &out)
+    }
+}
