@@ -186,7 +186,8 @@ extension DatagramSocket {
             // Since Linux 5.0. Without it each datagram is a message.
             try? socket.set(Int(DatagramOffload.level), DatagramOffload.gro, to: 1)
             try? socket.set(
-                family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, family == AF_INET6 ? IPV6_RECVTCLASS : IP_RECVTOS, to: 1)
+                family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP, family == AF_INET6 ? IPV6_RECVTCLASS : IP_RECVTOS, to: 1
+            )
         }
         if family == AF_INET6 {
             try socket.set(IPPROTO_IPV6, IPV6_V6ONLY, to: 1)

@@ -11,6 +11,8 @@ extension Endpoint {
     private static let ethernet4 = 1472
     private static let ethernet6 = 1452
 
+    package var carriesPackets: Bool { configuration.hasDataPlane }
+
     // MARK: - To the data plane
 
     /// Who this node is in the overlay.

@@ -18,12 +18,13 @@ struct TestFleet: ~Copyable {
 
     mutating func credentials(
         for node: NodeID, name: String, roles: Roles = .agent, notBefore: UnixTime = TestFleet.start,
-        life: Interval = .minutes(60)
+        life: Interval = .minutes(60), labels: [Label] = []
     ) -> Credentials {
         serial += 1
-        let certificate = Certificate(
+        var certificate = Certificate(
             fleet: id, serial: serial, node: node, roles: roles, notBefore: notBefore, notAfter: notBefore + life,
-            name: name)
+            name: name, labels: labels)
+        certificate.overlay4 = .v4(0x6440_0000 + UInt32(serial))
         let signed = SignedCertificate(certificate, signature: signing.sign(certificate.encoded()))
         return Credentials(certificate: signed, authorities: [signing.verifyingKey])
     }
@@ -36,6 +37,12 @@ final class TestNode {
     var address: SocketAddress
     var outbox = MeshOutbox()
     var events: [MeshEvent] = []
+    /// Where `hasDataPlane` is set: packets that have come out at this end go to `packets`.
+    var plane = DataPlane()
+    var planeOutbox = DataPlaneOutbox()
+    var packets: [(header: VirtioHeader, bytes: [UInt8])] = []
+    var replies: [[UInt8]] = []
+    var wanted: [IPAddress] = []
 
     init(
         _ number: UInt64, credentials make: (NodeID) -> Credentials?, configuration: MeshConfiguration,
@@ -70,7 +77,7 @@ final class TestPair {
     var path: (_ from: TestNode, _ bytes: [UInt8]) -> [[UInt8]] = { [$1] }
     /// Everything that was sent, in order.
     var recorded: [(from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
-    private var flying: [(at: Instant, from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
+    var flying: [(at: Instant, from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
 
     init(_ a: TestNode, _ b: TestNode) {
         self.a = a
@@ -87,6 +94,10 @@ final class TestPair {
     /// Takes what the node wants to say and puts its datagrams on the path.
     func drain(_ node: TestNode) {
         node.endpoint.flush(now: now, into: &node.outbox)
+        let changes = node.outbox.dataPlane
+        node.outbox.dataPlane = []
+        for change in changes { node.plane.apply(change, now: now, into: &node.planeOutbox) }
+        drainPlane(node)
         for position in 0..<node.outbox.datagrams.count {
             let bytes = node.outbox.datagrams.bytes(at: position)
             let to = node.outbox.datagrams.entries[position].remote
@@ -99,6 +110,9 @@ final class TestPair {
     }
 
     func inject(_ bytes: [UInt8], from: SocketAddress, to node: TestNode) {
+        if bytes.first == DatagramKind.packet.rawValue, node.endpoint.carriesPackets {
+            return arrive([bytes], from: from, at: node)
+        }
         var batch = DatagramBatch()
         batch.append(bytes, remote: from)
         node.endpoint.received(&batch, now: now, wall: wall, into: &node.outbox)
@@ -130,15 +144,19 @@ final class TestPair {
     }
 
     /// Two members of one fleet.
-    static func members(_ change: (inout MeshConfiguration) -> Void = { _ in }) -> TestPair {
+    static func members(
+        labels: [[Label]] = [[], []], _ change: (inout MeshConfiguration) -> Void = { _ in }
+    ) -> TestPair {
         var fleet = TestFleet()
         var configuration = MeshConfiguration()
         change(&configuration)
         let now = Instant(nanoseconds: 1_000_000_000)
         let a = TestNode(
-            1, credentials: { fleet.credentials(for: $0, name: "a") }, configuration: configuration, now: now)
+            1, credentials: { fleet.credentials(for: $0, name: "a", labels: labels[0]) }, configuration: configuration,
+            now: now)
         let b = TestNode(
-            2, credentials: { fleet.credentials(for: $0, name: "b") }, configuration: configuration, now: now)
+            2, credentials: { fleet.credentials(for: $0, name: "b", labels: labels[1]) }, configuration: configuration,
+            now: now)
         return TestPair(a, b)
     }
 }

@@ -83,7 +83,8 @@ package final class MeshPort {
     }
 
     /// Sends trains from `first` on; tells the first that the kernel did not take now.
-    package func send(_ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer) -> Int {
+    package func send(_ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer) -> Int
+    {
         var next = first
         while next < trains.count {
             let isIPv4 = trains[next].remote.ip.isIPv4

@@ -1,6 +1,4 @@
 package import Base
-package import Noise
-package import Wire
 
 /// # The road of packets
 ///
@@ -79,7 +77,8 @@ package struct DataPlane: ~Copyable {
     /// from one address. Packets are opened in place and lie there until the caller has written them to the device;
     /// everything else is copied to `out.others`. `congestion` is the two ECN bits of the outer header.
     package mutating func received(
-        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress, now: Instant,
+        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress,
+        now: Instant,
         into out: inout DataPlaneOutbox
     ) {
         receive.received(

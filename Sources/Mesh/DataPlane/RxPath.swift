@@ -1,4 +1,4 @@
-package import Base
+import Base
 import Noise
 import Wire
 
@@ -70,7 +70,8 @@ struct RxPath: ~Copyable {
     // MARK: - Datagrams
 
     mutating func received(
-        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress, now: Instant,
+        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress,
+        now: Instant,
         flows: inout FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
     ) {
         guard let base = bytes.baseAddress, segment > 0 else { return }
@@ -208,7 +209,8 @@ struct RxPath: ~Copyable {
     }
 
     private mutating func begin(
-        _ packet: UnsafeMutableRawPointer, _ count: Int, flags: UInt8, _ entry: RxEntry, _ counter: UInt64, now: Instant,
+        _ packet: UnsafeMutableRawPointer, _ count: Int, flags: UInt8, _ entry: RxEntry, _ counter: UInt64,
+        now: Instant,
         flows: inout FlowTable, _ counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
     ) {
         finish(into: &out)

@@ -1,4 +1,4 @@
-package import Base
+import Base
 import Noise
 import Wire
 
@@ -124,7 +124,9 @@ struct TxPath: ~Copyable {
         }
         var flags: UInt8 = 0
         if header.flags & VirtioHeader.needsChecksum != 0 {
-            if isPlain(header, inner) { flags = PacketFlags.partialChecksum } else {
+            if isPlain(header, inner) {
+                flags = PacketFlags.partialChecksum
+            } else {
                 finishChecksum(packet, count: count, header)
             }
         }
@@ -139,10 +141,12 @@ struct TxPath: ~Copyable {
     private func segmented(
         _ packet: UnsafeRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, limit: Int
     ) -> (VirtioHeader, Int)? {
-        guard header.flags & VirtioHeader.needsChecksum != 0, inner.transport == InnerPacket.tcp, isPlain(header, inner),
+        guard header.flags & VirtioHeader.needsChecksum != 0, inner.transport == InnerPacket.tcp,
+            isPlain(header, inner),
             count >= inner.headerLength + 20
         else { return nil }
-        let headers = inner.headerLength + Int(packet.load(fromByteOffset: inner.headerLength + 12, as: UInt8.self) >> 4) * 4
+        let headers =
+            inner.headerLength + Int(packet.load(fromByteOffset: inner.headerLength + 12, as: UInt8.self) >> 4) * 4
         guard headers < count, limit - headers >= 48 else { return nil }
         var changed = header
         changed.segmentation = inner.isIPv4 ? .tcp4 : .tcp6

@@ -1,0 +1,182 @@
+import Base
+import Mesh
+import Testing
+import Wire
+
+/// The data plane and the sessions under it.
+@Suite struct DataPlaneSessionTests {
+    private func packet(_ number: Int, _ from: TestNode, _ to: TestNode) -> [UInt8] {
+        TestPacket.udp((1, 2), from: from.address4, to: to.address4, [UInt8(number & 255), UInt8(number >> 8 & 255)])
+    }
+
+    @Test func `new keys under traffic lose nothing and repeat nothing`() {
+        let pair = TestPair.overlay { $0.rekeyAfter = .seconds(2) }
+        for number in 0..<6000 {
+            pair.submit(packet(number, pair.a, pair.b), at: pair.a)
+            pair.submit(packet(number, pair.b, pair.a), at: pair.b)
+            pair.run(.milliseconds(5))
+            if number % 200 == 0 {
+                for node in [pair.a, pair.b] { node.endpoint.note(node.plane.takeActivity(), now: pair.now) }
+            }
+        }
+        pair.run(.milliseconds(50))
+        #expect(pair.a.endpoint.counters.rekeys >= 10)
+        #expect(pair.a.packets.map { $0.bytes.suffix(2) } == pair.b.packets.map { $0.bytes.suffix(2) })
+        #expect(pair.b.packets.count == 6000)
+        #expect(pair.b.packets.enumerated().allSatisfy { $1.bytes == packet($0, pair.a, pair.b) })
+    }
+
+    @Test func `packets alone confirm new keys`() {
+        let pair = TestPair.members { $0.hasDataPlane = true }
+        pair.drain(pair.a)
+        pair.drain(pair.b)
+        // Nothing but handshakes and packets passes, so what confirms the keys to b is a packet.
+        pair.path = { _, bytes in [1, 2, 5].contains(bytes[0]) ? [bytes] : [] }
+        pair.connect()
+        pair.run(.milliseconds(100))
+        #expect(pair.b.connected(to: pair.a.node) == nil)
+        pair.submit(packet(1, pair.a, pair.b), at: pair.a)
+        pair.run(.milliseconds(100))
+        #expect(pair.b.connected(to: pair.a.node) != nil && pair.b.packets.count == 1)
+        pair.submit(packet(2, pair.b, pair.a), at: pair.b)
+        pair.run(.milliseconds(100))
+        #expect(pair.a.packets.count == 1)
+    }
+
+    @Test func `a peer that moves in mid-traffic is followed with the next packet`() {
+        let pair = TestPair.overlay()
+        for number in 0..<100 {
+            if number == 50 { pair.a.address = SocketAddress("10.9.9.9:555")! }
+            pair.submit(packet(number, pair.a, pair.b), at: pair.a)
+            pair.run(.milliseconds(20))
+            pair.submit(packet(number, pair.b, pair.a), at: pair.b)
+            pair.run(.milliseconds(20))
+        }
+        #expect(pair.b.packets.count == 100 && pair.a.packets.count == 100)
+        #expect(pair.b.endpoint.counters.roams == 1)
+        // An old packet from the old address moves nobody back.
+        let old = pair.recorded.last { $0.bytes[0] == 5 && $0.from == pair.a.address }!
+        pair.arrive([old.bytes], from: SocketAddress("10.8.8.8:1")!, at: pair.b)
+        #expect(pair.b.endpoint.counters.roams == 1)
+    }
+
+    @Test func `packets for whom there is no session wait for it, and no longer than they may`() {
+        let pair = TestPair.members { $0.hasDataPlane = true }
+        pair.drain(pair.a)
+        pair.drain(pair.b)
+        for number in 0..<100 { pair.submit(packet(number, pair.a, pair.b), at: pair.a) }
+        #expect(pair.a.wanted == [pair.b.address4])
+        pair.connect()
+        pair.run(.milliseconds(200))
+        // The first come through in their order; the rest was too much.
+        #expect(pair.b.packets.map(\.bytes) == (0..<Limits.overlayWaitingPackets).map { packet($0, pair.a, pair.b) })
+        #expect(pair.a.plane.counters[.awaitingSession] == 100 - Limits.overlayWaitingPackets)
+    }
+
+    @Test func `who waits in vain is told so by ICMP`() throws {
+        let pair = TestPair.overlay()
+        let nowhere = IPAddress.v4(0x6440_00ee)
+        pair.submit(TestPacket.udp((7, 8), from: pair.a.address4, to: nowhere, [1, 2, 3]), at: pair.a)
+        #expect(pair.a.wanted == [nowhere])
+        pair.a.plane.unreachable(nowhere, now: pair.now, into: &pair.a.planeOutbox)
+        pair.drainPlane(pair.a)
+        let reply = try #require(pair.a.replies.first)
+        // From there, to us, host unreachable, quoting what was sent; both checksums are right.
+        #expect(Array(reply[12..<16]) == nowhere.bytes && Array(reply[16..<20]) == pair.a.address4.bytes)
+        #expect(reply[20] == 3 && reply[21] == 1 && TestPacket.checksum(Array(reply[..<20])) == 0)
+        #expect(TestPacket.checksum(Array(reply[20...])) == 0)
+        // A flood is answered a hundred times a second at most.
+        for _ in 0..<500 {
+            pair.submit(TestPacket.udp((7, 8), from: pair.a.address4, to: nowhere, [1]), at: pair.a)
+            pair.a.plane.unreachable(nowhere, now: pair.now, into: &pair.a.planeOutbox)
+        }
+        pair.drainPlane(pair.a)
+        #expect(pair.a.replies.count <= 60)
+    }
+
+    @Test(arguments: [false, true])
+    func `what is larger than the path is cut if it is TCP, and told of if it is not`(isIPv6: Bool) throws {
+        let pair = TestPair.overlay()
+        let from = isIPv6 ? pair.a.address6 : pair.a.address4, to = isIPv6 ? pair.b.address6 : pair.b.address4
+        pair.a.endpoint.limit(pair.b.address, datagramBytes: 1252, now: pair.now)
+        pair.drain(pair.a)
+        let payload = (0..<20_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        for segment in [1348, 20_000] {
+            pair.b.packets = []
+            let before = pair.recorded.count
+            let size = segment == 20_000 ? 1300 : payload.count
+            let (packet, header) = TestPacket.tcp(from: from, to: to, Array(payload[..<size]), segment: segment)
+            pair.submit(packet, header, at: pair.a)
+            pair.run(.milliseconds(20))
+            #expect(pair.recorded[before...].allSatisfy { $0.bytes.count <= 1252 })
+            #expect(pair.b.packets.flatMap { TestPacket.payload(ofTCP: $0.bytes).bytes } == Array(payload[..<size]))
+        }
+        pair.submit(TestPacket.udp((1, 2), from: from, to: to, Array(payload[..<1300])), at: pair.a)
+        let reply = try #require(pair.a.replies.last)
+        if isIPv6 {
+            #expect(reply[40] == 2 && reply[44..<48].elementsEqual([0, 0, 5, 0]))
+        } else {
+            #expect(reply[20] == 3 && reply[21] == 4 && UInt16(reply[26]) << 8 | UInt16(reply[27]) == 1220)
+        }
+        #expect(pair.a.plane.counters[.tooBig] == 1)
+    }
+
+    @Test func `congestion that the path has met is told to both ends, or the packet is dropped`() {
+        let pair = TestPair.overlay()
+        func pass(_ congestion: UInt8, outer: UInt8) -> [UInt8]? {
+            pair.b.packets = []
+            pair.path = { _, _ in [] }
+            let body = TestPacket.udp((1, 2), from: pair.a.address4, to: pair.b.address4, [1])[20...]
+            pair.submit(
+                TestPacket.ip(17, from: pair.a.address4, to: pair.b.address4, Array(body), congestion: congestion),
+                at: pair.a)
+            pair.arrive([pair.recorded.last!.bytes], from: pair.a.address, congestion: outer, at: pair.b)
+            return pair.b.packets.last?.bytes
+        }
+        #expect(pass(2, outer: 2)?[1] == 2)
+        #expect(pass(2, outer: 3)?[1] == 3)
+        #expect(TestPacket.checksum(Array((pass(1, outer: 3) ?? [1])[..<20])) == 0)
+        #expect(pass(0, outer: 3) == nil && pair.b.plane.counters[.congested] == 1)
+    }
+
+    @Test func `junk never traps and never passes`() {
+        let pair = TestPair.overlay()
+        var random = Random(Seed(4))
+        pair.path = { _, _ in [] }
+        let (packet, header) = TestPacket.tcp(
+            from: pair.a.address4, to: pair.b.address4, [UInt8](repeating: 5, count: 4000), segment: 1348)
+        let before = pair.recorded.count
+        pair.submit(packet, header, at: pair.a)
+        let train = pair.recorded[before...].map(\.bytes)
+        for _ in 0..<200_000 {
+            var bytes = train[Int(random.next() % 3)]
+            switch random.next() % 4 {
+            case 0: bytes = Array(bytes.prefix(Int(random.next() % 64)))
+            case 1: bytes[Int(random.next() % 40)] ^= UInt8(1 + random.next() % 255)
+            case 2: bytes[1] = UInt8(random.next() % 4)
+            default: bytes = (0..<Int(random.next() % 80)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            }
+            if bytes.isEmpty || train.contains(bytes) { continue }
+            pair.arrive([bytes], from: pair.a.address, at: pair.b)
+        }
+        #expect(pair.b.packets.isEmpty)
+        pair.arrive(train, from: pair.a.address, at: pair.b)
+        #expect(pair.b.packets.count == 1)
+        // The device's side takes any bytes, too.
+        for _ in 0..<200_000 {
+            var bytes = Array(packet.prefix(Int(random.next() % UInt64(packet.count))))
+            var changed = header
+            changed.segmentSize = UInt16(truncatingIfNeeded: random.next())
+            changed.checksumStart = UInt16(random.next() % 80)
+            if !bytes.isEmpty {
+                bytes[Int(random.next() % UInt64(min(bytes.count, 60)))] ^= UInt8(random.next() % 256)
+            }
+            if random.chance(1, in: 2), bytes.count >= 20 {
+                bytes[2] = UInt8(bytes.count >> 8)
+                bytes[3] = UInt8(truncatingIfNeeded: bytes.count)
+            }
+            pair.submit(bytes, changed, at: pair.a)
+            pair.recorded = []
+        }
+    }
+}
