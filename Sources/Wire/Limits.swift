@@ -33,6 +33,8 @@ package enum Limits {
     /// Addresses kept for one peer.
     package static let addressesPerPeer = 16
     package static let directoryEntries = 65_536
+    /// Overlay addresses that a node asks for, or remembers to be nobody's: 1024 questions in five seconds, at most.
+    package static let overlayWanted = 1024
     package static let workerArguments = 1024
     /// Half of Linux's MAX_ARG_STRLEN, since the launch file holds the same bytes again.
     package static let workerCommandBytes = 64 << 10

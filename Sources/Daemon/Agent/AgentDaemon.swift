@@ -215,6 +215,7 @@ package final class AgentDaemon {
             log.info("the controller answers")
             signals.status("member of a fleet, reporting")
         case .stopped: isDone = true
+        case .overlayReachable, .overlayUnreachable: break
         }
     }
 
