@@ -17,9 +17,7 @@ extension Agent {
         case (.certificateRenewed(let renewed), .member(let membership)):
             took(renewed, membership, now: now, into: &out)
         case (.lookUpReply(let reply), .member(let membership)):
-            let found = owner(in: reply, membership, now: now)
-            if case .address(let address) = reply.asked { overlayFound(address, reply, found, now: now, into: &out) }
-            pingFound(reply, found, now: now, into: &out)
+            took(reply, membership, now: now, into: &out)
         case (.enrol, _), (.register, _), (.lookUp, _), (.report, _), (.checkReply, _), (.logChunk, _), (.goodbye, _),
             (.renewCertificate, _), (.enrolReply, _), (.desired, _), (.check, _), (.readLog, _), (.lookUpReply, _),
             (.certificateRenewed, _):

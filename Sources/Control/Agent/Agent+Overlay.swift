@@ -35,13 +35,10 @@ extension Agent {
         for address in ask { wishes.asked(address, isSent: send(.lookUp(.address(address))), now: now) }
     }
 
-    /// What the controller says of an address that may still be wanted: an answer to a question that was put twice comes
-    /// twice.
-    mutating func overlayFound(
+    private mutating func overlayFound(
         _ address: IPAddress, _ reply: LookUpReply, _ found: Result<Certificate, OverlayFailure>, now: Instant,
         into out: inout AgentOutbox
     ) {
-        guard wishes.isAsking(address) else { return }
         switch found {
         case .failure(let failure): unreachable(address, failure, now: now, into: &out)
         case .success(let certificate) where certificate.node == nodeID:
@@ -93,8 +90,19 @@ extension Agent {
 
     // MARK: - Answers
 
+    /// The directory's answer. A question that was put twice is answered twice, and the second answer is nobody's.
+    mutating func took(_ reply: LookUpReply, _ membership: Membership, now: Instant, into out: inout AgentOutbox) {
+        let isPinged = pings.waits(for: reply.asked)
+        var wanted: IPAddress?
+        if case .address(let address) = reply.asked, wishes.isAsking(address) { wanted = address }
+        guard isPinged || wanted != nil else { return }
+        let found = owner(in: reply, membership, now: now)
+        if let wanted { overlayFound(wanted, reply, found, now: now, into: &out) }
+        if isPinged { pingFound(reply, found, now: now, into: &out) }
+    }
+
     /// The owner's certificate, if the answer proves that it is the owner of what was asked for.
-    mutating func owner(
+    private mutating func owner(
         in reply: LookUpReply, _ membership: Membership, now: Instant
     ) -> Result<Certificate, OverlayFailure> {
         guard let node = reply.node, let bytes = reply.certificate else { return .failure(.noSuchAddress) }

@@ -134,7 +134,6 @@ extension Agent {
     mutating func pingFound(
         _ reply: LookUpReply, _ found: Result<Certificate, OverlayFailure>, now: Instant, into out: inout AgentOutbox
     ) {
-        guard pings.waits(for: reply.asked) else { return }
         func fail(_ code: APIError.Code, _ why: String, _ out: inout AgentOutbox) {
             for id in pings.failed(reply.asked) { refuse(id, code, why, field: "peer", into: &out) }
         }

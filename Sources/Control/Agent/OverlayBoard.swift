@@ -89,6 +89,7 @@ struct OverlayBoard: Sendable {
     /// What is due: addresses to ask the controller for, and wishes that are over. `canAsk`: there is one.
     mutating func tick(canAsk: Bool, now: Instant) -> (ask: [IPAddress], over: [(IPAddress, OverlayFailure)]) {
         var ask: [IPAddress] = [], over: [(IPAddress, OverlayFailure)] = []
+        guard let first = earliest(canAsk: canAsk), first <= now else { return (ask, over) }
         for index in entries.elements.indices {
             let (address, entry) = entries.elements[index]
             switch entry.state {
@@ -153,8 +154,16 @@ struct OverlayBoard: Sendable {
     }
 
     func deadline(canAsk: Bool) -> Deadline? {
-        entries.values.map { entry in
-            if canAsk, case .asking(_, let next) = entry.state { min(next, entry.until) } else { entry.until }
-        }.min().map { Deadline($0, "overlay address") }
+        earliest(canAsk: canAsk).map { Deadline($0, "overlay address") }
+    }
+
+    private func earliest(canAsk: Bool) -> Instant? {
+        var first: Instant?
+        for entry in entries.values {
+            var time = entry.until
+            if canAsk, case .asking(_, let next) = entry.state { time = min(time, next) }
+            first = first.map { min($0, time) } ?? time
+        }
+        return first
     }
 }

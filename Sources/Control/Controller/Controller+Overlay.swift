@@ -54,8 +54,7 @@ extension Controller {
     private func isOwn(_ asked: LookUp) -> Bool {
         switch asked {
         case .node(let node): node == nodeID
-        case .address(let address):
-            address == overlay.controller || address == OverlayAddress.v6(of: nodeID, fleet: authority.fleet)
+        case .address(let address): address == overlay.controller || address == overlay6
         case .name(let name): name == settings.name
         }
     }

@@ -57,7 +57,7 @@ extension Controller {
         view.fleet = authority.fleet.hex
         view.certificateExpiresAt = endpoint.credentials?.certificate.certificate.notAfter
         view.overlay4 = overlay.controller
-        view.overlay6 = OverlayAddress.v6(of: nodeID, fleet: authority.fleet)
+        view.overlay6 = overlay6
         view.nodes = registry.counts
         view.workersTotal = slotOfWorker.count
         view.workersActive = registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }

@@ -39,6 +39,8 @@ package struct Controller: ~Copyable {
     var events: EventLog
     var directory = Directory()
     let overlay: OverlayPool
+    /// Its own IPv6 address there.
+    let overlay6: IPAddress
     /// Which node a worker of that name is wanted on.
     var slotOfWorker = OrderedDictionary<String, Int>()
     var operations: OrderedDictionary<String, OperationRecord>
@@ -64,6 +66,7 @@ package struct Controller: ~Copyable {
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
         counters = stored.counters
         overlay = OverlayPool(settings.overlayNetwork)
+        overlay6 = OverlayAddress.v6(of: identity.nodeID, fleet: authority.fleet)
         counters.overlayNetwork = settings.overlayNetwork
         // Not from the row of serials: a controller's own certificate is made anew at each start and never stored.
         let own = authority.issue(
