@@ -76,6 +76,8 @@ package final class ControllerDaemon {
         self.loop = loop
         self.settings = settings
         self.log = log
+        // What makes no sense whatever is kept is said before a folder is made.
+        _ = try ControllerDaemon.overlayNetwork(settings, kept: StoredCounters())
         do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
             throw StartError("--data", error.description)
         }
@@ -248,14 +250,20 @@ package final class ControllerDaemon {
             throw StartError("--data", error.description)
         }
         var own = ControllerSettings(name: settings.name, addresses: addresses)
-        do throws(OverlayPool.Fault) {
-            own.overlayNetwork = try OverlayPool.network(asked: settings.overlayNetwork, kept: state.counters)
-        } catch { throw StartError("--overlay-network", error.description) }
+        own.overlayNetwork = try overlayNetwork(settings, kept: state.counters)
         // The store gives 32 bytes each, and these make keys.
         return Controller(
             identity: Identity(SecretKey(secrets.identity)!),
             authority: Authority(fleet: secrets.fleet, key: SigningKey(secrets.authority)!), settings: own,
             stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall())
+    }
+
+    private static func overlayNetwork(
+        _ settings: Settings, kept: StoredCounters
+    ) throws(StartError) -> IPPrefix {
+        do throws(OverlayPool.Fault) {
+            return try OverlayPool.network(asked: settings.overlayNetwork, kept: kept)
+        } catch { throw StartError("--overlay-network", error.description) }
     }
 
     private static func load(_ store: Store) throws(StoreError) -> (StoredSecrets, StoredState) {

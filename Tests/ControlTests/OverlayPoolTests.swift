@@ -115,6 +115,22 @@ import Wire
 
     @Test func `the controller finds its nodes and itself by address and by name`() {
         let pair = joined()
+        pair.replaceAgent(name: "beta")
+        join(pair)
+        func ping(_ peer: String) -> APIError.Code? {
+            let id = RequestID(900)
+            pair.agentReplies[id] = nil
+            pair.tell(.request(id, .ping(AgentRequest.Ping(peer: peer, count: 1))))
+            for _ in 0..<150 where pair.agentReplies[id] == nil { pair.run(.milliseconds(100)) }
+            guard case .failure(let error)? = pair.agentReplies[id] else { return nil }
+            return error.code
+        }
+        // The first node is gone, so nobody answers; but it is known, and where it was.
+        #expect(ping("alpha") == .unavailable)
+        #expect(ping("100.64.0.2") == .unavailable)
+        #expect(ping("gamma") == .notFound)
+        #expect(ping("100.64.0.4") == .notFound)
+        #expect(ping("100.64.0.1") == nil)
         pair.tell(.overlayWanted(address("100.64.0.1")))
         pair.tell(.overlayWanted(address("100.64.0.77")))
         pair.run(.seconds(1))
