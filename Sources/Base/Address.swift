@@ -138,6 +138,20 @@ extension IPAddress {
     }
 }
 
+extension IPAddress: Codable {
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let address = IPAddress(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "expected an IP address")
+        }
+        self = address
+    }
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
+
 /// Where a datagram goes to or comes from.
 package struct SocketAddress: Hashable, Comparable, Sendable {
     package var ip: IPAddress

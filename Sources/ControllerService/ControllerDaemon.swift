@@ -29,7 +29,10 @@ package final class ControllerDaemon {
         package var http: SocketAddress?
         package var socketPath: String
         package var name: String
+        /// Where overlay addresses are from; `nil`: from where they are, or the default.
+        package var overlayNetwork: IPPrefix?
 
+        package static let overlayNetworkDefault = OverlayPool.defaultNetwork
         /// As many as a token holds.
         package static let advertisedLimit = Limits.addressesPerPeer
 
@@ -73,6 +76,8 @@ package final class ControllerDaemon {
         self.loop = loop
         self.settings = settings
         self.log = log
+        // What makes no sense whatever is kept is said before a folder is made.
+        _ = try ControllerDaemon.overlayNetwork(settings, kept: StoredCounters())
         do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
             throw StartError("--data", error.description)
         }
@@ -84,10 +89,7 @@ package final class ControllerDaemon {
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
         let listening = port.localAddress ?? settings.listen
         let addresses = settings.advertised.isEmpty ? LocalAddresses.of(listening) : settings.advertised
-        do throws(StoreError) {
-            controller = try ControllerDaemon.restore(
-                store, ControllerSettings(name: settings.name, addresses: addresses), now: loop.now)
-        } catch { throw StartError("--data", error.description) }
+        controller = try ControllerDaemon.restore(store, settings, addresses, now: loop.now)
         me.object = self
         try open(me, environment)
     }
@@ -241,8 +243,30 @@ package final class ControllerDaemon {
 
     /// The controller as it was left; at the first start, that of a new fleet.
     private static func restore(
-        _ store: Store, _ settings: ControllerSettings, now: Instant
-    ) throws(StoreError) -> Controller {
+        _ store: Store, _ settings: Settings, _ addresses: [SocketAddress], now: Instant
+    ) throws(StartError) -> Controller {
+        let secrets: StoredSecrets, state: StoredState
+        do throws(StoreError) { (secrets, state) = try load(store) } catch {
+            throw StartError("--data", error.description)
+        }
+        var own = ControllerSettings(name: settings.name, addresses: addresses)
+        own.overlayNetwork = try overlayNetwork(settings, kept: state.counters)
+        // The store gives 32 bytes each, and these make keys.
+        return Controller(
+            identity: Identity(SecretKey(secrets.identity)!),
+            authority: Authority(fleet: secrets.fleet, key: SigningKey(secrets.authority)!), settings: own,
+            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall())
+    }
+
+    private static func overlayNetwork(
+        _ settings: Settings, kept: StoredCounters
+    ) throws(StartError) -> IPPrefix {
+        do throws(OverlayPool.Fault) {
+            return try OverlayPool.network(asked: settings.overlayNetwork, kept: kept)
+        } catch { throw StartError("--overlay-network", error.description) }
+    }
+
+    private static func load(_ store: Store) throws(StoreError) -> (StoredSecrets, StoredState) {
         let secrets: StoredSecrets
         if let known = try store.secrets() {
             secrets = known
@@ -252,12 +276,7 @@ package final class ControllerDaemon {
                 identity: Entropy.bytes(SecretKey.count))
             try store.found(secrets)
         }
-        let state = try store.load()
-        // The store gives 32 bytes each, and these make keys.
-        return Controller(
-            identity: Identity(SecretKey(secrets.identity)!),
-            authority: Authority(fleet: secrets.fleet, key: SigningKey(secrets.authority)!), settings: settings,
-            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall())
+        return (secrets, try store.load())
     }
 }
 

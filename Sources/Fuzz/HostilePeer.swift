@@ -11,7 +11,7 @@ final class HostilePeer {
     let target: NodeID
     let targetAddress: SocketAddress
     private let key: SecretKey
-    private let certificate: [UInt8]
+    let certificate: [UInt8]
     private var generator: KeyGenerator
     private var jar: CookieJar
     private let association: UInt64

@@ -1,5 +1,6 @@
 import Base
 import Control
+import Mesh
 import Wire
 
 /// Control messages of every kind, with honest fields and fields at the edge of what their types hold; and their bytes,
@@ -29,7 +30,7 @@ struct MessageMaker {
                     tokenID: token.id, proof: proof, name: name(), labels: labels(), site: name(),
                     addresses: addresses()))
         case 1: return .register(Register(addresses: addresses(), sequence: mutator.edge()))
-        case 2: return .lookUp(mutator.random.chance(1, in: 2) ? peer.target : peer.node)
+        case 2: return .lookUp(lookUp(peer))
         case 3, 4: return .report(report())
         case 5: return .checkReply(CheckReply(operation: mutator.edge(), problems: [SpecProblem("command", "is bad")]))
         case 6:
@@ -49,7 +50,20 @@ struct MessageMaker {
                 return .certificateRenewed(
                     CertificateRenewed(certificate: mutator.bytes(200), authorities: [mutator.bytes(32)]))
             }
-            return .lookUpReply(LookUpReply(node: peer.node, addresses: addresses(), certificate: mutator.bytes(200)))
+            return .lookUpReply(
+                LookUpReply(
+                    lookUp(peer), node: mutator.pick([nil, peer.node, peer.target]), addresses: addresses(),
+                    certificate: mutator.pick([nil, mutator.bytes(200), peer.certificate])))
+        }
+    }
+
+    private mutating func lookUp(_ peer: HostilePeer) -> LookUp {
+        let node = mutator.pick([peer.target, peer.node])
+        switch mutator.random.index(below: 4) {
+        case 0: return .node(node)
+        case 1: return .address(OverlayAddress.v6(of: node, fleet: FleetID(1, 2)))
+        case 2: return .address(.v4(0x6440_0000 + UInt32(mutator.random.next(below: 8))))
+        case _: return .name(name())
         }
     }
 

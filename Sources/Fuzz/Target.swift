@@ -242,7 +242,7 @@ final class AgentTarget: Target {
                 nextOffset: 100, isAtEnd: true)
             tell(.logRead(read), now)
         case .reply(_, .success(.status(let view))): status = view
-        case .worker, .persistMembership, .reply, .ready, .stopped: break
+        case .worker, .persistMembership, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
         }
     }
 
@@ -258,6 +258,8 @@ final class AgentTarget: Target {
         for request: AgentRequest in [.status, .peersList, .workersList, .acceleratorsList] {
             tell(.request(RequestID(1), request), now)
         }
+        // Of those that the hostile controller speaks of.
+        tell(.overlayWanted(.v4(0x6440_0000 + UInt32(random.next(below: 8)))), now)
         drain(now: now, into: &wire)
     }
 

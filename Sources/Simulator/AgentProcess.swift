@@ -78,6 +78,8 @@ final class AgentProcess: Program {
                 var isSuccess = false
                 if case .success(.ping(let view)) = result { isSuccess = !view.roundTripsMicroseconds.isEmpty }
                 effects.append(.agentReply(id, isSuccess: isSuccess))
+            case .overlayReachable(let address): effects.append(.wishEnded(address, nil))
+            case .overlayUnreachable(let address, let failure): effects.append(.wishEnded(address, failure))
             case .stopped: effects.append(.exit)
             // Nobody reads logs here.
             case .readLog, .ready: break

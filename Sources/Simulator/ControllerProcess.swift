@@ -9,6 +9,13 @@ final class ControllerProcess: Program {
     private var controller: Controller
     private var outbox = ControllerOutbox()
 
+    /// The fleet that unfolds from the controller's keys.
+    static func fleet(_ machine: Machine) -> FleetID {
+        var generator = KeyGenerator(machine.keySeed)
+        _ = generator.secretKey()
+        return FleetID(generator.uint64(), 1)
+    }
+
     init(_ machine: Machine, settings: ControllerSettings, now: Instant, wall: UnixTime) {
         var generator = KeyGenerator(machine.keySeed)
         let identity = Identity(generator.secretKey())

@@ -26,6 +26,8 @@ package enum Event: Sendable {
     case stranger
     /// The checkers look at the fleet.
     case look(index: Int32)
+    /// A program somewhere sends to an overlay address.
+    case wish
 }
 
 /// # The future, in order

@@ -21,6 +21,18 @@ package enum Fact {
     case silenced(machine: Int)
     case heardAgain(machine: Int)
     case surveyed(Survey)
+    case overlay(machine: Int, OverlayFact)
+}
+
+package enum OverlayFact {
+    /// Something on the machine sends to an overlay address that its agent has no session for.
+    case wished(IPAddress, isNobodys: Bool)
+    /// What the agent says came of it: a session, or a failure.
+    case ended(IPAddress, OverlayFailure?)
+    /// The agent's life is over.
+    case forgotten
+    /// The agent stood still and goes on.
+    case delayed
 }
 
 /// An operator's command. One that is repeated keeps its operation.
@@ -70,6 +82,8 @@ package struct Survey {
     package var workers: [WorkerView]?
     /// For each pair that wanted to talk, whether it did.
     package var pairs: [(from: Int, to: Int, answered: Bool)]
+    /// For each pair of a node and another's overlay address, whether it was reached.
+    package var wishes: [(from: Int, to: Int, isReached: Bool)] = []
 }
 
 /// What a checker found.

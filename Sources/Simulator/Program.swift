@@ -42,6 +42,8 @@ enum Effect {
     case check(operation: UInt64, WorkerSpec)
     case controllerReply(RequestID, Result<ControllerReply, APIError>)
     case agentReply(RequestID, isSuccess: Bool)
+    /// What came of an overlay address that was wanted.
+    case wishEnded(IPAddress, OverlayFailure?)
     /// A slot of the pool, held back behind a write.
     case datagram(Int32)
     /// The program has nothing more to do, and ends by itself.

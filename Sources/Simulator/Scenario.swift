@@ -83,6 +83,8 @@ package struct Scenario: Sendable {
         /// All nodes start within this time.
         package var startWithin = Interval.seconds(3)
         package var pings: Int = 4
+        /// Packets for overlay addresses, in a minute.
+        package var wishes: Int64 = 30
     }
 
     /// What a machine may be made to do wrong, so that a checker is seen to find it.
@@ -112,6 +114,9 @@ extension Scenario {
         self.nodes = nodes
         var random = Random(Seed(seed))
         draw(&random)
+        // By itself, so that what a seed stood for before there were wishes is as it was.
+        var other = Random(Seed(seed ^ 0x6f76_6572_6c61_7973))
+        operators.wishes = other.one(of: [10, 60, 300])
     }
 
     private mutating func draw(_ random: inout Random) {
@@ -218,7 +223,9 @@ extension Scenario: CustomStringConvertible {
                 + zip(WorkerScript.Kind.allCases, h.scripts).map { "\($0) \($1)" }.joined(separator: ", "))
         lines.append(
             "  operators  \(o.commands) commands a minute on \(o.names) names, repeated \(o.repetition), "
-                + "nonsense \(o.nonsense) (of 10000); intruders \(o.intruders), start within \(o.startWithin)")
+                + "nonsense \(o.nonsense) (of 10000); intruders \(o.intruders), start within \(o.startWithin), "
+                + "\(o.wishes) overlay addresses wanted a minute"
+        )
         if let mutation { lines.append("  mutation   \(mutation.rawValue)") }
         return lines.joined(separator: "\n")
     }

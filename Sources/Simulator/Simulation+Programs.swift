@@ -104,6 +104,7 @@ extension Simulation {
         case .datagram(let slot): fly(slot, from: machine)
         case .controllerReply(let id, let result): operatorsHear(id, result)
         case .agentReply(let id, let isSuccess): answered(id, isSuccess)
+        case .wishEnded(let address, let failure): wishEnded(machine, address, failure)
         case .exit: ended(machine)
         case .launch, .signal, .killTree, .remove, .check: act(effect, on: machine)
         }
@@ -126,7 +127,7 @@ extension Simulation {
             timeline.record(.filesRemoved, machine.index, at: now, worker.generation, 0, worker.description)
             host.remove(worker)
         case .check(let operation, let spec): host.check(operation, spec)
-        case .persist, .datagram, .controllerReply, .agentReply, .exit: return
+        case .persist, .datagram, .controllerReply, .agentReply, .wishEnded, .exit: return
         }
         afterHost(machine)
     }
@@ -217,6 +218,7 @@ extension Simulation {
         for case .datagram(let slot) in machine.waiting { pool.release(slot) }
         for case .arrival(let slot) in machine.held { pool.release(slot) }
         machine.clear()
+        note(.overlay(machine: machine.index, .forgotten))
         updateSilence(of: machine)
     }
 
@@ -232,6 +234,7 @@ extension Simulation {
         guard let until = machine.pausedUntil, until <= now else { return }
         timeline.record(.resumed, machine.index, at: now)
         machine.pausedUntil = nil
+        note(.overlay(machine: machine.index, .delayed))
         updateSilence(of: machine)
         let held = machine.held
         machine.held = []
@@ -241,7 +244,7 @@ extension Simulation {
             case .arrival(let slot): if machine.isUp { deliver(slot, to: machine) } else { pool.release(slot) }
             case .told(_, let life, _): told(machine, life)
             case .written(_, let life): written(machine, life)
-            case .wake, .process, .start, .fault, .command, .patience, .resume, .stranger, .look: break
+            case .wake, .process, .start, .fault, .command, .patience, .resume, .stranger, .look, .wish: break
             }
         }
         machine.scheduledWake = nil

@@ -38,7 +38,8 @@ extension Simulation {
         }
         let survey = Survey(
             machines: truths, nodes: nodes, workers: workers,
-            pairs: pairs.map { (from: $0.from, to: $0.to, answered: $0.answered) })
+            pairs: pairs.map { (from: $0.from, to: $0.to, answered: $0.answered) },
+            wishes: wishPairs.map { (from: $0.from, to: $0.to, isReached: $0.isReached) })
         note(.surveyed(survey))
         for machine in machines where machine.isUp {
             let holdings = machine.program?.holdings(machines: machines.count, now: machine.local(now)) ?? []
@@ -55,8 +56,10 @@ extension Simulation {
     func settle() {
         let end = now + scenario.settle
         choosePairs()
+        chooseWishPairs()
         var complaints: [(String, String)] = []
         repeat {
+            askWishPairs()
             askPairs()
             advance(to: min(end, now + .seconds(2)))
             let survey = survey()

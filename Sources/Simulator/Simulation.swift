@@ -19,6 +19,7 @@ import Wire
 /// - `Simulation+Network.swift` carries datagrams, and lets strangers send theirs.
 /// - `Simulation+Faults.swift` makes and heals faults.
 /// - `Simulation+Operators.swift` gives commands.
+/// - `Simulation+Overlay.swift` wants overlay addresses.
 /// - `Simulation+Survey.swift` holds what is said against what is.
 package final class Simulation {
     package let scenario: Scenario
@@ -38,6 +39,7 @@ package final class Simulation {
         package var refusals = 0
         package var processes = 0
         package var looks = 0
+        package var wishes = 0
         package var dropped = 0
     }
 
@@ -59,6 +61,9 @@ package final class Simulation {
     var overheard: [[UInt8]] = []
     var surveyReplies: [Result<ControllerReply, APIError>] = []
     var pairs: [Pair] = []
+    var wishRandom: Random
+    var wishPairs: [WishPair] = []
+    let fleet: FleetID
 
     package init(_ scenario: Scenario, watcher: ((String) -> Void)? = nil) {
         self.scenario = scenario
@@ -77,7 +82,10 @@ package final class Simulation {
         checkers = [
             LaunchChecker(), OverlapChecker(), KillChecker(), ExitChecker(), RegistryChecker(),
             DetectionChecker(nodes: scenario.nodes), SpinChecker(), MemoryChecker(), ReachChecker(), AnswerChecker(),
+            OverlayChecker(),
         ]
+        wishRandom = Random(Seed(scenario.seed ^ 0x2545_f491_4f6c_dd1d))
+        fleet = ControllerProcess.fleet(machines[0])
         operators = Operators(random.split())
         self.random = random
         safetyEnd = now + scenario.safety
@@ -98,6 +106,7 @@ package final class Simulation {
 
     private func begin() {
         planFaults()
+        planWishes()
         queue.push(.start(machine: 0), at: now)
         if scenario.network.strangers > 0 { queue.push(.stranger, at: now + .seconds(1)) }
         queue.push(.look(index: 0), at: now + Simulation.lookEvery)
@@ -129,6 +138,7 @@ package final class Simulation {
         case .resume(let machine): resumed(machines[Int(machine)])
         case .stranger: strangerComes()
         case .look(let index): look(Int(index))
+        case .wish: wishDue()
         }
     }
 

@@ -33,7 +33,7 @@ package enum Limits {
     /// Addresses kept for one peer.
     package static let addressesPerPeer = 16
     package static let directoryEntries = 65_536
-    /// Overlay addresses for whose owner a node looks at a time.
+    /// Overlay addresses that a node asks for, or remembers to be nobody's: 1024 questions in five seconds, at most.
     package static let overlayWanted = 1024
     /// Packets that wait for one session, and bytes of all that wait.
     package static let overlayWaitingPackets = 32

@@ -33,6 +33,12 @@ struct AsterismController: ParsableCommand {
     var socket = "/run/asterism-controller/controller.sock"
     @Option(help: "The controller's name. (default: the host's name)")
     var name: String?
+    @Option(
+        help: """
+            The network of the overlay's IPv4 addresses, such as 10.9.0.0/16, of length 8 to 28; it stays once a node \
+            has an address. (default: \(ControllerDaemon.Settings.overlayNetworkDefault), or the one in use)
+            """)
+    var overlayNetwork: String?
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
 
@@ -71,6 +77,13 @@ struct AsterismController: ParsableCommand {
         }
         guard settings.advertised.count <= ControllerDaemon.Settings.advertisedLimit else {
             throw StartError("--advertise", "at most \(ControllerDaemon.Settings.advertisedLimit) addresses")
+        }
+        settings.overlayNetwork = try overlayNetwork.map { text throws(StartError) in
+            guard let network = IPPrefix(text) else {
+                let why = "'\(text)' is no network, such as 10.9.0.0/16, without bits beyond its length"
+                throw StartError("--overlay-network", why)
+            }
+            return network
         }
         settings.http = http == "off" ? nil : try address(http, "--http")
         return settings

@@ -13,6 +13,8 @@ enum Sample {
             id: id, name: name, site: "berlin", labels: [Label("team", "rl")], roles: ["agent"], state: state,
             enrolledAt: now + .seconds(-7200), certificateExpiresAt: now + .seconds(86_400))
         node.address = SocketAddress("192.0.2.7:7950")
+        node.overlay4 = IPAddress("100.64.0.7")
+        node.overlay6 = IPAddress("fd11:2233:4455:6677:8899:aabb:ccdd:eeff")
         node.lastHeartbeatAt = now + .seconds(-3)
         node.agentVersion = "0.1.0"
         node.verdict = .healthy
@@ -89,6 +91,7 @@ enum Sample {
             PeerView.self,
             """
             {"node":"\(id.hex)","name":"\(name)","isConnected":true,"address":"192.0.2.7:7950",\
+            "overlay4":"100.64.0.7","overlay6":"fd11:2233:4455:6677:8899:aabb:ccdd:eeff",\
             "roundTripMicroseconds":840,"cipher":"AESGCM","keyAgeSeconds":61,"sinceHeardMilliseconds":900,\
             "bytesReceived":2048,"bytesSent":1572864,"openStreams":1}
             """)

@@ -54,7 +54,9 @@ import Wire
 
     static let commands: [(words: [String], shows: String)] = [
         (["status"], "bad mac"), (["nodes"], "gpu-8"), (["node", "gpu-7"], "300GiB available of 512GiB"),
-        (["nodes", "gpu-7"], "300GiB"), (["peers"], "840us"), (["ping", "gpu-7"], "4 sent, 3 answered, 25% lost"),
+        (["nodes", "gpu-7"], "300GiB"), (["peers"], "840us"), (["nodes"], "100.64.0.7"), (["peers"], "100.64.0.7"),
+        (["node", "gpu-7"], "100.64.0.7, fd11:2233:4455:6677:8899:aabb:ccdd:eeff"),
+        (["ping", "gpu-7"], "4 sent, 3 answered, 25% lost"),
         (["gpu"], "20GiB/80GiB"), (["events"], "first heartbeat"), (["token", "create"], "ast1-secret"),
         (["token", "list"], "1/2"), (["token", "revoke", "00112233445566ff"], "revoked"),
         (["worker", "ps"], "trainer"),

@@ -384,6 +384,11 @@ import Wire
     @Test func `a ping measures the round trip, and an unknown peer is an error`() {
         let fleet = member()
         fleet.run(.seconds(1))
+        fleet.onMessage = { message in
+            if case .lookUp(.name(let name)) = message {
+                fleet.send(.lookUpReply(LookUpReply(.name(name), node: nil)))
+            }
+        }
         fleet.ask(1, .ping(AgentRequest.Ping(peer: "controller", count: 3, intervalMilliseconds: 100)))
         fleet.ask(2, .ping(AgentRequest.Ping(peer: "nobody")))
         fleet.ask(3, .ping(AgentRequest.Ping(peer: "controller", count: 0)))
@@ -406,7 +411,9 @@ import Wire
         fleet.run(.seconds(1))
         let stranger = NodeID([UInt8](repeating: 9, count: 32))!
         fleet.onMessage = { message in
-            if case .lookUp(let node) = message { fleet.send(.lookUpReply(LookUpReply(node: node, addresses: []))) }
+            if case .lookUp(.node(let node)) = message {
+                fleet.send(.lookUpReply(LookUpReply(.node(node), node: node)))
+            }
         }
         fleet.ask(1, .ping(AgentRequest.Ping(peer: stranger.hex)))
         fleet.run(.seconds(1))

@@ -5,7 +5,7 @@ import Noise
 import Testing
 import Wire
 
-/// One agent and a controller that does what a test tells it, on a network with a delay and, if wanted, losses. The
+/// One agent, perhaps another node, and a controller that does what a test tells it, on a network with a delay and, if wanted, losses. The
 /// controller's end is a plain endpoint: what the agent says to it is kept, what it answers is the test's choice.
 final class TestFleet {
     var agent: Agent?
@@ -15,6 +15,9 @@ final class TestFleet {
 
     static let agentAddress = SocketAddress("192.0.2.2:4100")!
     static let controllerAddress = SocketAddress("192.0.2.1:4100")!
+    static let peerAddress = SocketAddress("192.0.2.3:4100")!
+    static let agentOverlay = IPAddress("100.64.0.2")!
+    static let peerOverlay = IPAddress("100.64.0.3")!
     static let delay = Interval.milliseconds(5)
 
     var now = Instant(nanoseconds: 1_000_000_000)
@@ -27,10 +30,14 @@ final class TestFleet {
     let fleet = FleetID(7, 8)
     let agentKey: SecretKey
     let controllerKey: SecretKey
+    let peerKey: SecretKey
     let secret = [UInt8](repeating: 0x5a, count: 32)
 
     /// Datagrams on their way.
-    private var wire: [(at: Instant, toAgent: Bool, bytes: [UInt8])] = []
+    private var wire: [(at: Instant, from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
+    /// Another node, once it is started.
+    private var peer: Endpoint?
+    private var peerOut = MeshOutbox()
     var lossPercent: UInt64 = 0
     var isCut = false
 
@@ -59,18 +66,22 @@ final class TestFleet {
         authority = generator.signingKey()
         agentKey = generator.secretKey()
         controllerKey = generator.secretKey()
+        peerKey = generator.secretKey()
         startController()
     }
 
     var agentID: NodeID { agentKey.publicKey }
     var controllerID: NodeID { controllerKey.publicKey }
+    var peerID: NodeID { peerKey.publicKey }
 
     func certificate(
-        of node: NodeID, name: String, roles: Roles, lifeSeconds: Int64 = 86_400, signedBy other: Bool = false
+        of node: NodeID, name: String, roles: Roles, lifeSeconds: Int64 = 86_400, signedBy other: Bool = false,
+        overlay4: IPAddress = .any4
     ) -> SignedCertificate {
-        let certificate = Certificate(
+        var certificate = Certificate(
             fleet: fleet, serial: 1, node: node, roles: roles, notBefore: wall, notAfter: wall + .seconds(lifeSeconds),
             name: name)
+        certificate.overlay4 = overlay4
         if other {
             let stranger = generator.signingKey()
             return SignedCertificate(certificate, signature: stranger.sign(certificate.encoded()))
@@ -81,10 +92,12 @@ final class TestFleet {
     func admission(lifeSeconds: Int64 = 86_400, signedBy other: Bool = false) -> Admission {
         Admission(
             certificate: certificate(
-                of: agentID, name: "alpha", roles: .agent, lifeSeconds: lifeSeconds, signedBy: other
+                of: agentID, name: "alpha", roles: .agent, lifeSeconds: lifeSeconds, signedBy: other,
+                overlay4: TestFleet.agentOverlay
             ).encoded(),
             authorities: [authority.verifyingKey.bytes],
-            controllers: [ControllerAddress(node: controllerID, addresses: [TestFleet.controllerAddress])])
+            controllers: [ControllerAddress(node: controllerID, addresses: [TestFleet.controllerAddress])],
+            overlayNetwork: OverlayPool.defaultNetwork)
     }
 
     var token: TokenText {
@@ -138,12 +151,14 @@ final class TestFleet {
             if let first = wire.map(\.at).min() { next = min(next, first) }
             if let deadline = agent?.deadline { next = min(next, deadline.at) }
             if let deadline = controller?.deadline { next = min(next, deadline.at) }
+            if let deadline = peer?.deadline { next = min(next, deadline.at) }
             now = max(now, next)
             deliver()
             agent?.tick(now: now, into: &agentOut)
             controller?.tick(now: now, wall: currentWall, into: &controllerOut)
             collect()
             pumpController()
+            pumpPeer()
             if now >= end, !wire.contains(where: { $0.at <= now }) { return }
         }
         Issue.record("the agent spins: \(String(describing: agent?.deadline))")
@@ -154,12 +169,11 @@ final class TestFleet {
         wire.removeAll { $0.at <= now }
         for datagram in due {
             var batch = DatagramBatch()
-            batch.append(
-                datagram.bytes, remote: datagram.toAgent ? TestFleet.controllerAddress : TestFleet.agentAddress)
-            if datagram.toAgent {
-                agent?.received(&batch, now: now, into: &agentOut)
-            } else {
-                controller?.received(&batch, now: now, wall: currentWall, into: &controllerOut)
+            batch.append(datagram.bytes, remote: datagram.from)
+            switch datagram.to {
+            case TestFleet.agentAddress: agent?.received(&batch, now: now, into: &agentOut)
+            case TestFleet.peerAddress: peer?.received(&batch, now: now, wall: currentWall, into: &peerOut)
+            default: controller?.received(&batch, now: now, wall: currentWall, into: &controllerOut)
             }
         }
     }
@@ -170,19 +184,38 @@ final class TestFleet {
             switch action {
             case .worker(.persist(let bytes)): record = try! AgentRecord(decoding: bytes)
             case .persistMembership(let bytes): membership = try! MembershipRecord(decoding: bytes)
-            case .worker, .check, .readLog, .reply, .ready, .stopped: break
+            case .worker, .check, .readLog, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
             }
             actions.append(action)
         }
         agentOut.actions = []
-        post(&agentOut.mesh.datagrams, toAgent: false)
+        post(&agentOut.mesh.datagrams, from: TestFleet.agentAddress)
     }
 
-    private func post(_ batch: inout DatagramBatch, toAgent: Bool) {
+    private func post(_ batch: inout DatagramBatch, from: SocketAddress) {
         for index in 0..<batch.count where !isCut && !random.chance(lossPercent, in: 100) {
-            wire.append((now + TestFleet.delay, toAgent, batch.bytes(at: index)))
+            wire.append((now + TestFleet.delay, from, batch.entries[index].remote, batch.bytes(at: index)))
         }
         batch.removeAll()
+    }
+
+    /// A second node, whose certificate says that it has `overlay4`.
+    func startPeer(overlay4: IPAddress = TestFleet.peerOverlay) {
+        peer = Endpoint(
+            identity: Identity(peerKey.copy()),
+            credentials: Credentials(certificate: peerCertificate(overlay4), authorities: [authority.verifyingKey]),
+            configuration: MeshConfiguration(), seed: Seed(random.next()), now: now)
+    }
+
+    func peerCertificate(_ overlay4: IPAddress = TestFleet.peerOverlay) -> SignedCertificate {
+        certificate(of: peerID, name: "beta", roles: .agent, overlay4: overlay4)
+    }
+
+    private func pumpPeer() {
+        peer?.tick(now: now, wall: currentWall, into: &peerOut)
+        peerOut.events = []
+        peer?.flush(now: now, into: &peerOut)
+        post(&peerOut.datagrams, from: TestFleet.peerAddress)
     }
 
     private func pumpController() {
@@ -199,7 +232,7 @@ final class TestFleet {
             }
         }
         controller?.flush(now: now, into: &controllerOut)
-        post(&controllerOut.datagrams, toAgent: true)
+        post(&controllerOut.datagrams, from: TestFleet.controllerAddress)
     }
 
     private func heard(_ event: MeshEvent) {

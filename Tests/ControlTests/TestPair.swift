@@ -22,6 +22,7 @@ final class TestPair {
     private var random = Random(Seed(2))
     private let controllerKey: SecretKey
     private var agentKey: SecretKey
+    private var agentName = "alpha"
     private let authorityKey: [UInt8]
     private var wire: [(at: Instant, toAgent: Bool, bytes: [UInt8])] = []
 
@@ -38,6 +39,9 @@ final class TestPair {
     var problems: [SpecProblem] = []
     var answersChecks = true
     var isAgentDone = false
+    var overlayActions: [AgentAction] = []
+    /// What the controller gives addresses from.
+    var overlayNetwork = OverlayPool.defaultNetwork
     private var nextRequest: UInt64 = 1
 
     init() {
@@ -50,14 +54,22 @@ final class TestPair {
 
     func startController() {
         let authority = Authority(fleet: FleetID(1, 2), key: SigningKey(authorityKey)!)
+        var settings = ControllerSettings(name: "controller", addresses: [TestPair.controllerAddress])
+        settings.overlayNetwork = overlayNetwork
         controller = Controller(
-            identity: Identity(controllerKey.copy()), authority: authority,
-            settings: ControllerSettings(name: "controller", addresses: [TestPair.controllerAddress]), stored: store,
+            identity: Identity(controllerKey.copy()), authority: authority, settings: settings, stored: store,
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall)
     }
 
+    /// A certificate of the fleet as the time before overlay addresses knew it.
+    func certificateWithoutAddress() -> SignedCertificate {
+        let authority = Authority(fleet: FleetID(1, 2), key: SigningKey(authorityKey)!)
+        return authority.issue(
+            1, to: agentKey.publicKey, name: agentName, site: "", labels: [], roles: .agent, wall: wall)
+    }
+
     func startAgent(found: [AdoptedWorker] = []) {
-        let configuration = AgentConfiguration(name: "alpha", version: "0.1.0", containment: .subreaper)
+        let configuration = AgentConfiguration(name: agentName, version: "0.1.0", containment: .subreaper)
         agent = Agent(
             identity: Identity(agentKey.copy()), membership: membership, record: record, configuration: configuration,
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall)
@@ -65,7 +77,8 @@ final class TestPair {
     }
 
     /// Another machine in the agent's place, with an empty disk.
-    func replaceAgent() {
+    func replaceAgent(name: String = "alpha") {
+        agentName = name
         agent = nil
         agentKey = generator.secretKey()
         record = AgentRecord()
@@ -187,6 +200,7 @@ final class TestPair {
                             operation: operation, worker: ref, offset: max(0, offset), bytes: Array("hello\n".utf8),
                             nextOffset: 6, isAtEnd: true)))
             case .reply(let id, let result): agentReplies[id] = result
+            case .overlayReachable, .overlayUnreachable: overlayActions.append(action)
             case .ready: break
             case .stopped: isAgentDone = true
             }

@@ -58,6 +58,10 @@ import Wire
         (["--listen", "here"], "--listen"), (["--listen", "192.0.2.1:7950"], "--listen"),
         (["--http", "7951"], "--http"), (["--http", "192.0.2.1:80"], "--http"),
         (["--advertise", "0.0.0.0:7950"], "--advertise"), (["--log-level", "loud"], "--log-level"),
+        (["--overlay-network", "10.9.0.0"], "--overlay-network"),
+        (["--overlay-network", "10.9.0.1/16"], "--overlay-network"),
+        (["--overlay-network", "fd00::/8"], "--overlay-network"),
+        (["--overlay-network", "10.0.0.0/30"], "--overlay-network"),
         (["--name", "no spaces"], "--name"), (["--data", "/proc/nothing"], "--data"),
         (["--socket", "/proc/nothing/c.sock"], "--socket"),
     ]
@@ -73,6 +77,24 @@ import Wire
             }
             #expect(status != 0)
             #expect(program.output.contains("\(option): "), "\(program.output)")
+        }
+    }
+
+    @Test func `a network that nodes have addresses from does not change`() throws {
+        try withTemporaryDirectory { directory in
+            do {
+                var counters = StoredCounters()
+                counters.overlay = OverlayPool.firstOfNodes + 1
+                counters.overlayNetwork = IPPrefix("10.9.0.0/16")
+                let store = try Store(directory: "\(directory)/data")
+                try store.apply([.counters(counters)])
+                try store.close()
+            }
+            let other = try Program(directory, ["--overlay-network", "10.8.0.0/16"], waits: false)
+            #expect(other.wait() != .exited(0))
+            #expect(other.output.contains("--overlay-network: ") && other.output.contains("10.9.0.0/16"))
+            let same = try Program(directory)
+            #expect(try same.ask("GET", "/v1/status").body["overlay4"] == .string("10.9.0.1"))
         }
     }
 

@@ -27,6 +27,8 @@ enum Examples {
             state: .online, enrolledAt: time, certificateExpiresAt: time)
         guard isFull else { return view }
         view.address = SocketAddress(.loopback4, 1)
+        view.overlay4 = IPAddress("100.64.0.2")
+        view.overlay6 = IPAddress("fd00::1")
         view.lastHeartbeatAt = time
         view.agentVersion = "1"
         view.containment = .cgroup
@@ -144,8 +146,9 @@ enum Examples {
         (
             "Peer", PeerView.self,
             """
-            {"node":"\(id.hex)","name":"a","isConnected":true,"address":"127.0.0.1:1","roundTripMicroseconds":1,
-            "cipher":"a","keyAgeSeconds":1,"sinceHeardMilliseconds":1,"bytesReceived":1,"bytesSent":1,"openStreams":1}
+            {"node":"\(id.hex)","name":"a","isConnected":true,"address":"127.0.0.1:1","overlay4":"100.64.0.2",
+            "overlay6":"fd00::1","roundTripMicroseconds":1,"cipher":"a","keyAgeSeconds":1,"sinceHeardMilliseconds":1,
+            "bytesReceived":1,"bytesSent":1,"openStreams":1}
             """,
             #"{"node":"\#(id.hex)","isConnected":true,"bytesReceived":1,"bytesSent":1,"openStreams":1}"#
         ),
@@ -173,7 +176,7 @@ enum Examples {
             "Status", StatusView.self,
             """
             {"program":"controller","version":"1","node":"\(id.hex)","name":"a","fleet":"b","phase":"serving",
-            "incarnation":1,"startedAt":1,"certificateExpiresAt":1,
+            "incarnation":1,"startedAt":1,"certificateExpiresAt":1,"overlay4":"100.64.0.1","overlay6":"fd00::1",
             "controllers":[{"node":"\(id.hex)","addresses":["127.0.0.1:1"],"isConnected":true}],"revision":1,
             "workersActive":1,"workersTotal":1,"containment":"cgroup","verdict":"healthy",
             "nodes":{"online":1,"suspect":1,"offline":1,"left":1,"unknown":1},"counters":[{"name":"a","count":1}]}

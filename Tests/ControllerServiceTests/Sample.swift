@@ -12,6 +12,8 @@ enum Sample {
         state.counters.serial = 7
         state.counters.generation = .max
         state.counters.operation = 12
+        state.counters.overlay = 5
+        state.counters.overlayNetwork = IPPrefix("10.9.0.0/16")
         let key = generator.signingKey()
         let authority = Authority(fleet: FleetID(5, 6), key: key)
         for number in 0..<3 {

@@ -121,7 +121,32 @@ import Wire
             let later = try DatabaseQueue(path: path)
             try later.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 7") }
             try later.close()
-            expectError(directory) { $0 == .newer(found: 7, known: 1) }
+            expectError(directory) { $0 == .newer(found: 7, known: 2) }
+        }
+    }
+
+    @Test func `a database from before there were overlay addresses is taken over`() throws {
+        try withTemporaryDirectory { directory in
+            var state = Sample.state()
+            do {
+                let store = try Store(directory: directory)
+                try store.apply(Sample.changes(of: state))
+                try store.close()
+            }
+            do {
+                let queue = try DatabaseQueue(path: "\(directory)/\(Store.fileName)")
+                try queue.write { database in
+                    try database.execute(
+                        sql: """
+                            ALTER TABLE counters DROP COLUMN overlay; ALTER TABLE counters DROP COLUMN overlay_network;
+                            PRAGMA user_version = 1
+                            """)
+                }
+                try queue.close()
+            }
+            state.counters.overlay = OverlayPool.firstOfNodes
+            state.counters.overlayNetwork = nil
+            #expect(try Store(directory: directory).load() == state)
         }
     }
 

@@ -1,5 +1,6 @@
 import Base
 import Foundation
+import Mesh
 import Noise
 import Testing
 import Wire
@@ -74,5 +75,16 @@ import Wire
             header.withUnsafeBytes { keys.seal(buffer, count: plain.count, counter: 0, aad: $0) }
         }
         #expect((header + sealed).hex == vectors["frames"])
+    }
+
+    @Test func `the article's overlay addresses are those of the code`() throws {
+        let fleet = FleetID(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f)
+        let nodes = [Self.bytes(from: 0), Self.bytes(from: 0x20)].map { SecretKey($0)!.publicKey }
+        let network = OverlayAddress.prefix6(of: fleet)
+        let addresses = nodes.map { OverlayAddress.v6(of: $0, fleet: fleet) }
+        #expect((network.bytes.prefix(6) + addresses.flatMap(\.bytes)).hex == (try Self.vectors()["overlay"]))
+        #expect(network.bytes.dropFirst(6).allSatisfy { $0 == 0 })
+        #expect(OverlayAddress.network6(of: fleet).description == "\(network)/48")
+        for address in addresses { #expect(OverlayAddress.network6(of: fleet).contains(address)) }
     }
 }

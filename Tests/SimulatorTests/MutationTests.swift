@@ -170,6 +170,52 @@ import Wire
         #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 2, limit: 2), now: .origin) == [])
     }
 
+    @Test func `a wish that never ends, or ends twice, or reaches nobody is seen`() {
+        let here = IPAddress("100.64.0.2")!, nobodys = IPAddress("100.127.0.1")!
+        func see(_ checker: OverlayChecker, _ fact: OverlayFact) -> Int {
+            checker.observe(.overlay(machine: 1, fact), now: .origin).count
+        }
+        let late = Instant.origin + .seconds(17), checker = OverlayChecker()
+        #expect(see(checker, .wished(here, isNobodys: false)) == 0)
+        #expect(see(checker, .wished(here, isNobodys: false)) == 0)
+        func isOverdue(isUp: Bool = true) -> Bool {
+            checker.observe(.surveyed(survey(.online, isUp: isUp)), now: late).contains { $0.contains("never said") }
+        }
+        #expect(isOverdue())
+        #expect(!isOverdue(isUp: false))
+        #expect(see(checker, .ended(here, .noAnswer)) == 0)
+        #expect(see(checker, .ended(here, .noAnswer)) == 1)
+        #expect(see(checker, .wished(nobodys, isNobodys: true)) == 0)
+        #expect(see(checker, .ended(nobodys, nil)) == 1)
+        #expect(see(checker, .wished(here, isNobodys: false)) == 0)
+        #expect(see(checker, .forgotten) == 0)
+        #expect(!isOverdue())
+        var apart = survey(.online, isUp: true)
+        apart.wishes = [(from: 1, to: 2, isReached: false), (from: 2, to: 1, isReached: true)]
+        #expect(checker.unsettled(apart, now: .origin).count == 1)
+    }
+
+    @Test func `an address that moves, is shared or is missing is seen`() {
+        func nodes(_ addresses: String?...) -> Fact {
+            var all = survey(.online, isUp: true)
+            all.nodes = addresses.enumerated().map { index, address in
+                let id = NodeID([UInt8](repeating: UInt8(index), count: 32))!, time = UnixTime(seconds: 1)
+                var view = NodeView(
+                    id: id, name: "n\(index)", site: "", labels: [], roles: [], state: .online, enrolledAt: time,
+                    certificateExpiresAt: time)
+                view.overlay4 = address.flatMap { IPAddress($0) }
+                return view
+            }
+            return .surveyed(all)
+        }
+        let checker = OverlayChecker()
+        #expect(checker.observe(nodes("100.64.0.2", "100.64.0.3"), now: .origin) == [])
+        #expect(checker.observe(nodes("100.64.0.2", "100.64.0.3", "100.64.0.4"), now: .origin) == [])
+        #expect(checker.observe(nodes("100.64.0.5", "100.64.0.3"), now: .origin).count == 1)
+        #expect(checker.observe(nodes("100.64.0.5", "100.64.0.3", "100.64.0.3"), now: .origin).count == 2)
+        #expect(checker.observe(nodes("100.64.0.5", nil), now: .origin).count == 1)
+    }
+
     @Test func `a pair that cannot talk and a command without an answer are seen`() {
         var late = survey(.online, isUp: true)
         late.pairs = [(from: 1, to: 2, answered: false), (from: 2, to: 1, answered: true)]

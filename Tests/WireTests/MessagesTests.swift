@@ -7,6 +7,7 @@ enum MessageSamples {
     static let node = NodeID(Array(repeating: UInt8(0x11), count: 32))!
     static let addresses = [SocketAddress("192.0.2.1:4100")!, SocketAddress("[2001:db8::1]:4100")!]
     static let authority = [UInt8](repeating: 0x22, count: 32)
+    static let overlay6 = IPAddress("fd11:2233:4455:6677:8899:aabb:ccdd:eeff")!
 
     static var spec: WorkerSpec {
         var spec = WorkerSpec(command: ["/bin/sleep", "60"])
@@ -89,7 +90,10 @@ enum MessageSamples {
                     labels: [Label("rack", "r1")], site: "here", addresses: addresses))
         ),
         ("register", .register(Register(addresses: addresses, sequence: 5))),
-        ("look-up", .lookUp(node)),
+        ("look-up", .lookUp(.node(node))),
+        ("look-up-address", .lookUp(.address(IPAddress("100.64.0.7")!))),
+        ("look-up-address-6", .lookUp(.address(overlay6))),
+        ("look-up-name", .lookUp(.name("beta"))),
         ("report", .report(report)),
         (
             "check-reply",
@@ -112,6 +116,14 @@ enum MessageSamples {
                         certificate: [9, 9, 9], authorities: [authority],
                         controllers: [ControllerAddress(node: node, addresses: addresses)])))
         ),
+        (
+            "enrol-reply-admitted-overlay",
+            .enrolReply(
+                .admitted(
+                    Admission(
+                        certificate: [9, 9, 9], authorities: [authority], controllers: [],
+                        overlayNetwork: IPPrefix("100.64.0.0/10"))))
+        ),
         ("enrol-reply-refused", .enrolReply(.refused(.usedUp, text: "the token was used 1 of 1 times"))),
         (
             "desired",
@@ -124,10 +136,26 @@ enum MessageSamples {
         ),
         ("check", .check(Check(operation: 4, worker: WorkerRef("web", generation: 3), spec: spec))),
         ("read-log", .readLog(ReadLog(operation: 6, worker: "web", offset: -100, limit: 65_536))),
-        ("look-up-reply", .lookUpReply(LookUpReply(node: node, addresses: addresses, certificate: [9, 9, 9]))),
+        (
+            "look-up-reply",
+            .lookUpReply(LookUpReply(.node(node), node: node, addresses: addresses, certificate: [9, 9, 9]))
+        ),
+        (
+            "look-up-reply-address",
+            .lookUpReply(
+                LookUpReply(.address(overlay6), node: node, addresses: addresses, certificate: [9, 9, 9]))
+        ),
+        ("look-up-reply-name", .lookUpReply(LookUpReply(.name("beta"), node: node, addresses: addresses))),
+        ("look-up-reply-nobody", .lookUpReply(LookUpReply(.address(IPAddress("100.64.0.7")!), node: nil))),
         (
             "certificate-renewed",
             .certificateRenewed(CertificateRenewed(certificate: [9, 9, 9], authorities: [authority, authority]))
+        ),
+        (
+            "certificate-renewed-overlay",
+            .certificateRenewed(
+                CertificateRenewed(
+                    certificate: [9, 9, 9], authorities: [authority], overlayNetwork: IPPrefix("10.9.0.0/16")))
         ),
     ]
 }
@@ -199,6 +227,23 @@ enum MessageSamples {
         }
     }
 
+    @Test func `a look-up asks by one thing, in one form`() {
+        let node = [UInt8](repeating: 0x11, count: 32)
+        func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] { [number << 3 | 2, UInt8(bytes.count)] + bytes }
+        let four = field(2, [100, 64, 0, 7]),
+            mapped = field(2, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 100, 64, 0, 7])
+        let wrong: [([UInt8], String)] = [
+            ([], "look_up"), (field(1, node) + four, "look_up"), (four + field(3, Array("beta".utf8)), "look_up"),
+            (field(2, [1, 2, 3]), "look_up.address"), (field(2, []), "look_up.address"), (mapped, "look_up.address"),
+            (field(1, [1]), "look_up.node"), (field(3, []), "look_up.name"),
+            (field(3, Array("a b".utf8)), "look_up.name"),
+        ]
+        for (bytes, what) in wrong {
+            // Field 3 of the envelope.
+            #expect(throws: DecodeError(.invalidValue, what, at: 0)) { try ControlMessage(decoding: field(3, bytes)) }
+        }
+    }
+
     @Test func `lists and texts beyond their limits are refused by name`() {
         let long = String(repeating: "x", count: Limits.textBytes + 1)
         #expect(throws: DecodeError(.tooLong, "goodbye.reason", at: 0)) {
@@ -241,10 +286,12 @@ enum MessageSamples {
     }
 
     @Test func `a membership record comes back whole`() throws {
-        let record = MembershipRecord(
+        var record = MembershipRecord(
             Admission(
                 certificate: [1, 2], authorities: [MessageSamples.authority],
                 controllers: [ControllerAddress(node: MessageSamples.node, addresses: MessageSamples.addresses)]))
+        #expect(try MembershipRecord(decoding: record.encoded()) == record)
+        record.admission.overlayNetwork = IPPrefix("100.64.0.0/10")
         #expect(try MembershipRecord(decoding: record.encoded()) == record)
     }
 }

@@ -20,7 +20,7 @@ package enum AgentRequest: Hashable, Sendable {
     case acceleratorsList
 
     package struct Ping: Hashable, Sendable, Codable {
-        /// A name, or a NodeID or the first digits of one.
+        /// The name of a node of the fleet, an overlay address, or a NodeID; of peers also the first digits of one.
         package var peer: String
         /// Without it, 4; at most 100.
         package var count: Int64?

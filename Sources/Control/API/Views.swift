@@ -26,6 +26,8 @@ package struct NodeView: Hashable, Sendable, Codable {
     package var state: NodeState
     package var isDraining = false
     package var address: SocketAddress?
+    package var overlay4: IPAddress?
+    package var overlay6: IPAddress?
     package var enrolledAt: UnixTime
     package var certificateExpiresAt: UnixTime
     package var lastHeartbeatAt: UnixTime?
@@ -141,6 +143,8 @@ package struct PeerView: Hashable, Sendable, Codable {
     package var name: String?
     package var isConnected: Bool
     package var address: SocketAddress?
+    package var overlay4: IPAddress?
+    package var overlay6: IPAddress?
     package var roundTripMicroseconds: Int64?
     package var cipher: String?
     package var keyAgeSeconds: Int64?
@@ -216,6 +220,8 @@ package struct StatusView: Hashable, Sendable, Codable {
     package var incarnation: UInt64
     package var startedAt: UnixTime
     package var certificateExpiresAt: UnixTime?
+    package var overlay4: IPAddress?
+    package var overlay6: IPAddress?
     /// An agent's controllers.
     package var controllers: [ControllerPeerView]?
     package var revision: UInt64?

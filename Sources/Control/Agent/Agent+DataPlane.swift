@@ -8,6 +8,10 @@ extension Agent {
     /// Something that the data plane has learned.
     package mutating func learned(_ events: [DataPlaneEvent], now: Instant, into out: inout AgentOutbox) {
         for event in events {
+            if case .wanted(let address) = event {
+                handle(.overlayWanted(address), now: now, into: &out)
+                continue
+            }
             endpoint.handle(event, now: now, wall: clock.wall(now), into: &out.mesh)
         }
         finish(now: now, into: &out)

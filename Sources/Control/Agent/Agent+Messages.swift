@@ -16,15 +16,8 @@ extension Agent {
         case (.readLog(let request), .member): read(request, into: &out)
         case (.certificateRenewed(let renewed), .member(let membership)):
             took(renewed, membership, now: now, into: &out)
-        case (.lookUpReply(let reply), .member):
-            guard reply.node != nodeID else { return }
-            if reply.addresses.isEmpty {
-                for id in pings.failed(reply.node) {
-                    refuse(id, .notFound, "the directory does not know \(reply.node.short)", into: &out)
-                }
-            } else {
-                endpoint.connect(to: reply.node, at: reply.addresses, now: now, into: &out.mesh)
-            }
+        case (.lookUpReply(let reply), .member(let membership)):
+            took(reply, membership, now: now, into: &out)
         case (.enrol, _), (.register, _), (.lookUp, _), (.report, _), (.checkReply, _), (.logChunk, _), (.goodbye, _),
             (.renewCertificate, _), (.enrolReply, _), (.desired, _), (.check, _), (.readLog, _), (.lookUpReply, _),
             (.certificateRenewed, _):
@@ -203,6 +196,7 @@ extension Agent {
         var admission = membership.admission
         admission.certificate = renewed.certificate
         admission.authorities = renewed.authorities
+        admission.overlayNetwork = renewed.overlayNetwork ?? admission.overlayNetwork
         guard let next = Membership(admission) else {
             counters.certificatesRefused += 1
             return

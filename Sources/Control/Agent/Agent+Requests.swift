@@ -8,7 +8,9 @@ extension Agent {
     mutating func handle(_ request: AgentRequest, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
         switch request {
         case .status: reply(id, .status(status(now: now)), into: &out)
-        case .peersList: reply(id, .peers(endpoint.summaries(now: now).map { PeerView(of: $0) }), into: &out)
+        case .peersList:
+            let views = endpoint.summaries(now: now).map { PeerView(of: $0, endpoint.certificate(of: $0.node)) }
+            reply(id, .peers(views), into: &out)
         case .ping(let ping): begin(ping, id, now: now, into: &out)
         case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
@@ -55,6 +57,8 @@ extension Agent {
             view.name = membership.certificate.name
             view.fleet = membership.certificate.fleet.hex
             view.certificateExpiresAt = membership.certificate.notAfter
+            view.overlay4 = membership.overlay.v4
+            view.overlay6 = membership.overlay.v6
             view.controllers = membership.admission.controllers.map { controller in
                 ControllerPeerView(
                     node: controller.node, addresses: controller.addresses,
@@ -85,24 +89,69 @@ extension Agent {
             return refuse(
                 id, .invalid, "must be 10 to 60000, not \(interval)", field: "intervalMilliseconds", into: &out)
         }
-        let known = endpoint.summaries(now: now).filter { $0.name == ping.peer || $0.node.hex.hasPrefix(ping.peer) }
-        let node = known.count == 1 && !ping.peer.isEmpty ? known[0].node : NodeID(hex: ping.peer)
-        guard known.count <= 1, let node else {
-            let why = known.isEmpty ? "no peer of that name; give its whole node id" : "several peers match"
-            return refuse(
-                id, known.isEmpty ? .notFound : .conflict, "'\(ping.peer)': \(why)", field: "peer", into: &out)
+        let known = peers(called: ping.peer, now: now)
+        guard known.count <= 1 else {
+            return refuse(id, .conflict, "'\(ping.peer)': several peers match", field: "peer", into: &out)
         }
-        guard node != nodeID else { return refuse(id, .invalid, "that is this node", field: "peer", into: &out) }
+        guard let asked = known.first.map({ .node($0.node) }) ?? LookUp(peer: ping.peer) else {
+            let why = "no peer has that name, and it is no name of a node, no overlay address and no whole node id"
+            return refuse(id, .notFound, "'\(ping.peer)': \(why)", field: "peer", into: &out)
+        }
+        guard !isOwn(asked) else { return refuse(id, .invalid, "that is this node", field: "peer", into: &out) }
         var job = PingBoard.Job(
-            request: id, node: node, name: known.first?.name, count: Int(count), interval: .milliseconds(interval),
+            request: id, asked: asked, name: known.first?.name, count: Int(count), interval: .milliseconds(interval),
             next: now)
-        if !endpoint.isConnected(node) {
+        if case .node(let node) = asked { job.node = node }
+        if !(job.node.map { endpoint.isConnected($0) } ?? false) {
             job.connectBy = now + PingBoard.connectPatience
-            guard send(.lookUp(node)) else {
+            guard send(.lookUp(asked)) else {
                 return refuse(id, .unavailable, "no session with it, and no controller to ask for it", into: &out)
             }
         }
         pings.add(job)
+    }
+
+    /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
+    private func peers(called text: String, now: Instant) -> [PeerSummary] {
+        guard !text.isEmpty else { return [] }
+        let address = IPAddress(text)
+        return endpoint.summaries(now: now).filter { peer in
+            if peer.name == text || peer.node.hex.hasPrefix(text) { return true }
+            guard let address, let certificate = endpoint.certificate(of: peer.node) else { return false }
+            return certificate.overlayAddresses.contains(address)
+        }
+    }
+
+    private func isOwn(_ asked: LookUp) -> Bool {
+        switch asked {
+        case .node(let node): node == nodeID
+        case .address(let address): overlay?.contains(address) ?? false
+        case .name(let name): name == standing.membership?.certificate.name
+        }
+    }
+
+    /// The directory's answer to somebody who waits.
+    mutating func pingFound(
+        _ reply: LookUpReply, _ found: Result<Certificate, OverlayFailure>, now: Instant, into out: inout AgentOutbox
+    ) {
+        func fail(_ code: APIError.Code, _ why: String, _ out: inout AgentOutbox) {
+            for id in pings.failed(reply.asked) { refuse(id, code, why, field: "peer", into: &out) }
+        }
+        switch found {
+        case .failure(.refused): fail(.refused, "the controller's answer does not prove whose address that is", &out)
+        case .failure: fail(.notFound, "no node of the fleet is \(reply.asked.text)", &out)
+        case .success(let certificate) where certificate.node == nodeID: fail(.invalid, "that is this node", &out)
+        case .success(let certificate):
+            let node = certificate.node
+            pings.found(reply.asked, node, name: certificate.name)
+            if endpoint.isConnected(node) {
+                pings.connected(node, name: certificate.name, now: now)
+            } else if reply.addresses.isEmpty {
+                fail(.notFound, "the directory does not know where \(certificate.name) is", &out)
+            } else {
+                endpoint.connect(to: node, at: reply.addresses, now: now, into: &out.mesh)
+            }
+        }
     }
 
     mutating func servicePings(now: Instant, into out: inout AgentOutbox) {
@@ -113,12 +162,37 @@ extension Agent {
     }
 }
 
+extension LookUp {
+    /// `nil` for what no node can be called.
+    fileprivate init?(peer text: String) {
+        if let node = NodeID(hex: text) {
+            self = .node(node)
+        } else if let address = IPAddress(text).flatMap({ IPAddress(bytes: $0.bytes) }) {
+            self = .address(address)
+        } else if WorkerSpec.isName(text) {
+            self = .name(text)
+        } else {
+            return nil
+        }
+    }
+
+    fileprivate var text: String {
+        switch self {
+        case .node(let node): node.short
+        case .address(let address): "at \(address)"
+        case .name(let name): "called '\(name)'"
+        }
+    }
+}
+
 extension PeerView {
-    init(of summary: PeerSummary) {
+    init(of summary: PeerSummary, _ certificate: Certificate?) {
         self.init(
             node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
             roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
             keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
             bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams)
+        overlay4 = certificate?.overlay4Given
+        overlay6 = certificate.map { OverlayAddress.v6(of: $0.node, fleet: $0.fleet) }
     }
 }

@@ -69,6 +69,7 @@ extension Agent {
         switch event {
         case .connected(let node, let session):
             pings.connected(node, name: session.certificate?.name, now: now)
+            if let certificate = session.certificate { overlayConnected(node, certificate, now: now, into: &out) }
             if isWanted(node) {
                 uplink = .connected(node, session, streamAt: now)
                 if case .member = standing { heartbeatAt = now }
@@ -78,7 +79,8 @@ extension Agent {
             guard uplink.node == node, reason != .local else { return }
             counters.uplinksLost += 1
             retryUplink(now: now)
-        case .connectFailed(let node, _):
+        case .connectFailed(let node, let failure):
+            overlayFailed(node, failure, now: now, into: &out)
             for id in pings.failed(node) { refuse(id, .unavailable, "\(node.short) does not answer", into: &out) }
             if uplink.node == node { retryUplink(now: now) }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)

@@ -27,6 +27,7 @@ package import Wire
 /// - `Agent+Messages.swift`: what the controller says, enrolment, certificates.
 /// - `Agent+Reports.swift`: what the agent says.
 /// - `Agent+Requests.swift`: what its local user asks.
+/// - `Agent+Overlay.swift`: whom a waiting packet is for.
 package struct Agent: ~Copyable {
     var endpoint: Endpoint
     var supervisor: Supervisor
@@ -44,6 +45,7 @@ package struct Agent: ~Copyable {
     var health = HealthBoard()
     var reports = ReportBoard()
     var pings = PingBoard()
+    var wishes = OverlayBoard()
     /// The last heartbeat sent, and when the next one is due.
     var sequence: UInt32 = 0
     var heartbeatAt: Instant?
@@ -104,6 +106,7 @@ package struct Agent: ~Copyable {
             if case .waiting = uplink, departure != .none {} else { consider(uplink.deadline) }
             consider(health.deadline)
             consider(pings.deadline)
+            consider(wishes.deadline(canAsk: canLookUp))
             // Without a stream there is nobody to report to, and the answers to heartbeats will ask.
             if case .member = standing, uplink.link != nil { consider(reports.deadline) }
             if case .enrolling(let enrolment) = standing {
@@ -148,6 +151,7 @@ extension Agent {
         case .addresses(let addresses):
             configuration.addresses = addresses
             registerAt = registerAt.map { min($0, now) }
+        case .overlayWanted(let address): want(address, now: now, into: &out)
         case .stopping(let leave): depart(leave: leave, now: now, into: &out)
         }
         finish(now: now, into: &out)
@@ -184,6 +188,7 @@ extension Agent {
         serviceReports(now: now)
         serviceMembership(now: now)
         servicePings(now: now, into: &out)
+        serviceOverlay(now: now, into: &out)
     }
 
     // MARK: - Workers
@@ -202,7 +207,8 @@ extension Agent {
             supervisor.exited(ref, exit, logBytes: logBytes, now: now, into: &actions)
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
-        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .stopping:
+        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .overlayWanted,
+            .stopping:
             preconditionFailure("\(input) is not about a worker")
         }
         // A state may have changed without an action.

@@ -45,6 +45,10 @@ package enum AgentInput: Hashable, Sendable {
     case clock(UnixTime)
     /// Where this node listens has changed.
     case addresses([SocketAddress])
+    /// A packet waits for this overlay address, and there is no session with whoever has it. May be said for each packet:
+    /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
+    /// seconds.
+    case overlayWanted(IPAddress)
     /// The process is about to end. With `leave` the node says goodbye to its fleet; else it will be back.
     case stopping(leave: Bool)
 }
@@ -85,6 +89,10 @@ package enum AgentAction: Hashable, Sendable {
     /// Write this encoded `MembershipRecord` to the disk. What follows waits until it is durable.
     case persistMembership([UInt8])
     case reply(RequestID, Result<AgentReply, APIError>)
+    /// A session with the owner of an address that was wanted is there.
+    case overlayReachable(IPAddress)
+    /// An address that was wanted cannot be reached now. Its packets may be dropped; wanted again, it is tried again.
+    case overlayUnreachable(IPAddress, OverlayFailure)
     /// A controller has answered a heartbeat for the first time.
     case ready
     /// After `stopping`: all is said, the process may end.

@@ -6,7 +6,9 @@ import Wire
 struct PingBoard: Sendable {
     struct Job: Hashable, Sendable {
         let request: RequestID
-        let node: NodeID
+        /// What the person asked for, and whose node that is, once that is known.
+        let asked: LookUp
+        var node: NodeID?
         var name: String?
         let count: Int
         let interval: Interval
@@ -43,9 +45,23 @@ struct PingBoard: Sendable {
         }
     }
 
+    /// Whether somebody waits for this answer of the directory.
+    func waits(for asked: LookUp) -> Bool { jobs.contains { $0.asked == asked && $0.connectBy != nil } }
+
+    /// The directory's answer.
+    mutating func found(_ asked: LookUp, _ node: NodeID, name: String) {
+        for index in jobs.indices where jobs[index].asked == asked && jobs[index].connectBy != nil {
+            jobs[index].node = node
+            jobs[index].name = name
+        }
+    }
+
     /// Takes out the jobs that wait for a session which will not come.
-    mutating func failed(_ node: NodeID) -> [RequestID] {
-        let lost = jobs.filter { $0.node == node && $0.connectBy != nil }.map(\.request)
+    mutating func failed(_ node: NodeID) -> [RequestID] { takeWaiting { $0.node == node } }
+    mutating func failed(_ asked: LookUp) -> [RequestID] { takeWaiting { $0.asked == asked } }
+
+    private mutating func takeWaiting(where isMeant: (Job) -> Bool) -> [RequestID] {
+        let lost = jobs.filter { $0.connectBy != nil && isMeant($0) }.map(\.request)
         jobs.removeAll { lost.contains($0.request) }
         return lost
     }
@@ -66,9 +82,11 @@ struct PingBoard: Sendable {
                 if connectBy <= now { unreachable.append(jobs[index].request) }
                 continue
             }
+            // Only who is known is connected to.
+            guard let node = jobs[index].node else { continue }
             if jobs[index].sent < jobs[index].count, jobs[index].next <= now {
                 // Without a session the ping counts as sent and lost, which is what it is.
-                if endpoint.ping(jobs[index].node, token: nextToken, now: now) { jobs[index].tokens.append(nextToken) }
+                if endpoint.ping(node, token: nextToken, now: now) { jobs[index].tokens.append(nextToken) }
                 nextToken += 1
                 jobs[index].sent += 1
                 let isLast = jobs[index].sent == jobs[index].count
@@ -80,7 +98,7 @@ struct PingBoard: Sendable {
                     (
                         job.request,
                         PingView(
-                            node: job.node, name: job.name, sent: job.sent, roundTripsMicroseconds: job.roundTrips)
+                            node: node, name: job.name, sent: job.sent, roundTripsMicroseconds: job.roundTrips)
                     ))
             }
         }

@@ -47,6 +47,7 @@ struct Enrolment: Sendable {
 struct Membership: Sendable {
     let admission: Admission
     let credentials: Credentials
+    let overlay: OverlayPlace
 
     var certificate: Certificate { credentials.certificate.certificate }
 
@@ -58,6 +59,11 @@ struct Membership: Sendable {
         else { return nil }
         self.admission = admission
         credentials = Credentials(certificate: certificate, authorities: authorities)
+        let body = certificate.certificate
+        overlay = OverlayPlace(
+            v4: body.overlay4Given, network4: admission.overlayNetwork,
+            v6: OverlayAddress.v6(of: body.node, fleet: body.fleet),
+            network6: OverlayAddress.network6(of: body.fleet))
     }
 
     /// Two thirds of the certificate's life are over.

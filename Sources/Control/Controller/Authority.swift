@@ -20,12 +20,14 @@ package struct Authority: ~Copyable {
     package var verifyingKey: VerifyingKey { key.verifyingKey }
 
     package func issue(
-        _ serial: UInt64, to node: NodeID, name: String, site: String, labels: [Label], roles: Roles, wall: UnixTime
+        _ serial: UInt64, to node: NodeID, name: String, site: String, labels: [Label], roles: Roles,
+        overlay4: IPAddress = .any4, wall: UnixTime
     ) -> SignedCertificate {
-        let certificate = Certificate(
+        var certificate = Certificate(
             fleet: fleet, serial: serial, node: node, roles: roles,
             notBefore: wall + Interval(nanoseconds: -Authority.backdating.nanoseconds), notAfter: wall + Authority.life,
             name: name, site: site, labels: labels)
+        certificate.overlay4 = overlay4
         return SignedCertificate(certificate, signature: key.sign(certificate.encoded()))
     }
 }

@@ -117,6 +117,7 @@ extension Controller {
             registry[slot].dropLink()
             registry[slot].stream = stream
             if registry[slot].heartbeat?.revision != registry[slot].record.revision { sendDesired(slot, now: now) }
+            giveOverlayAddress(slot, shown: endpoint.certificate(of: node), now: now, into: &out)
             askAgain(slot)
         }
         read(stream, of: node, now: now, into: &out)

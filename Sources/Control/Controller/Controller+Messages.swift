@@ -14,7 +14,7 @@ extension Controller {
             guard let observed = endpoint.address(of: node) else { return }
             _ = directory.register(
                 node, addresses: register.addresses, observed: observed, sequence: register.sequence, now: now)
-        case .lookUp(let wanted): send(.lookUpReply(lookUp(wanted, now: now)), to: slot)
+        case .lookUp(let asked): send(.lookUpReply(lookUp(asked, now: now)), to: slot)
         case .report(let report): take(report, slot, now: now, into: &out)
         case .checkReply(let reply): take(reply, slot, now: now, into: &out)
         case .logChunk(let chunk): take(chunk, slot, now: now, into: &out)
@@ -26,18 +26,6 @@ extension Controller {
         // A member does not enrol again; the rest is what a controller says.
         case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed: break
         }
-    }
-
-    private func lookUp(_ wanted: NodeID, now: Instant) -> LookUpReply {
-        if wanted == nodeID {
-            return LookUpReply(
-                node: wanted, addresses: settings.addresses, certificate: endpoint.credentials?.certificate.encoded())
-        }
-        guard let slot = registry.slot(of: wanted), let entry = directory.lookUp(wanted, now: now) else {
-            return LookUpReply(node: wanted, addresses: [])
-        }
-        return LookUpReply(
-            node: wanted, addresses: entry.addresses, certificate: registry[slot].record.certificate.encoded())
     }
 
     // MARK: - Reports
@@ -77,21 +65,32 @@ extension Controller {
         let wall = clock.wall(now), old = registry[slot].certificate
         // Whoever asks too early, or twice, gets the one that there is.
         if wall >= Controller.renewal(of: old) {
-            registry[slot].record.certificate = authority.issue(
-                counters.serial, to: old.node, name: old.name, site: old.site, labels: old.labels, roles: old.roles,
-                wall: wall)
-            counters.serial += 1
-            out.persist([
-                .counters(counters), .node(registry[slot].record),
-                record(.certificateRenewed, "until \(registry[slot].certificate.notAfter)", slot: slot, now: now),
-            ])
+            reissue(slot, now: now, into: &out)
         }
-        send(
-            .certificateRenewed(
-                CertificateRenewed(
-                    certificate: registry[slot].record.certificate.encoded(),
-                    authorities: [authority.verifyingKey.bytes])),
-            to: slot)
+        sendCertificate(slot)
+    }
+
+    /// Makes a member's next certificate. It says what the last one said, and has an overlay address if there is one.
+    mutating func reissue(_ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+        let old = registry[slot].certificate
+        let overlay4 = old.overlay4.isUnspecified ? takeOverlayAddress() : old.overlay4
+        var next = registry[slot].record
+        next.certificate = authority.issue(
+            counters.serial, to: old.node, name: old.name, site: old.site, labels: old.labels, roles: old.roles,
+            overlay4: overlay4, wall: clock.wall(now))
+        counters.serial += 1
+        _ = registry.add(next)
+        out.persist([
+            .counters(counters), .node(next),
+            record(.certificateRenewed, "until \(registry[slot].certificate.notAfter)", slot: slot, now: now),
+        ])
+    }
+
+    mutating func sendCertificate(_ slot: Int) {
+        let renewed = CertificateRenewed(
+            certificate: registry[slot].record.certificate.encoded(), authorities: [authority.verifyingKey.bytes],
+            overlayNetwork: overlay.network)
+        send(.certificateRenewed(renewed), to: slot)
     }
 
     // MARK: - Enrolment
@@ -164,19 +163,24 @@ extension Controller {
             tokens.update(token)
             changes.append(.token(token))
         }
+        let known = old?.certificate.certificate.overlay4 ?? .any4
+        let overlay4 = known.isUnspecified ? takeOverlayAddress() : known
         let certificate = authority.issue(
-            counters.serial, to: node, name: enrol.name, site: enrol.site, labels: labels, roles: .agent, wall: wall)
+            counters.serial, to: node, name: enrol.name, site: enrol.site, labels: labels, roles: .agent,
+            overlay4: overlay4, wall: wall)
         counters.serial += 1
         let entry = NodeRecord(
             node: node, certificate: certificate, enrolledAt: old?.enrolledAt ?? wall, token: enrol.tokenID.hex,
             revision: old?.revision ?? 1)
         let slot = registry.add(entry)
         changes += [.counters(counters), .node(entry)]
-        changes.append(record(.nodeEnrolled, "with token \(enrol.tokenID.hex)", slot: slot, now: now))
+        let place = overlay4.isUnspecified ? "\(overlay.network) is full, so without an IPv4 address" : "as \(overlay4)"
+        changes.append(record(.nodeEnrolled, "with token \(enrol.tokenID.hex), \(place)", slot: slot, now: now))
         out.persist(changes)
         return Admission(
             certificate: certificate.encoded(), authorities: [authority.verifyingKey.bytes],
-            controllers: [ControllerAddress(node: nodeID, addresses: settings.addresses)])
+            controllers: [ControllerAddress(node: nodeID, addresses: settings.addresses)],
+            overlayNetwork: overlay.network)
     }
 
     /// As certificates want them: sorted, each name once, within limits.

@@ -37,7 +37,9 @@ extension Controller {
                             AcceleratorView(node: entry.record.node, nodeName: entry.name, accelerator: $0)
                         }
                     }))
-        case .peersList: out.reply(id, .peers(endpoint.summaries(now: now).map { PeerView(of: $0) }))
+        case .peersList:
+            let views = endpoint.summaries(now: now).map { PeerView(of: $0, endpoint.certificate(of: $0.node)) }
+            out.reply(id, .peers(views))
         }
     }
 
@@ -54,6 +56,8 @@ extension Controller {
         view.name = settings.name
         view.fleet = authority.fleet.hex
         view.certificateExpiresAt = endpoint.credentials?.certificate.certificate.notAfter
+        view.overlay4 = overlay.controller
+        view.overlay6 = overlay6
         view.nodes = registry.counts
         view.workersTotal = slotOfWorker.count
         view.workersActive = registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }

@@ -22,6 +22,7 @@ import Wire
 ///
 /// - `Controller+Mesh.swift`: sessions, heartbeats, the control stream.
 /// - `Controller+Messages.swift`: what agents say on it.
+/// - `Controller+Overlay.swift`: who has which overlay address.
 /// - `Controller+Requests.swift` and `Controller+Workers.swift`: what people ask.
 package struct Controller: ~Copyable {
     var endpoint: Endpoint
@@ -37,6 +38,9 @@ package struct Controller: ~Copyable {
     var tokens: TokenBook
     var events: EventLog
     var directory = Directory()
+    let overlay: OverlayPool
+    /// Its own IPv6 address there.
+    let overlay6: IPAddress
     /// Which node a worker of that name is wanted on.
     var slotOfWorker = OrderedDictionary<String, Int>()
     var operations: OrderedDictionary<String, OperationRecord>
@@ -61,10 +65,13 @@ package struct Controller: ~Copyable {
         var generator = KeyGenerator(seed)
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
         counters = stored.counters
+        overlay = OverlayPool(settings.overlayNetwork)
+        overlay6 = OverlayAddress.v6(of: identity.nodeID, fleet: authority.fleet)
+        counters.overlayNetwork = settings.overlayNetwork
         // Not from the row of serials: a controller's own certificate is made anew at each start and never stored.
         let own = authority.issue(
-            0, to: identity.nodeID, name: settings.name, site: "", labels: [], roles: [.controller, .beacon], wall: wall
-        )
+            0, to: identity.nodeID, name: settings.name, site: "", labels: [], roles: [.controller, .beacon],
+            overlay4: overlay.controller, wall: wall)
         var mesh = settings.mesh
         mesh.acceptsAnonymous = true
         endpoint = Endpoint(
@@ -174,7 +181,8 @@ package struct Controller: ~Copyable {
         let wall = clock.wall(now)
         guard wall >= ownCertificateRenewal else { return }
         let own = authority.issue(
-            0, to: nodeID, name: settings.name, site: "", labels: [], roles: [.controller, .beacon], wall: wall)
+            0, to: nodeID, name: settings.name, site: "", labels: [], roles: [.controller, .beacon],
+            overlay4: overlay.controller, wall: wall)
         endpoint.adopt(Credentials(certificate: own, authorities: [authority.verifyingKey]))
         ownCertificateRenewal = Controller.renewal(of: own.certificate)
     }
@@ -185,6 +193,8 @@ package struct ControllerSettings: Sendable {
     /// Where agents reach this controller; goes into tokens and certificates' answers.
     package var addresses: [SocketAddress]
     package var mesh = MeshConfiguration()
+    /// As `OverlayPool.network(asked:kept:)` gives it.
+    package var overlayNetwork = OverlayPool.defaultNetwork
 
     package init(name: String, addresses: [SocketAddress]) {
         self.name = name

@@ -51,6 +51,8 @@ struct NodeEntry {
             certificateExpiresAt: certificate.notAfter)
         view.isDraining = heartbeat?.state == .draining
         view.address = address
+        view.overlay4 = certificate.overlay4Given
+        view.overlay6 = OverlayAddress.v6(of: record.node, fleet: certificate.fleet)
         view.lastHeartbeatAt = heardWall
         view.agentVersion = agentVersion
         view.containment = containment

@@ -1,4 +1,5 @@
 import Base
+import Mesh
 import OrderedCollections
 import Wire
 
@@ -15,6 +16,8 @@ struct Registry {
     private(set) var entries: [NodeEntry] = []
     private var slots = Table<NodeID, Int>()
     private var slotOfName = Table<String, Int>()
+    /// By overlay address: each member has the IPv6 one of its key, and the IPv4 one of its certificate, if any.
+    private var slotOfAddress = Table<IPAddress, Int>()
     private var timers = TimerQueue()
     /// When nodes were about to be declared offline, of late.
     private var losses: [Instant] = []
@@ -47,20 +50,25 @@ struct Registry {
 
     func slot(of node: NodeID) -> Int? { slots[node] }
     func slot(named name: String) -> Int? { slotOfName[name] }
+    func slot(at address: IPAddress) -> Int? { slotOfAddress[address] }
 
     /// A new member, or a new certificate of an old one.
     mutating func add(_ record: NodeRecord) -> Int {
-        let name = record.certificate.certificate.name
+        let certificate = record.certificate.certificate
         if let slot = slots[record.node] {
             slotOfName.remove(entries[slot].name)
-            slotOfName[name] = slot
+            slotOfName[certificate.name] = slot
+            slotOfAddress.remove(entries[slot].certificate.overlay4)
             entries[slot].record = record
+            if !certificate.overlay4.isUnspecified { slotOfAddress[certificate.overlay4] = slot }
             return slot
         }
         let slot = entries.count
         entries.append(NodeEntry(record))
         slots[record.node] = slot
-        slotOfName[name] = slot
+        slotOfName[certificate.name] = slot
+        slotOfAddress[OverlayAddress.v6(of: record.node, fleet: certificate.fleet)] = slot
+        if !certificate.overlay4.isUnspecified { slotOfAddress[certificate.overlay4] = slot }
         return slot
     }
 

@@ -27,6 +27,10 @@ package struct StoredCounters: Hashable, Sendable {
     package var generation: UInt64 = 1
     /// Of the next remembered operation.
     package var operation: UInt64 = 1
+    /// Of the next node's IPv4 overlay address, counted from the network's first one. The controller has 1.
+    package var overlay: UInt64 = OverlayPool.firstOfNodes
+    /// The network that those are counted in; `nil` in what was kept before there was one.
+    package var overlayNetwork: IPPrefix?
 
     package init() {}
 }

@@ -12,6 +12,7 @@ private let count = JSONValue.of(["type": .string("integer"), "minimum": .number
 private let time = JSONValue.of(["type": .string("integer"), "description": .string("Milliseconds since 1970")])
 private let node = JSONValue.of(["type": .string("string"), "pattern": .string("^[0-9a-f]{64}$")])
 private let address = JSONValue.of(["type": .string("string"), "description": .string("IP:PORT or [IPv6]:PORT")])
+private let ip = JSONValue.of(["type": .string("string"), "description": .string("An IPv4 or IPv6 address")])
 private let texts = OpenAPI.array(of: text)
 
 private func choice(_ values: [String]) -> JSONValue {
@@ -111,7 +112,8 @@ extension OpenAPI {
             "Node",
             object([
                 "id": node, "name": text, "site": text, "labels": list("Label"), "roles": texts,
-                "state": choice(NodeState.self), "isDraining": flag, "address?": address, "enrolledAt": time,
+                "state": choice(NodeState.self), "isDraining": flag, "address?": address, "overlay4?": ip,
+                "overlay6?": ip, "enrolledAt": time,
                 "certificateExpiresAt": time, "lastHeartbeatAt?": time, "agentVersion?": text,
                 "containment?": choice(Containment.self), "verdict": choice(Verdict.self), "revision": count,
                 "desiredRevision": count, "processorLoadPercent?": count, "memoryLoadPercent?": count,
@@ -181,8 +183,9 @@ extension OpenAPI {
         (
             "Peer",
             object([
-                "node": node, "name?": text, "isConnected": flag, "address?": address, "roundTripMicroseconds?": count,
-                "cipher?": text, "keyAgeSeconds?": count, "sinceHeardMilliseconds?": count, "bytesReceived": count,
+                "node": node, "name?": text, "isConnected": flag, "address?": address, "overlay4?": ip,
+                "overlay6?": ip, "roundTripMicroseconds?": count, "cipher?": text, "keyAgeSeconds?": count,
+                "sinceHeardMilliseconds?": count, "bytesReceived": count,
                 "bytesSent": count, "openStreams": count,
             ])
         ),
@@ -191,6 +194,7 @@ extension OpenAPI {
             object([
                 "program": choice(StatusView.Program.self), "version": text, "node": node, "name?": text,
                 "fleet?": text, "phase": text, "incarnation": count, "startedAt": time, "certificateExpiresAt?": time,
+                "overlay4?": ip, "overlay6?": ip,
                 "controllers?": list("ControllerPeer"), "revision?": count, "workersActive?": count,
                 "workersTotal?": count, "containment?": choice(Containment.self), "verdict?": choice(Verdict.self),
                 "nodes?": of("NodeCounts"), "counters": list("Counter"),

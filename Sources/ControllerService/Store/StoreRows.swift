@@ -30,8 +30,14 @@ enum StoreRows {
 
     private static func save(_ counters: StoredCounters, _ database: Database) throws {
         try run(
-            "INSERT OR REPLACE INTO counters VALUES (1, ?, ?, ?)",
-            [bits(counters.serial), bits(counters.generation), bits(counters.operation)], database)
+            """
+            INSERT OR REPLACE INTO counters (only_row, serial, generation, operation, overlay, overlay_network)
+            VALUES (1, ?, ?, ?, ?, ?)
+            """,
+            [
+                bits(counters.serial), bits(counters.generation), bits(counters.operation), bits(counters.overlay),
+                counters.overlayNetwork?.description,
+            ], database)
     }
 
     private static func save(_ record: NodeRecord, _ database: Database) throws {
@@ -131,6 +137,11 @@ enum StoreRows {
         counters.serial = row.unsigned("serial")
         counters.generation = row.unsigned("generation")
         counters.operation = row.unsigned("operation")
+        counters.overlay = row.unsigned("overlay")
+        if let text = row.row["overlay_network"] as String? {
+            guard let network = IPPrefix(text) else { throw row.broken("overlay_network") }
+            counters.overlayNetwork = network
+        }
         return counters
     }
 

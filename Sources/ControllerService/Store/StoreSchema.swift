@@ -36,7 +36,12 @@ enum StoreSchema {
             id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, node BLOB, node_name TEXT, worker TEXT,
             message TEXT NOT NULL
         ) STRICT;
+        """,
+        // 2 is the first node's; a network is chosen at the next start.
         """
+        ALTER TABLE counters ADD COLUMN overlay INTEGER NOT NULL DEFAULT 2;
+        ALTER TABLE counters ADD COLUMN overlay_network TEXT;
+        """,
     ]
 
     /// Checks the file, sets what holds for the connection, and takes the steps that are left.

@@ -159,6 +159,7 @@ package final class AgentDaemon {
         handle(.adopted(found))
         wallTimer.arm(every: .seconds(1))
         sampler.start()
+        placeOverlay()
         if let address = port.localAddress { handle(.addresses(LocalAddresses.of(address))) }
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
@@ -249,12 +250,17 @@ package final class AgentDaemon {
                     LogRead(
                         operation: operation, worker: worker, offset: chunk.offset, bytes: chunk.bytes,
                         nextOffset: chunk.nextOffset, isAtEnd: chunk.isFinal)))
-        case .persistMembership(let bytes): persist(bytes, "membership")
+        case .persistMembership(let bytes):
+            persist(bytes, "membership")
+            placeOverlay()
         case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withSocketCounters))
         case .ready:
             log.info("the controller answers")
             signals.status("member of a fleet, reporting")
         case .stopped: isDone = true
+        case .overlayUnreachable(let address, _): overlay?.unreachable(address)
+        // Its route has come with it.
+        case .overlayReachable: break
         }
     }
 
@@ -306,6 +312,13 @@ package final class AgentDaemon {
             log.notice("\(why); all else works", metadata: ["needs": "/dev/net/tun and CAP_NET_ADMIN"])
             return nil
         }
+    }
+
+    /// Gives the interface the addresses that this node has now.
+    private func placeOverlay() {
+        guard let overlay, let place = agent.overlay else { return }
+        overlay.configure(place)
+        if let problem = overlay.problem { log.warning("overlay", metadata: ["reason": "\(problem)"]) }
     }
 
     private func learned(_ events: [DataPlaneEvent]) { pump { $0.learned(events, now: $1, into: &$2) } }

@@ -1,4 +1,5 @@
 package import Base
+package import Control
 package import EventLoop
 import Glibc
 package import Mesh
@@ -40,7 +41,7 @@ package final class OverlayPort {
     private var events: (([DataPlaneEvent]) -> Void)?
     /// A path carries less than was thought.
     private var tooLarge: ((SocketAddress) -> Void)?
-    private var configured: OverlayLocal?
+    private var configured: OverlayPlace?
     /// Why the interface has not the addresses that it should.
     package private(set) var problem: String?
 
@@ -177,7 +178,6 @@ package final class OverlayPort {
 
     package func apply(_ changes: [DataPlaneChange]) {
         for change in changes {
-            if case .local(let local) = change { configure(local) }
             plane.apply(change, now: loop.now, into: &out)
         }
         // Packets that waited for the change.
@@ -199,12 +199,14 @@ package final class OverlayPort {
         plane.counters.all + [("overlay.writeErrors", Int(device.writeErrors.values.reduce(0, +)))]
     }
 
-    private func configure(_ local: OverlayLocal) {
-        guard local != configured else { return }
+    /// Gives the interface its addresses. What it has already is left alone.
+    package func configure(_ place: OverlayPlace) {
+        guard place != configured else { return }
         do throws(Errno) {
-            if let address = local.address4 { try device.add(address, prefix: local.prefix4) }
-            try device.add(local.address6, prefix: 48)
-            configured = local
+            // Without its network nothing is known of the IPv4 addresses of others.
+            if let address = place.v4 { try device.add(address, prefix: place.network4?.length ?? 32) }
+            try device.add(place.v6, prefix: place.network6.length)
+            configured = place
             problem = nil
         } catch { problem = "\(device.name) gets no address: \(error.message)" }
     }

@@ -189,13 +189,10 @@ package struct DataPlaneActivity: Hashable, Sendable {
 package struct OverlayLocal: Hashable, Sendable {
     package var address4: IPAddress?
     package var address6: IPAddress
-    /// Bits that all IPv4 addresses of the overlay share.
-    package var prefix4: Int
     let key4: OverlayKey?
     let key6: OverlayKey
 
-    package init(address4: IPAddress?, address6: IPAddress, prefix4: Int = 10) {
-        self.prefix4 = prefix4
+    package init(address4: IPAddress?, address6: IPAddress) {
         self.address4 = address4
         self.address6 = address6
         key4 = address4.map { OverlayKey($0) }

@@ -50,7 +50,7 @@ final class AnswerChecker: Checker {
             methods[command.index] = command.request.method.rawValue
         case .replied(let command, _): open.removeAll { $0 == command.index }
         case .processStarted, .processEnded, .launchFailed, .filesRemoved, .spun, .held, .silenced, .heardAgain,
-            .surveyed:
+            .surveyed, .overlay:
             break
         }
         return []

@@ -38,7 +38,8 @@ final class DetectionChecker: Checker {
             silentSince[machine] = nil
             if machine == 0 { controllerWellSince = now }
         case .surveyed(let survey): return overdue(survey, now)
-        case .processStarted, .processEnded, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held: break
+        case .processStarted, .processEnded, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .overlay:
+            break
         }
         return []
     }

@@ -17,7 +17,8 @@ final class ExitChecker: Checker {
             ends[worker, default: []].append(End(exit: exit, hasRecord: hasRecord))
             return []
         case .surveyed(let survey): return (survey.workers ?? []).flatMap(untrue)
-        case .processStarted, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .heardAgain:
+        case .processStarted, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .heardAgain,
+            .overlay:
             return []
         }
     }

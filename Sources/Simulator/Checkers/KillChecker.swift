@@ -26,7 +26,7 @@ final class KillChecker: Checker {
         case .filesRemoved(let machine, let worker, let isAlive):
             return isAlive ? ["node-\(machine) removed the files of \(worker), which lives"] : []
         case .surveyed(let survey): return surveyed(survey)
-        case .launchFailed, .asked, .replied, .spun, .held, .silenced, .heardAgain: return []
+        case .launchFailed, .asked, .replied, .spun, .held, .silenced, .heardAgain, .overlay: return []
         }
     }
 

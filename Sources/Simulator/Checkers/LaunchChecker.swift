@@ -40,7 +40,7 @@ final class LaunchChecker: Checker {
         case .replied(let command, .success(.worker(let view))): return replied(command, view)
         case .replied(let command, .success):
             if command.isNonsense { return ["nonsense was granted: \(command.request)"] }
-        case .replied, .filesRemoved, .spun, .held, .silenced, .heardAgain, .surveyed: break
+        case .replied, .filesRemoved, .spun, .held, .silenced, .heardAgain, .surveyed, .overlay: break
         }
         return []
     }

@@ -31,7 +31,8 @@ final class OverlapChecker: Checker {
         case .processEnded(let machine, let worker, let pid, _, _):
             running[worker.name]?.removeAll { $0.machine == machine && $0.pid == pid }
             return []
-        case .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .heardAgain, .surveyed:
+        case .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .heardAgain, .surveyed,
+            .overlay:
             return []
         }
     }

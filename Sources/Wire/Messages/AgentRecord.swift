@@ -115,7 +115,9 @@ extension MembershipRecord: Convertible {
                 certificate: try blob(proto.certificate, limit: Limits.certificateBytes, "membership.certificate"),
                 authorities: try authorities(proto.authorities, "membership.authorities"),
                 controllers: try list(
-                    proto.controllers, limit: Limits.controllers, "membership.controllers", ControllerAddress.init)))
+                    proto.controllers, limit: Limits.controllers, "membership.controllers", ControllerAddress.init),
+                overlayNetwork: proto.hasOverlayNetwork
+                    ? try overlayNetwork(proto.overlayNetwork, "membership.overlay_network") : nil))
     }
     var proto: ProtoMembershipRecord {
         .with {
@@ -123,6 +125,7 @@ extension MembershipRecord: Convertible {
             $0.certificate = blob(admission.certificate)
             $0.authorities = admission.authorities.map { blob($0) }
             $0.controllers = admission.controllers.map(\.proto)
+            if let network = admission.overlayNetwork { $0.overlayNetwork = network.description }
         }
     }
 }

@@ -21,7 +21,7 @@ extension ControlMessage: Convertible {
         case .register(let body):
             self = .register(
                 Register(addresses: try addresses(body.addresses, "register.addresses"), sequence: body.sequence))
-        case .lookUp(let body): self = .lookUp(try nodeID(body.node, "look_up.node"))
+        case .lookUp(let body): self = .lookUp(try LookUp(body))
         case .report(let body): self = .report(try Report(body))
         case .checkReply(let body):
             self = .checkReply(
@@ -48,7 +48,9 @@ extension ControlMessage: Convertible {
             self = .certificateRenewed(
                 CertificateRenewed(
                     certificate: try blob(body.certificate, limit: Limits.certificateBytes, "renewed.certificate"),
-                    authorities: try authorities(body.authorities, "renewed.authorities")))
+                    authorities: try authorities(body.authorities, "renewed.authorities"),
+                    overlayNetwork: body.hasOverlayNetwork
+                        ? try overlayNetwork(body.overlayNetwork, "renewed.overlay_network") : nil))
         case nil: throw invalid("message.body")
         }
     }
@@ -64,7 +66,7 @@ extension ControlMessage: Convertible {
                         $0.addresses = register.addresses.map(\.description)
                         $0.sequence = register.sequence
                     })
-            case .lookUp(let node): .lookUp(.with { $0.node = blob(node.bytes) })
+            case .lookUp(let wanted): .lookUp(wanted.proto)
             case .report(let report): .report(report.proto)
             case .checkReply(let reply):
                 .checkReply(
@@ -85,6 +87,7 @@ extension ControlMessage: Convertible {
                     .with {
                         $0.certificate = blob(renewed.certificate)
                         $0.authorities = renewed.authorities.map { blob($0) }
+                        if let network = renewed.overlayNetwork { $0.overlayNetwork = network.description }
                     })
             }
         return envelope
@@ -205,13 +208,16 @@ extension Admission: Convertible {
             certificate: try blob(proto.certificate, limit: Limits.certificateBytes, "admission.certificate"),
             authorities: try Wire.authorities(proto.authorities, "admission.authorities"),
             controllers: try list(
-                proto.controllers, limit: Limits.controllers, "admission.controllers", ControllerAddress.init))
+                proto.controllers, limit: Limits.controllers, "admission.controllers", ControllerAddress.init),
+            overlayNetwork: proto.hasOverlayNetwork
+                ? try Wire.overlayNetwork(proto.overlayNetwork, "admission.overlay_network") : nil)
     }
     var proto: ProtoAdmission {
         .with {
             $0.certificate = blob(certificate)
             $0.authorities = authorities.map { blob($0) }
             $0.controllers = controllers.map(\.proto)
+            if let overlayNetwork { $0.overlayNetwork = overlayNetwork.description }
         }
     }
 }
@@ -271,17 +277,49 @@ extension ReadLog {
     }
 }
 
+extension LookUp: Convertible {
+    init(_ proto: ProtoLookUp) throws(DecodeError) {
+        switch (proto.node.isEmpty, proto.hasAddress, proto.hasName) {
+        case (false, false, false): self = .node(try nodeID(proto.node, "look_up.node"))
+        case (true, true, false): self = .address(try overlayAddress(proto.address, "look_up.address"))
+        case (true, false, true): self = .name(try Wire.name(proto.name, "look_up.name"))
+        default: throw invalid("look_up")
+        }
+    }
+    var proto: ProtoLookUp {
+        .with {
+            switch self {
+            case .node(let node): $0.node = blob(node.bytes)
+            case .address(let address): $0.address = blob(address.bytes)
+            case .name(let name): $0.name = name
+            }
+        }
+    }
+}
+
 extension LookUpReply: Convertible {
     init(_ proto: ProtoLookUpReply) throws(DecodeError) {
+        let found = proto.node.isEmpty ? nil : try nodeID(proto.node, "look_up_reply.node")
+        let asked: LookUp
+        switch (found, proto.hasAddress, proto.hasName) {
+        case (let node?, false, false): asked = .node(node)
+        case (_, true, false): asked = .address(try overlayAddress(proto.address, "look_up_reply.address"))
+        case (_, false, true): asked = .name(try name(proto.name, "look_up_reply.name"))
+        default: throw invalid("look_up_reply")
+        }
         self.init(
-            node: try nodeID(proto.node, "look_up_reply.node"),
-            addresses: try Wire.addresses(proto.addresses, "look_up_reply.addresses"),
+            asked, node: found, addresses: try Wire.addresses(proto.addresses, "look_up_reply.addresses"),
             certificate: proto.hasCertificate
                 ? try blob(proto.certificate, limit: Limits.certificateBytes, "look_up_reply.certificate") : nil)
     }
     var proto: ProtoLookUpReply {
         .with {
-            $0.node = blob(node.bytes)
+            switch asked {
+            case .node(let node): $0.node = blob(node.bytes)
+            case .address(let address): $0.address = blob(address.bytes)
+            case .name(let name): $0.name = name
+            }
+            if let node { $0.node = blob(node.bytes) }
             $0.addresses = addresses.map(\.description)
             if let certificate { $0.certificate = blob(certificate) }
         }

@@ -20,7 +20,7 @@ package import Base
 package enum ControlMessage: Hashable, Sendable {
     case enrol(Enrol)
     case register(Register)
-    case lookUp(NodeID)
+    case lookUp(LookUp)
     case report(Report)
     case checkReply(CheckReply)
     case logChunk(LogChunk)
@@ -81,11 +81,16 @@ package struct Admission: Hashable, Sendable {
     /// Ed25519 public keys of 32 bytes: those whose signatures count.
     package var authorities: [[UInt8]]
     package var controllers: [ControllerAddress]
+    /// Where all of the fleet's IPv4 overlay addresses are from.
+    package var overlayNetwork: IPPrefix?
 
-    package init(certificate: [UInt8], authorities: [[UInt8]], controllers: [ControllerAddress]) {
+    package init(
+        certificate: [UInt8], authorities: [[UInt8]], controllers: [ControllerAddress], overlayNetwork: IPPrefix? = nil
+    ) {
         self.certificate = certificate
         self.authorities = authorities
         self.controllers = controllers
+        self.overlayNetwork = overlayNetwork
     }
 }
 
@@ -256,14 +261,26 @@ package struct ReadLog: Hashable, Sendable {
     }
 }
 
-/// No addresses: the directory does not know the node, or has not heard of it for too long.
+/// By what a node is looked for.
+package enum LookUp: Hashable, Sendable {
+    case node(NodeID)
+    /// The node that has this overlay address.
+    case address(IPAddress)
+    case name(String)
+}
+
+/// No node: nobody has that address or name. No addresses: the directory does not know the node, or has not heard of it
+/// for too long.
 package struct LookUpReply: Hashable, Sendable {
-    package var node: NodeID
+    package var asked: LookUp
+    /// Where a node was asked for, that one.
+    package var node: NodeID?
     package var addresses: [SocketAddress]
     /// An encoded `SignedCertificate`.
     package var certificate: [UInt8]?
 
-    package init(node: NodeID, addresses: [SocketAddress], certificate: [UInt8]? = nil) {
+    package init(_ asked: LookUp, node: NodeID?, addresses: [SocketAddress] = [], certificate: [UInt8]? = nil) {
+        self.asked = asked
         self.node = node
         self.addresses = addresses
         self.certificate = certificate
@@ -274,9 +291,11 @@ package struct CertificateRenewed: Hashable, Sendable {
     /// An encoded `SignedCertificate`.
     package var certificate: [UInt8]
     package var authorities: [[UInt8]]
+    package var overlayNetwork: IPPrefix?
 
-    package init(certificate: [UInt8], authorities: [[UInt8]]) {
+    package init(certificate: [UInt8], authorities: [[UInt8]], overlayNetwork: IPPrefix? = nil) {
         self.certificate = certificate
         self.authorities = authorities
+        self.overlayNetwork = overlayNetwork
     }
 }

@@ -69,6 +69,17 @@ func nodeID(_ bytes: some Collection<UInt8>, _ field: String) throws(DecodeError
     return node
 }
 
+/// 4 or 16 bytes. A mapped IPv4 address would be one address in two forms.
+func overlayAddress(_ bytes: some Collection<UInt8>, _ field: String) throws(DecodeError) -> IPAddress {
+    guard let address = IPAddress(bytes: bytes), address.bytes.count == bytes.count else { throw invalid(field) }
+    return address
+}
+
+func overlayNetwork(_ text: String, _ field: String) throws(DecodeError) -> IPPrefix {
+    guard let network = IPPrefix(text), network.address.isIPv4 else { throw invalid(field) }
+    return network
+}
+
 func list<Item, Value>(
     _ items: [Item], limit: Int, _ field: String, _ convert: (Item) throws(DecodeError) -> Value
 ) throws(DecodeError) -> [Value] {

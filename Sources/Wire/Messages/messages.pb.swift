@@ -519,6 +519,7 @@ nonisolated struct ProtoRegister: Sendable {
   init() {}
 }
 
+/// Asks who and where a node is. Exactly one of the three is there.
 nonisolated struct ProtoLookUp: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -527,9 +528,31 @@ nonisolated struct ProtoLookUp: Sendable {
   /// 32 bytes
   var node: Data = Data()
 
+  /// 4 or 16 bytes: an overlay address
+  var address: Data {
+    get {_address ?? Data()}
+    set {_address = newValue}
+  }
+  /// Returns true if `address` has been explicitly set.
+  var hasAddress: Bool {self._address != nil}
+  /// Clears the value of `address`. Subsequent reads from it will return its default value.
+  mutating func clearAddress() {self._address = nil}
+
+  var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  mutating func clearName() {self._name = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _address: Data? = nil
+  fileprivate var _name: String? = nil
 }
 
 /// A part that is absent has not changed since the controller acknowledged its digest.
@@ -724,9 +747,21 @@ nonisolated struct ProtoAdmission: Sendable {
 
   var controllers: [ProtoControllerAddress] = []
 
+  /// 100.64.0.0/10: of the overlay's IPv4 addresses
+  var overlayNetwork: String {
+    get {_overlayNetwork ?? String()}
+    set {_overlayNetwork = newValue}
+  }
+  /// Returns true if `overlayNetwork` has been explicitly set.
+  var hasOverlayNetwork: Bool {self._overlayNetwork != nil}
+  /// Clears the value of `overlayNetwork`. Subsequent reads from it will return its default value.
+  mutating func clearOverlayNetwork() {self._overlayNetwork = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _overlayNetwork: String? = nil
 }
 
 nonisolated struct ProtoControllerAddress: Sendable {
@@ -863,6 +898,7 @@ nonisolated struct ProtoReadLog: Sendable {
   init() {}
 }
 
+/// `address` or `name` says what was asked, where that was not `node`; `node` is then absent if nobody has it.
 nonisolated struct ProtoLookUpReply: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -881,11 +917,31 @@ nonisolated struct ProtoLookUpReply: Sendable {
   /// Clears the value of `certificate`. Subsequent reads from it will return its default value.
   mutating func clearCertificate() {self._certificate = nil}
 
+  var address: Data {
+    get {_address ?? Data()}
+    set {_address = newValue}
+  }
+  /// Returns true if `address` has been explicitly set.
+  var hasAddress: Bool {self._address != nil}
+  /// Clears the value of `address`. Subsequent reads from it will return its default value.
+  mutating func clearAddress() {self._address = nil}
+
+  var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  mutating func clearName() {self._name = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _certificate: Data? = nil
+  fileprivate var _address: Data? = nil
+  fileprivate var _name: String? = nil
 }
 
 nonisolated struct ProtoCertificateRenewed: Sendable {
@@ -897,9 +953,20 @@ nonisolated struct ProtoCertificateRenewed: Sendable {
 
   var authorities: [Data] = []
 
+  var overlayNetwork: String {
+    get {_overlayNetwork ?? String()}
+    set {_overlayNetwork = newValue}
+  }
+  /// Returns true if `overlayNetwork` has been explicitly set.
+  var hasOverlayNetwork: Bool {self._overlayNetwork != nil}
+  /// Clears the value of `overlayNetwork`. Subsequent reads from it will return its default value.
+  mutating func clearOverlayNetwork() {self._overlayNetwork = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _overlayNetwork: String? = nil
 }
 
 nonisolated struct ProtoLabel: Sendable {
@@ -1882,9 +1949,20 @@ nonisolated struct ProtoMembershipRecord: Sendable {
 
   var controllers: [ProtoControllerAddress] = []
 
+  var overlayNetwork: String {
+    get {_overlayNetwork ?? String()}
+    set {_overlayNetwork = newValue}
+  }
+  /// Returns true if `overlayNetwork` has been explicitly set.
+  var hasOverlayNetwork: Bool {self._overlayNetwork != nil}
+  /// Clears the value of `overlayNetwork`. Subsequent reads from it will return its default value.
+  mutating func clearOverlayNetwork() {self._overlayNetwork = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _overlayNetwork: String? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -2278,7 +2356,7 @@ nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension ProtoLookUp: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".LookUp"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}address\0\u{1}name\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2287,20 +2365,34 @@ nonisolated extension ProtoLookUp: SwiftProtobuf.Message, SwiftProtobuf._Message
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self._address) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._name) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.node.isEmpty {
       try visitor.visitSingularBytesField(value: self.node, fieldNumber: 1)
     }
+    try { if let v = self._address {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoLookUp, rhs: ProtoLookUp) -> Bool {
     if lhs.node != rhs.node {return false}
+    if lhs._address != rhs._address {return false}
+    if lhs._name != rhs._name {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2656,7 +2748,7 @@ nonisolated extension ProtoEnrolReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Admission"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{1}controllers\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{1}controllers\0\u{3}overlay_network\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2667,12 +2759,17 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 1: try { try decoder.decodeSingularBytesField(value: &self.certificate) }()
       case 2: try { try decoder.decodeRepeatedBytesField(value: &self.authorities) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.controllers) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._overlayNetwork) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.certificate.isEmpty {
       try visitor.visitSingularBytesField(value: self.certificate, fieldNumber: 1)
     }
@@ -2682,6 +2779,9 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.controllers.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.controllers, fieldNumber: 3)
     }
+    try { if let v = self._overlayNetwork {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2689,6 +2789,7 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.certificate != rhs.certificate {return false}
     if lhs.authorities != rhs.authorities {return false}
     if lhs.controllers != rhs.controllers {return false}
+    if lhs._overlayNetwork != rhs._overlayNetwork {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2949,7 +3050,7 @@ nonisolated extension ProtoReadLog: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".LookUpReply"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{1}certificate\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{1}certificate\0\u{1}address\0\u{1}name\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2960,6 +3061,8 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self._certificate) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self._address) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self._name) }()
       default: break
       }
     }
@@ -2979,6 +3082,12 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._certificate {
       try visitor.visitSingularBytesField(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._address {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2986,6 +3095,8 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.node != rhs.node {return false}
     if lhs.addresses != rhs.addresses {return false}
     if lhs._certificate != rhs._certificate {return false}
+    if lhs._address != rhs._address {return false}
+    if lhs._name != rhs._name {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2993,7 +3104,7 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension ProtoCertificateRenewed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".CertificateRenewed"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{3}overlay_network\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3003,24 +3114,33 @@ nonisolated extension ProtoCertificateRenewed: SwiftProtobuf.Message, SwiftProto
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.certificate) }()
       case 2: try { try decoder.decodeRepeatedBytesField(value: &self.authorities) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._overlayNetwork) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.certificate.isEmpty {
       try visitor.visitSingularBytesField(value: self.certificate, fieldNumber: 1)
     }
     if !self.authorities.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.authorities, fieldNumber: 2)
     }
+    try { if let v = self._overlayNetwork {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoCertificateRenewed, rhs: ProtoCertificateRenewed) -> Bool {
     if lhs.certificate != rhs.certificate {return false}
     if lhs.authorities != rhs.authorities {return false}
+    if lhs._overlayNetwork != rhs._overlayNetwork {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4265,7 +4385,7 @@ nonisolated extension ProtoWorkerRecord: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension ProtoMembershipRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".MembershipRecord"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}certificate\0\u{1}authorities\0\u{1}controllers\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{1}certificate\0\u{1}authorities\0\u{1}controllers\0\u{3}overlay_network\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4277,12 +4397,17 @@ nonisolated extension ProtoMembershipRecord: SwiftProtobuf.Message, SwiftProtobu
       case 2: try { try decoder.decodeSingularBytesField(value: &self.certificate) }()
       case 3: try { try decoder.decodeRepeatedBytesField(value: &self.authorities) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.controllers) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self._overlayNetwork) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.version != 0 {
       try visitor.visitSingularUInt32Field(value: self.version, fieldNumber: 1)
     }
@@ -4295,6 +4420,9 @@ nonisolated extension ProtoMembershipRecord: SwiftProtobuf.Message, SwiftProtobu
     if !self.controllers.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.controllers, fieldNumber: 4)
     }
+    try { if let v = self._overlayNetwork {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4303,6 +4431,7 @@ nonisolated extension ProtoMembershipRecord: SwiftProtobuf.Message, SwiftProtobu
     if lhs.certificate != rhs.certificate {return false}
     if lhs.authorities != rhs.authorities {return false}
     if lhs.controllers != rhs.controllers {return false}
+    if lhs._overlayNetwork != rhs._overlayNetwork {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -28,7 +28,9 @@ struct Nodes: Verb {
             .init("CPU", right: true, importance: 4),
             .init("MEM", right: true, importance: 5), .init("GPU", right: true, importance: 3),
             .init("WORKERS", right: true, importance: 8), .init("SEEN", right: true, importance: 7),
-            .init("VERSION", importance: 1), .init("ADDRESS", least: 12, importance: 2), .init("ID", importance: 0),
+            .init("VERSION", importance: 1), .init("OVERLAY", importance: 2),
+            .init("ADDRESS", least: 12, importance: 2),
+            .init("ID", importance: 0),
         ])
         for node in nodes.sorted(by: { ($0.name, $0.id) < ($1.name, $1.id) }) {
             func percent(_ value: Int?) -> Table.Cell { .init(value.map { "\($0)%" }) }
@@ -40,7 +42,7 @@ struct Nodes: Verb {
                 percent(node.processorLoadPercent), percent(node.memoryLoadPercent), .init(gpu),
                 .init("\(node.workersRunning)/\(node.workersTotal)"),
                 .init(node.lastHeartbeatAt.map { Units.age(now - $0) }), .init(node.agentVersion),
-                .init(node.address?.description), .init(node.id.short),
+                .init(node.overlay4?.description), .init(node.address?.description), .init(node.id.short),
             ])
         }
         return table
@@ -75,6 +77,7 @@ enum NodeText {
         details.add("labels", labels.isEmpty ? nil : labels)
         details.add("roles", node.roles.joined(separator: ", "))
         details.add("address", node.address?.description)
+        details.add("overlay", [node.overlay4, node.overlay6].overlayText)
         details.add("version", node.agentVersion)
         details.add("enrolled", "\(node.enrolledAt) (\(Units.age(now - node.enrolledAt)) ago)")
         details.add("certificate until", node.certificateExpiresAt.description)
@@ -120,6 +123,14 @@ enum NodeText {
                 [size, disk.fileSystem, disk.device, disk.isReadOnly ? "read-only" : nil].compactMap { $0 }
                     .joined(separator: ", "))
         }
+    }
+}
+
+extension [IPAddress?] {
+    /// What there is of a node's overlay addresses.
+    var overlayText: String? {
+        let known = compactMap { $0?.description }
+        return known.isEmpty ? nil : known.joined(separator: ", ")
     }
 }
 

@@ -20,7 +20,7 @@ struct Peers: Verb {
     static func table(_ peers: [PeerView]) -> Table {
         var table = Table([
             .init("PEER", least: 8), .init("STATE"), .init("RTT", right: true),
-            .init("ADDRESS", least: 12, importance: 5),
+            .init("OVERLAY", importance: 2), .init("ADDRESS", least: 12, importance: 5),
             .init("HEARD", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
             .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
             .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2), .init("ID", importance: 0),
@@ -30,7 +30,7 @@ struct Peers: Verb {
                 .init(peer.name ?? peer.node.short),
                 .init(peer.isConnected ? "connected" : "idle", peer.isConnected ? .good : .faint),
                 .init(peer.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
-                .init(peer.address?.description),
+                .init(peer.overlay4?.description), .init(peer.address?.description),
                 .init(peer.sinceHeardMilliseconds.map { Units.age(.milliseconds($0)) }),
                 .init(Units.size(Int64(peer.bytesReceived))), .init(Units.size(Int64(peer.bytesSent))),
                 .init("\(peer.openStreams)"), .init(peer.keyAgeSeconds.map { Units.age(.seconds($0)) }),
@@ -43,11 +43,11 @@ struct Peers: Verb {
 
 struct Ping: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Measures round trips to a peer, inside its session.",
+        abstract: "Measures round trips to a node of the fleet, inside a session with it.",
         discussion: "Exit status 5 where no answer came.")
 
     @OptionGroup var common: Common
-    @Argument(help: "A peer's name, id, or the first digits of its id.") var peer: String
+    @Argument(help: "A node's name, overlay address, id, or the first digits of its id.") var peer: String
     @Option(name: .shortAndLong, help: "How often, 1 to 100.") var count: Int = 4
     @Option(name: .shortAndLong, help: "Milliseconds between two, 10 to 60000.") var interval: Int = 1000
 
@@ -64,7 +64,7 @@ struct Ping: Verb {
         do {
             answer = try ping(peer, link)
         } catch let error as APIError where error.code == .notFound {
-            // An agent knows few names. Where the controller is at hand, it knows all.
+            // An agent knows the first digits of few ids. Where the controller is at hand, it knows all.
             guard let id = try? idAtController() else { throw error }
             answer = try ping(id, link)
         }

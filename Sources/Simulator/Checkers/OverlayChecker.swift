@@ -1,0 +1,81 @@
+import Base
+import Control
+
+/// Every wish for an overlay address ends, and in the end by a session; and an IPv4 address is one node's, for good.
+final class OverlayChecker: Checker {
+    let name = "overlay"
+    private struct Wish {
+        var machine: Int
+        var address: IPAddress
+        var isNobodys: Bool
+        var by: Instant
+    }
+    private var open: [Wish] = []
+    private var owners = Table<IPAddress, NodeID>()
+    private var addresses = Table<NodeID, IPAddress>()
+
+    /// The agent's twelve seconds, and what a slow disk holds back.
+    static let patience = Interval.seconds(16)
+
+    func observe(_ fact: Fact, now: Instant) -> [String] {
+        switch fact {
+        case .overlay(let machine, let fact): return observe(fact, of: machine, now)
+        case .surveyed(let survey): return overdue(survey, now) + owned(survey)
+        case .processStarted, .processEnded, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced,
+            .heardAgain:
+            return []
+        }
+    }
+
+    private func observe(_ fact: OverlayFact, of machine: Int, _ now: Instant) -> [String] {
+        switch fact {
+        case .wished(let address, let isNobodys):
+            if !open.contains(where: { $0.machine == machine && $0.address == address }) {
+                open.append(
+                    Wish(machine: machine, address: address, isNobodys: isNobodys, by: now + OverlayChecker.patience))
+            }
+        case .ended(let address, let failure):
+            guard let index = open.firstIndex(where: { $0.machine == machine && $0.address == address }) else {
+                return ["node-\(machine) said what came of \(address), which it was not asked for"]
+            }
+            let wish = open.remove(at: index)
+            if wish.isNobodys, failure == nil { return ["node-\(machine) reached \(address), which is nobody's"] }
+        case .forgotten: open.removeAll { $0.machine == machine }
+        case .delayed:
+            for index in open.indices where open[index].machine == machine {
+                open[index].by = now + OverlayChecker.patience
+            }
+        }
+        return []
+    }
+
+    private func overdue(_ survey: Survey, _ now: Instant) -> [String] {
+        let late = open.filter { wish in
+            wish.by < now && survey.machines.contains { $0.index == wish.machine && $0.isUp }
+        }
+        return late.map { "node-\($0.machine) never said what came of \($0.address)" }
+    }
+
+    private func owned(_ survey: Survey) -> [String] {
+        var found: [String] = []
+        for node in survey.nodes ?? [] {
+            guard let address = node.overlay4 else {
+                found.append("\(node.name) has no IPv4 address")
+                continue
+            }
+            if let owner = owners[address], owner != node.id {
+                found.append("\(address) belongs to \(node.name), and to another node")
+            }
+            if let known = addresses[node.id], known != address {
+                found.append("\(node.name) had \(known), and has \(address) now")
+            }
+            owners[address] = node.id
+            addresses[node.id] = address
+        }
+        return found
+    }
+
+    func unsettled(_ survey: Survey, now: Instant) -> [String] {
+        survey.wishes.filter { !$0.isReached }.map { "node-\($0.from) cannot reach node-\($0.to) by its address" }
+    }
+}
