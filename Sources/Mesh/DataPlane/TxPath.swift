@@ -18,6 +18,8 @@ struct TxPath: ~Copyable {
     private var routes: [TxRoute?] = []
     /// Peers that something was sent to since the last report.
     private var active: [Int] = []
+    /// The last packet, if the next one may continue it.
+    private var last = Mark()
 
     enum Verdict {
         case sent
@@ -107,7 +109,7 @@ struct TxPath: ~Copyable {
         return sealWhole(packet, count: count, header, inner, route, into: &trains)
     }
 
-    private func sealWhole(
+    private mutating func sealWhole(
         _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
         into trains: inout TrainOutbox
     ) -> Verdict {
@@ -126,12 +128,59 @@ struct TxPath: ~Copyable {
         if header.flags & VirtioHeader.needsChecksum != 0 {
             if isPlain(header, inner) {
                 flags = PacketFlags.partialChecksum
+                if inner.transport == InnerPacket.udp, continues(packet, count: count, inner, route) {
+                    flags |= PacketFlags.continues
+                }
             } else {
                 finishChecksum(packet, count: count, header)
             }
         }
         seal(packet, count: count, flags: flags, route, mayFragment: count > limit, into: &trains)
         return .sent
+    }
+
+    /// A datagram of UDP that is in all but payload what the one before was. Many such are sent one by one; joined at the
+    /// far end they pass its stack as one.
+    @inline(__always)
+    private mutating func continues(
+        _ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, _ route: TxRoute
+    ) -> Bool {
+        guard count > inner.headerLength + 8, inner.headerLength == (inner.isIPv4 ? 20 : 40) else { return false }
+        var mark = Mark(packet, inner)
+        mark.peer = route.peer
+        mark.counter = route.state.pointee.counter
+        mark.count = count
+        defer { last = mark }
+        return mark.continues(last)
+    }
+
+    /// What two datagrams of one conversation have in common.
+    private struct Mark {
+        var peer = -1
+        var counter: UInt64 = 0
+        var count = 0
+        private var fixed: UInt64 = 0
+        private var addresses: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        private var ports: UInt32 = 0
+
+        init() {}
+
+        init(_ packet: UnsafeRawPointer, _ inner: InnerPacket) {
+            if inner.isIPv4 {
+                // Class, fragment, lifetime and protocol; not the identification, which means nothing to whole packets.
+                fixed = UInt64(packet.word16(0)) << 32 | UInt64(packet.word32(6))
+            } else {
+                fixed = UInt64(packet.word32(0)) << 16 | UInt64(packet.word16(6))
+            }
+            addresses = (inner.source.high, inner.source.low, inner.destination.high, inner.destination.low)
+            ports = packet.word32(inner.headerLength)
+        }
+
+        @inline(__always)
+        func continues(_ before: Mark) -> Bool {
+            counter == before.counter &+ 1 && peer == before.peer && count <= before.count && fixed == before.fixed
+                && ports == before.ports && addresses == before.addresses
+        }
     }
 
     /// The least that IPv6 wants of any link (RFC 8200, section 5).
