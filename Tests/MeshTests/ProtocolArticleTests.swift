@@ -65,6 +65,7 @@ import Wire
 
         _ = try initiator.readMessage(two)
         #expect(initiator.handshakeHash.hex == vectors["hash"])
+        let packetKeys = initiator.additionalKeys("asterism data plane", for: .chaChaPoly)
         var keys = TransportKeys(initiator.split())
         let counter = keys.nextCounter()
         #expect(counter == 0)
@@ -75,6 +76,27 @@ import Wire
             header.withUnsafeBytes { keys.seal(buffer, count: plain.count, counter: 0, aad: $0) }
         }
         #expect((header + sealed).hex == vectors["frames"])
+        #expect(Self.packet(packetKeys.send.copyKey()).hex == vectors["packet"])
+        // What one side sends the other opens.
+        let theirs = responder.additionalKeys("asterism data plane", for: .chaChaPoly)
+        #expect(Self.packet(theirs.receive.copyKey()) == Self.packet(packetKeys.send.copyKey()))
+    }
+
+    /// A packet of 28 bytes under a key, as kind 5.
+    private static func packet(_ key: consuming CipherKey) -> [UInt8] {
+        let header = Self.header(.packet(flags: 1, receiver: 0x0506_0708, counter: 0))
+        let plain: [UInt8] = [0x45, 0, 0, 0x1c] + (4..<28).map { $0 }
+        var sealed = [UInt8](repeating: 0, count: plain.count + Cipher.tagCount)
+        sealed.withUnsafeMutableBytes { target in
+            header.withUnsafeBytes { aad in
+                plain.withUnsafeBytes { source in
+                    key.seal(
+                        from: source.baseAddress!, count: plain.count, to: target.baseAddress!,
+                        nonce: Nonce(0, for: .chaChaPoly), aad: aad)
+                }
+            }
+        }
+        return header + sealed
     }
 
     @Test func `the article's overlay addresses are those of the code`() throws {

@@ -28,7 +28,7 @@ import Testing
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser"]),
             "asterism-shim": ["Base", "CLinux", "ShimProtocol", "Glibc"],
             "asterism": ["Base", "Wire", "Control", "Glibc", "Foundation", "ArgumentParser", "Yams"],
-            "asterism-bench": ["Noise", "ArgumentParser"],
+            "asterism-bench": ["Base", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],
             "asterism-sim": ["Base", "Simulator", "ArgumentParser", "Foundation", "FoundationEssentials", "Glibc"],
         ]

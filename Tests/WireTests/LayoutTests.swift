@@ -47,6 +47,10 @@ enum Samples {
         ("header-handshake-first", header(.handshakeFirst(sender: 0x0102_0304))),
         ("header-handshake-second", header(.handshakeSecond(sender: 0x0102_0304, receiver: 0x0506_0708))),
         ("header-cookie-reply", header(.cookieReply(receiver: 0x0506_0708))),
+        (
+            "header-packet",
+            header(.packet(flags: 3, receiver: 0x0506_0708, counter: 0x1112_1314_1516_1718))
+        ),
         ("header-frames", header(.frames(receiver: 0x0506_0708, counter: 0x1112_1314_1516_1718))),
         ("handshake-payload", payload.encoded(paddedTo: 20)),
         ("certificate", signed.encoded()),
@@ -71,6 +75,7 @@ enum Samples {
         let headers: [(DatagramHeader, Int)] = [
             (.handshakeFirst(sender: 1), 200), (.handshakeSecond(sender: 1, receiver: 2), 200),
             (.cookieReply(receiver: 3), DatagramHeader.cookieLength), (.frames(receiver: 4, counter: 5), 32),
+            (.packet(flags: 2, receiver: 4, counter: 5), 1472),
         ]
         for (header, length) in headers {
             var bytes = Samples.header(header)
@@ -83,7 +88,7 @@ enum Samples {
     @Test func `a length that the kind cannot have is refused`() {
         for kind in DatagramKind.allCases {
             for length in [1, 4, 15, 16, 31, 63, 1233] {
-                guard kind != .frames || length < 32 else { continue }
+                guard (kind != .frames && kind != .packet) || length < 32 else { continue }
                 let bytes = [kind.rawValue] + [UInt8](repeating: 0, count: length - 1)
                 #expect(throws: DecodeError.self, "\(kind) of \(length) bytes") {
                     var reader = ByteReader(bytes.span.bytes)
