@@ -8,12 +8,18 @@ import Wire
 final class AgentProcess: Program {
     private var agent: Agent
     private var outbox = AgentOutbox()
+    private var plane = DataPlane()
+    private var planeOutbox = DataPlaneOutbox()
+    /// Packets that have come out of the overlay, whole.
+    private var packets: [[UInt8]] = []
+    private var settledAt = Instant.origin
 
     init(_ machine: Machine, address: SocketAddress, now: Instant, wall: UnixTime) {
         var generator = KeyGenerator(machine.keySeed)
         var configuration = AgentConfiguration(
             name: machine.name, version: AsterismVersion.current, containment: .cgroup)
         configuration.addresses = [address]
+        configuration.mesh.hasDataPlane = true
         // What a disk gives back is what was written to it.
         let membership = machine.membership.map { try! MembershipRecord(decoding: $0) }
         let record = machine.agentRecord.map { try! AgentRecord(decoding: $0) } ?? AgentRecord()
@@ -24,6 +30,7 @@ final class AgentProcess: Program {
             now: now, wall: wall)
         agent.handle(.adopted(AgentProcess.traces(of: machine.host)), now: now, into: &outbox)
         if membership == nil, let token = machine.token { agent.handle(.join(token: token), now: now, into: &outbox) }
+        settle(now)
     }
 
     /// What the machine's files and processes say of workers.
@@ -40,11 +47,75 @@ final class AgentProcess: Program {
     }
 
     func received(_ batch: inout DatagramBatch, now: Instant, wall: UnixTime) {
-        agent.received(&batch, now: now, into: &outbox)
+        for position in 0..<batch.count {
+            let remote = batch.entries[position].remote
+            batch.withBytes(at: position) { bytes in
+                plane.received(bytes, segment: bytes.count, congestion: 0, from: remote, now: now, into: &planeOutbox)
+                takePackets()
+            }
+        }
+        settle(now)
+        guard !planeOutbox.others.isEmpty else { return }
+        agent.received(&planeOutbox.others, now: now, into: &outbox)
+        planeOutbox.others.removeAll()
+        settle(now)
     }
-    func tick(now: Instant, wall: UnixTime) { agent.tick(now: now, into: &outbox) }
-    func handle(_ input: AgentInput, now: Instant) { agent.handle(input, now: now, into: &outbox) }
-    var deadline: Deadline? { agent.deadline }
+    func tick(now: Instant, wall: UnixTime) {
+        plane.tick(now: now)
+        agent.note(plane.takeActivity(), now: now)
+        agent.tick(now: now, into: &outbox)
+        settle(now)
+    }
+    func handle(_ input: AgentInput, now: Instant) {
+        agent.handle(input, now: now, into: &outbox)
+        settle(now)
+    }
+    var deadline: Deadline? { Deadline.earliest(agent.deadline, plane.deadline) }
+
+    // MARK: - The overlay
+
+    /// A program of the machine sends a packet.
+    func submit(_ packet: [UInt8], now: Instant) {
+        var bytes = packet
+        bytes.withUnsafeMutableBytes { memory in
+            plane.submitted(
+                memory.baseAddress!, count: memory.count, VirtioHeader(), now: now, into: &planeOutbox)
+        }
+        settle(now)
+    }
+
+    private func takePackets() {
+        let pieces = planeOutbox.packets.pieces
+        for index in 0..<planeOutbox.packets.count {
+            let bytes = planeOutbox.packets[index].flatMap { piece in
+                [UInt8](UnsafeRawBufferPointer(start: pieces[piece].base, count: pieces[piece].count))
+            }
+            packets.append(Array(bytes[VirtioHeader.size...]))
+        }
+        planeOutbox.packets.removeAll()
+    }
+
+    /// Lets agent and data plane tell each other what they have to, until both are silent.
+    private func settle(_ now: Instant) {
+        settledAt = now
+        while !outbox.mesh.dataPlane.isEmpty || !planeOutbox.events.isEmpty {
+            for change in outbox.mesh.dataPlane { plane.apply(change, now: now, into: &planeOutbox) }
+            outbox.mesh.dataPlane.removeAll()
+            let events = planeOutbox.events
+            planeOutbox.events.removeAll()
+            agent.learned(events, now: now, into: &outbox)
+        }
+        for index in 0..<planeOutbox.trains.count {
+            let train = planeOutbox.trains[index], memory = planeOutbox.trains.memory
+            for offset in stride(from: 0, to: train.count, by: train.segment) {
+                let count = min(train.segment, train.count - offset)
+                outbox.mesh.datagrams.append(
+                    UnsafeRawBufferPointer(start: memory + train.offset + offset, count: count), remote: train.remote)
+            }
+        }
+        planeOutbox.trains.removeAll()
+        planeOutbox.replies.removeAll()
+    }
 
     func told(_ message: SimulatedHost.Message, now: Instant, wall: UnixTime) {
         switch message {
@@ -65,6 +136,8 @@ final class AgentProcess: Program {
     }
 
     func takeEffects(_ effects: inout [Effect]) {
+        effects += packets.map { .packet($0) }
+        packets.removeAll()
         for action in outbox.actions {
             switch action {
             case .worker(.launch(let worker, let spec)): effects.append(.launch(worker, spec))
@@ -79,7 +152,9 @@ final class AgentProcess: Program {
                 if case .success(.ping(let view)) = result { isSuccess = !view.roundTripsMicroseconds.isEmpty }
                 effects.append(.agentReply(id, isSuccess: isSuccess))
             case .overlayReachable(let address): effects.append(.wishEnded(address, nil))
-            case .overlayUnreachable(let address, let failure): effects.append(.wishEnded(address, failure))
+            case .overlayUnreachable(let address, let failure):
+                effects.append(.wishEnded(address, failure))
+                plane.unreachable(address, now: settledAt, into: &planeOutbox)
             case .stopped: effects.append(.exit)
             // Nobody reads logs here.
             case .readLog, .ready: break

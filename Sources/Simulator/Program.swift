@@ -44,6 +44,8 @@ enum Effect {
     case agentReply(RequestID, isSuccess: Bool)
     /// What came of an overlay address that was wanted.
     case wishEnded(IPAddress, OverlayFailure?)
+    /// An IP packet has come out of the overlay.
+    case packet([UInt8])
     /// A slot of the pool, held back behind a write.
     case datagram(Int32)
     /// The program has nothing more to do, and ends by itself.

@@ -10,6 +10,8 @@ struct WishPair {
     var to: Int
     var wantsIPv4: Bool
     var isReached = false
+    /// A packet has come through.
+    var isServed = false
 }
 
 // Packets without a session: programs on the machines send to overlay addresses, of other nodes and of nobody.
@@ -70,12 +72,62 @@ extension Simulation {
         timeline.record(failure == nil ? .reached : .notReached, machine.index, at: now, 0, 0, "\(address)")
         note(.overlay(machine: machine.index, .ended(address, failure)))
         guard failure == nil else { return }
+        send(from: machine, to: address)
         for index in wishPairs.indices where wishPairs[index].from == machine.index {
             let to = machines[wishPairs[index].to]
             if [self.address(of: to, true), self.address(of: to, false)].contains(address) {
                 wishPairs[index].isReached = true
             }
         }
+    }
+
+    // MARK: - Packets
+
+    /// A datagram of UDP between the overlay addresses of two machines, with a number of its own and bytes that follow
+    /// from it, so that whoever finds it knows what it should be.
+    private func packet(_ number: UInt64, from: IPAddress, to: IPAddress) -> [UInt8] {
+        let fill = (0..<64).map { UInt8(truncatingIfNeeded: number &* 31 &+ UInt64($0)) }
+        let payload = (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) } + fill
+        let length = UInt16(8 + payload.count)
+        let udp: [UInt8] = [0, 7, 0, 9, UInt8(length >> 8), UInt8(length & 255), 0, 0] + payload
+        let size = UInt16(20 + udp.count)
+        if from.isIPv4 {
+            let fixed: [UInt8] = [0x45, 0, UInt8(size >> 8), UInt8(size & 255), 0, 0, 0x40, 0, 64, 17, 0, 0]
+            return fixed + from.bytes + to.bytes + udp
+        }
+        return [0x60, 0, 0, 0, UInt8(length >> 8), UInt8(length & 255), 17, 64] + from.bytes + to.bytes + udp
+    }
+
+    private func send(from machine: Machine, to address: IPAddress) {
+        guard let owner = machines.first(where: { self.address(of: $0, address.isIPv4) == address }), owner.index > 0,
+            machine.isUp, let agent = machine.program as? AgentProcess
+        else { return }
+        let source = self.address(of: machine, address.isIPv4)
+        guard source.isIPv4 == address.isIPv4 else { return }
+        packetsSent += 1
+        timeline.record(.packetSent, machine.index, at: now, packetsSent, UInt64(owner.index))
+        note(.overlay(machine: machine.index, .packetSent(packetsSent, to: owner.index)))
+        agent.submit(packet(packetsSent, from: source, to: address), now: machine.local(now))
+        flush(machine)
+    }
+
+    func packetCame(_ bytes: [UInt8], to machine: Machine) {
+        let start = bytes.first.map { $0 >> 4 == 4 ? 28 : 48 } ?? 0
+        var number: UInt64?
+        if bytes.count >= start + 8 {
+            let claimed = bytes[start..<start + 8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let isIPv4 = start == 28
+            let ends = stride(from: isIPv4 ? 12 : 8, to: isIPv4 ? 20 : 40, by: isIPv4 ? 4 : 16).compactMap {
+                IPAddress(bytes: bytes[$0..<$0 + (isIPv4 ? 4 : 16)])
+            }
+            if ends.count == 2, packet(claimed, from: ends[0], to: ends[1]) == bytes { number = claimed }
+            for index in wishPairs.indices where wishPairs[index].to == machine.index && ends.count == 2 {
+                let from = machines[wishPairs[index].from]
+                if ends[0] == address(of: from, isIPv4) { wishPairs[index].isServed = true }
+            }
+        }
+        timeline.record(.packetCame, machine.index, at: now, number ?? 0)
+        note(.overlay(machine: machine.index, .packetCame(number)))
     }
 
     // MARK: - In the end
@@ -91,7 +143,7 @@ extension Simulation {
     }
 
     func askWishPairs() {
-        for index in wishPairs.indices where !wishPairs[index].isReached {
+        for index in wishPairs.indices where !(wishPairs[index].isReached && wishPairs[index].isServed) {
             let pair = wishPairs[index]
             wish(address(of: machines[pair.to], pair.wantsIPv4), isNobodys: false, on: machines[pair.from])
         }

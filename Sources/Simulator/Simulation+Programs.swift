@@ -105,6 +105,7 @@ extension Simulation {
         case .controllerReply(let id, let result): operatorsHear(id, result)
         case .agentReply(let id, let isSuccess): answered(id, isSuccess)
         case .wishEnded(let address, let failure): wishEnded(machine, address, failure)
+        case .packet(let bytes): packetCame(bytes, to: machine)
         case .exit: ended(machine)
         case .launch, .signal, .killTree, .remove, .check: act(effect, on: machine)
         }
@@ -127,7 +128,7 @@ extension Simulation {
             timeline.record(.filesRemoved, machine.index, at: now, worker.generation, 0, worker.description)
             host.remove(worker)
         case .check(let operation, let spec): host.check(operation, spec)
-        case .persist, .datagram, .controllerReply, .agentReply, .wishEnded, .exit: return
+        case .persist, .datagram, .controllerReply, .agentReply, .wishEnded, .packet, .exit: return
         }
         afterHost(machine)
     }

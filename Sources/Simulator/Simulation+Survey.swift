@@ -39,7 +39,8 @@ extension Simulation {
         let survey = Survey(
             machines: truths, nodes: nodes, workers: workers,
             pairs: pairs.map { (from: $0.from, to: $0.to, answered: $0.answered) },
-            wishes: wishPairs.map { (from: $0.from, to: $0.to, isReached: $0.isReached) })
+            wishes: wishPairs.map { (from: $0.from, to: $0.to, isReached: $0.isReached && ($0.isServed || $0.to == 0)) }
+        )
         note(.surveyed(survey))
         for machine in machines where machine.isUp {
             let holdings = machine.program?.holdings(machines: machines.count, now: machine.local(now)) ?? []

@@ -63,6 +63,7 @@ package final class Simulation {
     var pairs: [Pair] = []
     var wishRandom: Random
     var wishPairs: [WishPair] = []
+    var packetsSent: UInt64 = 0
     let fleet: FleetID
 
     package init(_ scenario: Scenario, watcher: ((String) -> Void)? = nil) {

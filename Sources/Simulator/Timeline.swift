@@ -13,7 +13,7 @@ package struct Timeline {
         case partitioned, healed, clogged
         case tick, persisted, processStarted, processEnded, signalled, treeKilled, launchFailed, filesRemoved
         case asked, answered, refused, gaveUp, told, fault, stranger, event, checked
-        case wished, reached, notReached
+        case wished, reached, notReached, packetSent, packetCame
     }
 
     private var fingerprint = Fingerprint()

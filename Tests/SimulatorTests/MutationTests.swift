@@ -195,6 +195,19 @@ import Wire
         #expect(checker.unsettled(apart, now: .origin).count == 1)
     }
 
+    @Test func `a packet that is changed, comes twice or goes astray is seen`() {
+        let checker = OverlayChecker()
+        func see(_ machine: Int, _ fact: OverlayFact) -> Int {
+            checker.observe(.overlay(machine: machine, fact), now: .origin).count
+        }
+        #expect(see(1, .packetSent(1, to: 2)) == 0)
+        #expect(see(1, .packetSent(2, to: 2)) == 0)
+        #expect(see(2, .packetCame(1)) == 0)
+        #expect(see(2, .packetCame(1)) == 1)
+        #expect(see(3, .packetCame(2)) == 1)
+        #expect(see(2, .packetCame(nil)) == 1)
+    }
+
     @Test func `an address that moves, is shared or is missing is seen`() {
         func nodes(_ addresses: String?...) -> Fact {
             var all = survey(.online, isUp: true)

@@ -1,7 +1,8 @@
 import Base
 import Control
 
-/// Every wish for an overlay address ends, and in the end by a session; and an IPv4 address is one node's, for good.
+/// Every wish for an overlay address ends, and in the end by a session through which packets go; a packet comes out once or
+/// not at all, unchanged, and where it should; and an IPv4 address is one node's, for good.
 final class OverlayChecker: Checker {
     let name = "overlay"
     private struct Wish {
@@ -11,6 +12,8 @@ final class OverlayChecker: Checker {
         var by: Instant
     }
     private var open: [Wish] = []
+    /// Packets that have not come yet, and for whom they are. What comes twice is not here the second time.
+    private var sent = Table<UInt64, Int>()
     private var owners = Table<IPAddress, NodeID>()
     private var addresses = Table<NodeID, IPAddress>()
 
@@ -40,6 +43,13 @@ final class OverlayChecker: Checker {
             }
             let wish = open.remove(at: index)
             if wish.isNobodys, failure == nil { return ["node-\(machine) reached \(address), which is nobody's"] }
+        case .packetSent(let number, let to): sent[number] = to
+        case .packetCame(let number):
+            guard let number, let to = sent[number] else {
+                return ["node-\(machine) got a packet that nobody has sent so"]
+            }
+            sent.remove(number)
+            if to != machine { return ["node-\(machine) got packet \(number), which was for node-\(to)"] }
         case .forgotten: open.removeAll { $0.machine == machine }
         case .delayed:
             for index in open.indices where open[index].machine == machine {
