@@ -113,26 +113,40 @@ extension Endpoint {
         flush(now: now, into: &out)
     }
 
-    /// Traffic that the data plane has seen counts as hearing and saying.
+    /// Traffic that the data plane has seen counts as hearing and saying. To be told every second or so.
+    ///
+    /// Whoever only receives says something now and then, if only an empty datagram; so a peer to which packets go and
+    /// from which nothing comes has lost its keys, or cannot be reached, and that is found out as for anything else that
+    /// wants an answer.
     package mutating func note(_ activities: [DataPlaneActivity], now: Instant) {
-        for activity in activities {
+        for activity in activities where activity.isInward {
             guard activity.peer < peers.count, let peer = peers[activity.peer] else { continue }
-            if activity.isInward {
-                peer.packetsReceived += Int(activity.packets)
-                peer.packetBytesReceived += Int(activity.bytes)
-                peer.lastReceivedAt = max(peer.lastReceivedAt ?? .origin, activity.lastAt)
-                if let since = peer.unansweredSince, activity.lastAt >= since { peer.unansweredSince = nil }
-            } else {
-                peer.packetsSent += Int(activity.packets)
-                peer.packetBytesSent += Int(activity.bytes)
-                peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
-                if let current = peer.session.current {
-                    peer.wantsRekey = activity.counter >= current.keys.cipher.rekeyAfterMessages
-                }
+            peer.packetsReceived += Int(activity.packets)
+            peer.packetBytesReceived += Int(activity.bytes)
+            peer.lastReceivedAt = max(peer.lastReceivedAt ?? .origin, activity.lastAt)
+            if let since = peer.unansweredSince, activity.lastAt >= since { peer.unansweredSince = nil }
+            let isSilent = !activities.contains { !$0.isInward && $0.peer == activity.peer }
+            if isSilent, activity.lastAt - (peer.lastSentAt ?? .origin) >= Endpoint.silence {
+                peer.owesConfirmation = true
             }
-            reschedule(peer)
+            mark(peer)
+        }
+        for activity in activities where !activity.isInward {
+            guard activity.peer < peers.count, let peer = peers[activity.peer] else { continue }
+            peer.packetsSent += Int(activity.packets)
+            peer.packetBytesSent += Int(activity.bytes)
+            peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
+            if let current = peer.session.current {
+                peer.wantsRekey = activity.counter >= current.keys.cipher.rekeyAfterMessages
+            }
+            if peer.unansweredSince == nil, activity.lastAt - (peer.lastReceivedAt ?? .origin) >= Endpoint.silence {
+                peer.unansweredSince = activity.lastAt
+            }
+            mark(peer)
         }
     }
+
+    private static let silence = Interval.milliseconds(900)
 
     /// What the path to an address carries at most has become known: bytes of UDP payload.
     package mutating func limit(_ remote: SocketAddress, datagramBytes: Int, now: Instant) {

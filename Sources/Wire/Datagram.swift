@@ -14,7 +14,8 @@ package import Base
 ///
 /// Integers are big-endian. `sender` and `receiver` are session indices: the one who receives chose the number, so that
 /// a datagram finds its session without a look at its address. The 16 bytes before the sealed part of kinds 4 and 5 are
-/// authenticated with it. Packets are sealed with keys and counters of their own, so that the data plane shares nothing. The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
+/// authenticated with it. Packets are sealed with keys and counters of their own, so that the data plane shares nothing.
+/// The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
 package enum DatagramKind: UInt8, Hashable, Sendable, CaseIterable {
     case handshakeFirst = 1
     case handshakeSecond = 2

@@ -16,7 +16,10 @@ import Wire
             pair.submit(packet(number, pair.b, pair.a), at: pair.b)
             pair.run(.milliseconds(5))
             if number % 200 == 0 {
-                for node in [pair.a, pair.b] { node.endpoint.note(node.plane.takeActivity(), now: pair.now) }
+                for node in [pair.a, pair.b] {
+                    node.endpoint.note(node.plane.takeActivity(), now: pair.now)
+                    pair.drain(node)
+                }
             }
         }
         pair.run(.milliseconds(50))
@@ -24,6 +27,45 @@ import Wire
         #expect(pair.a.packets.map { $0.bytes.suffix(2) } == pair.b.packets.map { $0.bytes.suffix(2) })
         #expect(pair.b.packets.count == 6000)
         #expect(pair.b.packets.enumerated().allSatisfy { $1.bytes == packet($0, pair.a, pair.b) })
+    }
+
+    /// Lets seconds pass as a driver does, with a packet from `from` in each tenth of one.
+    private func flow(_ pair: TestPair, _ from: TestNode, _ to: TestNode, seconds: Int) {
+        for second in 0..<seconds {
+            for tenth in 0..<10 {
+                pair.submit(packet(second * 10 + tenth, from, to), at: from)
+                pair.run(.milliseconds(100))
+            }
+            for node in [pair.a, pair.b] {
+                node.endpoint.note(node.plane.takeActivity(), now: pair.now)
+                pair.drain(node)
+            }
+        }
+    }
+
+    @Test func `a peer that only receives says so, and nobody takes it for gone`() {
+        let pair = TestPair.overlay()
+        flow(pair, pair.a, pair.b, seconds: 100)
+        #expect(pair.b.packets.count == 1000)
+        #expect(pair.a.endpoint.counters.handshakesStarted == 1)
+    }
+
+    @Test func `a peer that has lost its keys gets new ones within seconds of the first packet in vain`() {
+        let first = TestPair.overlay()
+        flow(first, first.a, first.b, seconds: 3)
+        var fleet = TestFleet()
+        _ = fleet.credentials(for: first.a.node, name: "a")
+        var configuration = MeshConfiguration()
+        configuration.hasDataPlane = true
+        let reborn = TestNode(
+            2, credentials: { fleet.credentials(for: $0, name: "b") }, configuration: configuration, life: 2,
+            now: first.now)
+        let pair = TestPair(first.a, reborn)
+        pair.now = first.now
+        pair.drain(reborn)
+        flow(pair, pair.a, reborn, seconds: 6)
+        #expect(reborn.packets.count >= 20)
+        #expect(reborn.plane.counters[.unknownSession] <= 40)
     }
 
     @Test func `packets alone confirm new keys`() {

@@ -99,7 +99,7 @@ enum Samples {
     }
 
     @Test func `an unknown kind and a reserved byte are refused`() {
-        for (position, value) in [(0, UInt8(0)), (0, 5), (0, 255), (1, 1), (2, 1), (3, 1)] {
+        for (position, value) in [(0, UInt8(0)), (0, 6), (0, 255), (1, 1), (2, 1), (3, 1)] {
             var bytes: [UInt8] = [4] + [UInt8](repeating: 0, count: 60)
             bytes[position] = value
             #expect(throws: DecodeError.self) {
