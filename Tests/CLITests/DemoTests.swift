@@ -60,26 +60,51 @@ private enum Daemons {
         #expect(FileManager.default.fileExists(atPath: directory.token))
     }
 
-    @Test func `a fleet whose controller dies ends, workers and all, and says why`() throws {
+    @Test func `what dies in a fleet is started again, and the worker lives through it`() throws {
         let folder = try TemporaryFolder()
         let root = folder.path("fleet"), directory = DevDirectory(folder.path("fleet"))
         let dev = try DevProgram(
             name: "dev", [CommandRun.program, "dev", "--agents", "1", "--dir", root], log: folder.path("log"))
         defer { dev.send(SIGTERM) }
-        var isUp = false
-        for _ in 0..<600 where !isUp && dev.isRunning {
+        func wait(for text: String) -> Bool {
+            for _ in 0..<600 where dev.isRunning {
+                if dev.logTail(100).contains(where: { $0.contains(text) }) { return true }
+                usleep(100_000)
+            }
+            return false
+        }
+        func find(_ name: String) -> DevProcess? {
+            DevLeftovers(directory: directory).find().first { $0.arguments.first?.hasSuffix("/\(name)") ?? false }
+        }
+        #expect(wait(for: "Ctrl-C stops everything"), "\(dev.logTail(50))")
+        _ = try CommandRun.run(["worker", "run", "--name", "kept", "--dir", root, "--", "sleep", "1000"])
+        let worker = try #require(
+            find("sleep")
+                ?? DevLeftovers(directory: directory).find().first {
+                    $0.arguments == ["sleep", "1000"]
+                })
+        for (program, name) in [("asterism-controller", "controller"), ("asterismd", "agent-1")] {
+            kill(try #require(find(program)).pid, SIGKILL)
+            #expect(wait(for: "\(name) has ended (killed by signal 9)"))
+            #expect(wait(for: "\(name) is started again"))
+        }
+        var seen = ""
+        for _ in 0..<100 where !seen.contains("\"running\"") {
+            seen = try CommandRun.run(["worker", "ps", "--dir", root, "--json"]).output
             usleep(100_000)
-            isUp = dev.logTail(3).contains { $0.contains("Ctrl-C stops everything") }
         }
-        #expect(isUp, "\(dev.logTail(50))")
-        _ = try CommandRun.run(["worker", "run", "--dir", root, "--", "sleep", "1000"])
-        let controller = DevLeftovers(directory: directory).find().first {
-            $0.arguments.first?.hasSuffix("/asterism-controller") ?? false
-        }
-        kill(try #require(controller).pid, SIGKILL)
+        #expect(worker.isAlive && seen.contains("\(worker.pid)"))
+        dev.send(SIGINT)
         #expect(dev.hasEnded(within: 60))
-        #expect(dev.ending == "exit status 1")
-        #expect(dev.logTail(5).contains { $0.contains("the controller has ended (killed by signal 9)") })
-        #expect(DevLeftovers(directory: directory).find().isEmpty)
+        #expect(dev.ending == "exit status 0", "\(dev.logTail(50))")
+        #expect(DevLeftovers(directory: directory).find().isEmpty && !worker.isAlive)
+    }
+
+    @Test func `what ends again and again is given up`() {
+        var restarts = DevRestarts(), steps: [DevRestarts.Step] = []
+        for tenth in 0..<200 { steps.append(restarts.ended(at: Double(tenth) / 10)) }
+        #expect(steps.filter { $0 == .start }.count == 5)
+        #expect(steps.first { $0 == .giveUp } != nil)
+        #expect(steps[0] == .told && steps[1] == .wait && steps[10] == .start)
     }
 }

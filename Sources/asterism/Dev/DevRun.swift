@@ -39,21 +39,54 @@ struct DevRun {
         teller.note("Ctrl-C stops everything")
     }
 
-    /// Tells what happens. An agent that ends is told of; without a controller there is no fleet.
+    /// Tells what happens, and starts what has ended again, as systemd would on a real machine: so one may kill any of the
+    /// programs and watch the fleet come through it.
     private func watch() throws {
-        var ended: [String] = []
+        var restarts: [String: DevRestarts] = [:]
         while true {
             if fleet.signals.sleep(0.25) { throw DevFleet.Interrupted() }
-            guard let controller = fleet.controller, controller.isRunning else {
-                throw Failure(.refused, "the controller has ended (\(fleet.controller?.ending ?? "?"))")
-            }
-            for name in fleet.names {
-                guard let agent = fleet.agents[name], !agent.isRunning, !ended.contains(name) else { continue }
-                ended.append(name)
-                fleet.teller.error("\(name) has ended (\(agent.ending)); its log is \(agent.log)")
+            for program in [fleet.controller].compactMap({ $0 }) + fleet.names.compactMap({ fleet.agents[$0] })
+            where !program.isRunning {
+                let now = monotonicSeconds()
+                switch restarts[program.name, default: DevRestarts()].ended(at: now) {
+                case .wait: break
+                case .told: fleet.teller.error("\(program.name) has ended (\(program.ending))")
+                case .start:
+                    fleet.teller.note("\(program.name) is started again")
+                    if program.name == "controller" {
+                        try fleet.startController()
+                    } else {
+                        try fleet.startAgent(program.name)
+                    }
+                case .giveUp:
+                    throw Failure(.refused, "\(program.name) ends again and again (\(program.ending))")
+                }
             }
             // A slow moment of the controller is not the end of the fleet.
             try? fleet.tellEvents()
         }
+    }
+}
+
+/// When a program that has ended is started again: after a second, and not more than five times in half a minute.
+struct DevRestarts {
+    enum Step {
+        case told, wait, start, giveUp
+    }
+    private var endedAt: Double?
+    private var starts: [Double] = []
+
+    /// It is seen to have ended, now or still.
+    mutating func ended(at now: Double) -> Step {
+        guard let since = endedAt else {
+            endedAt = now
+            return .told
+        }
+        guard now - since >= 1 else { return .wait }
+        starts.removeAll { now - $0 > 30 }
+        guard starts.count < 5 else { return .giveUp }
+        starts.append(now)
+        endedAt = nil
+        return .start
     }
 }
