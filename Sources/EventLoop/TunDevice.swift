@@ -35,6 +35,7 @@ package final class TunDevice {
     private let buffer: UnsafeMutableRawPointer
     private var onPacket: ((UnsafeMutableRawPointer, Int) -> Bool)?
     private var onDrained: (() -> Void)?
+    private var onLost: (() -> Void)?
     private var isPaused = false
     /// Packets that the kernel did not take, by reason.
     package private(set) var writeErrors: [Errno: UInt64] = [:]
@@ -43,10 +44,11 @@ package final class TunDevice {
     /// /dev/net/tun, EPERM without CAP_NET_ADMIN, EBUSY where the name is taken.
     ///
     /// `onPacket` gets the virtio header and the packet behind it; it may write to both, and says whether more is wanted.
-    /// `onDrained` ends each turn.
+    /// `onDrained` ends each turn. `onLost` says that somebody has removed the interface; nothing is read any more.
     package init(
         on loop: Loop, named pattern: String, wantsOffload: Bool,
-        onPacket: @escaping (UnsafeMutableRawPointer, Int) -> Bool, onDrained: @escaping () -> Void
+        onPacket: @escaping (UnsafeMutableRawPointer, Int) -> Bool, onDrained: @escaping () -> Void,
+        onLost: @escaping () -> Void
     ) throws(Errno) {
         var name = [CChar](repeating: 0, count: 16)
         for (index, byte) in pattern.utf8.prefix(15).enumerated() { name[index] = CChar(bitPattern: byte) }
@@ -66,6 +68,7 @@ package final class TunDevice {
         buffer = .allocate(byteCount: TunDevice.bufferSize, alignment: 64)
         self.onPacket = onPacket
         self.onDrained = onDrained
+        self.onLost = onLost
         me.device = self
         poll.start(.readable)
     }
@@ -80,6 +83,7 @@ package final class TunDevice {
         poll.close()
         onPacket = nil
         onDrained = nil
+        onLost = nil
     }
 
     /// Stops and goes on reading; what comes meanwhile fills the interface's queue.
@@ -98,6 +102,11 @@ package final class TunDevice {
         var bytes = 0, packets = 0
         while !isPaused, bytes < TunDevice.bytesPerWake, packets < TunDevice.packetsPerWake, let onPacket {
             let count = Glibc.read(number, buffer, TunDevice.bufferSize)
+            if count < 0, errno == EBADFD {
+                poll.close()
+                onLost?()
+                return
+            }
             // EAGAIN: it is empty. Anything else will be told again at the next turn.
             if count <= TunDevice.headerSize { break }
             bytes += count

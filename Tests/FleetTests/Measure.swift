@@ -14,7 +14,11 @@ import Wire
 ///   itself, date(1), reads from the clock; so the starting of date is in it.
 /// - *Idle*: VmRSS and RssAnon of proc_pid_status(5), user and system time of proc_pid_stat(5), over a minute with no
 ///   worker, after ten seconds of rest.
-@Suite(.serialized, .enabled(if: ProcessInfo.processInfo.environment["ASTERISM_MEASURE"] == "1"))
+@Suite(
+    .serialized,
+    .enabled(
+        if: ProcessInfo.processInfo.environment["ASTERISM_MEASURE"] == "1",
+        "measures for minutes; set ASTERISM_MEASURE=1"))
 struct Measure {
     private static func tell(_ what: String, _ seconds: [Double]) {
         let sorted = seconds.sorted()

@@ -29,4 +29,10 @@ extension Agent {
         endpoint.limit(remote, datagramBytes: datagramBytes, now: now)
         finish(now: now, into: &out)
     }
+
+    /// Where a node may be reached: not by its own overlay addresses, which would lead the mesh through itself.
+    func underlay(_ reply: LookUpReply, _ certificate: Certificate) -> [SocketAddress] {
+        let own = [certificate.overlay4, OverlayAddress.v6(of: certificate.node, fleet: certificate.fleet)]
+        return reply.addresses.filter { !own.contains($0.ip) }
+    }
 }

@@ -50,7 +50,7 @@ extension Agent {
             } else if reply.addresses.isEmpty {
                 unreachable(address, .noAnswer, now: now, into: &out)
             } else {
-                endpoint.connect(to: certificate.node, at: reply.addresses, now: now, into: &out.mesh)
+                endpoint.connect(to: certificate.node, at: underlay(reply, certificate), now: now, into: &out.mesh)
             }
         }
     }

@@ -149,7 +149,7 @@ extension Agent {
             } else if reply.addresses.isEmpty {
                 fail(.notFound, "the directory does not know where \(certificate.name) is", &out)
             } else {
-                endpoint.connect(to: node, at: reply.addresses, now: now, into: &out.mesh)
+                endpoint.connect(to: node, at: underlay(reply, certificate), now: now, into: &out.mesh)
             }
         }
     }

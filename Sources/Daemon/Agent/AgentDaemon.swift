@@ -132,6 +132,9 @@ package final class AgentDaemon {
                 me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
             }
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
+        overlay?.lost = {
+            me.object?.log.error("the overlay's interface was removed; restart the agent to have it again")
+        }
         overlay?.attach(
             port, others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
             events: { events in me.object?.learned(events) }, tooLarge: { me.object?.measure($0) })
@@ -160,7 +163,9 @@ package final class AgentDaemon {
         wallTimer.arm(every: .seconds(1))
         sampler.start()
         placeOverlay()
-        if let address = port.localAddress { handle(.addresses(LocalAddresses.of(address))) }
+        if let address = port.localAddress {
+            handle(.addresses(LocalAddresses.of(address, without: overlay?.interface)))
+        }
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -316,7 +321,14 @@ package final class AgentDaemon {
 
     /// Gives the interface the addresses that this node has now.
     private func placeOverlay() {
-        guard let overlay, let place = agent.overlay else { return }
+        guard let overlay, var place = agent.overlay else { return }
+        // The road to the fleet itself may lead through a network of the same addresses.
+        if let network = place.network4, let own = LocalAddresses.first(in: network, without: overlay.interface) {
+            log.warning(
+                "overlay without IPv4: its network is in use here; see asterism-controller --overlay-network",
+                metadata: ["network": "\(network)", "address": "\(own)"])
+            (place.v4, place.network4) = (nil, nil)
+        }
         overlay.configure(place)
         if let problem = overlay.problem { log.warning("overlay", metadata: ["reason": "\(problem)"]) }
     }

@@ -39,6 +39,8 @@ package final class OverlayPort {
     private var turn: Instant?
     private var others: ((inout DatagramBatch) -> Void)?
     private var events: (([DataPlaneEvent]) -> Void)?
+    /// The interface is gone.
+    package var lost: (() -> Void)?
     /// A path carries less than was thought.
     private var tooLarge: ((SocketAddress) -> Void)?
     private var configured: OverlayPlace?
@@ -53,7 +55,8 @@ package final class OverlayPort {
         let me = Weak<OverlayPort>()
         device = try TunDevice(
             on: loop, named: settings.interface, wantsOffload: settings.wantsOffload,
-            onPacket: { me.object?.submit($0, $1) ?? false }, onDrained: { me.object?.endTurn() })
+            onPacket: { me.object?.submit($0, $1) ?? false }, onDrained: { me.object?.endTurn() },
+            onLost: { me.object?.lost?() })
         plane = DataPlane(takesUDP: device.offload.contains(.udp))
         try device.configure(mtu: settings.mtu, queue: settings.queue, gsoMax: OverlayPort.gsoMax)
         me.object = self

@@ -5,9 +5,10 @@ import Glibc
 package enum LocalAddresses {
     /// The address itself, or all addresses of this machine with its port where it is unspecified. Link-local ones are
     /// left out, since they mean nothing elsewhere; loopback stays where there is nothing else.
-    package static func of(_ listening: SocketAddress) -> [SocketAddress] {
+    /// `overlay` is an interface whose addresses lead through the mesh, and so not to it.
+    package static func of(_ listening: SocketAddress, without overlay: String? = nil) -> [SocketAddress] {
         guard listening.ip.isUnspecified else { return [listening] }
-        let all = interfaces().filter { listening.ip.isIPv4 ? $0.isIPv4 : true }
+        let all = interfaces(without: overlay).filter { listening.ip.isIPv4 ? $0.isIPv4 : true }
         let outward = all.filter { !$0.isLoopback && !isLinkLocal($0) }
         return (outward.isEmpty ? all : outward).prefix(8).map { SocketAddress($0, listening.port) }
     }
@@ -19,8 +20,13 @@ package enum LocalAddresses {
         }
     }
 
+    /// An address of this machine in that network, on another interface than the overlay's.
+    package static func first(in network: IPPrefix, without overlay: String) -> IPAddress? {
+        interfaces(without: overlay).first { network.contains($0) }
+    }
+
     /// The addresses of all interfaces that are up, IPv4 first.
-    private static func interfaces() -> [IPAddress] {
+    private static func interfaces(without overlay: String?) -> [IPAddress] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&list) == 0 else { return [] }
         defer { freeifaddrs(list) }
@@ -30,6 +36,7 @@ package enum LocalAddresses {
             guard let address = entry.pointee.ifa_addr, entry.pointee.ifa_flags & UInt32(IFF_UP) != 0 else {
                 continue
             }
+            if let overlay, let name = entry.pointee.ifa_name, String(cString: name) == overlay { continue }
             let raw = UnsafeRawPointer(address)
             switch Int32(address.pointee.sa_family) {
             case AF_INET: found.append(IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4))!)
