@@ -79,6 +79,8 @@ package struct Survey {
         /// When the controller last got anything from it.
         package var lastHeard: Instant
         package var processes: [(worker: WorkerRef, pid: Int32)]
+        /// In the certificate that its disk holds.
+        package var overlay4: IPAddress?
     }
     package var machines: [Machine]
     /// `nil` where the controller is down.

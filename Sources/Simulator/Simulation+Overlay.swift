@@ -60,10 +60,14 @@ extension Simulation {
         let v6 = OverlayAddress.v6(of: machine.nodeID, fleet: fleet)
         guard wantsIPv4 else { return v6 }
         if machine.index == 0 { return OverlayPool(OverlayPool.defaultNetwork).controller }
+        return certifiedAddress(of: machine) ?? v6
+    }
+
+    func certifiedAddress(of machine: Machine) -> IPAddress? {
         guard let bytes = machine.membership, let record = try? MembershipRecord(decoding: bytes),
             let signed = try? SignedCertificate(decoding: record.admission.certificate),
             !signed.certificate.overlay4.isUnspecified
-        else { return v6 }
+        else { return nil }
         return signed.certificate.overlay4
     }
 

@@ -34,7 +34,8 @@ extension Simulation {
         let truths = machines.dropFirst().map { machine in
             Survey.Machine(
                 index: machine.index, node: machine.nodeID, name: machine.name, isUp: machine.isUp,
-                isWelcome: machine.isWelcome, lastHeard: machine.lastHeard, processes: machine.host.living)
+                isWelcome: machine.isWelcome, lastHeard: machine.lastHeard, processes: machine.host.living,
+                overlay4: certifiedAddress(of: machine))
         }
         let survey = Survey(
             machines: truths, nodes: nodes, workers: workers,

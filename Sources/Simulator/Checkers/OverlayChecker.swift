@@ -66,21 +66,31 @@ final class OverlayChecker: Checker {
         return late.map { "node-\($0.machine) never said what came of \($0.address)" }
     }
 
+    /// What a node was given counts once its disk holds it: before that a crash of the controller may undo it.
     private func owned(_ survey: Survey) -> [String] {
         var found: [String] = []
+        for machine in survey.machines {
+            guard let address = machine.overlay4 else { continue }
+            if let owner = owners[address], owner != machine.node {
+                found.append("\(address) belongs to \(machine.name), and to another node")
+            }
+            if let known = addresses[machine.node], known != address {
+                found.append("\(machine.name) had \(known), and has \(address) now")
+            }
+            owners[address] = machine.node
+            addresses[machine.node] = address
+        }
+        var shown = Table<IPAddress, Bool>()
         for node in survey.nodes ?? [] {
             guard let address = node.overlay4 else {
                 found.append("\(node.name) has no IPv4 address")
                 continue
             }
-            if let owner = owners[address], owner != node.id {
-                found.append("\(address) belongs to \(node.name), and to another node")
-            }
+            if shown[address] != nil { found.append("\(address) is said to belong to two nodes") }
+            shown[address] = true
             if let known = addresses[node.id], known != address {
-                found.append("\(node.name) had \(known), and has \(address) now")
+                found.append("\(node.name) has \(known), and is said to have \(address)")
             }
-            owners[address] = node.id
-            addresses[node.id] = address
         }
         return found
     }
