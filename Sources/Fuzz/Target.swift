@@ -241,6 +241,11 @@ final class AgentTarget: Target {
                 bytes: [UInt8](repeating: 65, count: min(limit, 100)),
                 nextOffset: 100, isAtEnd: true)
             tell(.logRead(read), now)
+        case .benchServe(let service) where random.chance(2, in: 3):
+            let token = [UInt8](repeating: 7, count: BenchAnswer.Server.tokenCount)
+            tell(.benchServing(service.number, tcpPort: 1, udpPort: 2, token: token), now)
+        case .benchServe(let service): tell(.benchEnded(service.number), now)
+        case .benchEnd(let number): tell(.benchEnded(number), now)
         case .reply(_, .success(.status(let view))): status = view
         case .worker, .persistMembership, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
         }

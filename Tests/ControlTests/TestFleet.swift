@@ -184,7 +184,9 @@ final class TestFleet {
             switch action {
             case .worker(.persist(let bytes)): record = try! AgentRecord(decoding: bytes)
             case .persistMembership(let bytes): membership = try! MembershipRecord(decoding: bytes)
-            case .worker, .check, .readLog, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
+            case .worker, .check, .readLog, .reply, .overlayReachable, .overlayUnreachable, .benchServe,
+                .benchEnd, .ready, .stopped:
+                break
             }
             actions.append(action)
         }
