@@ -197,7 +197,8 @@ import Testing
             }
             #expect(found > 0, "\(type) has no cases")
         }
-        for name in ["certificate", "handshake-payload", "heartbeat", "heartbeat-ack"] {
+        for name in ["certificate", "handshake-payload", "heartbeat", "heartbeat-ack", "bench-request", "bench-answer"]
+        {
             #expect(goldens.contains("\(name).hex"))
         }
     }
