@@ -200,10 +200,12 @@ final class AgentTarget: Target {
         self.random = random
         self.clock = clock
         node = key.publicKey
+        var configuration = AgentConfiguration(name: name, version: "0", containment: .subreaper)
+        // Or nobody could be served who wants to measure.
+        configuration.mesh.hasDataPlane = true
         agent = Agent(
             identity: Identity(key), membership: MembershipRecord(admission), record: AgentRecord(),
-            configuration: AgentConfiguration(name: name, version: "0", containment: .subreaper), incarnation: 7,
-            seed: seed, now: now, wall: clock.wall(now))
+            configuration: configuration, incarnation: 7, seed: seed, now: now, wall: clock.wall(now))
         agent.handle(.adopted([]), now: now, into: &outbox)
     }
 
@@ -219,6 +221,7 @@ final class AgentTarget: Target {
             for action in actions { act(action, now: now) }
             steps += 1
         }
+        outbox.mesh.dataPlane.removeAll()
         outbox.mesh.datagrams.drain(from: address, into: &wire)
     }
 

@@ -118,6 +118,19 @@ import Wire
         #expect(run.output.hasSuffix("\u{1b}[?1049l"))
     }
 
+    @Test func `an interrupt ends it, and that is no error`() throws {
+        let server = try Self.server()
+        let process = Process(), output = Foundation.Pipe()
+        process.executableURL = URL(filePath: CommandRun.program)
+        process.arguments = ["top", "-i", "0.1", "--socket", server.path]
+        process.standardOutput = output
+        try process.run()
+        #expect(!output.fileHandleForReading.availableData.isEmpty)
+        process.interrupt()
+        withExtendedLifetime(server) { process.waitUntilExit() }
+        #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+    }
+
     @Test func `rates are said in decimal units`() {
         let cases: [(Double, String)] = [
             (0, "0"), (812, "812"), (999.4, "999"), (999.6, "1.00k"), (1500, "1.50k"), (12_345, "12.3k"),

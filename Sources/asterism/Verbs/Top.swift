@@ -102,7 +102,7 @@ struct TopReport: Codable, Equatable {
         peers = now.peers.map { peer in
             TopReport.peer(peer, before?.peers.first { $0.node == peer.node }, seconds: time)
         }
-        .sorted { ($0.traffic, $0.label) > ($1.traffic, $1.label) }
+        .sorted { ($0.traffic, $1.label) > ($1.traffic, $0.label) }
         drops = before.map { TopReport.drops($0.counters, now.counters) } ?? []
     }
 
