@@ -196,7 +196,7 @@ package final class ControllerDaemon {
         var changes: [StoreChange] = []
         for case .persist(let more) in actions { changes += more }
         if !changes.isEmpty { persist(changes) }
-        for case .reply(let id, let result) in actions { answers.removeValue(forKey: id)?(result.map(withCounters)) }
+        for case .reply(let id, let result) in actions { answers.removeValue(forKey: id)?(result.map(withShellFacts)) }
         port.send(&out.mesh.datagrams)
     }
 
@@ -220,8 +220,9 @@ package final class ControllerDaemon {
         handle(.request(id, request))
     }
 
-    private func withCounters(_ reply: ControllerReply) -> ControllerReply {
+    private func withShellFacts(_ reply: ControllerReply) -> ControllerReply {
         guard case .status(var view) = reply else { return reply }
+        view.cryptography = CipherAcceleration.describe()
         var counters = port.counters
         if let http = http?.counters {
             counters += [

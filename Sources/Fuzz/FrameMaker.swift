@@ -57,8 +57,19 @@ struct FrameMaker {
         }
     }
 
+    /// A wish to measure on a stream of its own, whole or not, right or not.
+    private mutating func bench(_ peer: HostilePeer, _ writer: inout ByteWriter) {
+        guard peer.nextSequence < 1000 else { return }
+        let id = StreamID(sequence: peer.nextSequence, opener: peer.opener)
+        peer.nextSequence += 1
+        var bytes = BenchRequest(seconds: UInt8(truncatingIfNeeded: mutator.edge())).encoded()
+        if mutator.random.chance(1, in: 4) { _ = mutator.change(&bytes, with: mutator.bytes(12)) }
+        let isLast = mutator.random.chance(3, in: 4)
+        Frame.stream(id, offset: 0, bytes: bytes, isLast: isLast).write(to: &writer)
+    }
+
     private mutating func polite(_ peer: HostilePeer, _ writer: inout ByteWriter) {
-        switch mutator.random.index(below: 14) {
+        switch mutator.random.index(below: 15) {
         case 0: Frame.padding.write(to: &writer)
         case 1: Frame.ping.write(to: &writer)
         case 2, 3:
@@ -73,7 +84,8 @@ struct FrameMaker {
         case 9:
             let observed = SocketAddress(.v4(UInt32(truncatingIfNeeded: mutator.random.next())), 1)
             MeshFrame.pong(token: mutator.edge(), observed: observed).write(to: &writer)
-        case 10, 11: heartbeat(&writer)
+        case 10, 14: heartbeat(&writer)
+        case 11: bench(peer, &writer)
         case 12:
             // Bytes with holes, on another stream than the control messages'.
             let id = other(peer)

@@ -200,10 +200,12 @@ final class AgentTarget: Target {
         self.random = random
         self.clock = clock
         node = key.publicKey
+        var configuration = AgentConfiguration(name: name, version: "0", containment: .subreaper)
+        // Or nobody could be served who wants to measure.
+        configuration.mesh.hasDataPlane = true
         agent = Agent(
             identity: Identity(key), membership: MembershipRecord(admission), record: AgentRecord(),
-            configuration: AgentConfiguration(name: name, version: "0", containment: .subreaper), incarnation: 7,
-            seed: seed, now: now, wall: clock.wall(now))
+            configuration: configuration, incarnation: 7, seed: seed, now: now, wall: clock.wall(now))
         agent.handle(.adopted([]), now: now, into: &outbox)
     }
 
@@ -219,6 +221,7 @@ final class AgentTarget: Target {
             for action in actions { act(action, now: now) }
             steps += 1
         }
+        outbox.mesh.dataPlane.removeAll()
         outbox.mesh.datagrams.drain(from: address, into: &wire)
     }
 
@@ -241,6 +244,11 @@ final class AgentTarget: Target {
                 bytes: [UInt8](repeating: 65, count: min(limit, 100)),
                 nextOffset: 100, isAtEnd: true)
             tell(.logRead(read), now)
+        case .benchServe(let service) where random.chance(2, in: 3):
+            let token = [UInt8](repeating: 7, count: BenchAnswer.Server.tokenCount)
+            tell(.benchServing(service.number, tcpPort: 1, udpPort: 2, token: token), now)
+        case .benchServe(let service): tell(.benchEnded(service.number), now)
+        case .benchEnd(let number): tell(.benchEnded(number), now)
         case .reply(_, .success(.status(let view))): status = view
         case .worker, .persistMembership, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
         }

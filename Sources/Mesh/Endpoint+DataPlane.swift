@@ -55,6 +55,7 @@ extension Endpoint {
             let certificate = epoch.hello.certificate, let remote = peer.paths.primary
         else { return }
         let policy = PeerPolicy(own: own, peer: certificate, rules: configuration.policy)
+        peer.routeExpiresAt = epoch.createdAt + configuration.rejectAfter
         dataPlaneChanges.append(
             .route(
                 TxRoute(

@@ -108,7 +108,11 @@ extension Endpoint {
                 address: peer.paths.primary, roundTrip: peer.paths.smoothedRoundTrip,
                 cipher: peer.session.current?.keys.cipher.name, keyAge: peer.session.current.map { now - $0.createdAt },
                 sinceHeard: peer.lastReceivedAt.map { now - $0 }, bytesReceived: peer.bytesReceived,
-                bytesSent: peer.bytesSent, openStreams: peer.streams.openCount)
+                bytesSent: peer.bytesSent, openStreams: peer.streams.openCount,
+                packetsReceived: peer.packetsReceived, packetsSent: peer.packetsSent,
+                packetBytesReceived: peer.packetBytesReceived, packetBytesSent: peer.packetBytesSent,
+                hasRoute: peer.isConnected && (peer.routeExpiresAt.map { $0 > now } ?? false),
+                datagramBytes: carriesPackets ? peer.paths.primary.map { datagramBytes(of: peer, at: $0) } : nil)
         }
     }
 

@@ -228,4 +228,13 @@ package struct PeerSummary: Hashable, Sendable {
     package var bytesReceived: Int
     package var bytesSent: Int
     package var openStreams: Int
+    /// Of the data plane, both ways.
+    package var packetsReceived: Int
+    package var packetsSent: Int
+    package var packetBytesReceived: Int
+    package var packetBytesSent: Int
+    /// Whether the data plane has keys to seal with for the peer.
+    package var hasRoute: Bool
+    /// Bytes of UDP payload that the path carries at most; `nil` without a data plane, or without a path.
+    package var datagramBytes: Int?
 }

@@ -44,6 +44,8 @@ final class Peer {
     var packetBytesSent = 0
     /// Bytes of UDP payload that the present path carries, where that is known.
     var datagramBytes: Int?
+    /// When the keys that the data plane seals with are too old.
+    var routeExpiresAt: Instant?
     /// The data plane has used up its keys.
     var wantsRekey = false
 

@@ -156,8 +156,8 @@ final class AgentProcess: Program {
                 effects.append(.wishEnded(address, failure))
                 plane.unreachable(address, now: settledAt, into: &planeOutbox)
             case .stopped: effects.append(.exit)
-            // Nobody reads logs here.
-            case .readLog, .ready: break
+            // Nobody reads logs here, and nobody measures.
+            case .readLog, .benchServe, .benchEnd, .ready: break
             }
         }
         outbox.actions.removeAll(keepingCapacity: true)

@@ -40,6 +40,13 @@ package enum Limits {
     package static let overlayWaitingBytes = 512 << 10
     /// Conversations with peers of other applications that are remembered: 16 bytes each.
     package static let overlayFlows = 16_384
+    /// A server for measuring runs at most so long; so many at once, and so many strangers' streams that have not yet said
+    /// what they are.
+    package static let benchSeconds = 120
+    package static let benchServers = 2
+    package static let benchGuests = 4
+    /// Measurements that this node's users are beginning.
+    package static let benchJobs = 16
     package static let workerArguments = 1024
     /// Half of Linux's MAX_ARG_STRLEN, since the launch file holds the same bytes again.
     package static let workerCommandBytes = 64 << 10

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Base
+import Control
 import Daemon
 import EventLoop
 import Glibc
@@ -49,6 +50,13 @@ struct AsterismDaemon: ParsableCommand {
             "What peers of other applications may reach, as 'PROTOCOL[:PORTS] [from LABEL=VALUE,...]', such as "
                 + "'tcp:80,8000-8099 from app=web'; may be given more than once. Without it, nothing."))
     var allow: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Which peers may open a server here to measure the way with 'asterism bench': auto (those that may reach "
+                + "everything here), allow (all of the fleet), or off."))
+    var bench = "auto"
+    @Option(help: "The program asterism, for that. (default: beside this program)")
+    var tool: String?
     @Option(help: "Whether AES-GCM may use VAES instructions where they pass a self-test: auto or off.")
     var cryptoAccelerate = "auto"
     @Option(help: .hidden)
@@ -84,7 +92,7 @@ struct AsterismDaemon: ParsableCommand {
         let name = self.name ?? hostName()
         var settings = AgentDaemon.Settings(
             stateDirectory: absolute(data), listen: address, socketPath: socket, name: name,
-            shim: try shimPath())
+            shim: try shimPath(), tool: tool.map(absolute) ?? "\(Files.parent(of: executable()))/asterism")
         settings.site = site
         settings.labels = try label.map { text throws(StartError) in
             guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
@@ -117,6 +125,10 @@ struct AsterismDaemon: ParsableCommand {
                 throw StartError("--allow", "'\(text)': \(error)")
             }
         }
+        guard let permission = BenchPermission(rawValue: bench) else {
+            throw StartError("--bench", "'\(bench)' is none of auto, allow, off")
+        }
+        settings.bench = permission
         switch cryptoAccelerate {
         case "auto": CipherAcceleration.current = .auto
         case "off": CipherAcceleration.current = .off

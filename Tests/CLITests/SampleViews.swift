@@ -86,14 +86,15 @@ enum Sample {
             """)
     }
 
-    static func peer(_ name: String) -> PeerView {
+    static func peer(_ name: String, packets: Int = 0) -> PeerView {
         decode(
             PeerView.self,
             """
             {"node":"\(id.hex)","name":"\(name)","isConnected":true,"address":"192.0.2.7:7950",\
             "overlay4":"100.64.0.7","overlay6":"fd11:2233:4455:6677:8899:aabb:ccdd:eeff",\
             "roundTripMicroseconds":840,"cipher":"AESGCM","keyAgeSeconds":61,"sinceHeardMilliseconds":900,\
-            "bytesReceived":2048,"bytesSent":1572864,"openStreams":1}
+            "bytesReceived":2048,"bytesSent":1572864,"openStreams":1,"packetsReceived":\(packets),"packetsSent":1204,\
+            "packetBytesReceived":\(packets * 1000),"packetBytesSent":1572864,"hasRoute":true,"datagramBytes":1472}
             """)
     }
 

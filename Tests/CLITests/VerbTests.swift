@@ -13,6 +13,7 @@ import Wire
             case .agent(.ping):
                 .view(Sample.decode(PingView.self, pingJSON))
             case .agent(.join), .agent(.status): .view(Sample.status(.agent))
+            case .agent(.peersList): .view([Sample.peer("gpu-7", packets: 1000)])
             case .agent: .error(APIError(.invalid, "not scripted"))
             case .controller(let request): answer(request, program)
             }
@@ -59,6 +60,7 @@ import Wire
         (["ping", "gpu-7"], "4 sent, 3 answered, 25% lost"),
         (["gpu"], "20GiB/80GiB"), (["events"], "first heartbeat"), (["token", "create"], "ast1-secret"),
         (["token", "list"], "1/2"), (["token", "revoke", "00112233445566ff"], "revoked"),
+        (["peers"], "1204/1.5MiB"), (["top", "--count", "1", "--interval", "0.1"], "\"packetsPerSecondIn\":0"),
         (["worker", "ps"], "trainer"),
         (["worker", "run", "--name", "w", "--", "sleep", "60"], "w on gpu-7: running, pid 4242"),
         (["worker", "stop", "--no-wait", "w"], "w: running"), (["worker", "rm", "w"], "w: removed"),

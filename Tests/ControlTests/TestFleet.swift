@@ -5,8 +5,9 @@ import Noise
 import Testing
 import Wire
 
-/// One agent, perhaps another node, and a controller that does what a test tells it, on a network with a delay and, if wanted, losses. The
-/// controller's end is a plain endpoint: what the agent says to it is kept, what it answers is the test's choice.
+/// One agent, perhaps another node, and a controller that does what a test tells it, on a network with a delay and, if
+/// wanted, losses. The controller's end is a plain endpoint: what the agent says to it is kept, what it answers is the
+/// test's choice.
 final class TestFleet {
     var agent: Agent?
     var controller: Endpoint?
@@ -36,8 +37,13 @@ final class TestFleet {
     /// Datagrams on their way.
     private var wire: [(at: Instant, from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
     /// Another node, once it is started.
-    private var peer: Endpoint?
-    private var peerOut = MeshOutbox()
+    var peer: Endpoint?
+    var peerOut = MeshOutbox()
+    /// What its mesh has said.
+    var peerEvents: [MeshEvent] = []
+    /// The agent's settings.
+    var bench = BenchPermission.auto
+    var hasDataPlane = false
     var lossPercent: UInt64 = 0
     var isCut = false
 
@@ -76,11 +82,11 @@ final class TestFleet {
 
     func certificate(
         of node: NodeID, name: String, roles: Roles, lifeSeconds: Int64 = 86_400, signedBy other: Bool = false,
-        overlay4: IPAddress = .any4
+        overlay4: IPAddress = .any4, labels: [Label] = []
     ) -> SignedCertificate {
         var certificate = Certificate(
             fleet: fleet, serial: 1, node: node, roles: roles, notBefore: wall, notAfter: wall + .seconds(lifeSeconds),
-            name: name)
+            name: name, labels: labels)
         certificate.overlay4 = overlay4
         if other {
             let stranger = generator.signingKey()
@@ -123,6 +129,8 @@ final class TestFleet {
     func startAgent(found: [AdoptedWorker] = []) {
         var configuration = AgentConfiguration(name: "alpha", version: "0.1.0", containment: .subreaper)
         configuration.addresses = [TestFleet.agentAddress]
+        configuration.bench = bench
+        configuration.mesh.hasDataPlane = hasDataPlane
         agent = Agent(
             identity: Identity(agentKey.copy()), membership: membership, record: record, configuration: configuration,
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: currentWall)
@@ -145,6 +153,8 @@ final class TestFleet {
     func run(_ interval: Interval) {
         let end = now + interval
         var steps = 0
+        // What a test has just had it do.
+        pumpPeer()
         while steps < 20_000 {
             steps += 1
             var next = end
@@ -184,7 +194,9 @@ final class TestFleet {
             switch action {
             case .worker(.persist(let bytes)): record = try! AgentRecord(decoding: bytes)
             case .persistMembership(let bytes): membership = try! MembershipRecord(decoding: bytes)
-            case .worker, .check, .readLog, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
+            case .worker, .check, .readLog, .reply, .overlayReachable, .overlayUnreachable, .benchServe,
+                .benchEnd, .ready, .stopped:
+                break
             }
             actions.append(action)
         }
@@ -200,19 +212,23 @@ final class TestFleet {
     }
 
     /// A second node, whose certificate says that it has `overlay4`.
-    func startPeer(overlay4: IPAddress = TestFleet.peerOverlay) {
+    func startPeer(overlay4: IPAddress = TestFleet.peerOverlay, labels: [Label] = []) {
         peer = Endpoint(
             identity: Identity(peerKey.copy()),
-            credentials: Credentials(certificate: peerCertificate(overlay4), authorities: [authority.verifyingKey]),
+            credentials: Credentials(
+                certificate: peerCertificate(overlay4, labels), authorities: [authority.verifyingKey]),
             configuration: MeshConfiguration(), seed: Seed(random.next()), now: now)
     }
 
-    func peerCertificate(_ overlay4: IPAddress = TestFleet.peerOverlay) -> SignedCertificate {
-        certificate(of: peerID, name: "beta", roles: .agent, overlay4: overlay4)
+    func peerCertificate(
+        _ overlay4: IPAddress = TestFleet.peerOverlay, _ labels: [Label] = []
+    ) -> SignedCertificate {
+        certificate(of: peerID, name: "beta", roles: .agent, overlay4: overlay4, labels: labels)
     }
 
     private func pumpPeer() {
         peer?.tick(now: now, wall: currentWall, into: &peerOut)
+        peerEvents += peerOut.events
         peerOut.events = []
         peer?.flush(now: now, into: &peerOut)
         post(&peerOut.datagrams, from: TestFleet.peerAddress)

@@ -201,7 +201,7 @@ final class TestPair {
                             nextOffset: 6, isAtEnd: true)))
             case .reply(let id, let result): agentReplies[id] = result
             case .overlayReachable, .overlayUnreachable: overlayActions.append(action)
-            case .ready: break
+            case .ready, .benchServe, .benchEnd: break
             case .stopped: isAgentDone = true
             }
         }

@@ -148,9 +148,14 @@ enum Examples {
             """
             {"node":"\(id.hex)","name":"a","isConnected":true,"address":"127.0.0.1:1","overlay4":"100.64.0.2",
             "overlay6":"fd00::1","roundTripMicroseconds":1,"cipher":"a","keyAgeSeconds":1,"sinceHeardMilliseconds":1,
-            "bytesReceived":1,"bytesSent":1,"openStreams":1}
+            "bytesReceived":1,"bytesSent":1,"openStreams":1,
+            "packetsReceived":2,"packetsSent":3,"packetBytesReceived":4,"packetBytesSent":5,"hasRoute":true,
+            "datagramBytes":1472}
             """,
-            #"{"node":"\#(id.hex)","isConnected":true,"bytesReceived":1,"bytesSent":1,"openStreams":1}"#
+            """
+            {"node":"\(id.hex)","isConnected":true,"bytesReceived":1,"bytesSent":1,"openStreams":1,
+            "packetsReceived":0,"packetsSent":0,"packetBytesReceived":0,"packetBytesSent":0,"hasRoute":false}
+            """
         ),
         (
             "Log", LogView.self, #"{"worker":"a","offset":0,"nextOffset":1,"isFinal":false,"data":"YQ=="}"#,
@@ -176,7 +181,7 @@ enum Examples {
             "Status", StatusView.self,
             """
             {"program":"controller","version":"1","node":"\(id.hex)","name":"a","fleet":"b","phase":"serving",
-            "incarnation":1,"startedAt":1,"certificateExpiresAt":1,"overlay4":"100.64.0.1","overlay6":"fd00::1",
+            "incarnation":1,"startedAt":1,"certificateExpiresAt":1,"overlay4":"100.64.0.1","overlay6":"fd00::1","cryptography":"VAES",
             "controllers":[{"node":"\(id.hex)","addresses":["127.0.0.1:1"],"isConnected":true}],"revision":1,
             "workersActive":1,"workersTotal":1,"containment":"cgroup","verdict":"healthy",
             "nodes":{"online":1,"suspect":1,"offline":1,"left":1,"unknown":1},"counters":[{"name":"a","count":1}]}

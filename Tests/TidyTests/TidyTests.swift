@@ -27,7 +27,9 @@ import Testing
             "asterismd": shell.union(["ArgumentParser"]),
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser"]),
             "asterism-shim": ["Base", "CLinux", "ShimProtocol", "Glibc"],
-            "asterism": ["Base", "Wire", "Control", "Glibc", "Foundation", "ArgumentParser", "Yams"],
+            "asterism": [
+                "Base", "Wire", "Control", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",
+            ],
             "asterism-bench": ["Base", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],
             "asterism-sim": ["Base", "Simulator", "ArgumentParser", "Foundation", "FoundationEssentials", "Glibc"],
@@ -195,7 +197,8 @@ import Testing
             }
             #expect(found > 0, "\(type) has no cases")
         }
-        for name in ["certificate", "handshake-payload", "heartbeat", "heartbeat-ack"] {
+        for name in ["certificate", "handshake-payload", "heartbeat", "heartbeat-ack", "bench-request", "bench-answer"]
+        {
             #expect(goldens.contains("\(name).hex"))
         }
     }

@@ -31,6 +31,9 @@ enum Samples {
     static let address4 = SocketAddress("192.0.2.1:4100")!
     static let address6 = SocketAddress("[2001:db8::1]:4100")!
 
+    static let benchAnswer = BenchAnswer.serving(
+        BenchAnswer.Server(isIPv4: true, tcpPort: 40_000, udpPort: 40_001, token: (0..<16).map { UInt8($0) }))
+
     static func header(_ header: DatagramHeader) -> [UInt8] {
         var writer = ByteWriter()
         header.write(to: &writer)
@@ -56,6 +59,9 @@ enum Samples {
         ("certificate", signed.encoded()),
         ("heartbeat", heartbeat.encoded()),
         ("heartbeat-ack", ack.encoded()),
+        ("bench-request", BenchRequest(seconds: 20).encoded()),
+        ("bench-answer", benchAnswer.encoded()),
+        ("bench-answer-refused", BenchAnswer.refused(.noOverlay).encoded()),
         ("frame-ping", frame(.ping(token: 0x0102_0304_0506_0708))),
         ("frame-pong-4", frame(.pong(token: 1, observed: address4))),
         ("frame-pong-6", frame(.pong(token: 1, observed: address6))),
@@ -95,6 +101,39 @@ enum Samples {
                     _ = try DatagramHeader(reading: &reader)
                 }
             }
+        }
+    }
+
+    @Test func `a wish to measure and its answer are read as written, and nothing else is`() throws {
+        func request(_ bytes: [UInt8]) -> BenchRequest? {
+            var reader = ByteReader(bytes.span.bytes)
+            return try? BenchRequest(reading: &reader)
+        }
+        func answer(_ bytes: [UInt8]) -> BenchAnswer? {
+            var reader = ByteReader(bytes.span.bytes)
+            return try? BenchAnswer(reading: &reader)
+        }
+        for seconds in [1, 20, 120] as [UInt8] {
+            #expect(request(BenchRequest(seconds: seconds).encoded()) == BenchRequest(seconds: seconds))
+        }
+        let answers = [Samples.benchAnswer] + BenchAnswer.Refusal.allCases.map { .refused($0) }
+        for one in answers { #expect(answer(one.encoded()) == one && one.encoded().count <= BenchAnswer.size) }
+        let magic = Array("bench 1".utf8)
+        for wrong in [magic, magic + [0], magic + [121], magic + [5, 5], Array("bench 2".utf8) + [5], []] {
+            #expect(request(wrong) == nil, "\(wrong)")
+        }
+        let whole = Samples.benchAnswer.encoded()
+        for count in 0..<whole.count { #expect(answer(Array(whole[..<count])) == nil) }
+        #expect(answer(whole + [0]) == nil && answer(magic + [4]) == nil && answer(magic + [1, 0]) == nil)
+        for (place, value) in [(0, 0x42), (8, 5), (8, 0)] as [(Int, UInt8)] {
+            var changed = whole
+            changed[place] = value
+            #expect(answer(changed) == nil)
+        }
+        for port in [9, 11] {
+            var changed = whole
+            (changed[port], changed[port + 1]) = (0, 0)
+            #expect(answer(changed) == nil)
         }
     }
 

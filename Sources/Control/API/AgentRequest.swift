@@ -10,6 +10,7 @@ package enum AgentRequest: Hashable, Sendable {
         case join
         case workersList = "workers.list"
         case acceleratorsList = "accelerators.list"
+        case benchStart = "bench.start"
     }
 
     case status
@@ -18,7 +19,18 @@ package enum AgentRequest: Hashable, Sendable {
     case join(Join)
     case workersList
     case acceleratorsList
+    case benchStart(Bench)
 
+    package struct Bench: Hashable, Sendable, Codable {
+        /// As in `Ping`.
+        package var peer: String
+        /// How long the peer's server is to listen: 1 to 120; without it, 20.
+        package var seconds: Int64?
+        package init(peer: String, seconds: Int64? = nil) {
+            self.peer = peer
+            self.seconds = seconds
+        }
+    }
     package struct Ping: Hashable, Sendable, Codable {
         /// The name of a node of the fleet, an overlay address, or a NodeID; of peers also the first digits of one.
         package var peer: String
@@ -50,6 +62,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .join: .join
         case .workersList: .workersList
         case .acceleratorsList: .acceleratorsList
+        case .benchStart: .benchStart
         }
     }
 
@@ -62,6 +75,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .join: self = .join(try Join(from: decoder))
         case .workersList: self = .workersList
         case .acceleratorsList: self = .acceleratorsList
+        case .benchStart: self = .benchStart(try Bench(from: decoder))
         }
     }
 
@@ -71,6 +85,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .status, .peersList, .workersList, .acceleratorsList: try NoParameters().encode(to: encoder)
         case .ping(let parameters): try parameters.encode(to: encoder)
         case .join(let parameters): try parameters.encode(to: encoder)
+        case .benchStart(let parameters): try parameters.encode(to: encoder)
         }
     }
 }
@@ -83,6 +98,7 @@ package enum AgentReply: Hashable, Sendable {
     case joined(StatusView)
     case workers([WorkerView])
     case accelerators([AcceleratorView])
+    case bench(BenchView)
 }
 
 extension AgentReply: Encodable {
@@ -95,6 +111,7 @@ extension AgentReply: Encodable {
         case .ping(let view): try container.encode(view)
         case .workers(let views): try container.encode(views)
         case .accelerators(let views): try container.encode(views)
+        case .bench(let view): try container.encode(view)
         }
     }
 }

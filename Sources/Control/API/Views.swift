@@ -152,6 +152,15 @@ package struct PeerView: Hashable, Sendable, Codable {
     package var bytesReceived: Int
     package var bytesSent: Int
     package var openStreams: Int
+    /// Of the overlay, sealed sizes and all: what the data plane has carried.
+    package var packetsReceived: Int
+    package var packetsSent: Int
+    package var packetBytesReceived: Int
+    package var packetBytesSent: Int
+    /// Whether packets for the peer would leave now, rather than wait for a session.
+    package var hasRoute: Bool
+    /// The largest datagram of the path, in bytes of UDP payload; absent where this node carries no packets.
+    package var datagramBytes: Int?
 }
 
 package struct AcceleratorView: Hashable, Sendable, Codable {
@@ -179,6 +188,20 @@ package struct PingView: Hashable, Sendable, Codable {
     package var sent: Int
     /// One for each answer, in the order of their coming.
     package var roundTripsMicroseconds: [Int64]
+}
+
+/// A peer's server, to measure the way to it with.
+package struct BenchView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var name: String?
+    /// In the overlay.
+    package var address: IPAddress
+    package var tcpPort: Int
+    package var udpPort: Int
+    /// 32 hexadecimal digits, that this server knows and no other.
+    package var token: String
+    /// After so long it is gone.
+    package var seconds: Int64
 }
 
 package struct CounterView: Hashable, Sendable, Codable {
@@ -222,6 +245,8 @@ package struct StatusView: Hashable, Sendable, Codable {
     package var certificateExpiresAt: UnixTime?
     package var overlay4: IPAddress?
     package var overlay6: IPAddress?
+    /// What does AES-GCM in this process: `VAES`, or `libsodium` and why.
+    package var cryptography: String?
     /// An agent's controllers.
     package var controllers: [ControllerPeerView]?
     package var revision: UInt64?

@@ -92,13 +92,13 @@ extension Agent {
 
     /// The directory's answer. A question that was put twice is answered twice, and the second answer is nobody's.
     mutating func took(_ reply: LookUpReply, _ membership: Membership, now: Instant, into out: inout AgentOutbox) {
-        let isPinged = pings.waits(for: reply.asked)
+        let isPinged = pings.waits(for: reply.asked) || benches.waits(for: reply.asked)
         var wanted: IPAddress?
         if case .address(let address) = reply.asked, wishes.isAsking(address) { wanted = address }
         guard isPinged || wanted != nil else { return }
         let found = owner(in: reply, membership, now: now)
         if let wanted { overlayFound(wanted, reply, found, now: now, into: &out) }
-        if isPinged { pingFound(reply, found, now: now, into: &out) }
+        if isPinged { personFound(reply, found, now: now, into: &out) }
     }
 
     /// The owner's certificate, if the answer proves that it is the owner of what was asked for.

@@ -12,6 +12,7 @@ extension Agent {
             let views = endpoint.summaries(now: now).map { PeerView(of: $0, endpoint.certificate(of: $0.node)) }
             reply(id, .peers(views), into: &out)
         case .ping(let ping): begin(ping, id, now: now, into: &out)
+        case .benchStart(let bench): begin(bench, id, now: now, into: &out)
         case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
         case .acceleratorsList:
@@ -89,17 +90,9 @@ extension Agent {
             return refuse(
                 id, .invalid, "must be 10 to 60000, not \(interval)", field: "intervalMilliseconds", into: &out)
         }
-        let known = peers(called: ping.peer, now: now)
-        guard known.count <= 1 else {
-            return refuse(id, .conflict, "'\(ping.peer)': several peers match", field: "peer", into: &out)
-        }
-        guard let asked = known.first.map({ .node($0.node) }) ?? LookUp(peer: ping.peer) else {
-            let why = "no peer has that name, and it is no name of a node, no overlay address and no whole node id"
-            return refuse(id, .notFound, "'\(ping.peer)': \(why)", field: "peer", into: &out)
-        }
-        guard !isOwn(asked) else { return refuse(id, .invalid, "that is this node", field: "peer", into: &out) }
+        guard let (asked, known) = target(ping.peer, id, now: now, into: &out) else { return }
         var job = PingBoard.Job(
-            request: id, asked: asked, name: known.first?.name, count: Int(count), interval: .milliseconds(interval),
+            request: id, asked: asked, name: known?.name, count: Int(count), interval: .milliseconds(interval),
             next: now)
         if case .node(let node) = asked { job.node = node }
         if !(job.node.map { endpoint.isConnected($0) } ?? false) {
@@ -109,6 +102,30 @@ extension Agent {
             }
         }
         pings.add(job)
+    }
+
+    /// Whom a person means, who is told where that is nobody.
+    func target(
+        _ text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
+    ) -> (asked: LookUp, known: PeerSummary?)? {
+        func fail(_ code: APIError.Code, _ why: String, _ out: inout AgentOutbox) {
+            refuse(id, code, why, field: "peer", into: &out)
+        }
+        let known = peers(called: text, now: now)
+        guard known.count <= 1 else {
+            fail(.conflict, "'\(text)': several peers match", &out)
+            return nil
+        }
+        guard let asked = known.first.map({ .node($0.node) }) ?? LookUp(peer: text) else {
+            let why = "no peer has that name, and it is no name of a node, no overlay address and no whole node id"
+            fail(.notFound, "'\(text)': \(why)", &out)
+            return nil
+        }
+        guard !isOwn(asked) else {
+            fail(.invalid, "that is this node", &out)
+            return nil
+        }
+        return (asked, known.first)
     }
 
     /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
@@ -131,11 +148,13 @@ extension Agent {
     }
 
     /// The directory's answer to somebody who waits.
-    mutating func pingFound(
+    mutating func personFound(
         _ reply: LookUpReply, _ found: Result<Certificate, OverlayFailure>, now: Instant, into out: inout AgentOutbox
     ) {
         func fail(_ code: APIError.Code, _ why: String, _ out: inout AgentOutbox) {
-            for id in pings.failed(reply.asked) { refuse(id, code, why, field: "peer", into: &out) }
+            for id in pings.failed(reply.asked) + benches.failed(reply.asked) {
+                refuse(id, code, why, field: "peer", into: &out)
+            }
         }
         switch found {
         case .failure(.refused): fail(.refused, "the controller's answer does not prove whose address that is", &out)
@@ -144,8 +163,10 @@ extension Agent {
         case .success(let certificate):
             let node = certificate.node
             pings.found(reply.asked, node, name: certificate.name)
+            benches.found(reply.asked, node, name: certificate.name)
             if endpoint.isConnected(node) {
                 pings.connected(node, name: certificate.name, now: now)
+                benchConnected(node, now: now, into: &out)
             } else if reply.addresses.isEmpty {
                 fail(.notFound, "the directory does not know where \(certificate.name) is", &out)
             } else {
@@ -191,7 +212,10 @@ extension PeerView {
             node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
             roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
             keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
-            bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams)
+            bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams,
+            packetsReceived: summary.packetsReceived, packetsSent: summary.packetsSent,
+            packetBytesReceived: summary.packetBytesReceived, packetBytesSent: summary.packetBytesSent,
+            hasRoute: summary.hasRoute, datagramBytes: summary.datagramBytes)
         overlay4 = certificate?.overlay4Given
         overlay6 = certificate.map { OverlayAddress.v6(of: $0.node, fleet: $0.fleet) }
     }

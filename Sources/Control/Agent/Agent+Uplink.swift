@@ -70,18 +70,22 @@ extension Agent {
         case .connected(let node, let session):
             pings.connected(node, name: session.certificate?.name, now: now)
             if let certificate = session.certificate { overlayConnected(node, certificate, now: now, into: &out) }
+            benchConnected(node, now: now, into: &out)
             if isWanted(node) {
                 uplink = .connected(node, session, streamAt: now)
                 if case .member = standing { heartbeatAt = now }
             }
         case .disconnected(let node, let reason):
+            benchDisconnected(node, into: &out)
             // Whoever ends a session here has said already what comes next.
             guard uplink.node == node, reason != .local else { return }
             counters.uplinksLost += 1
             retryUplink(now: now)
         case .connectFailed(let node, let failure):
             overlayFailed(node, failure, now: now, into: &out)
-            for id in pings.failed(node) { refuse(id, .unavailable, "\(node.short) does not answer", into: &out) }
+            for id in pings.failed(node) + benches.failed(node) {
+                refuse(id, .unavailable, "\(node.short) does not answer", into: &out)
+            }
             if uplink.node == node { retryUplink(now: now) }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
@@ -93,14 +97,14 @@ extension Agent {
         _ event: StreamEvent, of node: NodeID, now: Instant, into out: inout AgentOutbox
     ) {
         switch event {
-        case .opened(let stream):
-            // Agents open control streams, and nobody opens any to them yet.
-            counters.streamsRefused += 1
-            endpoint.reset(stream, of: node, code: 1, into: &out.mesh)
-        case .readable(let stream): if isUplink(stream, of: node) { readUplink(now: now, into: &out) }
+        case .opened(let stream): welcome(stream, of: node, now: now, into: &out)
+        case .readable(let stream):
+            if isUplink(stream, of: node) { return readUplink(now: now, into: &out) }
+            benchReadable(stream, of: node, now: now, into: &out)
         case .writable(let stream): if isUplink(stream, of: node) { writeUplink() }
         case .reset(let stream, _), .stopped(let stream, _), .closed(let stream):
-            if isUplink(stream, of: node) { loseStream(now: now, into: &out) }
+            if isUplink(stream, of: node) { return loseStream(now: now, into: &out) }
+            benchLost(stream, of: node, into: &out)
         case .acknowledged: break
         case .openable:
             if case .connected(node, let session, _) = uplink { uplink = .connected(node, session, streamAt: now) }

@@ -28,6 +28,7 @@ package import Wire
 /// - `Agent+Reports.swift`: what the agent says.
 /// - `Agent+Requests.swift`: what its local user asks.
 /// - `Agent+Overlay.swift`: whom a waiting packet is for.
+/// - `Agent+Bench.swift`: measuring the way to a peer.
 package struct Agent: ~Copyable {
     var endpoint: Endpoint
     var supervisor: Supervisor
@@ -46,6 +47,7 @@ package struct Agent: ~Copyable {
     var reports = ReportBoard()
     var pings = PingBoard()
     var wishes = OverlayBoard()
+    var benches = BenchBoard()
     /// The last heartbeat sent, and when the next one is due.
     var sequence: UInt32 = 0
     var heartbeatAt: Instant?
@@ -106,6 +108,7 @@ package struct Agent: ~Copyable {
             if case .waiting = uplink, departure != .none {} else { consider(uplink.deadline) }
             consider(health.deadline)
             consider(pings.deadline)
+            consider(benches.deadline)
             consider(wishes.deadline(canAsk: canLookUp))
             // Without a stream there is nobody to report to, and the answers to heartbeats will ask.
             if case .member = standing, uplink.link != nil { consider(reports.deadline) }
@@ -152,6 +155,9 @@ extension Agent {
             configuration.addresses = addresses
             registerAt = registerAt.map { min($0, now) }
         case .overlayWanted(let address): want(address, now: now, into: &out)
+        case .benchServing(let number, let tcpPort, let udpPort, let token):
+            benchServing(number, tcpPort: tcpPort, udpPort: udpPort, token: token, now: now, into: &out)
+        case .benchEnded(let number): benchEnded(number)
         case .stopping(let leave): depart(leave: leave, now: now, into: &out)
         }
         finish(now: now, into: &out)
@@ -189,6 +195,7 @@ extension Agent {
         serviceMembership(now: now)
         servicePings(now: now, into: &out)
         serviceOverlay(now: now, into: &out)
+        serviceBenches(now: now, into: &out)
     }
 
     // MARK: - Workers
@@ -208,7 +215,7 @@ extension Agent {
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
         case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .overlayWanted,
-            .stopping:
+            .benchServing, .benchEnded, .stopping:
             preconditionFailure("\(input) is not about a worker")
         }
         // A state may have changed without an action.
@@ -232,8 +239,10 @@ struct AgentCounters: Hashable, Sendable {
     var messagesUnreadable = 0
     /// Messages that only an agent sends, or that nobody asked for.
     var messagesUnexpected = 0
-    /// Streams that somebody else than the controller opened.
+    /// Streams that somebody else than the controller opened, and that said nothing that is listened to.
     var streamsRefused = 0
+    /// Servers for measuring that were opened for peers.
+    var benchesServed = 0
     var desiredApplied = 0
     var desiredKnown = 0
     var desiredOfOtherBase = 0
@@ -249,6 +258,7 @@ struct AgentCounters: Hashable, Sendable {
             ("heartbeatsSent", heartbeatsSent), ("heartbeatsAnswered", heartbeatsAnswered),
             ("reportsSent", reportsSent), ("messagesUnreadable", messagesUnreadable),
             ("messagesUnexpected", messagesUnexpected), ("streamsRefused", streamsRefused),
+            ("benchesServed", benchesServed),
             ("desiredApplied", desiredApplied), ("desiredKnown", desiredKnown),
             ("desiredOfOtherBase", desiredOfOtherBase), ("desiredTooEarly", desiredTooEarly),
             ("enrolmentsRefused", enrolmentsRefused), ("certificatesRefused", certificatesRefused),

@@ -15,6 +15,7 @@ package struct AgentConfiguration: Sendable {
     package var version: String
     package var containment: Containment
     package var mesh = MeshConfiguration()
+    package var bench = BenchPermission.auto
 
     package init(name: String, version: String, containment: Containment) {
         self.name = name
@@ -49,6 +50,10 @@ package enum AgentInput: Hashable, Sendable {
     /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
     /// seconds.
     case overlayWanted(IPAddress)
+    /// The answer to `AgentAction.benchServe`: a server listens, and serves whoever shows the token.
+    case benchServing(UInt64, tcpPort: UInt16, udpPort: UInt16, token: [UInt8])
+    /// A server has ended, or never began.
+    case benchEnded(UInt64)
     /// The process is about to end. With `leave` the node says goodbye to its fleet; else it will be back.
     case stopping(leave: Bool)
 }
@@ -93,6 +98,10 @@ package enum AgentAction: Hashable, Sendable {
     case overlayReachable(IPAddress)
     /// An address that was wanted cannot be reached now. Its packets may be dropped; wanted again, it is tried again.
     case overlayUnreachable(IPAddress, OverlayFailure)
+    /// Run a server for measuring, and end it when its time is over. Answer with `benchServing` or `benchEnded`.
+    case benchServe(BenchService)
+    /// End that server; nobody waits for it.
+    case benchEnd(UInt64)
     /// A controller has answered a heartbeat for the first time.
     case ready
     /// After `stopping`: all is said, the process may end.

@@ -186,7 +186,8 @@ extension OpenAPI {
                 "node": node, "name?": text, "isConnected": flag, "address?": address, "overlay4?": ip,
                 "overlay6?": ip, "roundTripMicroseconds?": count, "cipher?": text, "keyAgeSeconds?": count,
                 "sinceHeardMilliseconds?": count, "bytesReceived": count,
-                "bytesSent": count, "openStreams": count,
+                "bytesSent": count, "openStreams": count, "packetsReceived": count, "packetsSent": count,
+                "packetBytesReceived": count, "packetBytesSent": count, "hasRoute": flag, "datagramBytes?": count,
             ])
         ),
         (
@@ -194,7 +195,7 @@ extension OpenAPI {
             object([
                 "program": choice(StatusView.Program.self), "version": text, "node": node, "name?": text,
                 "fleet?": text, "phase": text, "incarnation": count, "startedAt": time, "certificateExpiresAt?": time,
-                "overlay4?": ip, "overlay6?": ip,
+                "overlay4?": ip, "overlay6?": ip, "cryptography?": text,
                 "controllers?": list("ControllerPeer"), "revision?": count, "workersActive?": count,
                 "workersTotal?": count, "containment?": choice(Containment.self), "verdict?": choice(Verdict.self),
                 "nodes?": of("NodeCounts"), "counters": list("Counter"),

@@ -1,5 +1,5 @@
 package import Base
-import Control
+package import Control
 package import EventLoop
 package import Health
 package import Logging
@@ -43,15 +43,21 @@ package final class AgentDaemon {
         package var overlayPort = OverlayPort.Settings()
         /// What peers of other applications may reach.
         package var policy: [PolicyRule] = []
+        package var bench = BenchPermission.auto
+        /// The program `asterism`, which serves peers that measure.
+        package var tool: String
         /// New keys after this time instead of the protocol's; for tests.
         package var rekeyAfter: Interval?
 
-        package init(stateDirectory: String, listen: SocketAddress, socketPath: String, name: String, shim: String) {
+        package init(
+            stateDirectory: String, listen: SocketAddress, socketPath: String, name: String, shim: String, tool: String
+        ) {
             self.stateDirectory = stateDirectory
             self.listen = listen
             self.socketPath = socketPath
             self.name = name
             self.shim = shim
+            self.tool = tool
         }
     }
 
@@ -80,6 +86,7 @@ package final class AgentDaemon {
     private var rpc: RPCServer<AgentRequest, AgentReply>!
     private var sampler: HealthSampler!
     private var overlay: OverlayPort?
+    private var benches: BenchHost!
     /// Peers whose path was never looked at, or has changed.
     private var unmeasured: [SocketAddress] = []
     private var signals: ProgramSignals!
@@ -116,6 +123,7 @@ package final class AgentDaemon {
         overlay = try AgentDaemon.overlay(settings, on: loop, log: log)
         configuration.mesh.hasDataPlane = overlay != nil
         configuration.mesh.policy = settings.policy
+        configuration.bench = settings.bench
         if let interval = settings.rekeyAfter { configuration.mesh.rekeyAfter = interval }
         configuration.site = settings.site
         configuration.labels = settings.labels.map { Label($0.name, $0.value) }.sorted { $0.name < $1.name }
@@ -150,6 +158,7 @@ package final class AgentDaemon {
         timer = Timer(on: loop, "the agent's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
         wallTimer = Timer(on: loop, "wall clock") { me.object?.everySecond() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
+        benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
     }
 
     /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
@@ -188,6 +197,7 @@ package final class AgentDaemon {
     private func close() {
         log.info("stopped")
         sampler.close()
+        benches.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -258,7 +268,7 @@ package final class AgentDaemon {
         case .persistMembership(let bytes):
             persist(bytes, "membership")
             placeOverlay()
-        case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withSocketCounters))
+        case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withShellFacts))
         case .ready:
             log.info("the controller answers")
             signals.status("member of a fleet, reporting")
@@ -266,6 +276,8 @@ package final class AgentDaemon {
         case .overlayUnreachable(let address, _): overlay?.unreachable(address)
         // Its route has come with it.
         case .overlayReachable: break
+        case .benchServe(let service): benches.start(service)
+        case .benchEnd(let number): benches.end(number)
         }
     }
 
@@ -296,8 +308,9 @@ package final class AgentDaemon {
         }
     }
 
-    private func withSocketCounters(_ reply: AgentReply) -> AgentReply {
+    private func withShellFacts(_ reply: AgentReply) -> AgentReply {
         guard case .status(var view) = reply else { return reply }
+        view.cryptography = CipherAcceleration.describe()
         view.counters += (port.counters + (overlay?.counters ?? [])).map { CounterView(name: $0.name, count: $0.count) }
         return .status(view)
     }
@@ -351,8 +364,12 @@ package final class AgentDaemon {
         }
     }
 
-    private func everySecond() {
+    private func noteActivity() {
         if let overlay { agent.note(overlay.takeActivity(), now: loop.now) }
+    }
+
+    private func everySecond() {
+        noteActivity()
         handle(.clock(Clock.wall()))
     }
 
@@ -362,6 +379,8 @@ package final class AgentDaemon {
         let id = RequestID(nextRequest)
         nextRequest += 1
         answers[id] = answer
+        // Whoever takes differences wants what was carried until now, and not until the last second.
+        if request == .peersList { noteActivity() }
         handle(.request(id, request))
     }
 
@@ -370,6 +389,17 @@ package final class AgentDaemon {
         case .host(let status): handle(.host(status))
         case .accelerators(let devices): handle(.accelerators(devices))
         case .trouble(let text): log.warning("accelerators cannot be read", metadata: ["reason": "\(text)"])
+        }
+    }
+
+    private func happened(_ event: BenchHost.Event) {
+        switch event {
+        case .serving(let number, let tcpPort, let udpPort, let token):
+            log.info("serves a peer that measures", metadata: ["tcp": "\(tcpPort)", "udp": "\(udpPort)"])
+            handle(.benchServing(number, tcpPort: tcpPort, udpPort: udpPort, token: token))
+        case .ended(let number, let why):
+            log.info("measuring is over", metadata: ["reason": "\(why)"])
+            handle(.benchEnded(number))
         }
     }
 

@@ -6,15 +6,21 @@ struct Terminal {
     /// Columns; `nil` where output goes to a file or a pipe, which is never cut.
     var width: Int?
     var hasColour: Bool
+    /// Lines; `nil` where nobody knows.
+    var rows: Int?
+    /// Whether what stands there can be drawn over.
+    var isRedrawable = false
 
     static func standardOutput(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Terminal {
         guard isatty(STDOUT_FILENO) == 1 else { return Terminal(width: nil, hasColour: false) }
         var size = winsize()
         let isKnown = ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         let columns = environment["COLUMNS"].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
+        let isDumb = environment["TERM"] == "dumb"
         return Terminal(
             width: isKnown ? Int(size.ws_col) : columns ?? 80,
-            hasColour: (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb")
+            hasColour: (environment["NO_COLOR"] ?? "").isEmpty && !isDumb,
+            rows: isKnown && size.ws_row > 0 ? Int(size.ws_row) : nil, isRedrawable: !isDumb)
     }
 
     /// What a colour says, not which one it is.

@@ -151,6 +151,31 @@ extension Units {
         return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)ms"
     }
 
+    /// `1204/1.5MiB`, and nothing where nothing was carried.
+    static func packets(_ count: Int, bytes: Int) -> String? {
+        count == 0 ? nil : "\(count)/\(size(Int64(bytes)))"
+    }
+
+    /// A number as people say it, decimal: `812`, `1.5k`, `2.31M`, `9.4G`.
+    static func decimal(_ value: Double) -> String {
+        var value = max(0, value), unit = 0
+        let names = ["", "k", "M", "G", "T"]
+        while value >= 999.5, unit < names.count - 1 {
+            value /= 1000
+            unit += 1
+        }
+        let places = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2
+        var scale = 1.0
+        for _ in 0..<places { scale *= 10 }
+        let scaled = Int64((value * scale).rounded()), whole = scaled / Int64(scale)
+        guard places > 0 else { return "\(whole)\(names[unit])" }
+        let rest = String(String(scaled % Int64(scale) + Int64(scale)).dropFirst())
+        return "\(whole).\(rest)\(names[unit])"
+    }
+
+    /// Bits in a second: `812bit/s`, `2.31Gbit/s`.
+    static func rate(bitsPerSecond: Double) -> String { decimal(bitsPerSecond) + "bit/s" }
+
     /// Thousandths as a number with as many places as it needs.
     static func thousandths(_ value: Int64) -> String {
         let whole = value / 1000, rest = (value % 1000).magnitude

@@ -23,7 +23,9 @@ struct Peers: Verb {
             .init("OVERLAY", importance: 2), .init("ADDRESS", least: 12, importance: 5),
             .init("HEARD", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
             .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
-            .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2), .init("ID", importance: 0),
+            .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2),
+            .init("PACKETS IN", right: true, importance: 2), .init("OUT", right: true, importance: 2),
+            .init("ROUTE", importance: 2), .init("DATAGRAM", right: true, importance: 1), .init("ID", importance: 0),
         ])
         for peer in peers {
             table.add([
@@ -34,7 +36,10 @@ struct Peers: Verb {
                 .init(peer.sinceHeardMilliseconds.map { Units.age(.milliseconds($0)) }),
                 .init(Units.size(Int64(peer.bytesReceived))), .init(Units.size(Int64(peer.bytesSent))),
                 .init("\(peer.openStreams)"), .init(peer.keyAgeSeconds.map { Units.age(.seconds($0)) }),
-                .init(peer.cipher), .init(peer.node.short),
+                .init(peer.cipher), .init(Units.packets(peer.packetsReceived, bytes: peer.packetBytesReceived)),
+                .init(Units.packets(peer.packetsSent, bytes: peer.packetBytesSent)),
+                peer.hasRoute ? .init("yes", .good) : .init("no", .faint),
+                .init(peer.datagramBytes.map(String.init)), .init(peer.node.short),
             ])
         }
         return table

@@ -34,6 +34,7 @@ struct Status: Verb {
         details.add("running for", Units.age(now - view.startedAt))
         details.add("certificate", view.certificateExpiresAt.map { expiry($0, now) })
         details.add("overlay", [view.overlay4, view.overlay6].overlayText)
+        details.add("cryptography", view.cryptography)
         for controller in view.controllers ?? [] {
             let addresses = controller.addresses.map(\.description).joined(separator: ", ")
             details.add(

@@ -1,0 +1,106 @@
+package import Base
+
+/// # One node asks another to be measured
+///
+/// On a stream of its own, that begins with these eight bytes and is then at its end:
+///
+/// ```
+/// request    "bench 1" 7 | seconds 1
+/// answer     "bench 1" 7 | result 1 | if that is 0: family 1 (4 or 6) | TCP port 2 | UDP port 2 | token 16
+/// ```
+///
+/// The answer is a server that listens for so many seconds at the answerer's overlay address of that family, which the
+/// asker knows from the certificate and never from here. Whoever shows the token is served.
+package struct BenchRequest: Hashable, Sendable {
+    package static let size = 8
+    fileprivate static let magic = Array("bench 1".utf8)
+
+    /// 1 to `Limits.benchSeconds`.
+    package var seconds: UInt8
+
+    package init(seconds: UInt8) { self.seconds = seconds }
+
+    package init(reading reader: inout ByteReader) throws(DecodeError) {
+        try BenchRequest.readMagic(&reader)
+        seconds = try reader.uint8("seconds")
+        guard (1...Limits.benchSeconds).contains(Int(seconds)) else {
+            throw DecodeError(.invalidValue, "seconds", at: reader.offset)
+        }
+        try reader.expectEnd("bench request")
+    }
+
+    package func encoded() -> [UInt8] { BenchRequest.magic + [seconds] }
+
+    fileprivate static func readMagic(_ reader: inout ByteReader) throws(DecodeError) {
+        guard try reader.bytes(magic.count, "magic") == magic else { throw DecodeError(.invalidValue, "magic", at: 0) }
+    }
+}
+
+/// See `BenchRequest`.
+package enum BenchAnswer: Hashable, Sendable {
+    package enum Refusal: UInt8, Hashable, Sendable, CaseIterable {
+        /// As many as are allowed run already.
+        case busy = 1
+        /// The node has no network interface of the overlay.
+        case noOverlay = 2
+        /// Its server could not be started.
+        case failed = 3
+    }
+    package struct Server: Hashable, Sendable {
+        package static let tokenCount = 16
+        package var isIPv4: Bool
+        package var tcpPort: UInt16
+        package var udpPort: UInt16
+        package var token: [UInt8]
+
+        package init(isIPv4: Bool, tcpPort: UInt16, udpPort: UInt16, token: [UInt8]) {
+            precondition(token.count == Server.tokenCount, "a token of \(token.count) bytes")
+            self.isIPv4 = isIPv4
+            self.tcpPort = tcpPort
+            self.udpPort = udpPort
+            self.token = token
+        }
+    }
+
+    /// Bytes of the longest.
+    package static let size = 29
+
+    case serving(Server)
+    case refused(Refusal)
+
+    package init(reading reader: inout ByteReader) throws(DecodeError) {
+        try BenchRequest.readMagic(&reader)
+        let result = try reader.uint8("result")
+        if result == 0 {
+            let family = try reader.uint8("family")
+            guard family == 4 || family == 6 else { throw DecodeError(.invalidValue, "family", at: reader.offset) }
+            let tcpPort = try reader.uint16("TCP port"), udpPort = try reader.uint16("UDP port")
+            guard tcpPort != 0, udpPort != 0 else { throw DecodeError(.invalidValue, "port", at: reader.offset) }
+            self = .serving(
+                Server(
+                    isIPv4: family == 4, tcpPort: tcpPort, udpPort: udpPort,
+                    token: try reader.bytes(Server.tokenCount, "token")))
+        } else {
+            guard let refusal = Refusal(rawValue: result) else {
+                throw DecodeError(.invalidValue, "result", at: reader.offset)
+            }
+            self = .refused(refusal)
+        }
+        try reader.expectEnd("bench answer")
+    }
+
+    package func encoded() -> [UInt8] {
+        var writer = ByteWriter(reserving: BenchAnswer.size)
+        writer.append(BenchRequest.magic)
+        switch self {
+        case .refused(let refusal): writer.uint8(refusal.rawValue)
+        case .serving(let server):
+            writer.uint8(0)
+            writer.uint8(server.isIPv4 ? 4 : 6)
+            writer.uint16(server.tcpPort)
+            writer.uint16(server.udpPort)
+            writer.append(server.token)
+        }
+        return writer.bytes
+    }
+}
