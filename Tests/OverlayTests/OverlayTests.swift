@@ -47,6 +47,25 @@ struct OverlayTests {
         }
     }
 
+    /// Many datagrams in one call, which the kernel hands over as one packet to be cut (UDP_SEGMENT, udp(7)).
+    @Test func `datagrams that are sent together arrive one by one`() throws {
+        try Overlay.with { overlay in
+            for isIPv4 in [true, false] {
+                let echo = try Echo(from: overlay.a, to: overlay.b, isIPv4: isIPv4)
+                #expect(try echo.exchange([1], milliseconds: 5000))
+                for size in [1, 7, 20, 47, 48, 49, 100, 1000, 1200, 1371, 1372] {
+                    echo.client.set(Int32(IPPROTO_UDP), 103, Int32(size))
+                    let count = min(60, 60_000 / size)
+                    let bytes = Exchange.sample(count * size - size / 3, at: size)
+                    #expect(echo.client.send(bytes))
+                    let datagrams = try echo.server.datagrams(count, milliseconds: 2000)
+                    #expect(datagrams.count == count, "\(count) datagrams of \(size) bytes")
+                    #expect(datagrams.flatMap { $0 } == bytes, "\(count) datagrams of \(size) bytes")
+                }
+            }
+        }
+    }
+
     @Test(arguments: [true, false])
     func `what one end leaves to the kernel, the other need not`(isFirstOff: Bool) throws {
         let off = ["--overlay-offload", "off"]

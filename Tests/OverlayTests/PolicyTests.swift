@@ -75,9 +75,9 @@ extension OverlayTests {
             try agent.restart(["--overlay", "required"]) { try lack.take() }
             #expect(agent.agent.hasEnded(within: 10))
             #expect(agent.agent.exitStatus.map { $0 != 0 } == true)
-            let last = agent.agent.text.split(separator: "\n").last ?? ""
-            Self.tell("without the \(lack): \(last)")
-            #expect(agent.agent.text.contains("--overlay: no network interface for the overlay"))
+            let why = agent.agent.text.split(separator: "\n").last { $0.contains("--overlay: no network interface") }
+            #expect(why != nil, "\(agent.agent.text)")
+            Self.tell("without the \(lack): \(why ?? "")")
         }
     }
 }

@@ -40,6 +40,18 @@ final class Socket {
         Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
     }
 
+    /// What arrives, until there are so many, or nothing comes for so long.
+    func datagrams(_ count: Int, milliseconds: Int32) throws -> [[UInt8]] {
+        var found: [[UInt8]] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while found.count < count, wait(POLLIN, milliseconds: milliseconds) {
+            let length = recv(descriptor, &buffer, buffer.count, 0)
+            guard length >= 0 else { throw Fault.last("receive") }
+            found.append(Array(buffer[..<length]))
+        }
+        return found
+    }
+
     // MARK: - Opening
 
     /// A datagram socket with an address of its own.
@@ -154,11 +166,13 @@ struct Exchange: CustomStringConvertible {
             longestGap * 1000)
     }
 
-    fileprivate static let block = [UInt8].init(unsafeUninitializedCapacity: 1_048_573) { memory, count in
+    private static let block: [UInt8] = {
         var random = SystemRandomNumberGenerator()
-        for index in memory.indices { memory.initializeElement(at: index, to: random.next()) }
-        count = memory.count
-    }
+        let words = (0...1_048_573 / 8).map { _ in random.next() as UInt64 }
+        return words.withUnsafeBytes { Array($0.prefix(1_048_573)) }
+    }()
+
+    static func sample(_ count: Int, at offset: Int) -> [UInt8] { Array(block[offset..<offset + count]) }
 
     private struct End {
         let socket: Socket
@@ -170,6 +184,8 @@ struct Exchange: CustomStringConvertible {
 
     /// `within`: the longest time that nothing may happen.
     static func run(_ near: Socket, _ far: Socket, _ amount: Amount, within patience: Double = 30) throws -> Exchange {
+        // Made before the time is taken.
+        _ = block.count
         var exchange = Exchange()
         var ends = [End(socket: near), End(socket: far)]
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
@@ -261,7 +277,7 @@ struct Echo {
     func run(sizes: some Sequence<Int>, tries: Int = 15) throws -> Int {
         var again = 0
         for size in sizes {
-            let bytes = Array(Exchange.block[size..<2 * size])
+            let bytes = Exchange.sample(size, at: size)
             var left = tries
             while try !exchange(bytes, milliseconds: 200) {
                 left -= 1
