@@ -3,13 +3,13 @@
 # another, an agent in each. Needs root, iproute2, python3 and PyPI.
 #   ASTERISM_PROGRAMS=.build/release Tests/Overlay/ray.sh
 #   ASTERISM_RAY_VENV=FOLDER: a virtual environment that has Ray already
+#   UNDERLAY_MTU=1280: a narrower cable
 # Exit status: 0 all was observed; 77 Ray cannot be had here; anything else is a fault.
 set -u
 PROGRAMS=${ASTERISM_PROGRAMS:-.build/release}
 PROGRAMS=$(cd "$PROGRAMS" && pwd) || exit 1
 ROOT=$(mktemp -d /tmp/asterism-ray-XXXXXX)
 HEAD=ray-head-$$ WORKER=ray-worker-$$
-PIDS=()
 say() { printf '%6.1f s  %s\n' "$(awk "BEGIN { print $(date +%s.%N) - $BEGAN }")" "$*"; }
 fail() { say "FAILED: $*"; tail -n 15 "$ROOT"/*.log 2>/dev/null; exit 1; }
 BEGAN=$(date +%s.%N)
@@ -44,7 +44,10 @@ ip netns add $HEAD && ip netns add $WORKER || exit 77
 ip link add cable netns $HEAD type veth peer name cable netns $WORKER
 ip -n $HEAD addr add 10.99.0.1/24 dev cable
 ip -n $WORKER addr add 10.99.0.2/24 dev cable
-for name in $HEAD $WORKER; do ip -n $name link set lo up && ip -n $name link set cable up; done
+for name in $HEAD $WORKER; do
+    ip -n $name link set lo up
+    ip -n $name link set cable mtu ${UNDERLAY_MTU:-1500} up
+done
 
 # Ray keeps its sockets and its shared memory in places that two nodes of one machine must not share.
 inside() {
@@ -90,7 +93,6 @@ done
 say "mesh: head $HEAD_ADDRESS, worker $WORKER_ADDRESS"
 
 export RAY_DISABLE_USAGE_STATS=1 RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1 PATH="$VENV/bin:$PATH"
-# A node's own name must resolve, and there is no name server here.
 COMMON=(--block --num-cpus=2 --object-store-memory=300000000 --disable-usage-stats)
 inside $HEAD ray start --head "${COMMON[@]}" --node-ip-address=$HEAD_ADDRESS --port=6379 \
     --dashboard-host=$HEAD_ADDRESS >"$ROOT/ray-head.log" 2>&1 &

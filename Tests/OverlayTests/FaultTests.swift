@@ -96,6 +96,17 @@ extension OverlayTests {
         }
     }
 
+    @Test func `what nodes say to each other needs no controller`() throws {
+        let rekey = ["--debug-rekey-seconds", "2"]
+        try Self.underLoad(a: rekey, b: rekey) { overlay in
+            overlay.endController()
+            sleep(5)
+            let rekeys = try overlay.a.counter("rekeys") + overlay.b.counter("rekeys")
+            #expect(rekeys >= 2)
+            return "without a controller"
+        }
+    }
+
     @Test(arguments: [true, false])
     func `a connection outlives the agent that carries it`(isFirst: Bool) throws {
         try Self.underLoad { overlay in

@@ -44,7 +44,8 @@ final class Overlay {
             arguments = more
             let words =
                 [
-                    "--data", "\(root)/\(name)", "--listen", "0.0.0.0:\(Node.port)", "--socket", socket, "--name", name,
+                    "--data", "\(root)/\(name)", "--listen", "\(address.isIPv4 ? "0.0.0.0" : "[::]"):\(Node.port)",
+                    "--socket", socket, "--name", name,
                     "--accelerators", "none", "--overlay-interface", "overlay",
                 ] + (more.contains("--overlay") ? [] : ["--overlay", "required"]) + more
             agent = try namespace.enter { [log] in
@@ -77,10 +78,13 @@ final class Overlay {
     }
 
     /// Runs `body` with both agents online. `a`, `b`: more arguments of theirs.
-    static func with(a: [String] = [], b: [String] = [], isOverlay: Bool = true, _ body: (Overlay) throws -> Void)
+    static func with(
+        a: [String] = [], b: [String] = [], isOverlay: Bool = true, underlay: Underlay = .v4,
+        _ body: (Overlay) throws -> Void
+    )
         throws
     {
-        let overlay = try Overlay()
+        let overlay = try Overlay(underlay)
         defer { overlay.close() }
         do {
             try overlay.connect()
@@ -92,12 +96,17 @@ final class Overlay {
         }
     }
 
-    private init() throws {
+    enum Underlay: String, CaseIterable {
+        case v4 = "10.99.0."
+        case v6 = "fd99::"
+    }
+
+    private init(_ underlay: Underlay) throws {
         var template = Array("/tmp/asterism-overlay-XXXXXX".utf8CString)
         try #require(mkdtemp(&template) != nil)
         root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        a = try Node("a", #require(IPAddress("10.99.0.1")), root: root)
-        do { b = try Node("b", #require(IPAddress("10.99.0.2")), root: root) } catch {
+        a = try Node("a", #require(IPAddress("\(underlay.rawValue)1")), root: root)
+        do { b = try Node("b", #require(IPAddress("\(underlay.rawValue)2")), root: root) } catch {
             a.namespace.remove()
             throw error
         }
@@ -108,7 +117,8 @@ final class Overlay {
         let words = "link add cable netns \(first) type veth peer name cable netns \(second)"
         try Namespace.ip(words.split(separator: " ").map(String.init))
         for node in [a, b] {
-            try node.namespace.ip("addr add \(node.address)/24 dev cable")
+            // An IPv6 address that is looked for elsewhere first (RFC 4862) would make the tests wait.
+            try node.namespace.ip("addr add \(node.address)/\(node.address.isIPv4 ? "24" : "64 nodad") dev cable")
             try node.namespace.ip("link set cable up")
         }
     }
@@ -116,7 +126,8 @@ final class Overlay {
     private func start(_ first: [String], _ second: [String], isOverlay: Bool) throws {
         let socket = "\(root)/controller.sock", log = "\(root)/controller.log"
         let words = [
-            "--data", "\(root)/controller", "--listen", "\(b.address):7900", "--http", "off", "--socket", socket,
+            "--data", "\(root)/controller", "--listen", "\(SocketAddress(b.address, 7900))", "--http", "off",
+            "--socket", socket,
             "--name", "controller",
         ]
         controller = try b.namespace.enter { try Program("asterism-controller", words, output: log) }
@@ -132,6 +143,8 @@ final class Overlay {
         try waitUntilOnline()
         if isOverlay { try [a, b].forEach { try $0.waitForAddresses() } }
     }
+
+    func endController() { controller?.end() }
 
     func nodes() throws -> [NodeView] { try ask("\(root)/controller.sock", ControllerRequest.nodesList) }
 

@@ -39,11 +39,28 @@ struct OverlayTests {
         }
     }
 
-    @Test func `TCP in both directions and datagrams of all sizes arrive as they were sent`() throws {
-        try Overlay.with { overlay in
-            try Self.passEverything(overlay, "plain")
+    @Test(arguments: Overlay.Underlay.allCases)
+    func `TCP in both directions and datagrams of all sizes arrive as they were sent`(
+        underlay: Overlay.Underlay
+    ) throws {
+        try Overlay.with(underlay: underlay) { overlay in
+            try Self.passEverything(overlay, "over \(underlay)")
             #expect(try overlay.a.counter("overlay.writeErrors") == 0)
             #expect(try overlay.b.counter("overlay.dropped.forged") == 0)
+        }
+    }
+
+    @Test func `hundreds of connections, one after the other and at once`() throws {
+        try Overlay.with { overlay in
+            let began = monotonicSeconds()
+            let pairs = try (0..<200).map { number in
+                try Socket.connection(
+                    from: overlay.a, to: overlay.b, isIPv4: number % 2 == 0, port: UInt16(9200 + number))
+            }
+            Self.tell(String(format: "200 connections: %.0f ms", (monotonicSeconds() - began) * 1000))
+            let loads = try pairs.map { near, far in try Background { try Exchange.run(near, far, .bytes(100_003)) } }
+            let received = try loads.reduce(0) { try $0 + $1.value().received }
+            #expect(received == 200 * 2 * 100_003)
         }
     }
 
