@@ -193,8 +193,9 @@ struct Exchange: CustomStringConvertible {
         var last = began
         while !ends.allSatisfy({ $0.isShut && $0.hasEnded }) {
             var waits = ends.map { end in
+                // One that is done would wake this loop for ever.
                 pollfd(
-                    fd: end.socket.descriptor,
+                    fd: end.isShut && end.hasEnded ? -1 : end.socket.descriptor,
                     events: Int16((end.hasEnded ? 0 : POLLIN) | (end.isShut ? 0 : POLLOUT)), revents: 0)
             }
             poll(&waits, 2, 100)
