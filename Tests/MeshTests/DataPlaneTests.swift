@@ -57,6 +57,28 @@ import Wire
         #expect(pair.b.packets.last?.bytes[start + 13] == 0x18)
     }
 
+    @Test(arguments: [false, true])
+    func `datagrams that are sent together may be as short as they like`(isIPv6: Bool) {
+        let pair = TestPair.overlay()
+        let from = isIPv6 ? pair.a.address6 : pair.a.address4, to = isIPv6 ? pair.b.address6 : pair.b.address4
+        for size in [1, 7, 20, 47, 48] {
+            let payload = bytes(size * 60 - size / 3)
+            let packet = TestPacket.udp((1, 2), from: from, to: to, payload)
+            var header = VirtioHeader()
+            header.flags = VirtioHeader.needsChecksum
+            header.checksumStart = UInt16(packet.count - 8 - payload.count)
+            header.checksumOffset = 6
+            header.headerLength = header.checksumStart + 8
+            header.segmentation = .udp
+            header.segmentSize = UInt16(size)
+            pair.b.packets = []
+            pair.submit(packet, header, at: pair.a)
+            pair.run(.milliseconds(20))
+            #expect(pair.b.packets.count == 60)
+            #expect(pair.b.packets.flatMap { $0.bytes[(Int(header.checksumStart) + 8)...] } == payload)
+        }
+    }
+
     @Test func `loss, repetition and disorder cost what they hit and change nothing else`() {
         let pair = TestPair.overlay()
         var random = Random(Seed(9))

@@ -88,9 +88,9 @@ struct TxPath: ~Copyable {
         _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, now: Instant, flows: inout FlowTable,
         into trains: inout TrainOutbox
     ) -> Verdict {
-        guard let local, let inner = InnerPacket(packet, count: count) else { return .dropped(.malformed) }
+        guard let inner = InnerPacket(packet, count: count) else { return .dropped(.malformed) }
         if inner.destination.isNobody { return .dropped(.multicast) }
-        guard local.has(inner.source) else { return .dropped(.foreignSource) }
+        guard let local, local.has(inner.source) else { return .dropped(.foreignSource) }
         guard let index = table[inner.destination], let route = routes[Int(index)] else {
             return local.has(inner.destination) ? .dropped(.notOverlay) : .noRoute(inner.destination)
         }
@@ -239,7 +239,9 @@ struct TxPath: ~Copyable {
             guard isTCP, limit >= 48 else { return .tooBig(limit + headers) }
             size = limit
         }
-        guard size >= 48 || size >= count - headers, size > 0 else { return .dropped(.malformed) }
+        // Kernels make no smaller segments of TCP, and no more of UDP; others would cost more room than there is.
+        let isReasonable = isTCP ? size >= 48 : size > 0 && (count - headers + size - 1) / size <= 128
+        guard isReasonable || size >= count - headers, size > 0 else { return .dropped(.malformed) }
         var cutter = SegmentCutter(packet, inner, headers: headers, isTCP: isTCP)
         var offset = headers, flags = PacketFlags.partialChecksum
         repeat {

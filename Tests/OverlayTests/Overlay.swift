@@ -1,0 +1,168 @@
+import Base
+import Control
+import Foundation
+import Testing
+
+/// # An overlay of real processes
+///
+/// Two namespaces, joined by a cable; an agent in each, the controller beside the second. A test looks until it sees what
+/// should be, for a bounded time. Whatever way it ends, every process is killed by its pid, and the namespaces and the
+/// folder are removed.
+final class Overlay {
+    let a: Node
+    let b: Node
+    private let root: String
+    private var controller: Program?
+
+    /// A namespace and the agent in it.
+    final class Node {
+        let namespace: Namespace
+        let name: String
+        /// Its address in the underlay.
+        var address: IPAddress
+        fileprivate let root: String
+        fileprivate(set) var agent: Program!
+        private var arguments: [String] = []
+        fileprivate(set) var v4 = IPAddress.any4
+        fileprivate(set) var v6 = IPAddress.any6
+        /// The end of the cable.
+        static let cable = "cable"
+        static let port: UInt16 = 7950
+
+        fileprivate init(_ name: String, _ address: IPAddress, root: String) throws {
+            self.name = name
+            self.address = address
+            self.root = root
+            namespace = try Namespace(name)
+        }
+
+        var socket: String { "\(root)/\(name).sock" }
+        var log: String { "\(root)/\(name).log" }
+
+        /// It listens on every address, so that the node may move.
+        func start(_ more: [String], _ prepare: @escaping () throws -> Void = {}) throws {
+            arguments = more
+            let words =
+                [
+                    "--data", "\(root)/\(name)", "--listen", "\(address.isIPv4 ? "0.0.0.0" : "[::]"):\(Node.port)",
+                    "--socket", socket, "--name", name,
+                    "--accelerators", "none", "--overlay-interface", "overlay",
+                ] + (more.contains("--overlay") ? [] : ["--overlay", "required"]) + more
+            agent = try namespace.enter { [log] in
+                try prepare()
+                return try Program("asterismd", words, output: log)
+            }
+        }
+
+        /// As after a crash. `prepare` runs on the thread that starts it.
+        func restart(_ more: [String]? = nil, _ prepare: @escaping () throws -> Void = {}) throws {
+            agent.end()
+            try start(more ?? arguments, prepare)
+        }
+
+        func status() throws -> StatusView { try ask(socket, AgentRequest.status) }
+        func peers() throws -> [PeerView] { try ask(socket, AgentRequest.peersList) }
+        func counter(_ name: String) throws -> Int {
+            try #require(try status().counters.first { $0.name == name }, "no counter \(name)").count
+        }
+
+        fileprivate func waitForAddresses() throws {
+            try eventually("\(name) has its addresses") {
+                try #require(agent.isRunning, "\(name) has ended")
+                let status = try status()
+                guard let v4 = status.overlay4, let v6 = status.overlay6 else { return false }
+                (self.v4, self.v6) = (v4, v6)
+                return true
+            }
+        }
+    }
+
+    /// Runs `body` with both agents online. `a`, `b`: more arguments of theirs.
+    static func with(
+        a: [String] = [], b: [String] = [], isOverlay: Bool = true, underlay: Underlay = .v4,
+        _ body: (Overlay) throws -> Void
+    )
+        throws
+    {
+        let overlay = try Overlay(underlay)
+        defer { overlay.close() }
+        do {
+            try overlay.connect()
+            try overlay.start(a, b, isOverlay: isOverlay)
+            try body(overlay)
+        } catch {
+            overlay.tellLogs()
+            throw error
+        }
+    }
+
+    enum Underlay: String, CaseIterable {
+        case v4 = "10.99.0."
+        case v6 = "fd99::"
+    }
+
+    private init(_ underlay: Underlay) throws {
+        var template = Array("/tmp/asterism-overlay-XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        a = try Node("a", #require(IPAddress("\(underlay.rawValue)1")), root: root)
+        do { b = try Node("b", #require(IPAddress("\(underlay.rawValue)2")), root: root) } catch {
+            a.namespace.remove()
+            throw error
+        }
+    }
+
+    private func connect() throws {
+        let (first, second) = (a.namespace.name, b.namespace.name)
+        let words = "link add cable netns \(first) type veth peer name cable netns \(second)"
+        try Namespace.ip(words.split(separator: " ").map(String.init))
+        for node in [a, b] {
+            // An IPv6 address that is looked for elsewhere first (RFC 4862) would make the tests wait.
+            try node.namespace.ip("addr add \(node.address)/\(node.address.isIPv4 ? "24" : "64 nodad") dev cable")
+            try node.namespace.ip("link set cable up")
+        }
+    }
+
+    private func start(_ first: [String], _ second: [String], isOverlay: Bool) throws {
+        let socket = "\(root)/controller.sock", log = "\(root)/controller.log"
+        let words = [
+            "--data", "\(root)/controller", "--listen", "\(SocketAddress(b.address, 7900))", "--http", "off",
+            "--socket", socket,
+            "--name", "controller",
+        ]
+        controller = try b.namespace.enter { try Program("asterism-controller", words, output: log) }
+        var token: String?
+        try eventually("the controller gives a token") {
+            let view: TokenView = try ask(socket, ControllerRequest.tokensCreate(.init(ttlSeconds: nil, uses: 2)))
+            token = view.token
+            return true
+        }
+        let join = ["--join-token", try #require(token)]
+        try a.start(first + join)
+        try b.start(second + join)
+        try waitUntilOnline()
+        if isOverlay { try [a, b].forEach { try $0.waitForAddresses() } }
+    }
+
+    func endController() { controller?.end() }
+
+    func nodes() throws -> [NodeView] { try ask("\(root)/controller.sock", ControllerRequest.nodesList) }
+
+    func waitUntilOnline() throws {
+        try eventually("both nodes are online") { try nodes().count { $0.state == .online } == 2 }
+    }
+
+    private func close() {
+        for program in [a.agent, b.agent, controller] { program?.end() }
+        for node in [a, b] { node.namespace.remove() }
+        try? FileManager.default.removeItem(atPath: root)
+    }
+
+    private func tellLogs() {
+        for (name, program) in [("a", a.agent), ("b", b.agent), ("controller", controller)] {
+            guard let program else { continue }
+            let lines = program.text.split(separator: "\n").suffix(20).joined(separator: "\n")
+            print("--- \(name), \(program.isRunning ? "runs" : "has ended"):\n\(lines)")
+        }
+    }
+}
