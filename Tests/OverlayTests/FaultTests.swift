@@ -31,7 +31,8 @@ extension OverlayTests {
                     "-A INPUT -i cable -p udp --dport 7950 -m statistic --mode random --probability 0.01 -j DROP")
             }
             try Self.passEverything(
-                overlay, "1 % loss", bytes: Self.bytes / 4, sizes: Self.sizes.filter { $0 % 31 == 0 })
+                overlay, "1 % loss", bytes: Self.bytes / 4,
+                sizes: Self.isRelease ? Array(stride(from: 31, to: 9000, by: 31)) : Self.sizes)
         }
     }
 
