@@ -18,6 +18,9 @@ import Base
 /// subreaper it has no descendant then. And whoever writes `exit` holds the lock and looked first that there is none, so
 /// that an agent which gives a generation up and a shim which is late can never both be right.
 ///
+/// The first thing that a shim does under its lock is to take room for `exit` (`exit.new`). Where there is neither a lock nor
+/// that nor `exit`, nothing has run, and the launch may be made again.
+///
 /// The shim makes `launch` and the folder durable before it starts the worker (the agent's loop must not wait for a
 /// disk), and `exit` before it ends. `started` and `stuck` speak of processes, which no power failure survives, so they
 /// need not survive it either.
@@ -27,6 +30,8 @@ package enum GenerationDirectory {
     package static let stuck = "stuck"
     package static let exit = "exit"
     package static let work = "work"
+    /// Behind the name of a file for which the shim has taken room, and which it has not written yet.
+    package static let reserved = ".new"
     package static let logPrefix = "log."
     /// Digits of an offset in a log file's name; 2^63 has 19.
     package static let logDigits = 20

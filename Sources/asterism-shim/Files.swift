@@ -33,7 +33,8 @@ struct Folder {
 
     /// Takes the room that a later `put` of this name needs, so that a disk that is full by then does not matter.
     func reserve(_ name: String) -> Int32 {
-        let file = openat(descriptor, name + ".new", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        let file = openat(
+            descriptor, name + GenerationDirectory.reserved, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         if file < 0 { return errno }
         defer { close(file) }
         return writeAll(file, [UInt8](repeating: 0, count: 256))
@@ -43,7 +44,7 @@ struct Folder {
     /// failure, fsync of the file before and of the folder after. 0, or errno.
     @discardableResult
     func put(_ name: String, _ bytes: [UInt8], durably: Bool) -> Int32 {
-        let temporary = name + ".new"
+        let temporary = name + GenerationDirectory.reserved
         let file = openat(descriptor, temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
         if file < 0 { return errno }
         defer { close(file) }

@@ -111,6 +111,30 @@ extension WorkerTests {
             #expect(try bench.awaitEnd(worker).exit.status == 5)
         }
 
+        @Test func `a launch whose shim was never born may be made again, and a shim that is late does nothing`() throws
+        {
+            let bench = try WorkerBench()
+            defer { bench.tearDown() }
+            // What an agent leaves that is killed between the launch file and the shim.
+            let worker = WorkerRef("unborn", generation: 1), other = WorkerRef("other", generation: 1)
+            try bench.start(other, "exit 0")
+            _ = try bench.awaitEnd(other)
+            _ = system(
+                """
+                mkdir -p '\(bench.folder(worker))/work' && cp '\(bench.folder(other))/launch' '\(bench.folder(worker))/'
+                """)
+            let late = open(bench.folder(worker), O_RDONLY | O_DIRECTORY)
+            defer { close(late) }
+            bench.stopHost()
+            try bench.startHost()
+            let found = bench.host.adopt().first { $0.worker == worker }
+            #expect(found?.state == .neverStarted && found?.operation == "op-other/1")
+            #expect(system("'\(WorkerBench.shim)' /proc/\(getpid())/fd/\(late)") != 0)
+            try bench.start(worker, "echo ran; exit 5")
+            #expect(try bench.awaitEnd(worker).exit.status == 5)
+            #expect(bench.logText(worker) == "ran\n")
+        }
+
         @Test func `a second shim for one generation does nothing`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }

@@ -54,6 +54,15 @@ package struct WorkerFolder: Hashable, Sendable {
         return record
     }
 
+    /// Whether a shim has ever held this generation: the first thing that it does is to take room for its last word.
+    var hasBegun: Bool {
+        [
+            GenerationDirectory.exit, GenerationDirectory.exit + GenerationDirectory.reserved,
+            GenerationDirectory.started,
+        ]
+        .contains { access(path(of: $0), F_OK) == 0 }
+    }
+
     var launchFile: LaunchFile? {
         guard let bytes = readSmallFile(path(of: GenerationDirectory.launch), limit: LaunchFile.fileBytes) else {
             return nil

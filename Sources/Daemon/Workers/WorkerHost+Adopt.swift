@@ -34,6 +34,18 @@ extension WorkerHost {
         if let record = folder.exitRecord(launch.nonce) { return found(.init(record, launch)) }
         let keeper = WorkerKeeper(self, folder, launch)
         guard let lock else { return found(take(keeper)) }
+        if !folder.hasBegun {
+            // The agent died before the shim was born, or the shim before it did anything. Should one be born late after
+            // all, it finds that the generation is over.
+            do throws(Errno) {
+                try folder.conclude(ExitRecord(nonce: launch.nonce, outcome: .lost, at: wallClock()))
+                cgroups?.remove(folder.worker)
+                discard(folder)
+                return AdoptedWorker(worker: folder.worker, state: .neverStarted, operation: launch.operation)
+            } catch {
+                // Without that record nothing may start in its place; it is swept like any other.
+            }
+        }
         keep(keeper)
         // Not at once: the caller must hear of the worker before it hears that it is lost.
         keeper.sweepSoon(holding: lock)

@@ -126,6 +126,7 @@ package final class WorkerHost {
                     folder.path(of: GenerationDirectory.launch + ".new"), folder.path(of: GenerationDirectory.launch)))
             for stale in [GenerationDirectory.exit, GenerationDirectory.started, GenerationDirectory.stuck] {
                 unlink(folder.path(of: stale))
+                unlink(folder.path(of: stale + GenerationDirectory.reserved))
             }
         } catch { throw SpecProblem("worker", "its folder cannot be prepared: \(error)") }
         keepers[folder.worker] = try start(folder, launch, spec)
