@@ -80,6 +80,8 @@ import Wire
         _ = directory.register(node, addresses: [], observed: here, sequence: 5, now: .origin)
         #expect(directory.register(node, addresses: [], observed: there, sequence: 4, now: .origin) == .stale)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [here])
+        directory.observe(node, at: there, now: .origin)
+        #expect(directory.lookUp(node, now: .origin)?.addresses == [there, here])
     }
 
     @Test func `a full directory refuses strangers until an entry runs out`() {

@@ -30,7 +30,7 @@ extension Controller {
             return endpoint.disconnect(node, now: now, into: &out.mesh)
         }
         registry[slot].dropLink()
-        _ = directory.register(node, addresses: [], observed: session.address, sequence: 0, now: now)
+        _ = directory.register(node, addresses: [], observed: session.address, sequence: now.nanoseconds, now: now)
     }
 
     // MARK: - Heartbeats
@@ -51,6 +51,7 @@ extension Controller {
             return
         }
         take(heartbeat, slot, now: now, into: &out)
+        if let address = endpoint.address(of: node) { directory.observe(node, at: address, now: now) }
         let entry = registry[slot]
         let ack = HeartbeatAck(
             answering: heartbeat, revision: entry.record.revision, details: entry.knownDetails,

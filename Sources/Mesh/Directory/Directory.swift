@@ -45,6 +45,13 @@ package struct Directory: Sendable {
         return nil
     }
 
+    /// The node was heard from there, after all that it has registered: it may have moved since.
+    package mutating func observe(_ node: NodeID, at observed: SocketAddress, now: Instant) {
+        guard let entry = entries[node], entry.expires > now, entry.addresses.first != observed else { return }
+        let others = entry.addresses.dropFirst().filter { $0 != observed }
+        entries[node]?.addresses = [observed] + others
+    }
+
     package func lookUp(_ node: NodeID, now: Instant) -> Entry? {
         guard let entry = entries[node], entry.expires > now else { return nil }
         return entry
