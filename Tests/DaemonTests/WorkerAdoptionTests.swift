@@ -11,7 +11,8 @@ extension WorkerTests {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("kept", generation: 4)
-            let start = try bench.start(worker, "trap 'exit 42' TERM; while :; do sleep 0.02; done")
+            let start = try bench.start(worker, "trap 'exit 42' TERM; echo up; while :; do sleep 0.02; done")
+            try #require(bench.drive { bench.host.logBytes(worker) == 3 })
             bench.stopHost()
             bench.events = []
             try bench.startHost()
