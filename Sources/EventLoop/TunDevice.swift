@@ -108,7 +108,7 @@ package final class TunDevice {
                 return
             }
             // EAGAIN: it is empty. Anything else will be told again at the next turn.
-            if count <= TunDevice.headerSize { break }
+            if count <= 0 { break }
             bytes += count
             packets += 1
             if !onPacket(buffer, count) { break }

@@ -29,7 +29,7 @@ struct MessageMaker {
                 Enrol(
                     tokenID: token.id, proof: proof, name: name(), labels: labels(), site: name(),
                     addresses: addresses()))
-        case 1: return .register(Register(addresses: addresses(), sequence: mutator.edge()))
+        case 1: return .register(Register(addresses: addresses()))
         case 2: return .lookUp(lookUp(peer))
         case 3, 4: return .report(report())
         case 5: return .checkReply(CheckReply(operation: mutator.edge(), problems: [SpecProblem("command", "is bad")]))

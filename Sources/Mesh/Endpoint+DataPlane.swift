@@ -7,11 +7,8 @@ import Wire
 
 extension Endpoint {
     private static let dataPlaneLabel = "asterism data plane"
-    /// Bytes of UDP payload that go through Ethernet without a piece being cut off (1500 less 20 or 40, and 8).
-    private static let ethernet4 = 1472
-    private static let ethernet6 = 1452
-
-    package var carriesPackets: Bool { configuration.hasDataPlane }
+    /// What is believed of a path before the kernel has said more.
+    private static let ethernetMTU = 1500
 
     // MARK: - To the data plane
 
@@ -20,9 +17,7 @@ extension Endpoint {
         guard configuration.hasDataPlane, let certificate = credentials?.certificate.certificate else { return }
         dataPlaneChanges.append(
             .local(
-                OverlayLocal(
-                    address4: certificate.overlay4 == .any4 ? nil : certificate.overlay4,
-                    address6: OverlayAddress.v6(of: nodeID, fleet: certificate.fleet))))
+                OverlayLocal(address4: certificate.overlay4Given, address6: certificate.overlay6)))
     }
 
     func dataKeys(_ state: borrowing HandshakeState, _ cipher: Cipher) -> CipherStates? {
@@ -43,8 +38,7 @@ extension Endpoint {
             .install(
                 RxEntry(
                     index: epoch.localIndex, peer: peer.slot, key: receive,
-                    address4: certificate.overlay4 == .any4 ? nil : certificate.overlay4,
-                    address6: OverlayAddress.v6(of: peer.node, fleet: certificate.fleet),
+                    address4: certificate.overlay4Given, address6: certificate.overlay6,
                     policy: PeerPolicy(own: own, peer: certificate, rules: configuration.policy), remote: remote,
                     isConfirmed: isConfirmed, expiresAt: epoch.createdAt + configuration.rejectAfter)))
     }
@@ -60,14 +54,19 @@ extension Endpoint {
             .route(
                 TxRoute(
                     peer: peer.slot, remoteIndex: epoch.remoteIndex, key: keys.send.copyKey(),
-                    address4: certificate.overlay4 == .any4 ? nil : certificate.overlay4,
-                    address6: OverlayAddress.v6(of: peer.node, fleet: certificate.fleet), remote: remote,
+                    address4: certificate.overlay4Given, address6: certificate.overlay6, remote: remote,
                     datagramBytes: datagramBytes(of: peer, at: remote), tracksFlows: !policy.allowsEverything,
                     expiresAt: epoch.createdAt + configuration.rejectAfter)))
+        dataPlaneChanges.append(.measure(peer: peer.slot, remote))
     }
 
     func datagramBytes(of peer: Peer, at remote: SocketAddress) -> Int {
-        peer.datagramBytes ?? (remote.ip.isIPv4 ? Endpoint.ethernet4 : Endpoint.ethernet6)
+        peer.datagramBytes ?? Endpoint.payload(ofMTU: Endpoint.ethernetMTU, to: remote)
+    }
+
+    /// Bytes of UDP payload in an IP packet (less 20 or 40, and 8).
+    private static func payload(ofMTU mtu: Int, to remote: SocketAddress) -> Int {
+        mtu - (remote.ip.isIPv4 ? 28 : 48)
     }
 
     /// An authentic datagram came from there, newer than all before it.
@@ -78,6 +77,7 @@ extension Endpoint {
         peer.datagramBytes = nil
         dataPlaneChanges.append(.redirect(peer: peer.slot, remote))
         dataPlaneChanges.append(.limit(peer: peer.slot, datagramBytes(of: peer, at: remote)))
+        dataPlaneChanges.append(.measure(peer: peer.slot, remote))
     }
 
     /// The index is nobody's any more.
@@ -120,27 +120,32 @@ extension Endpoint {
     /// from which nothing comes has lost its keys, or cannot be reached, and that is found out as for anything else that
     /// wants an answer.
     package mutating func note(_ activities: [DataPlaneActivity], now: Instant) {
+        func peer(of activity: DataPlaneActivity) -> Peer? {
+            activity.peer < peers.count ? peers[activity.peer] : nil
+        }
+        for activity in activities where !activity.isInward {
+            guard let peer = peer(of: activity) else { continue }
+            peer.packetsSent += Int(activity.packets)
+            peer.packetBytesSent += Int(activity.bytes)
+            peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
+            if let current = peer.session.current, activity.counter >= current.keys.cipher.rekeyAfterMessages {
+                peer.wantsRekey = true
+            }
+        }
         for activity in activities where activity.isInward {
-            guard activity.peer < peers.count, let peer = peers[activity.peer] else { continue }
+            guard let peer = peer(of: activity) else { continue }
             peer.packetsReceived += Int(activity.packets)
             peer.packetBytesReceived += Int(activity.bytes)
             peer.lastReceivedAt = max(peer.lastReceivedAt ?? .origin, activity.lastAt)
             if let since = peer.unansweredSince, activity.lastAt >= since { peer.unansweredSince = nil }
-            let isSilent = !activities.contains { !$0.isInward && $0.peer == activity.peer }
-            if isSilent, activity.lastAt - (peer.lastSentAt ?? .origin) >= Endpoint.silence {
-                peer.owesConfirmation = true
-            }
-            mark(peer)
+            if activity.lastAt - (peer.lastSentAt ?? .origin) >= Endpoint.silence { peer.owesConfirmation = true }
         }
-        for activity in activities where !activity.isInward {
-            guard activity.peer < peers.count, let peer = peers[activity.peer] else { continue }
-            peer.packetsSent += Int(activity.packets)
-            peer.packetBytesSent += Int(activity.bytes)
-            peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
-            if let current = peer.session.current {
-                peer.wantsRekey = activity.counter >= current.keys.cipher.rekeyAfterMessages
-            }
-            if peer.unansweredSince == nil, activity.lastAt - (peer.lastReceivedAt ?? .origin) >= Endpoint.silence {
+        for activity in activities {
+            guard let peer = peer(of: activity) else { continue }
+            // In the end, when all that was heard is known.
+            if !activity.isInward, peer.unansweredSince == nil,
+                activity.lastAt - (peer.lastReceivedAt ?? .origin) >= Endpoint.silence
+            {
                 peer.unansweredSince = activity.lastAt
             }
             mark(peer)
@@ -149,11 +154,13 @@ extension Endpoint {
 
     private static let silence = Interval.milliseconds(900)
 
-    /// What the path to an address carries at most has become known: bytes of UDP payload.
-    package mutating func limit(_ remote: SocketAddress, datagramBytes: Int, now: Instant) {
-        let bytes = max(datagramBytes, Limits.datagramBytes)
-        for peer in peers {
-            guard let peer, peer.paths.primary == remote, self.datagramBytes(of: peer, at: remote) != bytes else {
+    /// What the kernel believes of the way to an address: an IP packet of so many bytes. `peer` where it was asked about
+    /// one, else it is about all peers there.
+    package mutating func measured(_ peer: Int?, at remote: SocketAddress, mtu: Int) {
+        let bytes = max(Endpoint.payload(ofMTU: mtu, to: remote), Limits.datagramBytes)
+        let meant = peer.map { $0 < peers.count ? [peers[$0]] : [] } ?? peers
+        for peer in meant {
+            guard let peer, peer.paths.primary == remote, datagramBytes(of: peer, at: remote) != bytes else {
                 continue
             }
             peer.datagramBytes = bytes

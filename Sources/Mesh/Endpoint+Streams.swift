@@ -112,7 +112,8 @@ extension Endpoint {
                 packetsReceived: peer.packetsReceived, packetsSent: peer.packetsSent,
                 packetBytesReceived: peer.packetBytesReceived, packetBytesSent: peer.packetBytesSent,
                 hasRoute: peer.isConnected && (peer.routeExpiresAt.map { $0 > now } ?? false),
-                datagramBytes: carriesPackets ? peer.paths.primary.map { datagramBytes(of: peer, at: $0) } : nil)
+                datagramBytes: configuration.hasDataPlane
+                    ? peer.paths.primary.map { datagramBytes(of: peer, at: $0) } : nil)
         }
     }
 

@@ -19,6 +19,10 @@ package enum Limits {
     package static let heartbeatBytes = 64
     /// Sessions that a node keeps, and how many of them may belong to peers that have shown no certificate.
     package static let sessions = 65_536
+    /// The low bits of a session's index are its slot in a table, those above a random tag: a session has up to four
+    /// indices, one for each epoch.
+    package static let sessionSlotBits: UInt32 = 18
+    package static let sessionSlotMask: UInt32 = 1 << sessionSlotBits - 1
     package static let anonymousSessions = 256
     package static let anonymousSessionLife = Interval.seconds(30)
     /// Handshakes that this node has begun and that have not been answered.
@@ -38,7 +42,7 @@ package enum Limits {
     /// Packets that wait for one session, and bytes of all that wait.
     package static let overlayWaitingPackets = 32
     package static let overlayWaitingBytes = 512 << 10
-    /// Conversations with peers of other applications that are remembered: 16 bytes each.
+    /// Conversations with peers of other applications that are remembered: 32 bytes each.
     package static let overlayFlows = 16_384
     /// A server for measuring runs at most so long; so many at once, and so many strangers' streams that have not yet said
     /// what they are.

@@ -1,5 +1,6 @@
 import Base
 import Mesh
+import Noise
 import Testing
 import Wire
 
@@ -140,7 +141,7 @@ import Wire
     func `what is larger than the path is cut if it is TCP, and told of if it is not`(isIPv6: Bool) throws {
         let pair = TestPair.overlay()
         let from = isIPv6 ? pair.a.address6 : pair.a.address4, to = isIPv6 ? pair.b.address6 : pair.b.address4
-        pair.a.endpoint.limit(pair.b.address, datagramBytes: 1252, now: pair.now)
+        pair.a.endpoint.measured(nil, at: pair.b.address, mtu: 1280)
         pair.drain(pair.a)
         let payload = (0..<20_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         for segment in [1348, 20_000] {
@@ -179,6 +180,115 @@ import Wire
         #expect(pass(2, outer: 3)?[1] == 3)
         #expect(TestPacket.checksum(Array((pass(1, outer: 3) ?? [1])[..<20])) == 0)
         #expect(pass(0, outer: 3) == nil && pair.b.plane.counters[.congested] == 1)
+    }
+
+    @Test func `a member's packets of a few bytes are refused, with congestion on the way or without`() {
+        let pair = TestPair.overlay()
+        // The peer's own keys, for packets that no kernel would make.
+        let key = SecretBytes([UInt8](repeating: 3, count: 32))
+        let policy = PeerPolicy(
+            own: pair.a.endpoint.credentials!.certificate.certificate,
+            peer: pair.b.endpoint.credentials!.certificate.certificate, rules: [])
+        let entry = RxEntry(
+            index: 77, peer: 9, key: CipherKey(.chaChaPoly, key: key), address4: pair.a.address4, address6: nil,
+            policy: policy, remote: pair.a.address, isConfirmed: true, expiresAt: .distantFuture)
+        pair.b.plane.apply(.install(entry), now: pair.now, into: &pair.b.planeOutbox)
+        let sender = CipherKey(.chaChaPoly, key: key)
+        var counter: UInt64 = 0
+        for count in 1..<60 {
+            for first in [0x4f, 0x45, 0x60, 0xff] as [UInt8] {
+                for flags in 0...3 as ClosedRange<UInt8> {
+                    let plain = [first] + [UInt8](repeating: 0xff, count: count - 1)
+                    var datagram = [5, flags, 0, 0, 0, 0, 0, 77]
+                    datagram += (0..<8).map { UInt8(truncatingIfNeeded: counter >> UInt64(56 - 8 * $0)) }
+                    datagram += [UInt8](repeating: 0, count: count + 16)
+                    datagram.withUnsafeMutableBytes { memory in
+                        let header = UnsafeRawBufferPointer(rebasing: memory[..<16])
+                        plain.withUnsafeBytes {
+                            sender.seal(
+                                from: $0.baseAddress!, count: count, to: memory.baseAddress! + 16,
+                                nonce: Nonce(counter, for: .chaChaPoly), aad: header)
+                        }
+                    }
+                    counter += 1
+                    // Two in a message: what lies behind the first must stay as it was.
+                    let before = pair.b.plane.counters
+                    pair.arrive([datagram, datagram], from: pair.a.address, congestion: 3, at: pair.b)
+                    #expect(pair.b.plane.counters[.replayed] == before[.replayed] + 1)
+                    #expect(pair.b.plane.counters[.badPacket] == before[.badPacket] + 1)
+                }
+            }
+        }
+        #expect(pair.b.packets.isEmpty)
+    }
+
+    @Test func `what was begun with one peer opens nothing to the next one of its number`() {
+        let pair = TestPair.overlay(labels: [[Label("app", "web")], [Label("app", "store")]])
+        func send(_ ports: (UInt16, UInt16), _ from: TestNode, _ to: TestNode) -> Bool {
+            to.packets = []
+            pair.submit(TestPacket.udp(ports, from: from.address4, to: to.address4, [1]), at: from)
+            pair.run(.milliseconds(20))
+            return !to.packets.isEmpty
+        }
+        #expect(!send((9, 80), pair.a, pair.b))
+        #expect(send((80, 9), pair.b, pair.a))
+        // The same number, the same ports, another address.
+        let other = IPAddress.v4(0x6440_0042)
+        let local = OverlayLocal(address4: other, address6: pair.b.address6)
+        let key = SecretBytes([UInt8](repeating: 3, count: 32))
+        let policy = PeerPolicy(
+            own: pair.a.endpoint.credentials!.certificate.certificate,
+            peer: pair.b.endpoint.credentials!.certificate.certificate, rules: [])
+        pair.b.plane.apply(.local(local), now: pair.now, into: &pair.b.planeOutbox)
+        pair.b.plane.apply(
+            .route(
+                TxRoute(
+                    peer: 0, remoteIndex: 77, key: CipherKey(.chaChaPoly, key: key), address4: pair.a.address4,
+                    address6: nil, remote: pair.a.address, datagramBytes: 1472, tracksFlows: false,
+                    expiresAt: .distantFuture)), now: pair.now, into: &pair.b.planeOutbox)
+        pair.a.plane.apply(
+            .install(
+                RxEntry(
+                    index: 77, peer: 0, key: CipherKey(.chaChaPoly, key: key), address4: other, address6: nil,
+                    policy: policy, remote: pair.b.address, isConfirmed: true, expiresAt: .distantFuture)),
+            now: pair.now, into: &pair.a.planeOutbox)
+        pair.a.packets = []
+        let denied = pair.a.plane.counters[.denied]
+        pair.submit(TestPacket.udp((80, 9), from: other, to: pair.a.address4, [1]), at: pair.b)
+        pair.run(.milliseconds(20))
+        #expect(pair.a.packets.isEmpty && pair.a.plane.counters[.denied] == denied + 1)
+    }
+
+    @Test func `no packet is missing from the figures over new keys`() {
+        let pair = TestPair.overlay { $0.rekeyAfter = .seconds(2) }
+        var sent = 0, received = 0
+        for number in 0..<3000 {
+            pair.submit(packet(number, pair.a, pair.b), at: pair.a)
+            pair.run(.milliseconds(5))
+            guard number % 200 == 199 else { continue }
+            for node in [pair.a, pair.b] {
+                let activities = node.plane.takeActivity()
+                for activity in activities where activity.isInward == (node === pair.b) {
+                    if activity.isInward { received += Int(activity.packets) } else { sent += Int(activity.packets) }
+                }
+                node.endpoint.note(activities, now: pair.now)
+                pair.drain(node)
+            }
+        }
+        #expect(pair.a.endpoint.counters.rekeys >= 4)
+        #expect(sent == 3000 && received >= 2995)
+    }
+
+    @Test func `a frame that is no packet is counted, whatever its header says`() {
+        let pair = TestPair.overlay()
+        for header in [UInt8(2), 3, 6, 0x7f] {
+            var frame = [UInt8](repeating: 0, count: 60)
+            frame[1] = header
+            frame.withUnsafeMutableBytes {
+                pair.a.plane.submitted(frame: $0.baseAddress!, count: 60, now: pair.now, into: &pair.a.planeOutbox)
+            }
+        }
+        #expect(pair.a.plane.counters[.malformed] == 4)
     }
 
     @Test func `junk never traps and never passes`() {

@@ -70,29 +70,35 @@ import Wire
 
     @Test func `what is registered is found until it expires`() {
         var directory = Directory()
-        #expect(directory.register(node, addresses: [there], observed: here, sequence: 1, now: .origin) == nil)
+        let isTaken = directory.register(node, addresses: [there], observed: here, now: .origin)
+        #expect(isTaken)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [here, there])
         #expect(directory.lookUp(node, now: .origin + Directory.lifetime) == nil)
     }
 
-    @Test func `an old registration does not replace a new one`() {
+    @Test func `what was said last counts, and where a node was heard last comes first`() {
         var directory = Directory()
-        _ = directory.register(node, addresses: [], observed: here, sequence: 5, now: .origin)
-        #expect(directory.register(node, addresses: [], observed: there, sequence: 4, now: .origin) == .stale)
+        directory.register(node, addresses: [there], observed: here, now: .origin)
+        directory.register(node, addresses: [], observed: here, now: .origin)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [here])
         directory.observe(node, at: there, now: .origin)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [there])
+        // Nobody is found for having been heard.
+        directory.observe(node, at: here, now: .origin + Directory.lifetime)
+        #expect(directory.lookUp(node, now: .origin + Directory.lifetime) == nil)
     }
 
     @Test func `a full directory refuses strangers until an entry runs out`() {
         var directory = Directory(limit: 2)
         func id(_ number: UInt8) -> NodeID { NodeID([UInt8](repeating: number, count: 32))! }
         for number in 1...2 {
-            _ = directory.register(id(UInt8(number)), addresses: [], observed: here, sequence: 1, now: .origin)
+            directory.register(id(UInt8(number)), addresses: [], observed: here, now: .origin)
         }
-        #expect(directory.register(id(3), addresses: [], observed: here, sequence: 1, now: .origin) == .full)
+        let isAdmitted = directory.register(id(3), addresses: [], observed: here, now: .origin)
+        #expect(!isAdmitted)
         let later = Instant.origin + Directory.lifetime
-        #expect(directory.register(id(3), addresses: [], observed: here, sequence: 1, now: later) == nil)
+        let isTakenLater = directory.register(id(3), addresses: [], observed: here, now: later)
+        #expect(isTakenLater)
     }
 }
 

@@ -40,6 +40,7 @@ final class TestNode {
     /// Where `hasDataPlane` is set: packets that have come out at this end go to `packets`.
     var plane = DataPlane()
     var planeOutbox = DataPlaneOutbox()
+    let carriesPackets: Bool
     var packets: [(header: VirtioHeader, bytes: [UInt8])] = []
     var replies: [[UInt8]] = []
     var wanted: [IPAddress] = []
@@ -51,6 +52,7 @@ final class TestNode {
         var generator = KeyGenerator(Seed(number))
         let key = generator.secretKey()
         node = key.publicKey
+        carriesPackets = configuration.hasDataPlane
         address = SocketAddress(.v4(0x0a00_0000 + UInt32(number)), 4100)
         endpoint = Endpoint(
             identity: Identity(key), credentials: make(node), configuration: configuration,
@@ -110,7 +112,7 @@ final class TestPair {
     }
 
     func inject(_ bytes: [UInt8], from: SocketAddress, to node: TestNode) {
-        if bytes.first == DatagramKind.packet.rawValue, node.endpoint.carriesPackets {
+        if bytes.first == DatagramKind.packet.rawValue, node.carriesPackets {
             return arrive([bytes], from: from, at: node)
         }
         var batch = DatagramBatch()

@@ -89,7 +89,7 @@ enum MessageSamples {
                     tokenID: [1, 2, 3, 4, 5, 6, 7, 8], proof: [UInt8](repeating: 0x33, count: 32), name: "alpha",
                     labels: [Label("rack", "r1")], site: "here", addresses: addresses))
         ),
-        ("register", .register(Register(addresses: addresses, sequence: 5))),
+        ("register", .register(Register(addresses: addresses))),
         ("look-up", .lookUp(.node(node))),
         ("look-up-address", .lookUp(.address(IPAddress("100.64.0.7")!))),
         ("look-up-address-6", .lookUp(.address(overlay6))),
@@ -250,7 +250,7 @@ enum MessageSamples {
             try ControlMessage(decoding: ControlMessage.goodbye(reason: long).encoded())
         }
         let many = Register(
-            addresses: Array(repeating: MessageSamples.addresses[0], count: Limits.addressesPerPeer + 1), sequence: 1)
+            addresses: Array(repeating: MessageSamples.addresses[0], count: Limits.addressesPerPeer + 1))
         #expect(throws: DecodeError(.tooLong, "register.addresses", at: 0)) {
             try ControlMessage(decoding: ControlMessage.register(many).encoded())
         }

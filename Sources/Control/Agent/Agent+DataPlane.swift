@@ -22,17 +22,17 @@ extension Agent {
         endpoint.note(activities, now: now)
     }
 
-    /// What the path to an address carries at most: bytes of UDP payload.
-    package mutating func limit(
-        _ remote: SocketAddress, datagramBytes: Int, now: Instant, into out: inout AgentOutbox
+    /// The kernel's answer to `DataPlaneChange.measure`, or what it said of a datagram that was too large (then there is
+    /// no peer named).
+    package mutating func measured(
+        _ peer: Int?, at remote: SocketAddress, mtu: Int, now: Instant, into out: inout AgentOutbox
     ) {
-        endpoint.limit(remote, datagramBytes: datagramBytes, now: now)
+        endpoint.measured(peer, at: remote, mtu: mtu)
         finish(now: now, into: &out)
     }
 
     /// Where a node may be reached: not by its own overlay addresses, which would lead the mesh through itself.
     func underlay(_ reply: LookUpReply, _ certificate: Certificate) -> [SocketAddress] {
-        let own = [certificate.overlay4, OverlayAddress.v6(of: certificate.node, fleet: certificate.fleet)]
-        return reply.addresses.filter { !own.contains($0.ip) }
+        reply.addresses.filter { !certificate.overlayAddresses.contains($0.ip) }
     }
 }

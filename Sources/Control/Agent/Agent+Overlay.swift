@@ -129,14 +129,3 @@ extension Agent {
         return .success(certificate)
     }
 }
-
-extension Certificate {
-    /// `nil` where there is none.
-    var overlay4Given: IPAddress? { overlay4.isUnspecified ? nil : overlay4 }
-
-    /// The IPv6 address of the key, and the IPv4 address if there is one.
-    var overlayAddresses: [IPAddress] {
-        let v6 = OverlayAddress.v6(of: node, fleet: fleet)
-        return (overlay4Given.map { [$0] } ?? []) + [v6]
-    }
-}

@@ -32,10 +32,7 @@ extension Agent {
     mutating func serviceMembership(now: Instant) {
         guard case .member(let membership) = standing, uplink.link != nil, departure == .none else { return }
         if let due = registerAt, due <= now {
-            // Wall-clock time rises over restarts too, which is all that the directory asks of the number.
-            let number = UInt64(max(0, clock.wall(now).milliseconds))
-            let addresses = Array(configuration.addresses.prefix(Limits.addressesPerPeer))
-            send(.register(Register(addresses: addresses, sequence: number)))
+            send(.register(Register(addresses: Array(configuration.addresses.prefix(Limits.addressesPerPeer)))))
             registerAt = now + Agent.registerEvery
         }
         if let due = renewalAt, due <= now {

@@ -217,6 +217,6 @@ extension PeerView {
             packetBytesReceived: summary.packetBytesReceived, packetBytesSent: summary.packetBytesSent,
             hasRoute: summary.hasRoute, datagramBytes: summary.datagramBytes)
         overlay4 = certificate?.overlay4Given
-        overlay6 = certificate.map { OverlayAddress.v6(of: $0.node, fleet: $0.fleet) }
+        overlay6 = certificate?.overlay6
     }
 }

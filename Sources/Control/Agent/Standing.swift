@@ -62,7 +62,7 @@ struct Membership: Sendable {
         let body = certificate.certificate
         overlay = OverlayPlace(
             v4: body.overlay4Given, network4: admission.overlayNetwork,
-            v6: OverlayAddress.v6(of: body.node, fleet: body.fleet),
+            v6: body.overlay6,
             network6: OverlayAddress.network6(of: body.fleet))
     }
 

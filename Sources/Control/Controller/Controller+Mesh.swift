@@ -30,7 +30,7 @@ extension Controller {
             return endpoint.disconnect(node, now: now, into: &out.mesh)
         }
         registry[slot].dropLink()
-        _ = directory.register(node, addresses: [], observed: session.address, sequence: now.nanoseconds, now: now)
+        directory.register(node, addresses: [], observed: session.address, now: now)
     }
 
     // MARK: - Heartbeats

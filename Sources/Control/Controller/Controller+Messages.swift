@@ -12,10 +12,7 @@ extension Controller {
         switch message {
         case .register(let register):
             guard let observed = endpoint.address(of: node) else { return }
-            // A control stream keeps its order, and only the newest one counts; a node's own number may go backwards with
-            // its clock.
-            _ = directory.register(
-                node, addresses: register.addresses, observed: observed, sequence: now.nanoseconds, now: now)
+            directory.register(node, addresses: register.addresses, observed: observed, now: now)
         case .lookUp(let asked): send(.lookUpReply(lookUp(asked, now: now)), to: slot)
         case .report(let report): take(report, slot, now: now, into: &out)
         case .checkReply(let reply): take(reply, slot, now: now, into: &out)

@@ -52,7 +52,7 @@ struct NodeEntry {
         view.isDraining = heartbeat?.state == .draining
         view.address = address
         view.overlay4 = certificate.overlay4Given
-        view.overlay6 = OverlayAddress.v6(of: record.node, fleet: certificate.fleet)
+        view.overlay6 = certificate.overlay6
         view.lastHeartbeatAt = heardWall
         view.agentVersion = agentVersion
         view.containment = containment

@@ -67,7 +67,7 @@ struct Registry {
         entries.append(NodeEntry(record))
         slots[record.node] = slot
         slotOfName[certificate.name] = slot
-        slotOfAddress[OverlayAddress.v6(of: record.node, fleet: certificate.fleet)] = slot
+        slotOfAddress[certificate.overlay6] = slot
         if !certificate.overlay4.isUnspecified { slotOfAddress[certificate.overlay4] = slot }
         return slot
     }

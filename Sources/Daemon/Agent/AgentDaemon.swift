@@ -87,8 +87,8 @@ package final class AgentDaemon {
     private var sampler: HealthSampler!
     private var overlay: OverlayPort?
     private var benches: BenchHost!
-    /// Peers whose path was never looked at, or has changed.
-    private var unmeasured: [SocketAddress] = []
+    /// Ways of which the kernel is to be asked.
+    private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
@@ -145,7 +145,7 @@ package final class AgentDaemon {
         }
         overlay?.attach(
             port, others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
-            events: { events in me.object?.learned(events) }, tooLarge: { me.object?.measure($0) })
+            events: { events in me.object?.learned(events) }, tooLarge: { me.object?.tooLarge($0) })
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
             throw StartError("--socket", error.description)
         }
@@ -250,7 +250,7 @@ package final class AgentDaemon {
         let changes = out.mesh.dataPlane
         out.mesh.dataPlane.removeAll()
         overlay.apply(changes)
-        for case .route(let route) in changes { unmeasured.append(route.remote) }
+        for case .measure(let peer, let remote) in changes { unmeasured.append((peer, remote)) }
     }
 
     private func perform(_ action: AgentAction) {
@@ -348,18 +348,18 @@ package final class AgentDaemon {
 
     private func learned(_ events: [DataPlaneEvent]) { pump { $0.learned(events, now: $1, into: &$2) } }
 
-    /// Asks, when the pump comes to it, what the kernel believes of the path to a peer.
-    private func measure(_ remote: SocketAddress) {
-        unmeasured.append(remote)
+    /// A datagram was larger than the way to an address carries.
+    private func tooLarge(_ remote: SocketAddress) {
+        unmeasured.append((nil, remote))
         drain()
     }
 
     private func measurePaths() {
-        let remotes = unmeasured
+        let ways = unmeasured
         unmeasured = []
-        for remote in remotes {
+        for (peer, remote) in ways {
             guard let mtu = pathMTU(to: remote) else { continue }
-            agent.limit(remote, datagramBytes: mtu - (remote.ip.isIPv4 ? 28 : 48), now: loop.now, into: &out)
+            agent.measured(peer, at: remote, mtu: mtu, now: loop.now, into: &out)
             flush()
         }
     }

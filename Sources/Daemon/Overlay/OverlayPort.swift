@@ -101,9 +101,7 @@ package final class OverlayPort {
     }
 
     private func submit(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Bool {
-        let size = VirtioHeader.size
-        guard let header = VirtioHeader(bytes) else { return true }
-        plane.submitted(bytes + size, count: count - size, header, now: now, into: &out)
+        plane.submitted(frame: bytes, count: count, now: now, into: &out)
         if out.trains.byteCount >= OverlayPort.flushBytes || !out.trains.hasRoom { sendTrains() }
         return !isBlocked
     }

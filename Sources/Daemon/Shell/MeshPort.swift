@@ -103,16 +103,18 @@ package final class MeshPort {
 
     package var counters: [(name: String, count: Int)] {
         var received: UInt64 = 0, truncated: UInt64 = 0, dropped: UInt64 = 0, failed: UInt64 = 0
+        var tooLarge: UInt64 = 0
         for socket in [socket4, socket6].compactMap({ $0 }) {
             received += socket.counters.datagramsReceived
             truncated += socket.counters.truncated
             dropped += socket.counters.backlogDropped
             failed += socket.counters.sendErrors.values.reduce(0, +)
+            tooLarge += socket.counters.trainsTooLarge
         }
         return [
             ("socket.received", Int(received)), ("dropped.oversized", Int(truncated)),
             ("socket.backlogDropped", Int(dropped)), ("socket.sendErrors", Int(failed)),
-            ("socket.unroutable", unroutable),
+            ("socket.trainsTooLarge", Int(tooLarge)), ("socket.unroutable", unroutable),
         ]
     }
 

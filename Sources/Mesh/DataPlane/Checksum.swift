@@ -41,16 +41,4 @@ enum Checksum {
         default: nil
         }
     }
-
-    /// Completes a transport's checksum over the whole packet.
-    static func complete(_ packet: UnsafeMutableRawPointer, count: Int, _ inner: InnerPacket) {
-        guard let offset = offset(of: inner.transport), count >= inner.headerLength + offset + 2 else { return }
-        let length = count - inner.headerLength
-        packet.setWord16(inner.headerLength + offset, 0)
-        let pseudo = pseudoHeader(packet, isIPv4: inner.isIPv4, transport: inner.transport, length: length)
-        let total = ~fold(sum(packet + inner.headerLength, count: length, from: UInt64(pseudo)))
-        // UDP says 'no checksum' by zero (RFC 768).
-        packet.setWord16(
-            inner.headerLength + offset, total == 0 && inner.transport == InnerPacket.udp ? 0xffff : total)
-    }
 }

@@ -46,10 +46,23 @@ package struct DataPlane: ~Copyable {
         case .route(let route):
             transmit.install(route)
             resume(route, now: now, into: &out)
-        case .unroute(let peer): transmit.remove(peer)
+        case .unroute(let peer):
+            transmit.remove(peer)
+            receive.forget(peer: peer)
         case .redirect(let peer, let remote): transmit.redirect(peer, remote)
         case .limit(let peer, let bytes): transmit.limit(peer, datagramBytes: bytes)
+        // For the driver.
+        case .measure: break
         }
+    }
+
+    /// What a device with IFF_VNET_HDR gave in one read: a virtio header and a packet.
+    package mutating func submitted(
+        frame: UnsafeMutableRawPointer, count: Int, now: Instant, into out: inout DataPlaneOutbox
+    ) {
+        guard count > VirtioHeader.size, let header = VirtioHeader(frame) else { return counters.drop(.malformed) }
+        submitted(
+            frame + VirtioHeader.size, count: count - VirtioHeader.size, header, now: now, into: &out)
     }
 
     /// A packet from the device: `count` bytes at `packet`, which is written to. The caller sends the trains when there is
@@ -162,6 +175,8 @@ package enum DataPlaneChange {
     case redirect(peer: Int, SocketAddress)
     /// The largest datagram that the path carries, in bytes of UDP payload.
     case limit(peer: Int, Int)
+    /// The driver is to ask the kernel for the MTU of the way to that address, and to tell `Endpoint.measured`.
+    case measure(peer: Int, SocketAddress)
 }
 
 /// What the data plane tells `Endpoint` and the layer above.

@@ -43,13 +43,27 @@ struct InnerPacket {
         }
     }
 
+    /// Bytes of the IP and the transport header together; `nil` where there is no whole one of TCP or UDP.
+    @inline(__always)
+    func lengthOfHeaders(_ packet: UnsafeRawPointer, count: Int) -> Int? {
+        guard !isLaterFragment else { return nil }
+        switch transport {
+        case InnerPacket.udp: return headerLength + 8 <= count ? headerLength + 8 : nil
+        case InnerPacket.tcp:
+            guard headerLength + 20 <= count else { return nil }
+            let length = Int(packet.load(fromByteOffset: headerLength + 12, as: UInt8.self) >> 4) * 4
+            return length >= 20 && headerLength + length <= count ? headerLength + length : nil
+        default: return nil
+        }
+    }
+
     /// The two low bits of the traffic class (RFC 3168).
     static func congestion(_ bytes: UnsafeRawPointer) -> UInt8 {
         let first = bytes.load(as: UInt8.self), second = bytes.load(fromByteOffset: 1, as: UInt8.self)
         return first >> 4 == 4 ? second & 3 : second >> 4 & 3
     }
 
-    /// Marks the packet as having met congestion. False where its ends do not understand that mark.
+    /// Marks a whole packet as having met congestion. False where its ends do not understand that mark.
     static func markCongestion(_ bytes: UnsafeMutableRawPointer) -> Bool {
         switch congestion(bytes) {
         case 0: return false

@@ -130,8 +130,11 @@ package struct PeerPolicy: Hashable, Sendable {
 /// allowed.
 struct FlowTable: ~Copyable {
     private struct Place {
-        var key: UInt64
-        var usedAt: Instant
+        /// The far end's address, so that who comes after it inherits nothing.
+        var peer = OverlayKey(high: 0, low: 0)
+        /// Protocol and ports; 0 where free, since no protocol that is tracked has that number.
+        var talk: UInt64 = 0
+        var usedAt = Instant.origin
     }
     private static let sets = Limits.overlayFlows / 8
     private var places: UnsafeMutablePointer<Place>?
@@ -143,41 +146,39 @@ struct FlowTable: ~Copyable {
     init() {}
     deinit { places?.deallocate() }
 
-    private static func key(_ peer: Int, _ transport: UInt8, local: UInt16, remote: UInt16) -> UInt64 {
-        // A peer's slot has 16 bits (Limits.sessions), one more makes the key never zero.
-        let pair = UInt64(local) << 16 | UInt64(remote)
-        return UInt64(peer + 1) << 40 | UInt64(transport) << 32 | pair
+    private static func talk(_ transport: UInt8, local: UInt16, remote: UInt16) -> UInt64 {
+        UInt64(transport) << 32 | UInt64(local) << 16 | UInt64(remote)
     }
 
-    private func set(of key: UInt64) -> Int {
-        Int(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) >> 40) % FlowTable.sets * 8
+    private static func set(_ peer: OverlayKey, _ talk: UInt64) -> Int {
+        let mixed = (peer.high ^ peer.low &* 0x9e37_79b9_7f4a_7c15 ^ talk) &* 0xff51_afd7_ed55_8ccd
+        return Int(truncatingIfNeeded: mixed >> 40) % FlowTable.sets * 8
     }
 
-    private static func life(_ transport: UInt8) -> Interval { transport == InnerPacket.tcp ? lifeTCP : life }
-
-    mutating func note(outward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, peer: Int, now: Instant) {
+    mutating func note(outward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) {
         guard let ports = PeerPolicy.ports(packet, count: count, inner) else { return }
-        let key = FlowTable.key(peer, inner.transport, local: ports.source, remote: ports.destination)
-        let all = ensure(), first = set(of: key)
+        let peer = inner.destination
+        let talk = FlowTable.talk(inner.transport, local: ports.source, remote: ports.destination)
+        let all = ensure(), first = FlowTable.set(peer, talk)
         var oldest = first
         for index in first..<first + 8 {
-            if all[index].key == key {
+            if all[index].talk == talk, all[index].peer == peer {
                 all[index].usedAt = now
                 return
             }
             if all[index].usedAt < all[oldest].usedAt { oldest = index }
         }
-        all[oldest] = Place(key: key, usedAt: now)
+        all[oldest] = Place(peer: peer, talk: talk, usedAt: now)
     }
 
-    mutating func knows(
-        inward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, peer: Int, now: Instant
-    ) -> Bool {
+    mutating func knows(inward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) -> Bool {
         guard let all = places, let ports = PeerPolicy.ports(packet, count: count, inner) else { return false }
-        let key = FlowTable.key(peer, inner.transport, local: ports.destination, remote: ports.source)
-        let first = set(of: key)
-        for index in first..<first + 8 where all[index].key == key {
-            guard now - all[index].usedAt < FlowTable.life(inner.transport) else { return false }
+        let peer = inner.source
+        let talk = FlowTable.talk(inner.transport, local: ports.destination, remote: ports.source)
+        let first = FlowTable.set(peer, talk)
+        for index in first..<first + 8 where all[index].talk == talk && all[index].peer == peer {
+            let life = inner.transport == InnerPacket.tcp ? FlowTable.lifeTCP : FlowTable.life
+            guard now - all[index].usedAt < life else { return false }
             all[index].usedAt = now
             return true
         }
@@ -187,7 +188,7 @@ struct FlowTable: ~Copyable {
     private mutating func ensure() -> UnsafeMutablePointer<Place> {
         if let places { return places }
         let new = UnsafeMutablePointer<Place>.allocate(capacity: FlowTable.sets * 8)
-        new.initialize(repeating: Place(key: 0, usedAt: .origin), count: FlowTable.sets * 8)
+        new.initialize(repeating: Place(), count: FlowTable.sets * 8)
         places = new
         return new
     }

@@ -40,39 +40,30 @@ struct RxPath: ~Copyable {
     }
 
     mutating func install(_ entry: RxEntry) {
-        let slot = Int(entry.index & SlotIndex.mask)
+        let slot = Int(entry.index & Limits.sessionSlotMask)
         while entries.count <= slot { entries.append(nil) }
         entries[slot] = entry
     }
 
     mutating func remove(_ index: UInt32) {
-        let slot = Int(index & SlotIndex.mask)
+        let slot = Int(index & Limits.sessionSlotMask)
         guard slot < entries.count, entries[slot]?.index == index else { return }
         entries[slot] = nil
     }
 
+    /// The peer is gone, and its number may be another's next.
+    mutating func forget(peer: Int) { active.removeAll { $0.peer == peer } }
+
     mutating func takeActivity() -> [DataPlaneActivity] {
-        var report: [DataPlaneActivity] = []
-        for entry in active {
-            let state = entry.state
-            report.append(
-                DataPlaneActivity(
-                    peer: entry.peer, isInward: true, packets: state.pointee.packets, bytes: state.pointee.bytes,
-                    lastAt: state.pointee.lastAt, counter: 0))
-            state.pointee.packets = 0
-            state.pointee.bytes = 0
-            state.pointee.isActive = false
-        }
-        active.removeAll(keepingCapacity: true)
-        return report
+        defer { active.removeAll(keepingCapacity: true) }
+        return active.map { $0.state.pointee.traffic.take(peer: $0.peer, isInward: true) }
     }
 
     // MARK: - Datagrams
 
     mutating func received(
         _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress,
-        now: Instant,
-        flows: inout FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+        now: Instant, flows: inout FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
     ) {
         guard let base = bytes.baseAddress, segment > 0 else { return }
         var offset = 0
@@ -93,13 +84,12 @@ struct RxPath: ~Copyable {
             let packet = datagram + DatagramHeader.framesSize, length = count - TxPath.overhead
             // An empty packet keeps a path alive.
             if length == 0 { continue }
-            if congestion == 3, !InnerPacket.markCongestion(packet) {
-                counters.drop(.congested)
-                continue
-            }
             let flags = datagram.load(fromByteOffset: 1, as: UInt8.self)
+            // All datagrams of a message have met the same, so what joins a packet shares its mark.
             if flags & PacketFlags.continues != 0, joins(packet, length, entry, counter, into: &out) { continue }
-            begin(packet, length, flags: flags, entry, counter, now: now, flows: &flows, &counters, into: &out)
+            begin(
+                packet, length, flags: flags, isCongested: congestion == 3, entry, counter, now: now, flows: &flows,
+                &counters, into: &out)
         }
         // Pieces of the next message may be elsewhere in memory, but a train is one message.
         finish(into: &out)
@@ -116,7 +106,7 @@ struct RxPath: ~Copyable {
             counters.drop(.badPacket)
             return nil
         }
-        let index = datagram.word32(4), slot = Int(index & SlotIndex.mask)
+        let index = datagram.word32(4), slot = Int(index & Limits.sessionSlotMask)
         guard slot < entries.count, let entry = entries[slot], entry.index == index else {
             counters.drop(.unknownSession)
             return nil
@@ -136,7 +126,7 @@ struct RxPath: ~Copyable {
         guard
             counter < TransportKeys.counterLimit,
             entry.key.open(
-                sealed, nonce: Nonce(counter, for: entry.cipher),
+                sealed, nonce: Nonce(counter, for: entry.key.cipher),
                 aad: UnsafeRawBufferPointer(start: datagram, count: DatagramHeader.framesSize))
         else {
             counters.drop(.forged)
@@ -158,13 +148,8 @@ struct RxPath: ~Copyable {
         into out: inout DataPlaneOutbox
     ) {
         let state = entry.state
-        state.pointee.packets &+= 1
-        state.pointee.bytes &+= UInt64(count - TxPath.overhead)
-        state.pointee.lastAt = now
-        if !state.pointee.isActive {
-            state.pointee.isActive = true
-            active.append(entry)
-        }
+        state.pointee.traffic.packets &+= 1
+        if state.pointee.traffic.count(bytes: count - TxPath.overhead, now: now) { active.append(entry) }
         if !state.pointee.isConfirmed {
             state.pointee.isConfirmed = true
             state.pointee.remote = remote
@@ -209,9 +194,9 @@ struct RxPath: ~Copyable {
     }
 
     private mutating func begin(
-        _ packet: UnsafeMutableRawPointer, _ count: Int, flags: UInt8, _ entry: RxEntry, _ counter: UInt64,
-        now: Instant,
-        flows: inout FlowTable, _ counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+        _ packet: UnsafeMutableRawPointer, _ count: Int, flags: UInt8, isCongested: Bool, _ entry: RxEntry,
+        _ counter: UInt64, now: Instant, flows: inout FlowTable, _ counters: inout DataPlaneCounters,
+        into out: inout DataPlaneOutbox
     ) {
         finish(into: &out)
         guard let inner = InnerPacket(packet, count: count) else { return counters.drop(.badPacket) }
@@ -221,10 +206,11 @@ struct RxPath: ~Copyable {
         guard let local, local.has(inner.destination) else { return counters.drop(.notForUs) }
         if !entry.policy.allowsEverything,
             !entry.policy.allows(packet, count: count, inner),
-            !flows.knows(inward: packet, count: count, inner, peer: entry.peer, now: now)
+            !flows.knows(inward: packet, count: count, inner, now: now)
         {
             return counters.drop(.denied)
         }
+        if isCongested, !InnerPacket.markCongestion(packet) { return counters.drop(.congested) }
         joint.entry = entry
         joint.next = counter &+ 1
         joint.start = packet
@@ -233,26 +219,13 @@ struct RxPath: ~Copyable {
         joint.isEnded = false
         joint.isPartial = false
         joint.headers = count
-        joint.segment = 0
-        if flags & PacketFlags.partialChecksum != 0 { measure(packet, count, inner) }
+        if flags & PacketFlags.partialChecksum != 0, let headers = inner.lengthOfHeaders(packet, count: count) {
+            joint.isPartial = true
+            joint.headers = headers
+        }
+        joint.segment = count - joint.headers
         joint.payload = count - joint.headers
         out.packets.add(packet - VirtioHeader.size, VirtioHeader.size + count)
-    }
-
-    /// Where the transport's payload begins, for a packet whose checksum is partial.
-    private mutating func measure(_ packet: UnsafeRawPointer, _ count: Int, _ inner: InnerPacket) {
-        let least = inner.transport == InnerPacket.tcp ? 20 : 8
-        guard inner.transport == InnerPacket.tcp || inner.transport == InnerPacket.udp,
-            count >= inner.headerLength + least, !inner.isLaterFragment
-        else { return }
-        var length = 8
-        if inner.transport == InnerPacket.tcp {
-            length = Int(packet.load(fromByteOffset: inner.headerLength + 12, as: UInt8.self) >> 4) * 4
-        }
-        guard length >= least, inner.headerLength + length <= count else { return }
-        joint.isPartial = true
-        joint.headers = inner.headerLength + length
-        joint.segment = count - joint.headers
     }
 
     /// Writes the headers of what was put together, and hands it on.
@@ -263,7 +236,8 @@ struct RxPath: ~Copyable {
         if joint.isPartial {
             let total = joint.headers + joint.payload
             if joint.segments > 1 { restoreLengths(start, inner, total) }
-            let offset = inner.transport == InnerPacket.tcp ? 16 : 6
+            // Nothing else is partial.
+            let offset = Checksum.offset(of: inner.transport)!
             let pseudo = Checksum.pseudoHeader(
                 start, isIPv4: inner.isIPv4, transport: inner.transport, length: total - inner.headerLength)
             start.setWord16(inner.headerLength + offset, pseudo)
@@ -297,9 +271,4 @@ struct RxPath: ~Copyable {
             start.setWord16(inner.headerLength + 4, UInt16(truncatingIfNeeded: total - inner.headerLength))
         }
     }
-}
-
-/// The low bits of a session's index are its slot (`SessionIndex`).
-enum SlotIndex {
-    static let mask: UInt32 = (1 << 18) - 1
 }

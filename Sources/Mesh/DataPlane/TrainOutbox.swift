@@ -7,7 +7,7 @@ package struct TrainOutbox: ~Copyable {
     package static let bytesPerTrain = 65_507
     /// The most that one packet of the device can become: 64 KiB in segments of TCP's least size (tcp_min_snd_mss, 48),
     /// each with headers of at most 60 + 60 bytes and this layer's 32.
-    static let packetRoom = 65_536 / 48 * (48 + 120 + 32) + 512
+    static let packetRoom = 65_536 / TxPath.leastTCP * (TxPath.leastTCP + 120 + TxPath.overhead) + 512
     private static let capacity = packetRoom + 128 * 1024
 
     package let memory: UnsafeMutableRawPointer

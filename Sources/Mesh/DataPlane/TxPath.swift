@@ -16,8 +16,8 @@ struct TxPath: ~Copyable {
     private var table = RouteTable()
     /// By peer.
     private var routes: [TxRoute?] = []
-    /// Peers that something was sent to since the last report.
-    private var active: [Int] = []
+    /// Those by which something was sent since the last report, ones that have been replaced included.
+    private var active: [TxRoute] = []
     /// The last packet, if the next one may continue it.
     private var last = Mark()
 
@@ -48,6 +48,7 @@ struct TxPath: ~Copyable {
         guard peer < routes.count, let old = routes[peer] else { return }
         forget(old)
         routes[peer] = nil
+        active.removeAll { $0 === old }
     }
 
     private mutating func forget(_ route: TxRoute) {
@@ -66,20 +67,13 @@ struct TxPath: ~Copyable {
     }
 
     mutating func takeActivity() -> [DataPlaneActivity] {
-        var report: [DataPlaneActivity] = []
-        for peer in active {
-            guard let route = routes[peer] else { continue }
-            let state = route.state
-            report.append(
-                DataPlaneActivity(
-                    peer: peer, isInward: false, packets: state.pointee.packets, bytes: state.pointee.bytes,
-                    lastAt: state.pointee.lastAt, counter: state.pointee.counter))
-            state.pointee.packets = 0
-            state.pointee.bytes = 0
-            state.pointee.isActive = false
+        defer { active.removeAll(keepingCapacity: true) }
+        return active.map { route in
+            // What is used up of keys that were replaced is of no interest.
+            let isCurrent = routes[route.peer] === route
+            return route.state.pointee.traffic.take(
+                peer: route.peer, isInward: false, counter: isCurrent ? route.state.pointee.counter : 0)
         }
-        active.removeAll(keepingCapacity: true)
-        return report
     }
 
     // MARK: - Packets
@@ -95,14 +89,8 @@ struct TxPath: ~Copyable {
             return local.has(inner.destination) ? .dropped(.notOverlay) : .noRoute(inner.destination)
         }
         guard now < route.expiresAt else { return .dropped(.expiredKeys) }
-        if route.tracksFlows { flows.note(outward: packet, count: count, inner, peer: route.peer, now: now) }
-        let state = route.state
-        if !state.pointee.isActive {
-            state.pointee.isActive = true
-            active.append(route.peer)
-        }
-        state.pointee.lastAt = now
-        state.pointee.bytes &+= UInt64(count)
+        if route.tracksFlows { flows.note(outward: packet, count: count, inner, now: now) }
+        if route.state.pointee.traffic.count(bytes: count, now: now) { active.append(route) }
         if header.segmentation != .none {
             return sealSegments(packet, count: count, header, inner, route, into: &trains)
         }
@@ -116,9 +104,7 @@ struct TxPath: ~Copyable {
         let limit = route.state.pointee.datagramBytes - TxPath.overhead
         if count > limit {
             // A large segment of TCP whose checksum is ours to complete may be cut like any super-packet.
-            if let (header, segment) = segmented(packet, count: count, header, inner, limit: limit) {
-                var header = header
-                header.segmentSize = UInt16(segment)
+            if let header = segmented(packet, count: count, header, inner, limit: limit) {
                 return sealSegments(packet, count: count, header, inner, route, into: &trains)
             }
             // What IPv6 promises to carry is carried, in pieces if it must be (RFC 8200, section 5).
@@ -183,34 +169,30 @@ struct TxPath: ~Copyable {
         }
     }
 
+    /// TCP's least segment (tcp_min_snd_mss).
+    static let leastTCP = 48
     /// The least that IPv6 wants of any link (RFC 8200, section 5).
     private static let leastIPv6 = 1280
 
     /// A TCP packet of one segment, too large for the path, as a super-packet of smaller ones.
     private func segmented(
         _ packet: UnsafeRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, limit: Int
-    ) -> (VirtioHeader, Int)? {
+    ) -> VirtioHeader? {
         guard header.flags & VirtioHeader.needsChecksum != 0, inner.transport == InnerPacket.tcp,
-            isPlain(header, inner),
-            count >= inner.headerLength + 20
+            isPlain(header, inner), let headers = inner.lengthOfHeaders(packet, count: count), headers < count,
+            limit - headers >= TxPath.leastTCP
         else { return nil }
-        let headers =
-            inner.headerLength + Int(packet.load(fromByteOffset: inner.headerLength + 12, as: UInt8.self) >> 4) * 4
-        guard headers < count, limit - headers >= 48 else { return nil }
         var changed = header
         changed.segmentation = inner.isIPv4 ? .tcp4 : .tcp6
-        return (changed, limit - headers)
+        changed.segmentSize = UInt16(limit - headers)
+        return changed
     }
 
     /// The checksum that is to be completed is TCP's or UDP's, right behind the IP header: the receiver finds it there.
     @inline(__always)
     private func isPlain(_ header: VirtioHeader, _ inner: InnerPacket) -> Bool {
-        guard Int(header.checksumStart) == inner.headerLength else { return false }
-        switch inner.transport {
-        case InnerPacket.tcp: return header.checksumOffset == 16
-        case InnerPacket.udp: return header.checksumOffset == 6
-        default: return false
-        }
+        Int(header.checksumStart) == inner.headerLength
+            && Checksum.offset(of: inner.transport) == Int(header.checksumOffset)
     }
 
     /// A checksum of another kind is completed here; the field holds the sum of the pseudo header.
@@ -224,23 +206,20 @@ struct TxPath: ~Copyable {
         _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
         into trains: inout TrainOutbox
     ) -> Verdict {
-        let isTCP = header.segmentation != .udp, transport = inner.headerLength
+        let isTCP = header.segmentation != .udp
         guard isPlain(header, inner), (inner.transport == InnerPacket.tcp) == isTCP,
             header.segmentation != .tcp4 || inner.isIPv4, header.segmentation != .tcp6 || !inner.isIPv4,
-            count >= transport + (isTCP ? 20 : 8)
+            let headers = inner.lengthOfHeaders(packet, count: count)
         else { return .dropped(.malformed) }
-        let dataOffset = isTCP ? Int(packet.load(fromByteOffset: transport + 12, as: UInt8.self) >> 4) * 4 : 8
-        let headers = transport + dataOffset
-        guard dataOffset >= (isTCP ? 20 : 8), headers <= count else { return .dropped(.malformed) }
         let limit = route.state.pointee.datagramBytes - TxPath.overhead - headers
         var size = Int(header.segmentSize)
         if size > limit {
             // TCP does not mind where its segments end; a datagram of UDP is one.
-            guard isTCP, limit >= 48 else { return .tooBig(limit + headers) }
+            guard isTCP, limit >= TxPath.leastTCP else { return .tooBig(limit + headers) }
             size = limit
         }
         // Kernels make no smaller segments of TCP, and no more of UDP; others would cost more room than there is.
-        let isReasonable = isTCP ? size >= 48 : size > 0 && (count - headers + size - 1) / size <= 128
+        let isReasonable = isTCP ? size >= TxPath.leastTCP : size > 0 && (count - headers + size - 1) / size <= 128
         guard isReasonable || size >= count - headers, size > 0 else { return .dropped(.malformed) }
         var cutter = SegmentCutter(packet, inner, headers: headers, isTCP: isTCP)
         var offset = headers, flags = PacketFlags.partialChecksum
@@ -262,7 +241,7 @@ struct TxPath: ~Copyable {
         let state = route.state
         let counter = state.pointee.counter
         state.pointee.counter = counter &+ 1
-        state.pointee.packets &+= 1
+        state.pointee.traffic.packets &+= 1
         let datagram = trains.append(
             size: count + TxPath.overhead, peer: route.peer, remote: state.pointee.remote,
             congestion: InnerPacket.congestion(packet), mayFragment: mayFragment)
@@ -272,7 +251,7 @@ struct TxPath: ~Copyable {
         datagram.storeBytes(of: counter.bigEndian, toByteOffset: 8, as: UInt64.self)
         route.key.seal(
             from: packet, count: count, to: datagram + DatagramHeader.framesSize,
-            nonce: Nonce(counter, for: route.cipher),
+            nonce: Nonce(counter, for: route.key.cipher),
             aad: UnsafeRawBufferPointer(start: datagram, count: DatagramHeader.framesSize))
     }
 }
@@ -319,7 +298,7 @@ private struct SegmentCutter {
     mutating func prepare(payload: Int, at offset: Int, isLast: Bool) -> UnsafeMutableRawPointer {
         let start = packet + (offset - headers)
         // Payload may be shorter than headers, and then the two overlap.
-        if index > 0 { memmove(start, previous) }
+        if index > 0 { start.copyMemory(from: previous, byteCount: headers) }
         if isIPv4 {
             start.setWord16(2, UInt16(truncatingIfNeeded: headers + payload))
             start.setWord16(4, identification &+ UInt16(truncatingIfNeeded: index))
@@ -339,10 +318,5 @@ private struct SegmentCutter {
         index += 1
         previous = start
         return start
-    }
-
-    @inline(__always)
-    private func memmove(_ to: UnsafeMutableRawPointer, _ from: UnsafeMutableRawPointer) {
-        to.copyMemory(from: from, byteCount: headers)
     }
 }

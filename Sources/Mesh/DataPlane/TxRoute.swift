@@ -7,7 +7,6 @@ package final class TxRoute {
     let peer: Int
     let remoteIndex: UInt32
     let key: CipherKey
-    let cipher: Cipher
     let address4: OverlayKey?
     let address6: OverlayKey?
     /// Replies of this peer to what this node sends need to be remembered: the policy does not allow everything.
@@ -22,10 +21,7 @@ package final class TxRoute {
         var remote: SocketAddress
         /// Bytes of UDP payload that the path carries.
         var datagramBytes: Int
-        var packets: UInt64 = 0
-        var bytes: UInt64 = 0
-        var lastAt = Instant.origin
-        var isActive = false
+        var traffic = Traffic()
     }
 
     package init(
@@ -34,7 +30,6 @@ package final class TxRoute {
     ) {
         self.peer = peer
         self.remoteIndex = remoteIndex
-        cipher = key.cipher
         self.key = key
         self.address4 = address4.map { OverlayKey($0) }
         self.address6 = address6.map { OverlayKey($0) }
@@ -48,9 +43,30 @@ package final class TxRoute {
         state.deinitialize(count: 1)
         state.deallocate()
     }
+}
 
-    /// Where the peer is.
-    package var remote: SocketAddress { state.pointee.remote }
+/// What has passed under one epoch's keys in one direction since the last report.
+struct Traffic {
+    var packets: UInt64 = 0
+    var bytes: UInt64 = 0
+    var lastAt = Instant.origin
+    private var isReported = true
+
+    /// True if it is the first since the last report.
+    @inline(__always)
+    mutating func count(bytes count: Int, now: Instant) -> Bool {
+        bytes &+= UInt64(count)
+        lastAt = now
+        let isFirst = isReported
+        isReported = false
+        return isFirst
+    }
+
+    mutating func take(peer: Int, isInward: Bool, counter: UInt64 = 0) -> DataPlaneActivity {
+        defer { self = Traffic() }
+        return DataPlaneActivity(
+            peer: peer, isInward: isInward, packets: packets, bytes: bytes, lastAt: lastAt, counter: counter)
+    }
 }
 
 /// Keys of one epoch to open packets with, whose packets they are, and what they may carry.
@@ -58,7 +74,6 @@ package final class RxEntry {
     package let index: UInt32
     let peer: Int
     let key: CipherKey
-    let cipher: Cipher
     let address4: OverlayKey?
     let address6: OverlayKey?
     let policy: PeerPolicy
@@ -70,10 +85,7 @@ package final class RxEntry {
         var highest: UInt64 = 0
         var remote: SocketAddress
         var isConfirmed: Bool
-        var packets: UInt64 = 0
-        var bytes: UInt64 = 0
-        var lastAt = Instant.origin
-        var isActive = false
+        var traffic = Traffic()
 
         init(remote: SocketAddress, isConfirmed: Bool) {
             self.remote = remote
@@ -87,7 +99,6 @@ package final class RxEntry {
     ) {
         self.index = index
         self.peer = peer
-        cipher = key.cipher
         self.key = key
         self.address4 = address4.map { OverlayKey($0) }
         self.address6 = address6.map { OverlayKey($0) }

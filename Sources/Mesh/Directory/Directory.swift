@@ -6,18 +6,12 @@ import Wire
 ///
 /// A beacon keeps, for each node that registers with it, the addresses at which the node may be reached. A node speaks
 /// for itself only: the entry's key is the session's peer, never a field of a message. An entry lives `lifetime` unless
-/// it is registered again, and a lower sequence number than the last one changes nothing, so that a late message does
-/// not bring back an old address.
+/// it is registered again. What was said last counts: words of one session keep their order, and a node has one session.
 package struct Directory: Sendable {
     package struct Entry: Hashable, Sendable {
         package var addresses: [SocketAddress]
-        package var sequence: UInt64
         package var expires: Instant
     }
-    package enum Refusal: Hashable, Sendable {
-        case full, stale
-    }
-
     package static let lifetime = Interval.seconds(120)
 
     private var entries = OrderedDictionary<NodeID, Entry>()
@@ -27,22 +21,21 @@ package struct Directory: Sendable {
 
     package var count: Int { entries.count }
 
-    /// Registers or renews. `observed` is where the beacon hears the node from; it comes first.
+    /// Registers or renews. `observed` is where the beacon hears the node from; it comes first. False if there is no room.
+    @discardableResult
     package mutating func register(
-        _ node: NodeID, addresses: [SocketAddress], observed: SocketAddress, sequence: UInt64, now: Instant
-    ) -> Refusal? {
-        if let old = entries[node] {
-            guard old.expires <= now || sequence >= old.sequence else { return .stale }
-        } else if entries.count >= limit {
+        _ node: NodeID, addresses: [SocketAddress], observed: SocketAddress, now: Instant
+    ) -> Bool {
+        if entries[node] == nil, entries.count >= limit {
             expire(now)
-            guard entries.count < limit else { return .full }
+            guard entries.count < limit else { return false }
         }
         var all = [observed]
         for address in addresses where !all.contains(address) && all.count < Limits.addressesPerPeer {
             all.append(address)
         }
-        entries[node] = Entry(addresses: all, sequence: sequence, expires: now + Directory.lifetime)
-        return nil
+        entries[node] = Entry(addresses: all, expires: now + Directory.lifetime)
+        return true
     }
 
     /// The node was heard from there, after all that it has registered: it may have moved since.

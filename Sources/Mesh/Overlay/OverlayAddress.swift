@@ -41,3 +41,12 @@ package enum OverlayAddress {
         [0xfd] + Hash.blake2b(fleetLabel + fleet.bytes).prefix(5)
     }
 }
+
+extension Certificate {
+    /// `nil` where there is none.
+    package var overlay4Given: IPAddress? { overlay4.isUnspecified ? nil : overlay4 }
+    package var overlay6: IPAddress { OverlayAddress.v6(of: node, fleet: fleet) }
+
+    /// The IPv6 address of the key, and the IPv4 address if there is one.
+    package var overlayAddresses: [IPAddress] { (overlay4Given.map { [$0] } ?? []) + [overlay6] }
+}

@@ -1,3 +1,5 @@
+import Wire
+
 /// Which session a receiver index means: a flat array, so that a datagram finds its keys with one look. An index is a
 /// slot in the low 18 bits and a random tag above, drawn anew at each use of the slot, so that a stranger cannot guess
 /// one and an old datagram does not reach a new session.
@@ -7,7 +9,6 @@ package struct SessionIndex: Sendable {
         /// The peer's slot, or -1 where free.
         var peer: Int
     }
-    private static let slotBits: UInt32 = 18
     private var slots: [Slot] = []
     private var free: [UInt32] = []
 
@@ -17,23 +18,23 @@ package struct SessionIndex: Sendable {
 
     /// A new index for `peer`; `nil` when all 262,144 are taken. `random` supplies the tag.
     package mutating func allocate(for peer: Int, random: UInt32) -> UInt32? {
-        let tag = random >> SessionIndex.slotBits
+        let tag = random >> Limits.sessionSlotBits
         let slot: UInt32
         if let reused = free.popLast() {
             slot = reused
         } else {
-            guard slots.count < 1 << SessionIndex.slotBits else { return nil }
+            guard slots.count < 1 << Limits.sessionSlotBits else { return nil }
             slot = UInt32(slots.count)
             slots.append(Slot(tag: 0, peer: -1))
         }
         slots[Int(slot)] = Slot(tag: tag, peer: peer)
-        return tag << SessionIndex.slotBits | slot
+        return tag << Limits.sessionSlotBits | slot
     }
 
     /// The peer whose session the index is; `nil` for an index that is not (or no longer) given out.
     package func peer(of index: UInt32) -> Int? {
-        let slot = Int(index & (1 << SessionIndex.slotBits - 1))
-        guard slot < slots.count, slots[slot].peer >= 0, slots[slot].tag == index >> SessionIndex.slotBits else {
+        let slot = Int(index & (Limits.sessionSlotMask))
+        guard slot < slots.count, slots[slot].peer >= 0, slots[slot].tag == index >> Limits.sessionSlotBits else {
             return nil
         }
         return slots[slot].peer
@@ -41,7 +42,7 @@ package struct SessionIndex: Sendable {
 
     package mutating func release(_ index: UInt32) {
         guard peer(of: index) != nil else { return }
-        let slot = index & (1 << SessionIndex.slotBits - 1)
+        let slot = index & (Limits.sessionSlotMask)
         slots[Int(slot)].peer = -1
         free.append(slot)
     }

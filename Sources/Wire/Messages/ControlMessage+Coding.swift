@@ -19,8 +19,7 @@ extension ControlMessage: Convertible {
         switch proto.body {
         case .enrol(let body): self = .enrol(try Enrol(body))
         case .register(let body):
-            self = .register(
-                Register(addresses: try addresses(body.addresses, "register.addresses"), sequence: body.sequence))
+            self = .register(Register(addresses: try addresses(body.addresses, "register.addresses")))
         case .lookUp(let body): self = .lookUp(try LookUp(body))
         case .report(let body): self = .report(try Report(body))
         case .checkReply(let body):
@@ -61,11 +60,7 @@ extension ControlMessage: Convertible {
             switch self {
             case .enrol(let enrol): .enrol(enrol.proto)
             case .register(let register):
-                .register(
-                    .with {
-                        $0.addresses = register.addresses.map(\.description)
-                        $0.sequence = register.sequence
-                    })
+                .register(.with { $0.addresses = register.addresses.map(\.description) })
             case .lookUp(let wanted): .lookUp(wanted.proto)
             case .report(let report): .report(report.proto)
             case .checkReply(let reply):

@@ -104,15 +104,11 @@ package struct ControllerAddress: Hashable, Sendable {
     }
 }
 
-/// An entry for the directory: where this node can be reached. A higher sequence replaces a lower one.
+/// An entry for the directory: where this node can be reached. A later one replaces it.
 package struct Register: Hashable, Sendable {
     package var addresses: [SocketAddress]
-    package var sequence: UInt64
 
-    package init(addresses: [SocketAddress], sequence: UInt64) {
-        self.addresses = addresses
-        self.sequence = sequence
-    }
+    package init(addresses: [SocketAddress]) { self.addresses = addresses }
 }
 
 /// The details behind a heartbeat. A part that is `nil` has not changed since the controller acknowledged its digest.
