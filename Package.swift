@@ -88,8 +88,6 @@ let all: [Target] = [
     tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
     tests("FleetTests", core + ["asterism", "asterism-controller", "asterism-shim", "asterismd"]),
-    tests(
-        "OverlayTests", ["Base", "Wire", "Control", "asterism", "asterism-controller", "asterism-shim", "asterismd"]),
     tests("SimulatorTests", core + ["Simulator"]),
     tests("TidyTests", []),
 ]

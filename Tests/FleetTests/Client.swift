@@ -5,16 +5,12 @@ import Testing
 
 /// A blocking stream socket with time limits, to a unix path or a port of 127.0.0.1.
 struct LineSocket: ~Copyable {
-    struct Fault: Error, CustomStringConvertible {
-        var description: String
-    }
-
     private let descriptor: Int32
 
     init(unix path: String) throws {
         var address = sockaddr_un()
         guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw Fault(description: "\(path) is too long for a socket")
+            throw Fault("\(path) is too long for a socket")
         }
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -29,7 +25,7 @@ struct LineSocket: ~Copyable {
 
     private static func connect<Address>(_ family: Int32, _ address: Address, _ name: String) throws -> Int32 {
         let descriptor = socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw Fault(description: "no socket: \(errno)") }
+        guard descriptor >= 0 else { throw Fault("no socket: \(errno)") }
         let result = withUnsafeBytes(of: address) {
             Glibc.connect(
                 descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
@@ -37,7 +33,7 @@ struct LineSocket: ~Copyable {
         guard result == 0 else {
             let code = errno
             close(descriptor)
-            throw Fault(description: "\(name): \(String(cString: strerror(code)))")
+            throw Fault("\(name): \(String(cString: strerror(code)))")
         }
         return descriptor
     }
@@ -62,7 +58,7 @@ struct LineSocket: ~Copyable {
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while !isWhole(bytes) {
             let left = end - monotonicSeconds()
-            guard left > 0 else { throw Fault(description: "no answer in time") }
+            guard left > 0 else { throw Fault("no answer in time") }
             var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(&wait, 1, Int32(left * 1000 + 1)) > 0 else { continue }
             let count = recv(descriptor, &chunk, chunk.count, 0)
@@ -92,7 +88,7 @@ func ask<Request: JSONRPCRequest, View: Decodable>(
     line.append(UInt8(ascii: "\n"))
     wire.send(line)
     let answer = try wire.receive(within: seconds) { $0.last == UInt8(ascii: "\n") }
-    guard !answer.isEmpty else { throw LineSocket.Fault(description: "\(path): closed without an answer") }
+    guard !answer.isEmpty else { throw Fault("\(path): closed without an answer") }
     let reply = try JSONDecoder().decode(JSONRPCReply<View>.self, from: Data(answer))
     switch reply.result {
     case .success(let view): return view

@@ -229,8 +229,8 @@ func eventually(
         }
         usleep(20_000)
     }
-    throw LineSocket.Fault(
-        description: "not seen within \(seconds) s: \(what) \(detail())\(fault.map { " (\($0))" } ?? "")")
+    throw Fault(
+        "not seen within \(seconds) s: \(what) \(detail())\(fault.map { " (\($0))" } ?? "")")
 }
 
 /// Ports below those that the kernel gives to others by itself, each given once by this process.
@@ -245,7 +245,7 @@ enum Ports {
                 guard taken.insert(port).inserted, isFree(port, type) else { continue }
                 return port
             }
-            throw LineSocket.Fault(description: "no free port")
+            throw Fault("no free port")
         }
     }
 

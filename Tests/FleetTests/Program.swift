@@ -20,8 +20,12 @@ final class Program {
         return String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)])
     }()
 
-    /// `errors`: where the standard error goes; without it, where the standard output goes.
-    init(_ name: String, _ arguments: [String], output: String, errors: String? = nil) throws {
+    /// `errors`: where the standard error goes; without it, where the standard output goes. `environment`: more of it than
+    /// a search path.
+    init(
+        _ name: String, _ arguments: [String], output: String, errors: String? = nil,
+        environment: [String: String] = [:]
+    ) throws {
         let path = name.hasPrefix("/") ? name : "\(Program.directory)/\(name)"
         self.name = name
         self.output = output
@@ -38,15 +42,16 @@ final class Program {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t(), all = sigset_t()
+        var none = sigset_t(), every = sigset_t()
         sigemptyset(&none)
-        sigfillset(&all)
+        sigfillset(&every)
         posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setsigdefault(&attributes, &every)
         posix_spawnattr_setflags(
             &attributes, Program.newSession | Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
         var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
-        var variables: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), nil]
+        let all = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"].merging(environment) { $1 }
+        var variables = all.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { (words + variables).forEach { free($0) } }
         var pid: pid_t = 0
         let code = posix_spawn(&pid, path, &actions, &attributes, &words, &variables)
@@ -89,6 +94,21 @@ final class Program {
     }
 
     var text: String { String(decoding: FileManager.default.contents(atPath: output) ?? Data(), as: UTF8.self) }
+}
+
+/// What went wrong, for whom reads the tests' output.
+struct Fault: Error, CustomStringConvertible {
+    var description: String
+    var code: Int32 = 0
+
+    init(_ description: String) { self.description = description }
+
+    static func last(_ what: String) -> Fault {
+        let code = errno
+        var fault = Fault("\(what): \(String(cString: strerror(code)))")
+        fault.code = code
+        return fault
+    }
 }
 
 func monotonicSeconds() -> Double { seconds(CLOCK_MONOTONIC) }

@@ -66,6 +66,23 @@ final class Overlay {
             try #require(try status().counters.first { $0.name == name }, "no counter \(name)").count
         }
 
+        /// Begins a command of asterism(1) at this node.
+        func start(cli words: [String], output: String) throws -> Program {
+            let path = "\(root)/\(name).\(output)", socket = socket
+            return try namespace.enter {
+                try Program("asterism", words + ["--socket", socket], output: path, errors: path + ".errors")
+            }
+        }
+
+        /// A command of asterism(1) at this node, to its end.
+        func cli(_ words: [String]) throws -> (status: Int32?, output: String, errors: String) {
+            let output = "cli.\(UInt64.random(in: .min ... .max))"
+            let program = try start(cli: words, output: output)
+            guard program.hasEnded(within: 30) else { throw Fault("\(words) does not end") }
+            let errors = FileManager.default.contents(atPath: program.output + ".errors") ?? Data()
+            return (program.exitStatus, program.text, String(decoding: errors, as: UTF8.self))
+        }
+
         fileprivate func waitForAddresses() throws {
             try eventually("\(name) has its addresses") {
                 try #require(agent.isRunning, "\(name) has ended")

@@ -4,14 +4,20 @@ import Testing
 /// Other people's distributed program, on the mesh alone.
 extension OverlayTests {
     private static let script = URL(filePath: #filePath).deletingLastPathComponent()
-        .appending(path: "../Overlay/ray.sh").standardizedFileURL.path()
+        .appending(path: "../../Overlay/ray.sh").standardizedFileURL.path()
+
+    /// What the download needs, and the way to the programs.
+    private static let environment = ProcessInfo.processInfo.environment.filter { name, _ in
+        name == "TMPDIR" || name.hasPrefix("PIP_") || name.lowercased().hasSuffix("_proxy")
+    }.merging(["ASTERISM_PROGRAMS": Program.directory]) { $1 }
 
     @Test(
         .enabled(if: ProcessInfo.processInfo.environment["ASTERISM_RAY"] == "1", "downloads Ray: set ASTERISM_RAY=1"))
     func `a Ray cluster runs over the mesh`() throws {
         let output = "/tmp/asterism-ray-\(getpid()).log"
         defer { unlink(output) }
-        let program = try Program("/bin/bash", [Self.script], output: output)
+        let program = try Program(
+            "/bin/bash", [Self.script], output: output, environment: Self.environment)
         // Most of it is the download.
         let hasEnded = program.hasEnded(within: 600)
         if !hasEnded {

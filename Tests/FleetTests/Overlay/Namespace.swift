@@ -90,20 +90,6 @@ enum Kernel {
     }
 }
 
-struct Fault: Error, CustomStringConvertible {
-    var description: String
-    var code: Int32 = 0
-
-    init(_ description: String) { self.description = description }
-
-    static func last(_ what: String) -> Fault {
-        let code = errno
-        var fault = Fault("\(what): \(String(cString: strerror(code)))")
-        fault.code = code
-        return fault
-    }
-}
-
 /// Something that runs on a thread of its own until it has a value.
 final class Background<Value>: @unchecked Sendable {
     private let body: () throws -> Value
@@ -145,22 +131,12 @@ extension Background: Runnable {
     fileprivate func run() { result = Result { try body() } }
 }
 
-func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-}
-
-/// Looks every 20 ms until it is so; a throw counts as not yet.
-func eventually(_ what: String, within seconds: Double = 20, _ look: () throws -> Bool) throws {
-    let end = monotonicSeconds() + seconds
-    var fault: (any Error)?
-    while monotonicSeconds() < end {
-        do {
-            if try look() { return }
-            fault = nil
-        } catch { fault = error }
-        usleep(20_000)
+/// A program to its end, which must be a good one.
+func complete(_ program: String, _ arguments: [String]) throws {
+    let output = "/tmp/asterism-run-\(getpid())-\(UInt64.random(in: .min ... .max))"
+    defer { unlink(output) }
+    let program = try Program(program, arguments, output: output)
+    guard program.hasEnded(within: 20), program.exitStatus == 0 else {
+        throw Fault("\(arguments.joined(separator: " ")): \(program.text)")
     }
-    throw Fault("not within \(seconds) s: \(what)\(fault.map { ", \($0)" } ?? "")")
 }
