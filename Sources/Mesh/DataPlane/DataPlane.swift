@@ -27,16 +27,27 @@ package import Base
 package struct DataPlane: ~Copyable {
     var transmit = TxPath()
     var receive = RxPath()
-    var flows = FlowTable()
+    let flows: FlowTable
+    private let role: DataPlaneRole
     var waiting = WaitingPackets()
     private var replies = ReplyLimit()
     package private(set) var counters = DataPlaneCounters()
 
-    /// `takesUDP`: the device takes super-packets of UDP.
-    package init(takesUDP: Bool = true) { receive.joinsUDP = takesUDP }
+    /// `takesUDP`: the device takes super-packets of UDP. Data planes on several threads divide the work by their roles
+    /// and share `flows`; `isShared` where more than one of them has the role of receiving.
+    package init(
+        takesUDP: Bool = true, role: DataPlaneRole = [.outward, .inward], flows: FlowTable = FlowTable(),
+        isShared: Bool = false
+    ) {
+        self.role = role
+        self.flows = flows
+        receive.joinsUDP = takesUDP
+        receive.isShared = isShared
+    }
 
     /// What `Endpoint` says of sessions and paths; in the order in which it said so.
     package mutating func apply(_ change: DataPlaneChange, now: Instant, into out: inout DataPlaneOutbox) {
+        guard !change.role.isDisjoint(with: role) else { return }
         switch change {
         case .local(let local):
             transmit.local = local
@@ -47,8 +58,8 @@ package struct DataPlane: ~Copyable {
             transmit.install(route)
             resume(route, now: now, into: &out)
         case .unroute(let peer):
-            transmit.remove(peer)
-            receive.forget(peer: peer)
+            if role.contains(.outward) { transmit.remove(peer) }
+            if role.contains(.inward) { receive.forget(peer: peer) }
         case .redirect(let peer, let remote): transmit.redirect(peer, remote)
         case .limit(let peer, let bytes): transmit.limit(peer, datagramBytes: bytes)
         // For the driver.
@@ -72,7 +83,7 @@ package struct DataPlane: ~Copyable {
         into out: inout DataPlaneOutbox
     ) {
         guard out.trains.hasRoom else { return counters.drop(.noRoom) }
-        switch transmit.submit(packet, count: count, header, now: now, flows: &flows, into: &out.trains) {
+        switch transmit.submit(packet, count: count, header, now: now, flows: flows, into: &out.trains) {
         case .sent: break
         case .dropped(let reason): counters.drop(reason)
         case .noRoute(let key):
@@ -95,7 +106,7 @@ package struct DataPlane: ~Copyable {
         into out: inout DataPlaneOutbox
     ) {
         receive.received(
-            bytes, segment: segment, congestion: congestion, from: remote, now: now, flows: &flows,
+            bytes, segment: segment, congestion: congestion, from: remote, now: now, flows: flows,
             counters: &counters, into: &out)
     }
 
@@ -162,8 +173,19 @@ package struct DataPlaneOutbox: ~Copyable {
     package init() {}
 }
 
+/// Which way a data plane's packets go.
+package struct DataPlaneRole: OptionSet, Hashable, Sendable {
+    package let rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// From the device to sockets.
+    package static let outward = DataPlaneRole(rawValue: 1)
+    /// From sockets to the device.
+    package static let inward = DataPlaneRole(rawValue: 2)
+}
+
 /// What `Endpoint` tells the data plane.
-package enum DataPlaneChange {
+package enum DataPlaneChange: Sendable {
     /// This node's own addresses.
     case local(OverlayLocal)
     /// Keys to open with; the entry's index finds them.
@@ -177,6 +199,21 @@ package enum DataPlaneChange {
     case limit(peer: Int, Int)
     /// The driver is to ask the kernel for the MTU of the way to that address, and to tell `Endpoint.measured`.
     case measure(peer: Int, SocketAddress)
+
+    /// Whose business it is.
+    package var role: DataPlaneRole {
+        switch self {
+        case .local, .unroute: [.outward, .inward]
+        case .install, .remove: .inward
+        case .route, .redirect, .limit: .outward
+        case .measure: []
+        }
+    }
+
+    /// The same for another thread's data plane.
+    package func sibling() -> DataPlaneChange {
+        if case .route(let route) = self { .route(route.sibling()) } else { self }
+    }
 }
 
 /// What the data plane tells `Endpoint` and the layer above.

@@ -1,4 +1,5 @@
 import Base
+import Synchronization
 package import Wire
 
 /// # Who may reach what
@@ -127,8 +128,32 @@ package struct PeerPolicy: Hashable, Sendable {
 ///
 /// A bounded table of conversations with peers that may not begin one themselves: eight places for each hash, the
 /// longest unused gives way. It is asked only where no rule allows a packet, and costs nothing where everything is
-/// allowed.
-struct FlowTable: ~Copyable {
+/// allowed. Data planes of several threads share one: what one has sent, another may get the answer to.
+package final class FlowTable: Sendable {
+    private let table = Mutex(Table())
+
+    package init() {}
+
+    func note(outward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) {
+        guard let ports = PeerPolicy.ports(packet, count: count, inner) else { return }
+        let talk = Table.talk(inner.transport, local: ports.source, remote: ports.destination)
+        table.withLock { $0.note(inner.destination, talk, now: now) }
+    }
+
+    func knows(inward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) -> Bool {
+        guard let ports = PeerPolicy.ports(packet, count: count, inner) else { return false }
+        let talk = Table.talk(inner.transport, local: ports.destination, remote: ports.source)
+        let life = inner.transport == InnerPacket.tcp ? FlowTable.lifeTCP : FlowTable.life
+        return table.withLock { $0.knows(inner.source, talk, life, now: now) }
+    }
+
+    /// Unused for so long, a conversation is over (RFC 5382, REQ-5, would have TCP wait 2 h; an hour does for those who
+    /// send keepalives).
+    private static let lifeTCP = Interval.minutes(60)
+    private static let life = Interval.minutes(3)
+}
+
+private struct Table: ~Copyable, @unchecked Sendable {
     private struct Place {
         /// The far end's address, so that who comes after it inherits nothing.
         var peer = OverlayKey(high: 0, low: 0)
@@ -137,29 +162,23 @@ struct FlowTable: ~Copyable {
         var usedAt = Instant.origin
     }
     private static let sets = Limits.overlayFlows / 8
+    /// Made with the first conversation.
     private var places: UnsafeMutablePointer<Place>?
-    /// Unused for so long, a conversation is over (RFC 5382, REQ-5, would have TCP wait 2 h; an hour does for those who
-    /// send keepalives).
-    private static let lifeTCP = Interval.minutes(60)
-    private static let life = Interval.minutes(3)
 
     init() {}
     deinit { places?.deallocate() }
 
-    private static func talk(_ transport: UInt8, local: UInt16, remote: UInt16) -> UInt64 {
+    static func talk(_ transport: UInt8, local: UInt16, remote: UInt16) -> UInt64 {
         UInt64(transport) << 32 | UInt64(local) << 16 | UInt64(remote)
     }
 
     private static func set(_ peer: OverlayKey, _ talk: UInt64) -> Int {
         let mixed = (peer.high ^ peer.low &* 0x9e37_79b9_7f4a_7c15 ^ talk) &* 0xff51_afd7_ed55_8ccd
-        return Int(truncatingIfNeeded: mixed >> 40) % FlowTable.sets * 8
+        return Int(truncatingIfNeeded: mixed >> 40) % Table.sets * 8
     }
 
-    mutating func note(outward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) {
-        guard let ports = PeerPolicy.ports(packet, count: count, inner) else { return }
-        let peer = inner.destination
-        let talk = FlowTable.talk(inner.transport, local: ports.source, remote: ports.destination)
-        let all = ensure(), first = FlowTable.set(peer, talk)
+    mutating func note(_ peer: OverlayKey, _ talk: UInt64, now: Instant) {
+        let all = ensure(), first = Table.set(peer, talk)
         var oldest = first
         for index in first..<first + 8 {
             if all[index].talk == talk, all[index].peer == peer {
@@ -171,13 +190,10 @@ struct FlowTable: ~Copyable {
         all[oldest] = Place(peer: peer, talk: talk, usedAt: now)
     }
 
-    mutating func knows(inward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) -> Bool {
-        guard let all = places, let ports = PeerPolicy.ports(packet, count: count, inner) else { return false }
-        let peer = inner.source
-        let talk = FlowTable.talk(inner.transport, local: ports.destination, remote: ports.source)
-        let first = FlowTable.set(peer, talk)
+    mutating func knows(_ peer: OverlayKey, _ talk: UInt64, _ life: Interval, now: Instant) -> Bool {
+        guard let all = places else { return false }
+        let first = Table.set(peer, talk)
         for index in first..<first + 8 where all[index].talk == talk && all[index].peer == peer {
-            let life = inner.transport == InnerPacket.tcp ? FlowTable.lifeTCP : FlowTable.life
             guard now - all[index].usedAt < life else { return false }
             all[index].usedAt = now
             return true
@@ -187,8 +203,8 @@ struct FlowTable: ~Copyable {
 
     private mutating func ensure() -> UnsafeMutablePointer<Place> {
         if let places { return places }
-        let new = UnsafeMutablePointer<Place>.allocate(capacity: FlowTable.sets * 8)
-        new.initialize(repeating: Place(), count: FlowTable.sets * 8)
+        let new = UnsafeMutablePointer<Place>.allocate(capacity: Table.sets * 8)
+        new.initialize(repeating: Place(), count: Table.sets * 8)
         places = new
         return new
     }

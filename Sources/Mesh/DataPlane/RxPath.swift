@@ -16,6 +16,8 @@ struct RxPath: ~Copyable {
     var local: OverlayLocal?
     /// The device takes super-packets of UDP (Linux 6.2).
     var joinsUDP = true
+    /// Other threads have the same entries.
+    var isShared = false
     /// By the slot of the index.
     private var entries: [RxEntry?] = []
     private var active: [RxEntry] = []
@@ -56,14 +58,16 @@ struct RxPath: ~Copyable {
 
     mutating func takeActivity() -> [DataPlaneActivity] {
         defer { active.removeAll(keepingCapacity: true) }
-        return active.map { $0.state.pointee.traffic.take(peer: $0.peer, isInward: true) }
+        return active.map { entry in
+            entry.exclusively(isShared) { entry.state.pointee.traffic.take(peer: entry.peer, isInward: true) }
+        }
     }
 
     // MARK: - Datagrams
 
     mutating func received(
         _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress,
-        now: Instant, flows: inout FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+        now: Instant, flows: FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
     ) {
         guard let base = bytes.baseAddress, segment > 0 else { return }
         var offset = 0
@@ -88,7 +92,7 @@ struct RxPath: ~Copyable {
             // All datagrams of a message have met the same, so what joins a packet shares its mark.
             if flags & PacketFlags.continues != 0, joins(packet, length, entry, counter, into: &out) { continue }
             begin(
-                packet, length, flags: flags, isCongested: congestion == 3, entry, counter, now: now, flows: &flows,
+                packet, length, flags: flags, isCongested: congestion == 3, entry, counter, now: now, flows: flows,
                 &counters, into: &out)
         }
         // Pieces of the next message may be elsewhere in memory, but a train is one message.
@@ -117,7 +121,7 @@ struct RxPath: ~Copyable {
         }
         let counter = UnsafeRawPointer(datagram).word64(8), state = entry.state
         // The window says no before the cipher is asked, and learns the counter only after it said yes.
-        guard state.pointee.window.wouldAccept(counter) else {
+        guard entry.exclusively(isShared, { state.pointee.window.wouldAccept(counter) }) else {
             counters.drop(.replayed)
             return nil
         }
@@ -132,11 +136,15 @@ struct RxPath: ~Copyable {
             counters.drop(.forged)
             return nil
         }
-        guard state.pointee.window.accept(counter) else {
+        let isAccepted = entry.exclusively(isShared) {
+            guard state.pointee.window.accept(counter) else { return false }
+            note(entry, counter, count, from: remote, now: now, into: &out)
+            return true
+        }
+        guard isAccepted else {
             counters.drop(.replayed)
             return nil
         }
-        note(entry, counter, count, from: remote, now: now, into: &out)
         counters.packetsReceived &+= 1
         counters.bytesReceived &+= UInt64(count - TxPath.overhead)
         return (entry, counter)
@@ -195,7 +203,7 @@ struct RxPath: ~Copyable {
 
     private mutating func begin(
         _ packet: UnsafeMutableRawPointer, _ count: Int, flags: UInt8, isCongested: Bool, _ entry: RxEntry,
-        _ counter: UInt64, now: Instant, flows: inout FlowTable, _ counters: inout DataPlaneCounters,
+        _ counter: UInt64, now: Instant, flows: FlowTable, _ counters: inout DataPlaneCounters,
         into out: inout DataPlaneOutbox
     ) {
         finish(into: &out)

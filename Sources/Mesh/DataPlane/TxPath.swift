@@ -72,14 +72,14 @@ struct TxPath: ~Copyable {
             // What is used up of keys that were replaced is of no interest.
             let isCurrent = routes[route.peer] === route
             return route.state.pointee.traffic.take(
-                peer: route.peer, isInward: false, counter: isCurrent ? route.state.pointee.counter : 0)
+                peer: route.peer, isInward: false, counter: isCurrent ? route.countersTaken : 0)
         }
     }
 
     // MARK: - Packets
 
     mutating func submit(
-        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, now: Instant, flows: inout FlowTable,
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, now: Instant, flows: FlowTable,
         into trains: inout TrainOutbox
     ) -> Verdict {
         guard let inner = InnerPacket(packet, count: count) else { return .dropped(.malformed) }
@@ -110,18 +110,19 @@ struct TxPath: ~Copyable {
             // What IPv6 promises to carry is carried, in pieces if it must be (RFC 8200, section 5).
             if count > max(limit, TxPath.leastIPv6) || inner.isIPv4 { return .tooBig(limit) }
         }
+        let counter = route.takeCounters(1)
         var flags: UInt8 = 0
         if header.flags & VirtioHeader.needsChecksum != 0 {
             if isPlain(header, inner) {
                 flags = PacketFlags.partialChecksum
-                if inner.transport == InnerPacket.udp, continues(packet, count: count, inner, route) {
+                if inner.transport == InnerPacket.udp, continues(packet, count: count, inner, route, counter) {
                     flags |= PacketFlags.continues
                 }
             } else {
                 finishChecksum(packet, count: count, header)
             }
         }
-        seal(packet, count: count, flags: flags, route, mayFragment: count > limit, into: &trains)
+        seal(packet, count: count, flags: flags, route, counter, mayFragment: count > limit, into: &trains)
         return .sent
     }
 
@@ -129,12 +130,13 @@ struct TxPath: ~Copyable {
     /// far end they pass its stack as one.
     @inline(__always)
     private mutating func continues(
-        _ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, _ route: TxRoute
+        _ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, _ route: TxRoute,
+        _ counter: UInt64
     ) -> Bool {
         guard count > inner.headerLength + 8, inner.headerLength == (inner.isIPv4 ? 20 : 40) else { return false }
         var mark = Mark(packet, inner)
         mark.peer = route.peer
-        mark.counter = route.state.pointee.counter
+        mark.counter = counter
         mark.count = count
         defer { last = mark }
         return mark.continues(last)
@@ -222,11 +224,13 @@ struct TxPath: ~Copyable {
         let isReasonable = isTCP ? size >= TxPath.leastTCP : size > 0 && (count - headers + size - 1) / size <= 128
         guard isReasonable || size >= count - headers, size > 0 else { return .dropped(.malformed) }
         var cutter = SegmentCutter(packet, inner, headers: headers, isTCP: isTCP)
+        var counter = route.takeCounters(max(1, (count - headers + size - 1) / size))
         var offset = headers, flags = PacketFlags.partialChecksum
         repeat {
             let payload = min(size, count - offset)
             let start = cutter.prepare(payload: payload, at: offset, isLast: offset + payload == count)
-            seal(start, count: headers + payload, flags: flags, route, mayFragment: false, into: &trains)
+            seal(start, count: headers + payload, flags: flags, route, counter, mayFragment: false, into: &trains)
+            counter &+= 1
             flags = PacketFlags.partialChecksum | PacketFlags.continues
             offset += payload
         } while offset < count
@@ -235,12 +239,10 @@ struct TxPath: ~Copyable {
 
     @inline(__always)
     private func seal(
-        _ packet: UnsafeMutableRawPointer, count: Int, flags: UInt8, _ route: TxRoute, mayFragment: Bool,
-        into trains: inout TrainOutbox
+        _ packet: UnsafeMutableRawPointer, count: Int, flags: UInt8, _ route: TxRoute, _ counter: UInt64,
+        mayFragment: Bool, into trains: inout TrainOutbox
     ) {
         let state = route.state
-        let counter = state.pointee.counter
-        state.pointee.counter = counter &+ 1
         state.pointee.traffic.packets &+= 1
         let datagram = trains.append(
             size: count + TxPath.overhead, peer: route.peer, remote: state.pointee.remote,

@@ -1,9 +1,11 @@
 package import Base
 package import Noise
+import Synchronization
 
 /// Where and how packets to one peer go: keys of one epoch, and the path of the moment. Made by `Endpoint`, used by
-/// `TxPath` alone from then on.
-package final class TxRoute {
+/// one `TxPath` alone from then on; others, on other threads, get a `sibling` each.
+// Sendable because it has one user at a time, and all that it shares with its siblings is atomic or never changes.
+package final class TxRoute: @unchecked Sendable {
     let peer: Int
     let remoteIndex: UInt32
     let key: CipherKey
@@ -13,15 +15,42 @@ package final class TxRoute {
     let tracksFlows: Bool
     /// After this nothing is sealed any more.
     let expiresAt: Instant
+    private let counters: Counters
     let state: UnsafeMutablePointer<State>
 
     /// What changes from packet to packet. Behind a pointer, so that no access of it is checked for exclusivity.
     struct State {
-        var counter: UInt64 = 0
         var remote: SocketAddress
         /// Bytes of UDP payload that the path carries.
         var datagramBytes: Int
         var traffic = Traffic()
+    }
+
+    /// Each number is given out once under one key, or the cipher is broken; whichever thread asks.
+    private final class Counters: Sendable {
+        let next = Atomic<UInt64>(0)
+    }
+
+    /// The first of `count` numbers in a row that nobody else has under this key.
+    @inline(__always)
+    func takeCounters(_ count: Int) -> UInt64 {
+        counters.next.wrappingAdd(UInt64(truncatingIfNeeded: count), ordering: .relaxed).oldValue
+    }
+
+    /// So many have been given out.
+    var countersTaken: UInt64 { counters.next.load(ordering: .relaxed) }
+
+    /// The same keys and path for another thread.
+    package func sibling() -> TxRoute { TxRoute(self) }
+
+    private init(_ route: TxRoute) {
+        (peer, remoteIndex) = (route.peer, route.remoteIndex)
+        key = route.key.copy()
+        (address4, address6) = (route.address4, route.address6)
+        (tracksFlows, expiresAt, counters) = (route.tracksFlows, route.expiresAt, route.counters)
+        let now = route.state.pointee
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(remote: now.remote, datagramBytes: now.datagramBytes))
     }
 
     package init(
@@ -35,6 +64,7 @@ package final class TxRoute {
         self.address6 = address6.map { OverlayKey($0) }
         self.tracksFlows = tracksFlows
         self.expiresAt = expiresAt
+        counters = Counters()
         state = .allocate(capacity: 1)
         state.initialize(to: State(remote: remote, datagramBytes: datagramBytes))
     }
@@ -70,7 +100,8 @@ struct Traffic {
 }
 
 /// Keys of one epoch to open packets with, whose packets they are, and what they may carry.
-package final class RxEntry {
+// Sendable because what changes in it is touched under `exclusively` wherever more than one thread has it.
+package final class RxEntry: @unchecked Sendable {
     package let index: UInt32
     let peer: Int
     let key: CipherKey
@@ -79,6 +110,17 @@ package final class RxEntry {
     let policy: PeerPolicy
     let expiresAt: Instant
     let state: UnsafeMutablePointer<State>
+    private let lock = Mutex(())
+
+    /// Threads that have a socket each get packets of one peer at the same time only while the peer moves, or somebody
+    /// pretends that it does.
+    @inline(__always)
+    func exclusively<Value>(_ isShared: Bool, _ body: () -> Value) -> Value {
+        guard isShared else { return body() }
+        lock._unsafeLock()
+        defer { lock._unsafeUnlock() }
+        return body()
+    }
 
     struct State: ~Copyable {
         var window = ReplayWindow()
