@@ -28,10 +28,11 @@ static void fail(int fd) {
     errno = saved;
 }
 
-int asterism_tun_open(char *name) {
+int asterism_tun_open(char *name, int shares) {
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return -1;
-    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+    int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (shares ? IFF_MULTI_QUEUE : 0);
+    struct ifreq request = {.ifr_flags = (short)flags};
     strncpy(request.ifr_name, name, IFNAMSIZ - 1);
     if (ioctl(fd, TUNSETIFF, &request) < 0) {
         fail(fd);

@@ -116,6 +116,25 @@ package final class DatagramSocket: Source {
         poll()
     }
 
+    /// Another descriptor of this socket, for a `DatagramSocket` of another loop: what comes goes to whichever of them
+    /// receives, and either may send.
+    package func duplicate() throws(Errno) -> FileDescriptor {
+        guard isOpen, let copy = try descriptor?.duplicate() else { throw Errno(EBADF) }
+        return copy
+    }
+
+    /// Another socket at this one's address (SO_REUSEPORT): the kernel gives each sender's datagrams to one of them. Only
+    /// now is the port shared, so a stranger that has it is found when this socket is bound.
+    package func sibling() throws(Errno) -> FileDescriptor {
+        guard isOpen, let address = localAddress else { throw Errno(EBADF) }
+        try descriptor?.set(Int(SOL_SOCKET), SO_REUSEPORT, to: 1)
+        let socket = try FileDescriptor.socket(address.family, .datagram)
+        try DatagramSocket.configure(socket, address.family, options)
+        try socket.set(Int(SOL_SOCKET), SO_REUSEPORT, to: 1)
+        try socket.bind(address)
+        return socket
+    }
+
     /// The address the socket is bound to; nil once it is closed.
     package var localAddress: SocketAddress? {
         guard let number else { return nil }

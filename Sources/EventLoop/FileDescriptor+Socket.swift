@@ -1,6 +1,4 @@
 import Base
-// uv.h includes the C library's socket headers, and whichever module does so first owns their constants for Swift.
-import CLibuv
 import Glibc
 
 /// What getsockname(2) or its kin fills in.

@@ -4,13 +4,13 @@ package import Glibc
 
 /// # A network interface whose far end is this process
 ///
-/// What the kernel routes to the interface is read here, one packet a read(2), and what is written here the kernel takes
-/// for received. Each packet has a virtio header before it (IFF_VNET_HDR), by which up to 64 KiB of one conversation pass
-/// as one packet, its checksums and its segments left to whoever sends them on. Which of that the kernel may do is
+/// What the kernel routes to the interface is read by the process, one packet a read(2), and what is written the kernel
+/// takes for received. Each packet has a virtio header before it (IFF_VNET_HDR), by which up to 64 KiB of one conversation
+/// pass as one packet, its checksums and its segments left to whoever sends them on. Which of that the kernel may do is
 /// negotiated at the start: all of it, or without UDP's part on kernels before 6.2, or none.
 ///
-/// The descriptor is read until it is empty, but no more than `bytesPerWake` a turn of the loop: packets that come the
-/// other way must not wait long behind those that go.
+/// The interface has one queue or several (IFF_MULTI_QUEUE), so that several threads may read: the kernel keeps each
+/// conversation to one of them, the one whose thread writes the answers where it can. A queue is used by a `TunQueue`.
 package final class TunDevice {
     package struct Offload: OptionSet, Hashable, Sendable {
         package let rawValue: Int32
@@ -23,111 +23,47 @@ package final class TunDevice {
 
     package let name: String
     package let offload: Offload
-    /// Bytes of the virtio header.
-    package static let headerSize = 10
-    /// Reads that are made in one turn, in bytes and in packets.
-    private static let bytesPerWake = 256 << 10
-    private static let packetsPerWake = 256
-    private static let bufferSize = headerSize + 65_536
-
-    private let poll: Poll
-    private let number: Int32
-    private let buffer: UnsafeMutableRawPointer
-    private var onPacket: ((UnsafeMutableRawPointer, Int) -> Bool)?
-    private var onDrained: (() -> Void)?
-    private var onLost: (() -> Void)?
-    private var isPaused = false
-    /// Packets that the kernel did not take, by reason.
-    package private(set) var writeErrors: [Errno: UInt64] = [:]
+    private var queues: [Int32] = []
 
     /// Makes the interface; `name` may be a pattern with `%d`. Throws what stands in the way: ENOENT or ENODEV without
     /// /dev/net/tun, EPERM without CAP_NET_ADMIN, EBUSY where the name is taken.
-    ///
-    /// `onPacket` gets the virtio header and the packet behind it; it may write to both, and says whether more is wanted.
-    /// `onDrained` ends each turn. `onLost` says that somebody has removed the interface; nothing is read any more.
-    package init(
-        on loop: Loop, named pattern: String, wantsOffload: Bool,
-        onPacket: @escaping (UnsafeMutableRawPointer, Int) -> Bool, onDrained: @escaping () -> Void,
-        onLost: @escaping () -> Void
-    ) throws(Errno) {
+    package init(named pattern: String, queues count: Int = 1, wantsOffload: Bool) throws(Errno) {
         var name = [CChar](repeating: 0, count: 16)
         for (index, byte) in pattern.utf8.prefix(15).enumerated() { name[index] = CChar(bitPattern: byte) }
-        let raw = try syscall("tun") { asterism_tun_open(&name) }
-        let descriptor = FileDescriptor(owning: raw)
-        number = raw
+        var opened: [Int32] = []
+        do throws(Errno) {
+            for _ in 0..<count {
+                opened.append(try syscall("tun") { asterism_tun_open(&name, count > 1 ? 1 : 0) })
+            }
+        } catch {
+            for number in opened { Glibc.close(number) }
+            throw error
+        }
+        queues = opened
         self.name = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var granted: Offload = []
         let wishes: [Offload] = wantsOffload ? [[.checksum, .tcp, .udp], [.checksum, .tcp], []] : [[]]
-        for wish in wishes where asterism_tun_set_offload(raw, wish.rawValue) == 0 {
+        // It is the interface's, not the queue's.
+        for wish in wishes where asterism_tun_set_offload(opened[0], wish.rawValue) == 0 {
             granted = wish
             break
         }
         offload = granted
-        let me = Handle()
-        poll = try Poll(on: loop, "overlay device", owning: descriptor) { _ in me.device?.drain() }
-        buffer = .allocate(byteCount: TunDevice.bufferSize, alignment: 64)
-        self.onPacket = onPacket
-        self.onDrained = onDrained
-        self.onLost = onLost
-        me.device = self
-        poll.start(.readable)
     }
 
-    private final class Handle {
-        weak var device: TunDevice?
-    }
+    deinit { close() }
 
-    deinit { buffer.deallocate() }
-
+    /// The interface goes with the last descriptor of it.
     package func close() {
-        poll.close()
-        onPacket = nil
-        onDrained = nil
-        onLost = nil
+        for number in queues { Glibc.close(number) }
+        queues = []
     }
 
-    /// Stops and goes on reading; what comes meanwhile fills the interface's queue.
-    package func pause() {
-        guard !isPaused, poll.isOpen else { return }
-        isPaused = true
-        poll.stop()
+    /// Another descriptor of a queue.
+    package func descriptor(ofQueue index: Int) throws(Errno) -> FileDescriptor {
+        let number = queues[index]
+        return FileDescriptor(owning: try syscall("fcntl") { fcntl(number, F_DUPFD_CLOEXEC, 0) })
     }
-    package func resume() {
-        guard isPaused, poll.isOpen else { return }
-        isPaused = false
-        poll.start(.readable)
-    }
-
-    private func drain() {
-        var bytes = 0, packets = 0
-        while !isPaused, bytes < TunDevice.bytesPerWake, packets < TunDevice.packetsPerWake, let onPacket {
-            let count = Glibc.read(number, buffer, TunDevice.bufferSize)
-            if count < 0, errno == EBADFD {
-                poll.close()
-                onLost?()
-                return
-            }
-            // EAGAIN: it is empty. Anything else will be told again at the next turn.
-            if count <= 0 { break }
-            bytes += count
-            packets += 1
-            if !onPacket(buffer, count) { break }
-        }
-        onDrained?()
-    }
-
-    /// Hands one packet, in pieces, its virtio header first, to the kernel.
-    package func write(_ pieces: UnsafePointer<iovec>, count: Int) {
-        guard poll.isOpen else { return }
-        while Glibc.writev(number, pieces, Int32(count)) < 0 {
-            let reason = errno
-            if reason == EINTR { continue }
-            writeErrors[Errno(reason), default: 0] += 1
-            return
-        }
-    }
-
-    // MARK: - The interface
 
     package func configure(mtu: Int, queue: Int, gsoMax: Int) throws(Errno) {
         try syscall("mtu") { asterism_interface_set_mtu(name, Int32(mtu)) }
@@ -144,6 +80,108 @@ package final class TunDevice {
             try syscall("address") { asterism_interface_add_ipv4(name, bytes, Int32(prefix)) }
         } else {
             try syscall("address") { asterism_interface_add_ipv6(name, bytes, Int32(prefix)) }
+        }
+    }
+}
+
+/// One queue of a `TunDevice`, on a loop that reads it or that only writes to it.
+///
+/// It is read until it is empty, but no more than `bytesPerWake` a turn of the loop: packets that come the other way must
+/// not wait long behind those that go.
+package final class TunQueue {
+    /// Who reads: `packet` gets the virtio header and the packet behind it; it may write to both, and says whether more is
+    /// wanted. `drained` ends each turn. `lost` says that somebody has removed the interface; nothing is read any more.
+    package struct Reader {
+        package var packet: (UnsafeMutableRawPointer, Int) -> Bool
+        package var drained: () -> Void
+        package var lost: () -> Void
+
+        package init(
+            packet: @escaping (UnsafeMutableRawPointer, Int) -> Bool, drained: @escaping () -> Void,
+            lost: @escaping () -> Void
+        ) {
+            self.packet = packet
+            self.drained = drained
+            self.lost = lost
+        }
+    }
+
+    /// Bytes of the virtio header.
+    package static let headerSize = 10
+    /// Reads that are made in one turn, in bytes and in packets.
+    private static let bytesPerWake = 256 << 10
+    private static let packetsPerWake = 256
+    private static let bufferSize = headerSize + 65_536
+
+    private var poll: Poll!
+    private let number: Int32
+    private let buffer: UnsafeMutableRawPointer
+    private var reader: Reader?
+    private var isPaused = false
+    /// Packets that the kernel did not take, by reason.
+    package private(set) var writeErrors: [Errno: UInt64] = [:]
+
+    package init(on loop: Loop, owning descriptor: consuming FileDescriptor, reader: Reader?) throws(Errno) {
+        number = descriptor.raw
+        buffer = .allocate(byteCount: TunQueue.bufferSize, alignment: 64)
+        self.reader = reader
+        let me = Handle()
+        poll = try Poll(on: loop, "overlay device", owning: descriptor) { _ in me.queue?.drain() }
+        me.queue = self
+        if reader != nil { poll.start(.readable) }
+    }
+
+    private final class Handle {
+        weak var queue: TunQueue?
+    }
+
+    deinit { buffer.deallocate() }
+
+    package func close() {
+        poll.close()
+        reader = nil
+    }
+
+    /// Stops and goes on reading; what comes meanwhile fills the interface's queue.
+    package func pause() {
+        guard !isPaused, poll.isOpen else { return }
+        isPaused = true
+        poll.stop()
+    }
+    package func resume() {
+        guard isPaused, poll.isOpen, reader != nil else { return }
+        isPaused = false
+        poll.start(.readable)
+    }
+
+    private func drain() {
+        // Taken once: each taking is counted by reference.
+        guard let reader else { return }
+        var bytes = 0, packets = 0
+        while !isPaused, poll.isOpen, bytes < TunQueue.bytesPerWake, packets < TunQueue.packetsPerWake {
+            let count = Glibc.read(number, buffer, TunQueue.bufferSize)
+            if count < 0, errno == EBADFD {
+                poll.close()
+                reader.lost()
+                return
+            }
+            // EAGAIN: it is empty. Anything else will be told again at the next turn.
+            if count <= 0 { break }
+            bytes += count
+            packets += 1
+            if !reader.packet(buffer, count) { break }
+        }
+        reader.drained()
+    }
+
+    /// Hands one packet, in pieces, its virtio header first, to the kernel.
+    package func write(_ pieces: UnsafePointer<iovec>, count: Int) {
+        guard poll.isOpen else { return }
+        while Glibc.writev(number, pieces, Int32(count)) < 0 {
+            let reason = errno
+            if reason == EINTR { continue }
+            writeErrors[Errno(reason), default: 0] += 1
+            return
         }
     }
 }

@@ -47,6 +47,11 @@ struct AsterismDaemon: ParsableCommand {
     var overlayOffload = "auto"
     @Option(
         help: ArgumentHelp(
+            "Threads that carry packets of the overlay: 1 (the agent's own), 2 (one for each way), or an even number up "
+                + "to 16 (pairs with a queue of the interface and a socket each)."))
+    var dataPlaneThreads = 1
+    @Option(
+        help: ArgumentHelp(
             "What peers of other applications may reach, as 'PROTOCOL[:PORTS] [from LABEL=VALUE,...]', such as "
                 + "'tcp:80,8000-8099 from app=web'; may be given more than once. Without it, nothing."))
     var allow: [String] = []
@@ -120,6 +125,11 @@ struct AsterismDaemon: ParsableCommand {
             throw StartError("--overlay-offload", "'\(overlayOffload)' is neither auto nor off")
         }
         settings.overlayPort.wantsOffload = overlayOffload == "auto"
+        let most = OverlayPort.Settings.mostThreads
+        guard dataPlaneThreads == 1 || (2...most).contains(dataPlaneThreads) && dataPlaneThreads % 2 == 0 else {
+            throw StartError("--data-plane-threads", "\(dataPlaneThreads) is neither 1 nor an even number up to \(most)")
+        }
+        settings.overlayPort.threads = dataPlaneThreads
         settings.policy = try allow.map { text throws(StartError) in
             do throws(PolicyRuleError) { return try PolicyRule(parsing: text) } catch {
                 throw StartError("--allow", "'\(text)': \(error)")

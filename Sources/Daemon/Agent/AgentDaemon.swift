@@ -140,12 +140,17 @@ package final class AgentDaemon {
                 me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
             }
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
-        overlay?.lost = {
-            me.object?.log.error("the overlay's interface was removed; restart the agent to have it again")
-        }
-        overlay?.attach(
-            port, others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
-            events: { events in me.object?.learned(events) }, tooLarge: { me.object?.tooLarge($0) })
+        do throws(Errno) {
+            try overlay?.attach(
+                port,
+                OverlayPort.Listener(
+                    others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
+                    events: { me.object?.learned($0) }, tooLarge: { me.object?.tooLarge($0) },
+                    activity: { me.object?.note($0) },
+                    lost: {
+                        me.object?.log.error("the overlay's interface was removed; restart the agent to have it again")
+                    }))
+        } catch { throw StartError("--data-plane-threads", error.message) }
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
             throw StartError("--socket", error.description)
         }
@@ -245,12 +250,14 @@ package final class AgentDaemon {
         let actions = out.actions
         out.actions.removeAll(keepingCapacity: true)
         for action in actions { perform(action) }
+        // Whoever gets the datagrams may answer with packets, for which the keys must be there.
+        if let overlay, !out.mesh.dataPlane.isEmpty {
+            let changes = out.mesh.dataPlane
+            out.mesh.dataPlane.removeAll()
+            overlay.apply(changes)
+            for case .measure(let peer, let remote) in changes { unmeasured.append((peer, remote)) }
+        }
         port.send(&out.mesh.datagrams)
-        guard let overlay, !out.mesh.dataPlane.isEmpty else { return }
-        let changes = out.mesh.dataPlane
-        out.mesh.dataPlane.removeAll()
-        overlay.apply(changes)
-        for case .measure(let peer, let remote) in changes { unmeasured.append((peer, remote)) }
     }
 
     private func perform(_ action: AgentAction) {
@@ -311,7 +318,15 @@ package final class AgentDaemon {
     private func withShellFacts(_ reply: AgentReply) -> AgentReply {
         guard case .status(var view) = reply else { return reply }
         view.cryptography = CipherAcceleration.describe()
-        view.counters += (port.counters + (overlay?.counters ?? [])).map { CounterView(name: $0.name, count: $0.count) }
+        var figures = port.counters
+        if let overlay {
+            for figure in overlay.portCounters {
+                guard let index = figures.firstIndex(where: { $0.name == figure.name }) else { continue }
+                figures[index].count += figure.count
+            }
+            figures += overlay.counters
+        }
+        view.counters += figures.map { CounterView(name: $0.name, count: $0.count) }
         return .status(view)
     }
 
@@ -322,7 +337,11 @@ package final class AgentDaemon {
         do throws(Errno) {
             let overlay = try OverlayPort(on: loop, settings.overlayPort)
             log.info(
-                "overlay", metadata: ["interface": "\(overlay.interface)", "offload": "\(overlay.offload)"])
+                "overlay",
+                metadata: [
+                    "interface": "\(overlay.interface)", "offload": "\(overlay.offload)",
+                    "threads": "\(settings.overlayPort.threads)",
+                ])
             return overlay
         } catch {
             let why = "no network interface for the overlay: \(error.message)"
@@ -364,12 +383,12 @@ package final class AgentDaemon {
         }
     }
 
-    private func noteActivity() {
-        if let overlay { agent.note(overlay.takeActivity(), now: loop.now) }
+    private func note(_ activity: [DataPlaneActivity]) {
+        agent.note(activity, now: loop.now)
     }
 
     private func everySecond() {
-        noteActivity()
+        overlay?.report()
         handle(.clock(Clock.wall()))
     }
 
@@ -380,7 +399,7 @@ package final class AgentDaemon {
         nextRequest += 1
         answers[id] = answer
         // Whoever takes differences wants what was carried until now, and not until the last second.
-        if request == .peersList { noteActivity() }
+        if request == .peersList { overlay?.report() }
         handle(.request(id, request))
     }
 

@@ -1,14 +1,19 @@
 package import Base
 package import Control
 package import EventLoop
-import Glibc
 package import Mesh
 
 /// # The overlay's shell
 ///
-/// A TUN device and the node's UDP port, with a `DataPlane` between them. It reads, hands on and writes; what a packet
-/// means is the data plane's business. Where the port takes no more, the device rests until it does, so that what waits
-/// lies in the kernel's queue, where its senders can see it.
+/// A TUN device and the node's UDP port, with data planes between them:
+///
+/// | threads | who carries packets |
+/// |---|---|
+/// | 1 | the agent's own loop: the least memory, no letters between threads, enough for several Gbit/s |
+/// | 2 | a loop each for the way out and the way in |
+/// | 4, 6, ... | so many pairs of loops, each with a queue of the device (IFF_MULTI_QUEUE) and a socket (SO_REUSEPORT) |
+///
+/// Conversations keep their order: the kernel gives each to one queue, and each peer's datagrams to one socket.
 package final class OverlayPort {
     package struct Settings: Hashable, Sendable {
         /// A name for the interface, or a pattern with `%d`.
@@ -18,31 +23,55 @@ package final class OverlayPort {
         package var mtu = 1420
         /// Packets that wait in the interface: few, since each may be 64 KiB.
         package var queue = 64
+        /// 1, or an even number up to `mostThreads`.
+        package var threads = 1
+        package static let mostThreads = 16
 
         package init() {}
     }
 
+    /// Who is told what the overlay brings, on the agent's loop.
+    package struct Listener {
+        /// Datagrams that are not packets.
+        package var others: (inout DatagramBatch) -> Void
+        /// What data planes have learned.
+        package var events: ([DataPlaneEvent]) -> Void
+        /// A path carries less than was thought.
+        package var tooLarge: (SocketAddress) -> Void
+        /// Traffic since the last report; after `report`, not always at once.
+        package var activity: ([DataPlaneActivity]) -> Void
+        /// The interface is gone.
+        package var lost: () -> Void
+
+        package init(
+            others: @escaping (inout DatagramBatch) -> Void, events: @escaping ([DataPlaneEvent]) -> Void,
+            tooLarge: @escaping (SocketAddress) -> Void, activity: @escaping ([DataPlaneActivity]) -> Void,
+            lost: @escaping () -> Void
+        ) {
+            self.others = others
+            self.events = events
+            self.tooLarge = tooLarge
+            self.activity = activity
+            self.lost = lost
+        }
+    }
+
     /// Super-packets of the device are no larger than what fits into one train: 45 segments of 1452 bytes.
     private static let gsoMax = 62_000
-    /// Sealed bytes that are sent at once rather than collected further: they are still in the processor's cache.
-    private static let flushBytes = 40 << 10
 
     private let loop: Loop
     private let settings: Settings
-    private var device: TunDevice!
-    private var plane: DataPlane
-    private var out = DataPlaneOutbox()
-    private var port: MeshPort?
+    private let device: TunDevice
+    private var listener: Listener?
+    /// With one thread.
+    private var lane: OverlayLane?
+    /// With more.
+    private var threads: [LaneThread] = []
+    private var reports: Mailbox<LaneThread.Report>?
+    private let desk = LaneThread.Desk()
     private var handed = DatagramBatch(capacity: 4096)
-    private var sentTrains = 0
-    private var isBlocked = false
-    private var turn: Instant?
-    private var others: ((inout DatagramBatch) -> Void)?
-    private var events: (([DataPlaneEvent]) -> Void)?
-    /// The interface is gone.
-    package var lost: (() -> Void)?
-    /// A path carries less than was thought.
-    private var tooLarge: ((SocketAddress) -> Void)?
+    /// What each thread said last.
+    private var figures: [OverlayCounters] = []
     private var configured: OverlayPlace?
     /// Why the interface has not the addresses that it should.
     package private(set) var problem: String?
@@ -51,15 +80,9 @@ package final class OverlayPort {
     package init(on loop: Loop, _ settings: Settings) throws(Errno) {
         self.loop = loop
         self.settings = settings
-        plane = DataPlane()
-        let me = Weak<OverlayPort>()
         device = try TunDevice(
-            on: loop, named: settings.interface, wantsOffload: settings.wantsOffload,
-            onPacket: { me.object?.submit($0, $1) ?? false }, onDrained: { me.object?.endTurn() },
-            onLost: { me.object?.lost?() })
-        plane = DataPlane(takesUDP: device.offload.contains(.udp))
+            named: settings.interface, queues: max(1, settings.threads / 2), wantsOffload: settings.wantsOffload)
         try device.configure(mtu: settings.mtu, queue: settings.queue, gsoMax: OverlayPort.gsoMax)
-        me.object = self
     }
 
     package var interface: String { device.name }
@@ -70,134 +93,104 @@ package final class OverlayPort {
         return names.isEmpty ? "none" : names.joined(separator: " ")
     }
 
-    /// Begins to carry packets. `others` gets datagrams that are not packets; `events` what the data plane has learned.
-    package func attach(
-        _ port: MeshPort, others: @escaping (inout DatagramBatch) -> Void,
-        events: @escaping ([DataPlaneEvent]) -> Void, tooLarge: @escaping (SocketAddress) -> Void
-    ) {
-        self.port = port
-        self.others = others
-        self.events = events
-        self.tooLarge = tooLarge
+    /// Begins to carry packets through `port`, whose datagrams come by way of the overlay from here on.
+    package func attach(_ port: MeshPort, _ listener: Listener) throws(Errno) {
+        self.listener = listener
+        let takesUDP = device.offload.contains(.udp)
+        guard settings.threads > 1 else {
+            lane = try OverlayLane(
+                on: loop, [.outward, .inward], plane: DataPlane(takesUDP: takesUDP),
+                device: device.descriptor(ofQueue: 0), port: port,
+                OverlayLane.Listener(
+                    others: listener.others, events: listener.events, tooLarge: listener.tooLarge,
+                    lost: listener.lost))
+            return
+        }
         let me = Weak(self)
-        port.attach(
-            MeshPort.Receiver(
-                message: { me.object?.receive($0, $1, $2, $3) }, round: { me.object?.endTurn() },
-                writable: { me.object?.goOn() }, tooLarge: { me.object?.tooLarge?($0) }))
+        let reports = Mailbox<LaneThread.Report>(on: loop) { me.object?.handle($0) }
+        self.reports = reports
+        port.stopReceiving()
+        let pairs = settings.threads / 2
+        let flows = FlowTable()
+        for pair in 0..<pairs {
+            // The first pair has the agent's own socket; the others are the port's siblings.
+            let outward = pair == 0 ? try port.duplicates() : try port.siblings()
+            let inward = try pair == 0 ? port.duplicates() : outward.duplicates()
+            for (role, name, descriptors) in [
+                (DataPlaneRole.outward, "overlay-out-\(pair)", outward), (.inward, "overlay-in-\(pair)", inward),
+            ] {
+                let parts = LaneThread.Parts(
+                    lane: threads.count, role: role, device: try device.descriptor(ofQueue: pair).release(), port: descriptors,
+                    takesUDP: takesUDP, flows: flows, isShared: pairs > 1)
+                threads.append(try LaneThread(name, parts, reports, desk))
+                figures.append(OverlayCounters())
+            }
+        }
     }
 
     package func close() {
+        for thread in threads { thread.close() }
+        threads = []
+        reports?.close()
+        lane?.close()
         device.close()
-        (port, others, events, tooLarge) = (nil, nil, nil, nil)
+        (lane, listener) = (nil, nil)
     }
 
-    // MARK: - Outwards
+    // MARK: - From threads
 
-    private var now: Instant {
-        if let turn { return turn }
-        let now = loop.now
-        turn = now
-        return now
-    }
-
-    private func submit(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Bool {
-        plane.submitted(frame: bytes, count: count, now: now, into: &out)
-        if out.trains.byteCount >= OverlayPort.flushBytes || !out.trains.hasRoom { sendTrains() }
-        return !isBlocked
-    }
-
-    private func sendTrains() {
-        guard let port, !out.trains.isEmpty else { return }
-        let next = port.send(out.trains.all, from: sentTrains, in: out.trains.memory)
-        if next < out.trains.count {
-            sentTrains = next
-            isBlocked = true
-            device.pause()
-            return
-        }
-        out.trains.removeAll()
-        sentTrains = 0
-        if isBlocked {
-            isBlocked = false
-            device.resume()
-        }
-    }
-
-    private func goOn() {
-        sendTrains()
-        endTurn()
-    }
-
-    // MARK: - Inwards
-
-    private func receive(
-        _ bytes: UnsafeMutableRawBufferPointer, _ segment: Int, _ congestion: UInt8, _ remote: SocketAddress
-    ) {
-        if !out.packets.hasRoom { writePackets() }
-        plane.received(bytes, segment: segment, congestion: congestion, from: remote, now: now, into: &out)
-    }
-
-    private func writePackets() {
-        // A piece is laid out as the kernel's iovec: an address and a count.
-        let pieces = UnsafeRawPointer(out.packets.pieces).assumingMemoryBound(to: iovec.self)
-        for index in 0..<out.packets.count {
-            let range = out.packets[index]
-            device.write(pieces + range.lowerBound, count: range.count)
-        }
-        out.packets.removeAll()
-        guard !out.replies.isEmpty else { return }
-        for reply in out.replies { write(reply) }
-        out.replies.removeAll()
-    }
-
-    private func write(_ packet: [UInt8]) {
-        var bytes = [UInt8](repeating: 0, count: VirtioHeader.size) + packet
-        bytes.withUnsafeMutableBytes { memory in
-            var piece = iovec(iov_base: memory.baseAddress, iov_len: memory.count)
-            device.write(&piece, count: 1)
-        }
-    }
-
-    private func endTurn() {
-        writePackets()
-        sendTrains()
-        turn = nil
-        if !out.events.isEmpty {
-            let happened = out.events
-            out.events.removeAll()
-            events?(happened)
-        }
-        if !out.others.isEmpty {
-            // What they bring about comes back to `out`.
-            swap(&out.others, &handed)
-            others?(&handed)
+    private func handle(_ report: LaneThread.Report) {
+        switch report {
+        case .events(let events): listener?.events(events)
+        case .tooLarge(let remote): listener?.tooLarge(remote)
+        case .lost: listener?.lost()
+        case .others(let datagrams):
+            desk.took(datagrams)
+            for datagram in datagrams { handed.append(datagram.bytes, remote: datagram.remote) }
+            listener?.others(&handed)
             handed.removeAll()
+        case .figures(let lane, let activity, let counters):
+            figures[lane] = counters
+            if !activity.isEmpty { listener?.activity(activity) }
         }
     }
 
     // MARK: - From the agent
 
+    /// What the agent's endpoint has changed; to be told before datagrams are sent that speak of it.
     package func apply(_ changes: [DataPlaneChange]) {
-        for change in changes {
-            plane.apply(change, now: loop.now, into: &out)
+        if let lane { return lane.apply(changes) }
+        // The first pair gets the originals; it may not have them before the others' siblings are made.
+        let letters = threads.enumerated().map { index, thread in
+            let its = changes.filter { !$0.role.isDisjoint(with: thread.role) }
+            return index < 2 ? its : its.map { $0.sibling() }
         }
-        // Packets that waited for the change.
-        sendTrains()
+        for (thread, letter) in zip(threads, letters) where !letter.isEmpty { thread.send(.apply(letter)) }
     }
 
+    /// Nobody has the address, or it cannot be reached.
     package func unreachable(_ address: IPAddress) {
-        plane.unreachable(address, now: loop.now, into: &out)
-        writePackets()
+        lane?.unreachable(address)
+        for thread in threads where thread.role.contains(.outward) { thread.send(.unreachable(address)) }
     }
 
-    /// To be called about once a second.
-    package func takeActivity() -> [DataPlaneActivity] {
-        plane.tick(now: loop.now)
-        return plane.takeActivity()
+    /// Has traffic told to the listener. To be called about once a second.
+    package func report() {
+        if let lane { listener?.activity(lane.takeActivity()) }
+        for thread in threads { thread.send(.report) }
     }
 
-    package var counters: [(name: String, count: Int)] {
-        plane.counters.all + [("overlay.writeErrors", Int(device.writeErrors.values.reduce(0, +)))]
+    /// With several threads, as of the last report.
+    package var counters: [(name: String, count: Int)] { sum.all }
+    /// Of the ports that threads have, to be added to the agent's own.
+    package var portCounters: [(name: String, count: Int)] { sum.port }
+
+    private var sum: OverlayCounters {
+        if let lane { return lane.counters }
+        var sum = OverlayCounters()
+        for each in figures { sum.add(each) }
+        sum.handoverDropped = desk.droppedCount
+        return sum
     }
 
     /// Gives the interface its addresses. What it has already is left alone.

@@ -15,10 +15,7 @@ package final class MeshPort {
         on loop: Loop, bind address: SocketAddress, joinsDatagrams: Bool = false,
         onReceive: @escaping (inout DatagramBatch) -> Void
     ) throws(Errno) {
-        var options = DatagramSocket.Options()
-        options.joinsDatagrams = joinsDatagrams
-        options.receiveBuffer = 4 << 20
-        options.sendBuffer = 4 << 20
+        let options = MeshPort.options(joinsDatagrams: joinsDatagrams)
         if address.ip.isIPv4 {
             socket4 = try DatagramSocket(
                 on: loop, "mesh (IPv4)", bind: address, options: options, onReceive: onReceive)
@@ -31,6 +28,86 @@ package final class MeshPort {
             socket4 = try DatagramSocket(
                 on: loop, "mesh (IPv4)", bind: SocketAddress(.any4, port), options: options, onReceive: onReceive)
         }
+    }
+
+    private static func options(joinsDatagrams: Bool) -> DatagramSocket.Options {
+        var options = DatagramSocket.Options()
+        options.joinsDatagrams = joinsDatagrams
+        options.receiveBuffer = 4 << 20
+        options.sendBuffer = 4 << 20
+        return options
+    }
+
+    // MARK: - Other threads
+
+    /// Descriptors of a port on their way to another thread. Whoever has them makes a port of them, or closes them.
+    package struct Descriptors: Sendable {
+        fileprivate var four: Int32?
+        fileprivate var six: Int32?
+
+        /// The same port, once more.
+        package func duplicates() throws(Errno) -> Descriptors {
+            func copy(_ number: Int32?) throws(Errno) -> Int32? {
+                guard let number else { return nil }
+                let descriptor = FileDescriptor(owning: number)
+                do throws(Errno) {
+                    let copy = try descriptor.duplicate().release()
+                    _ = descriptor.release()
+                    return copy
+                } catch {
+                    _ = descriptor.release()
+                    throw error
+                }
+            }
+            return Descriptors(four: try copy(four), six: try copy(six))
+        }
+
+        package func close() { for number in [four, six] { if let number { _ = FileDescriptor(owning: number) } } }
+    }
+
+    /// This port, for another loop.
+    package func duplicates() throws(Errno) -> Descriptors {
+        try descriptors { socket throws(Errno) in try socket.duplicate() }
+    }
+
+    /// Another port at the same address; each sender's datagrams come to one of them.
+    package func siblings() throws(Errno) -> Descriptors {
+        try descriptors { socket throws(Errno) in try socket.sibling() }
+    }
+
+    private func descriptors(
+        _ make: (DatagramSocket) throws(Errno) -> FileDescriptor
+    ) throws(Errno) -> Descriptors {
+        var all = Descriptors()
+        do throws(Errno) {
+            if let socket4 { all.four = try make(socket4).release() }
+            if let socket6 { all.six = try make(socket6).release() }
+        } catch {
+            all.close()
+            throw error
+        }
+        return all
+    }
+
+    /// The port on another loop. One that does not receive still sends.
+    package init(on loop: Loop, adopting descriptors: Descriptors, receives: Bool) throws(Errno) {
+        let options = MeshPort.options(joinsDatagrams: true)
+        func adopt(_ number: Int32?, _ family: String) throws(Errno) -> DatagramSocket? {
+            guard let number else { return nil }
+            let socket = try DatagramSocket(
+                on: loop, "mesh (\(family))", adopting: FileDescriptor(owning: number), isConnected: false,
+                options: options, onReceive: { _ in })
+            if !receives { socket.pauseReceiving() }
+            return socket
+        }
+        socket4 = try adopt(descriptors.four, "IPv4")
+        socket6 = try adopt(descriptors.six, "IPv6")
+    }
+
+    /// Leaves receiving to others that have this port.
+    package func stopReceiving() {
+        socket4?.pauseReceiving()
+        socket6?.pauseReceiving()
     }
 
     package var localAddress: SocketAddress? { socket6?.localAddress ?? socket4?.localAddress }

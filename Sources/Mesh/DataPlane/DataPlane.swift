@@ -298,8 +298,17 @@ package struct DataPlaneCounters: Sendable {
     package var bytesReceived: UInt64 = 0
     private var drops = [Int](repeating: 0, count: PacketDrop.allCases.count)
 
+    package init() {}
+
     package subscript(reason: PacketDrop) -> Int { drops[reason.rawValue] }
     package mutating func drop(_ reason: PacketDrop, count: Int = 1) { drops[reason.rawValue] += count }
+
+    /// Adds what another data plane has counted.
+    package mutating func add(_ other: DataPlaneCounters) {
+        packetsReceived += other.packetsReceived
+        bytesReceived += other.bytesReceived
+        for reason in PacketDrop.allCases { drop(reason, count: other[reason]) }
+    }
 
     /// All figures with their names, in a fixed order.
     package var all: [(name: String, count: Int)] {

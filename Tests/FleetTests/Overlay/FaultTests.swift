@@ -79,19 +79,23 @@ extension OverlayTests {
         }
     }
 
+    static func moveTwice(_ overlay: Overlay) throws {
+        // A longer prefix each time, or the new address would go with the old one.
+        for (last, old, new) in [(3, 24, 25), (4, 25, 26)] {
+            let before = overlay.a.address
+            overlay.a.address = try #require(IPAddress("10.99.0.\(last)"))
+            try overlay.a.namespace.ip("addr add \(overlay.a.address)/\(new) dev cable")
+            try overlay.a.namespace.ip("addr del \(before)/\(old) dev cable")
+            sleep(2)
+        }
+        try eventually("the other knows the new address") {
+            try overlay.b.peers().contains { $0.overlay4 == overlay.a.v4 && $0.address?.ip == overlay.a.address }
+        }
+    }
+
     @Test func `a node that changes its address keeps its connections`() throws {
         try Self.underLoad { overlay in
-            // A longer prefix each time, or the new address would go with the old one.
-            for (last, old, new) in [(3, 24, 25), (4, 25, 26)] {
-                let before = overlay.a.address
-                overlay.a.address = try #require(IPAddress("10.99.0.\(last)"))
-                try overlay.a.namespace.ip("addr add \(overlay.a.address)/\(new) dev cable")
-                try overlay.a.namespace.ip("addr del \(before)/\(old) dev cable")
-                sleep(2)
-            }
-            try eventually("the other knows the new address") {
-                try overlay.b.peers().contains { $0.overlay4 == overlay.a.v4 && $0.address?.ip == overlay.a.address }
-            }
+            try Self.moveTwice(overlay)
             #expect(try overlay.b.counter("roams") >= 2)
             return "two changes of address"
         }

@@ -1,0 +1,163 @@
+import Base
+import EventLoop
+import Mesh
+import Synchronization
+
+/// # A lane on a thread of its own
+///
+/// The agent's loop writes letters to it, and gets letters from it; nothing else is shared but what `DataPlane` lets its
+/// siblings share. A lane reads its letters before it looks at what a socket has brought: keys that the agent had when it
+/// answered a handshake are there before the first packet that is sealed with them.
+final class LaneThread {
+    enum Order: Sendable {
+        case apply([DataPlaneChange])
+        case unreachable(IPAddress)
+        /// Tell activity and counters.
+        case report
+        case close
+    }
+
+    enum Report: Sendable {
+        case others([HandedDatagram])
+        case events([DataPlaneEvent])
+        case tooLarge(SocketAddress)
+        case lost
+        case figures(lane: Int, [DataPlaneActivity], OverlayCounters)
+    }
+
+    /// A datagram for the agent.
+    struct HandedDatagram: Sendable {
+        var bytes: [UInt8]
+        var remote: SocketAddress
+    }
+
+    /// What a lane is made of, on its way to its thread.
+    struct Parts: Sendable {
+        var lane: Int
+        var role: DataPlaneRole
+        var device: Int32
+        var port: MeshPort.Descriptors
+        var takesUDP: Bool
+        var flows: FlowTable
+        var isShared: Bool
+    }
+
+    let role: DataPlaneRole
+    private let orders: Mailbox<Order>
+    private let thread: LoopThread
+
+    /// `reports` are the agent's.
+    init(_ name: String, _ parts: Parts, _ reports: Mailbox<Report>, _ desk: Desk) throws(Errno) {
+        role = parts.role
+        let slot = Slot()
+        thread = try LoopThread(name) { loop throws(Errno) in
+            slot.orders = try LaneThread.begin(on: loop, parts, reports, desk)
+        }
+        // It has begun, or it would have thrown.
+        orders = slot.orders!
+    }
+
+    // Filled by the new thread before `LoopThread.init` returns, read after it.
+    private final class Slot: @unchecked Sendable {
+        var orders: Mailbox<Order>?
+    }
+
+    private static func begin(
+        on loop: Loop, _ parts: Parts, _ reports: Mailbox<Report>, _ desk: Desk
+    ) throws(Errno) -> Mailbox<Order> {
+        let device = FileDescriptor(owning: parts.device)
+        let port = try MeshPort(on: loop, adopting: parts.port, receives: parts.role.contains(.inward))
+        let me = Weak<Worker>()
+        let mail = Mailbox<Order>(on: loop) { me.object?.handle($0) }
+        let lane = try OverlayLane(
+            on: loop, parts.role,
+            plane: DataPlane(
+                takesUDP: parts.takesUDP, role: parts.role, flows: parts.flows, isShared: parts.isShared),
+            device: device, port: port,
+            OverlayLane.Listener(
+                others: { desk.hand(&$0, to: reports) }, events: { reports.send(.events($0)) },
+                tooLarge: { reports.send(.tooLarge($0)) }, lost: { reports.send(.lost) },
+                willReceive: { mail.deliver() }))
+        let worker = Worker(parts.lane, lane, port, mail, reports)
+        me.object = worker
+        worker.keepAlive = worker
+        return mail
+    }
+
+    func send(_ order: Order) { orders.send(order) }
+
+    /// Closes the lane and waits for its thread.
+    func close() {
+        orders.send(.close)
+        thread.join()
+    }
+
+    /// The lane as its thread has it.
+    private final class Worker {
+        private let number: Int
+        private let lane: OverlayLane
+        private let port: MeshPort
+        private let mail: Mailbox<Order>
+        private let reports: Mailbox<Report>
+        /// Until it is closed nobody else holds it.
+        var keepAlive: Worker?
+
+        init(
+            _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>, _ reports: Mailbox<Report>
+        ) {
+            self.number = number
+            self.lane = lane
+            self.port = port
+            self.mail = mail
+            self.reports = reports
+        }
+
+        func handle(_ order: Order) {
+            switch order {
+            case .apply(let changes): lane.apply(changes)
+            case .unreachable(let address): lane.unreachable(address)
+            case .report:
+                var counters = lane.counters
+                counters.port = port.counters
+                reports.send(.figures(lane: number, lane.takeActivity(), counters))
+            case .close:
+                lane.close()
+                port.close()
+                mail.close()
+                keepAlive = nil
+            }
+        }
+    }
+
+    /// Where datagrams lie that lanes have handed over and the agent has not taken: so many bytes, and no more, so that a
+    /// flood ends where it would with one thread, in front of the agent.
+    final class Desk: Sendable {
+        private let bytes = Atomic<Int>(0)
+        private let dropped = Atomic<Int>(0)
+
+        func hand(_ batch: inout DatagramBatch, to reports: Mailbox<Report>) {
+            var taken: [HandedDatagram] = []
+            for position in 0..<batch.count {
+                let count = batch.entries[position].count
+                guard bytes.load(ordering: .relaxed) + count <= Limits.handoverBytes else {
+                    dropped.add(1, ordering: .relaxed)
+                    continue
+                }
+                bytes.add(count, ordering: .relaxed)
+                taken.append(HandedDatagram(bytes: batch.bytes(at: position), remote: batch.entries[position].remote))
+            }
+            if !taken.isEmpty { reports.send(.others(taken)) }
+        }
+
+        func took(_ datagrams: [HandedDatagram]) {
+            bytes.subtract(datagrams.reduce(0) { $0 + $1.bytes.count }, ordering: .relaxed)
+        }
+
+        var droppedCount: Int { dropped.load(ordering: .relaxed) }
+    }
+
+    enum Limits {
+        /// As much as a socket's buffer holds.
+        static let handoverBytes = 4 << 20
+    }
+}

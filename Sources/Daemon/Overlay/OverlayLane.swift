@@ -1,0 +1,199 @@
+import Base
+import EventLoop
+import Glibc
+import Mesh
+
+/// One way of the overlay, or both, on one loop: a queue of the device, the node's port, and a data plane between them. It
+/// reads, hands on and writes; what a packet means is the data plane's business. Where the port takes no more, the device
+/// rests until it does, so that what waits lies in the kernel's queue, where its senders can see it.
+final class OverlayLane {
+    /// Who is told. Called on the lane's loop.
+    struct Listener {
+        /// Datagrams that are not packets.
+        var others: (inout DatagramBatch) -> Void
+        /// What the data plane has learned.
+        var events: ([DataPlaneEvent]) -> Void
+        /// A path carries less than was thought.
+        var tooLarge: (SocketAddress) -> Void
+        /// The interface is gone.
+        var lost: () -> Void
+        /// Before received bytes are looked at.
+        var willReceive: () -> Void = {}
+    }
+
+    /// Sealed bytes that are sent at once rather than collected further: they are still in the processor's cache.
+    private static let flushBytes = 40 << 10
+
+    private let loop: Loop
+    private var queue: TunQueue!
+    private var plane: DataPlane
+    private var out = DataPlaneOutbox()
+    private var port: MeshPort?
+    private var listener: Listener?
+    private var handed = DatagramBatch(capacity: 4096)
+    private var sentTrains = 0
+    private var isBlocked = false
+    private var turn: Instant?
+
+    /// Begins to carry packets in the directions of `role`. `device` is a descriptor of the device's queue.
+    init(
+        on loop: Loop, _ role: DataPlaneRole, plane: consuming DataPlane, device: consuming FileDescriptor,
+        port: MeshPort, _ listener: Listener
+    ) throws(Errno) {
+        self.loop = loop
+        self.plane = plane
+        self.port = port
+        self.listener = listener
+        let me = Weak<OverlayLane>()
+        var reader: TunQueue.Reader?
+        if role.contains(.outward) {
+            reader = TunQueue.Reader(
+                packet: { me.object?.submit($0, $1) ?? false }, drained: { me.object?.endTurn() },
+                lost: { me.object?.listener?.lost() })
+        }
+        queue = try TunQueue(on: loop, owning: device, reader: reader)
+        me.object = self
+        port.attach(
+            MeshPort.Receiver(
+                message: { me.object?.receive($0, $1, $2, $3) }, round: { me.object?.endTurn() },
+                writable: { me.object?.goOn() }, tooLarge: { me.object?.listener?.tooLarge($0) }))
+    }
+
+    /// Leaves the port open: it may be another's.
+    func close() {
+        queue.close()
+        (port, listener) = (nil, nil)
+    }
+
+    // MARK: - Outwards
+
+    private var now: Instant {
+        if let turn { return turn }
+        let now = loop.now
+        turn = now
+        return now
+    }
+
+    private func submit(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Bool {
+        plane.submitted(frame: bytes, count: count, now: now, into: &out)
+        if out.trains.byteCount >= OverlayLane.flushBytes || !out.trains.hasRoom { sendTrains() }
+        return !isBlocked
+    }
+
+    private func sendTrains() {
+        guard let port, !out.trains.isEmpty else { return }
+        let next = port.send(out.trains.all, from: sentTrains, in: out.trains.memory)
+        if next < out.trains.count {
+            sentTrains = next
+            isBlocked = true
+            queue.pause()
+            return
+        }
+        out.trains.removeAll()
+        sentTrains = 0
+        if isBlocked {
+            isBlocked = false
+            queue.resume()
+        }
+    }
+
+    private func goOn() {
+        sendTrains()
+        endTurn()
+    }
+
+    // MARK: - Inwards
+
+    private func receive(
+        _ bytes: UnsafeMutableRawBufferPointer, _ segment: Int, _ congestion: UInt8, _ remote: SocketAddress
+    ) {
+        listener?.willReceive()
+        if !out.packets.hasRoom { writePackets() }
+        plane.received(bytes, segment: segment, congestion: congestion, from: remote, now: now, into: &out)
+    }
+
+    private func writePackets() {
+        // A piece is laid out as the kernel's iovec: an address and a count.
+        let pieces = UnsafeRawPointer(out.packets.pieces).assumingMemoryBound(to: iovec.self)
+        for index in 0..<out.packets.count {
+            let range = out.packets[index]
+            queue.write(pieces + range.lowerBound, count: range.count)
+        }
+        out.packets.removeAll()
+        guard !out.replies.isEmpty else { return }
+        for reply in out.replies { write(reply) }
+        out.replies.removeAll()
+    }
+
+    private func write(_ packet: [UInt8]) {
+        var bytes = [UInt8](repeating: 0, count: VirtioHeader.size) + packet
+        bytes.withUnsafeMutableBytes { memory in
+            var piece = iovec(iov_base: memory.baseAddress, iov_len: memory.count)
+            queue.write(&piece, count: 1)
+        }
+    }
+
+    private func endTurn() {
+        writePackets()
+        sendTrains()
+        turn = nil
+        if !out.events.isEmpty {
+            let happened = out.events
+            out.events.removeAll()
+            listener?.events(happened)
+        }
+        if !out.others.isEmpty {
+            // What they bring about comes back to `out`.
+            swap(&out.others, &handed)
+            listener?.others(&handed)
+            handed.removeAll()
+        }
+    }
+
+    // MARK: - From the agent
+
+    func apply(_ changes: [DataPlaneChange]) {
+        for change in changes { plane.apply(change, now: loop.now, into: &out) }
+        // Packets that waited for the change.
+        sendTrains()
+    }
+
+    func unreachable(_ address: IPAddress) {
+        plane.unreachable(address, now: loop.now, into: &out)
+        writePackets()
+    }
+
+    /// To be called about once a second.
+    func takeActivity() -> [DataPlaneActivity] {
+        plane.tick(now: loop.now)
+        return plane.takeActivity()
+    }
+
+    var counters: OverlayCounters {
+        OverlayCounters(
+            plane: plane.counters, writeErrors: Int(queue.writeErrors.values.reduce(0, +)))
+    }
+}
+
+/// What one lane or several have counted since the start.
+struct OverlayCounters: Sendable {
+    var plane = DataPlaneCounters()
+    var writeErrors = 0
+    /// Datagrams that were not packets and that the agent was too busy to take.
+    var handoverDropped = 0
+    /// Of the lane's own port.
+    var port: [(name: String, count: Int)] = []
+
+    mutating func add(_ other: OverlayCounters) {
+        plane.add(other.plane)
+        writeErrors += other.writeErrors
+        handoverDropped += other.handoverDropped
+        if port.isEmpty { port = other.port } else {
+            for (index, figure) in other.port.enumerated() { port[index].count += figure.count }
+        }
+    }
+
+    var all: [(name: String, count: Int)] {
+        plane.all + [("overlay.writeErrors", writeErrors), ("overlay.handoverDropped", handoverDropped)]
+    }
+}

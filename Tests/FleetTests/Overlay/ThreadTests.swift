@@ -1,0 +1,84 @@
+import Base
+import Control
+import Foundation
+import Testing
+
+/// Packets on threads of their own, and keys, addresses and routes that reach them by letter.
+extension OverlayTests {
+    private static func threads(_ count: Int) -> [String] { ["--data-plane-threads", "\(count)"] }
+
+    private static func names(of overlay: Overlay) throws -> [Set<String>] {
+        try [overlay.a, overlay.b].map { node in
+            let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(node.agent.pid)/task")
+            return Set(
+                tasks.compactMap { try? String(contentsOfFile: "/proc/\(node.agent.pid)/task/\($0)/comm", encoding: .utf8) }
+                    .map { $0.trimmingCharacters(in: .newlines) }.filter { $0.hasPrefix("overlay-") })
+        }
+    }
+
+    @Test(arguments: [(2, 1), (2, 4), (4, 4)])
+    func `threads carry what one loop does`(a: Int, b: Int) throws {
+        try Overlay.with(a: Self.threads(a), b: Self.threads(b)) { overlay in
+            let names = try Self.names(of: overlay)
+            #expect(names[0].count == (a == 1 ? 0 : a) && names[1].count == (b == 1 ? 0 : b), "\(names)")
+            try Self.passEverything(overlay, "\(a) and \(b) threads", bytes: Self.bytes / 2)
+            try eventually("both have counted") {
+                try overlay.a.counter("overlay.packetsReceived") > 1000
+                    && overlay.b.counter("overlay.packetsReceived") > 1000
+            }
+            for node in [overlay.a, overlay.b] {
+                #expect(try node.counter("overlay.dropped.forged") == 0)
+                #expect(try node.counter("overlay.handoverDropped") == 0)
+            }
+            try eventually("traffic is known to the agent") {
+                try overlay.a.peers().contains { $0.name == "b" && $0.packetBytesSent > 1_000_000 }
+            }
+        }
+    }
+
+    @Test func `with threads, new keys every two seconds and two changes of address`() throws {
+        let rekey = ["--debug-rekey-seconds", "2"]
+        try Self.underLoad(a: rekey + Self.threads(4), b: rekey + Self.threads(4)) { overlay in
+            try Self.moveTwice(overlay)
+            sleep(3)
+            let rekeys = try overlay.a.counter("rekeys") + overlay.b.counter("rekeys")
+            #expect(rekeys >= 3)
+            return "4 threads, \(rekeys) new keys, two changes of address"
+        }
+    }
+
+    @Test func `with threads, a connection outlives the agent that carries it`() throws {
+        try Self.underLoad(a: Self.threads(2), b: Self.threads(4)) { overlay in
+            try overlay.b.restart()
+            try overlay.waitUntilOnline()
+            sleep(4)
+            return "4 threads, restart of b"
+        }
+    }
+
+    @Test func `with threads, an agent ends when it is asked to`() throws {
+        try Overlay.with(a: Self.threads(4)) { overlay in
+            let echo = try Echo(from: overlay.a, to: overlay.b, isIPv4: true)
+            #expect(try echo.exchange([1, 2, 3], milliseconds: 5000))
+            overlay.a.agent.send(SIGTERM)
+            #expect(overlay.a.agent.hasEnded(within: 10))
+            #expect(overlay.a.agent.exitStatus == 0)
+        }
+    }
+
+    @Test func `with threads, somebody else's port is refused`() throws {
+        try Overlay.with(a: Self.threads(4)) { overlay in
+            let other = try overlay.a.namespace.enter {
+                try Program(
+                    "asterismd",
+                    [
+                        "--data", "/tmp/asterism-second-\(getpid())", "--listen", "0.0.0.0:\(Overlay.Node.port)",
+                        "--socket", "/tmp/asterism-second-\(getpid()).sock", "--accelerators", "none",
+                    ] + Self.threads(4), output: overlay.a.log + ".second")
+            }
+            defer { try? FileManager.default.removeItem(atPath: "/tmp/asterism-second-\(getpid())") }
+            #expect(other.hasEnded(within: 10))
+            #expect(other.exitStatus != 0 && other.text.contains("--listen"), "\(other.text)")
+        }
+    }
+}
