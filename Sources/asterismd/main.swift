@@ -127,7 +127,8 @@ struct AsterismDaemon: ParsableCommand {
         settings.overlayPort.wantsOffload = overlayOffload == "auto"
         let most = OverlayPort.Settings.mostThreads
         guard dataPlaneThreads == 1 || (2...most).contains(dataPlaneThreads) && dataPlaneThreads % 2 == 0 else {
-            throw StartError("--data-plane-threads", "\(dataPlaneThreads) is neither 1 nor an even number up to \(most)")
+            throw StartError(
+                "--data-plane-threads", "\(dataPlaneThreads) is neither 1 nor an even number up to \(most)")
         }
         settings.overlayPort.threads = dataPlaneThreads
         settings.policy = try allow.map { text throws(StartError) in

@@ -188,7 +188,9 @@ struct OverlayCounters: Sendable {
         plane.add(other.plane)
         writeErrors += other.writeErrors
         handoverDropped += other.handoverDropped
-        if port.isEmpty { port = other.port } else {
+        if port.isEmpty {
+            port = other.port
+        } else {
             for (index, figure) in other.port.enumerated() { port[index].count += figure.count }
         }
     }

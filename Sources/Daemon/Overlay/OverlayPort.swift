@@ -120,7 +120,8 @@ package final class OverlayPort {
                 (DataPlaneRole.outward, "overlay-out-\(pair)", outward), (.inward, "overlay-in-\(pair)", inward),
             ] {
                 let parts = LaneThread.Parts(
-                    lane: threads.count, role: role, device: try device.descriptor(ofQueue: pair).release(), port: descriptors,
+                    lane: threads.count, role: role, device: try device.descriptor(ofQueue: pair).release(),
+                    port: descriptors,
                     takesUDP: takesUDP, flows: flows, isShared: pairs > 1)
                 threads.append(try LaneThread(name, parts, reports, desk))
                 figures.append(OverlayCounters())

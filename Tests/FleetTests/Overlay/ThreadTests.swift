@@ -7,12 +7,15 @@ import Testing
 extension OverlayTests {
     private static func threads(_ count: Int) -> [String] { ["--data-plane-threads", "\(count)"] }
 
+    /// The names of the agents' threads that carry packets (proc_pid_comm(5)).
     private static func names(of overlay: Overlay) throws -> [Set<String>] {
         try [overlay.a, overlay.b].map { node in
-            let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(node.agent.pid)/task")
-            return Set(
-                tasks.compactMap { try? String(contentsOfFile: "/proc/\(node.agent.pid)/task/\($0)/comm", encoding: .utf8) }
-                    .map { $0.trimmingCharacters(in: .newlines) }.filter { $0.hasPrefix("overlay-") })
+            let folder = "/proc/\(node.agent.pid)/task"
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder).compactMap { task in
+                try? String(contentsOfFile: "\(folder)/\(task)/comm", encoding: .utf8)
+                    .trimmingCharacters(in: .newlines)
+            }
+            return Set(names.filter { $0.hasPrefix("overlay-") })
         }
     }
 
