@@ -67,10 +67,18 @@ package final class TunDevice {
 
     package func configure(mtu: Int, queue: Int, gsoMax: Int) throws(Errno) {
         try syscall("mtu") { asterism_interface_set_mtu(name, Int32(mtu)) }
-        try syscall("txqueuelen") { asterism_interface_set_queue(name, Int32(queue)) }
+        try set(queue: queue)
         // Older kernels and containers refuse it; then some trains are cut in two.
         _ = asterism_interface_set_gso_max(name, UInt32(gsoMax))
         try syscall("up") { asterism_interface_set_up(name) }
+    }
+
+    /// How many packets may wait in each queue. The kernel stops the interface for an instant.
+    package func set(queue: Int) throws(Errno) { try TunDevice.set(queue: queue, of: name) }
+
+    /// The same from any thread: it may wait for the kernel's lock on all interfaces.
+    package static func set(queue: Int, of name: String) throws(Errno) {
+        try syscall("txqueuelen") { asterism_interface_set_queue(name, Int32(queue)) }
     }
 
     /// The interface's address, with the prefix whose addresses are reached through it.
@@ -90,14 +98,14 @@ package final class TunDevice {
 /// not wait long behind those that go.
 package final class TunQueue {
     /// Who reads: `packet` gets the virtio header and the packet behind it; it may write to both, and says whether more is
-    /// wanted. `drained` ends each turn. `lost` says that somebody has removed the interface; nothing is read any more.
+    /// wanted. `drained` ends each turn: how many packets and bytes it has read, and whether it left some. `lost` says that somebody has removed the interface; nothing is read any more.
     package struct Reader {
         package var packet: (UnsafeMutableRawPointer, Int) -> Bool
-        package var drained: () -> Void
+        package var drained: (_ packets: Int, _ bytes: Int, _ isFull: Bool) -> Void
         package var lost: () -> Void
 
         package init(
-            packet: @escaping (UnsafeMutableRawPointer, Int) -> Bool, drained: @escaping () -> Void,
+            packet: @escaping (UnsafeMutableRawPointer, Int) -> Bool, drained: @escaping (Int, Int, Bool) -> Void,
             lost: @escaping () -> Void
         ) {
             self.packet = packet
@@ -157,7 +165,7 @@ package final class TunQueue {
     private func drain() {
         // Taken once: each taking is counted by reference.
         guard let reader else { return }
-        var bytes = 0, packets = 0
+        var bytes = 0, packets = 0, isFull = true
         while !isPaused, poll.isOpen, bytes < TunQueue.bytesPerWake, packets < TunQueue.packetsPerWake {
             let count = Glibc.read(number, buffer, TunQueue.bufferSize)
             if count < 0, errno == EBADFD {
@@ -166,12 +174,15 @@ package final class TunQueue {
                 return
             }
             // EAGAIN: it is empty. Anything else will be told again at the next turn.
-            if count <= 0 { break }
+            if count <= 0 {
+                isFull = false
+                break
+            }
             bytes += count
             packets += 1
             if !reader.packet(buffer, count) { break }
         }
-        reader.drained()
+        reader.drained(packets, bytes, isFull)
     }
 
     /// Hands one packet, in pieces, its virtio header first, to the kernel.

@@ -22,6 +22,7 @@ final class LaneThread {
         case events([DataPlaneEvent])
         case tooLarge(SocketAddress)
         case lost
+        case queueLength(lane: Int, Int)
         case figures(lane: Int, [DataPlaneActivity], OverlayCounters)
     }
 
@@ -77,7 +78,7 @@ final class LaneThread {
             OverlayLane.Listener(
                 others: { desk.hand(&$0, to: reports) }, events: { reports.send(.events($0)) },
                 tooLarge: { reports.send(.tooLarge($0)) }, lost: { reports.send(.lost) },
-                willReceive: { mail.deliver() }))
+                queueLength: { reports.send(.queueLength(lane: parts.lane, $0)) }, willReceive: { mail.deliver() }))
         let worker = Worker(parts.lane, lane, port, mail, reports)
         me.object = worker
         worker.keepAlive = worker

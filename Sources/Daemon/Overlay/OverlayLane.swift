@@ -17,6 +17,8 @@ final class OverlayLane {
         var tooLarge: (SocketAddress) -> Void
         /// The interface is gone.
         var lost: () -> Void
+        /// The interface's queue should have so many packets.
+        var queueLength: (Int) -> Void
         /// Before received bytes are looked at.
         var willReceive: () -> Void = {}
     }
@@ -34,6 +36,7 @@ final class OverlayLane {
     private var sentTrains = 0
     private var isBlocked = false
     private var turn: Instant?
+    private var queueLength = QueueLength()
 
     /// Begins to carry packets in the directions of `role`. `device` is a descriptor of the device's queue.
     init(
@@ -48,7 +51,7 @@ final class OverlayLane {
         var reader: TunQueue.Reader?
         if role.contains(.outward) {
             reader = TunQueue.Reader(
-                packet: { me.object?.submit($0, $1) ?? false }, drained: { me.object?.endTurn() },
+                packet: { me.object?.submit($0, $1) ?? false }, drained: { me.object?.drained($0, $1, $2) },
                 lost: { me.object?.listener?.lost() })
         }
         queue = try TunQueue(on: loop, owning: device, reader: reader)
@@ -78,6 +81,12 @@ final class OverlayLane {
         plane.submitted(frame: bytes, count: count, now: now, into: &out)
         if out.trains.byteCount >= OverlayLane.flushBytes || !out.trains.hasRoom { sendTrains() }
         return !isBlocked
+    }
+
+    private func drained(_ packets: Int, _ bytes: Int, _ isFull: Bool) {
+        let wish = queueLength.turn(packets: packets, bytes: bytes, isFull: isFull || isBlocked, now: now)
+        endTurn()
+        if let wish { listener?.queueLength(wish) }
     }
 
     private func sendTrains() {
@@ -166,6 +175,7 @@ final class OverlayLane {
     /// To be called about once a second.
     func takeActivity() -> [DataPlaneActivity] {
         plane.tick(now: loop.now)
+        if let wish = queueLength.widen(loop.now) { listener?.queueLength(wish) }
         return plane.takeActivity()
     }
 

@@ -21,8 +21,6 @@ package final class OverlayPort {
         package var wantsOffload = true
         /// The interface's MTU: 1500 less IPv6, UDP, and what a sealed packet adds.
         package var mtu = 1420
-        /// Packets that wait in the interface: few, since each may be 64 KiB.
-        package var queue = 64
         /// 1, or an even number up to `mostThreads`.
         package var threads = 1
         package static let mostThreads = 16
@@ -69,6 +67,11 @@ package final class OverlayPort {
     private var threads: [LaneThread] = []
     private var reports: Mailbox<LaneThread.Report>?
     private let desk = LaneThread.Desk()
+    private let kernel: Blocking
+    /// What each lane wants, and what the interface has.
+    private var wishes: [Int: Int] = [:]
+    private var queueLength = QueueLength.wide
+    private var isSettingQueue = false
     private var handed = DatagramBatch(capacity: 4096)
     /// What each thread said last.
     private var figures: [OverlayCounters] = []
@@ -80,9 +83,10 @@ package final class OverlayPort {
     package init(on loop: Loop, _ settings: Settings) throws(Errno) {
         self.loop = loop
         self.settings = settings
+        kernel = Blocking(on: loop, "the interface's queue")
         device = try TunDevice(
             named: settings.interface, queues: max(1, settings.threads / 2), wantsOffload: settings.wantsOffload)
-        try device.configure(mtu: settings.mtu, queue: settings.queue, gsoMax: OverlayPort.gsoMax)
+        try device.configure(mtu: settings.mtu, queue: QueueLength.wide, gsoMax: OverlayPort.gsoMax)
     }
 
     package var interface: String { device.name }
@@ -96,6 +100,7 @@ package final class OverlayPort {
     /// Begins to carry packets through `port`, whose datagrams come by way of the overlay from here on.
     package func attach(_ port: MeshPort, _ listener: Listener) throws(Errno) {
         self.listener = listener
+        let me = Weak(self)
         let takesUDP = device.offload.contains(.udp)
         guard settings.threads > 1 else {
             lane = try OverlayLane(
@@ -103,10 +108,9 @@ package final class OverlayPort {
                 device: device.descriptor(ofQueue: 0), port: port,
                 OverlayLane.Listener(
                     others: listener.others, events: listener.events, tooLarge: listener.tooLarge,
-                    lost: listener.lost))
+                    lost: listener.lost, queueLength: { me.object?.want($0, of: 0) }))
             return
         }
-        let me = Weak(self)
         let reports = Mailbox<LaneThread.Report>(on: loop) { me.object?.handle($0) }
         self.reports = reports
         port.stopReceiving()
@@ -133,6 +137,7 @@ package final class OverlayPort {
         for thread in threads { thread.close() }
         threads = []
         reports?.close()
+        kernel.close()
         lane?.close()
         device.close()
         (lane, listener) = (nil, nil)
@@ -145,6 +150,7 @@ package final class OverlayPort {
         case .events(let events): listener?.events(events)
         case .tooLarge(let remote): listener?.tooLarge(remote)
         case .lost: listener?.lost()
+        case .queueLength(let lane, let packets): want(packets, of: lane)
         case .others(let datagrams):
             desk.took(datagrams)
             for datagram in datagrams { handed.append(datagram.bytes, remote: datagram.remote) }
@@ -153,6 +159,30 @@ package final class OverlayPort {
         case .figures(let lane, let activity, let counters):
             figures[lane] = counters
             if !activity.isEmpty { listener?.activity(activity) }
+        }
+    }
+
+    // MARK: - The interface's queue
+
+    /// All queues of the interface are of one length: the shortest that somebody wants.
+    private func want(_ packets: Int, of lane: Int) {
+        wishes[lane] = packets
+        settleQueue()
+    }
+
+    private func settleQueue() {
+        let wanted = wishes.values.min() ?? QueueLength.wide
+        guard wanted != queueLength, !isSettingQueue else { return }
+        isSettingQueue = true
+        let name = device.name, me = Weak(self)
+        kernel.run {
+            // Where it fails the interface is gone, which is told elsewhere.
+            try? TunDevice.set(queue: wanted, of: name)
+        } then: { _ in
+            guard let self = me.object else { return }
+            self.queueLength = wanted
+            self.isSettingQueue = false
+            self.settleQueue()
         }
     }
 
