@@ -24,6 +24,7 @@ import Testing
         let slower = run(&queue, &clock, milliseconds: 300, packets: 10, size: 62_000, isFull: true)
         #expect(slower.count == 1 && (43...47).contains(slower[0]), "\(slower)")
         // Never so short that it would run empty between two turns.
+        queue = QueueLength()
         #expect(run(&queue, &clock, milliseconds: 300, packets: 1, size: 62_000, isFull: true) == [32])
     }
 

@@ -68,7 +68,8 @@ import Wire
             out.events = []
         }
         let packets = plane.takeActivity().reduce(0) { $0 + Int($1.packets) }
-        return [Int(plane.counters.packetsReceived), plane.counters[.replayed], plane.counters[.forged], events, packets]
+        let accepted = Int(plane.counters.packetsReceived)
+        return [accepted, plane.counters[.replayed], plane.counters[.forged], events, packets]
     }
 
     @Test(arguments: [Cipher.chaChaPoly, .aesGCM].filter(\.isAvailable))
