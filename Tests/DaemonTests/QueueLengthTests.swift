@@ -21,8 +21,8 @@ import Testing
         // A little more or less is no reason to change it.
         #expect(run(&queue, &clock, milliseconds: 300, packets: 20, size: 62_000, isFull: true).isEmpty)
         // Half of it is.
-        let slower = run(&queue, &clock, milliseconds: 300, packets: 10, size: 62_000, isFull: true)
-        #expect(slower.count == 1 && (43...47).contains(slower[0]), "\(slower)")
+        let slower = run(&queue, &clock, milliseconds: 300, packets: 8, size: 62_000, isFull: true)
+        #expect(slower.count == 1 && (34...37).contains(slower[0]), "\(slower)")
         // Never so short that it would run empty between two turns.
         queue = QueueLength()
         #expect(run(&queue, &clock, milliseconds: 300, packets: 1, size: 62_000, isFull: true) == [32])
@@ -32,17 +32,17 @@ import Testing
         var queue = QueueLength(), clock = Instant.origin
         _ = run(&queue, &clock, milliseconds: 300, packets: 16, size: 62_000, isFull: true)
         #expect(queue.packets < QueueLength.wide)
-        #expect(queue.widen(clock + .milliseconds(1500)) == nil)
-        #expect(run(&queue, &clock, milliseconds: 1000, packets: 1, size: 100, isFull: false).isEmpty)
-        let wishes = run(&queue, &clock, milliseconds: 1500, packets: 1, size: 100, isFull: false)
+        #expect(queue.widen(clock + .seconds(50)) == nil)
+        #expect(run(&queue, &clock, milliseconds: 50_000, packets: 1, size: 100, isFull: false).isEmpty)
+        let wishes = run(&queue, &clock, milliseconds: 15_000, packets: 1, size: 100, isFull: false)
         #expect(wishes == [QueueLength.wide])
-        #expect(queue.widen(clock + .seconds(10)) == nil)
+        #expect(queue.widen(clock + .seconds(100)) == nil)
     }
 
     @Test func `it is wide again without a further packet`() {
         var queue = QueueLength(), clock = Instant.origin
         _ = run(&queue, &clock, milliseconds: 300, packets: 16, size: 62_000, isFull: true)
-        #expect(queue.widen(clock + .seconds(3)) == QueueLength.wide)
+        #expect(queue.widen(clock + .seconds(61)) == QueueLength.wide)
     }
 
     @Test(arguments: [(400, 64, true), (16, 62_000, false), (50, 1420, true)])

@@ -7,7 +7,9 @@ package import Base
 /// that is known: while the queue does not run empty, what is read is all that this machine can carry.
 ///
 /// So the queue is `wide` until bulk fills it, then as long as what is carried in `patience`, and wide again when bulk has
-/// been gone for a while. A change costs the kernel an instant in which nothing passes, so there are few.
+/// been gone for a while. A change is not free: packets beyond the new length are lost, and in the kernel there is an
+/// instant in which nothing passes. So there are few: a transfer is given time to find its speed, and a length is good
+/// until it is wrong by half.
 package struct QueueLength: Sendable {
     /// As long as other tunnels have it, in packets.
     package static let wide = 500
@@ -15,7 +17,7 @@ package struct QueueLength: Sendable {
     /// How long a packet should wait behind others.
     private static let patience = Interval.microseconds(4500)
     private static let window = Interval.milliseconds(50)
-    private static let memory = Interval.seconds(2)
+    private static let memory = Interval.seconds(60)
     /// Bytes of a packet from which on it is bulk: the kernel has joined several.
     private static let bulk = 8192
 
@@ -27,6 +29,8 @@ package struct QueueLength: Sendable {
     private var turns = 0
     private var fullTurns = 0
     private var bulkAt = Instant.origin
+    /// Windows full of bulk, one after the other.
+    private var fullWindows = 0
 
     package init() {}
 
@@ -44,11 +48,13 @@ package struct QueueLength: Sendable {
         // A window with a pause in it says nothing of what can be carried.
         let isBulk =
             age < QueueLength.window * 2 && fullTurns * 2 >= turns && self.bytes >= QueueLength.bulk * self.count
+        fullWindows = isBulk ? fullWindows + 1 : 0
         guard isBulk else { return widen(now) }
         bulkAt = now
+        guard fullWindows > 1 else { return nil }
         let carried = self.count * Int(QueueLength.patience.nanoseconds) / max(1, Int(age.nanoseconds))
         let wanted = min(max(carried, QueueLength.least), QueueLength.wide)
-        guard wanted * 2 > packets * 3 || wanted * 3 < packets * 2 else { return nil }
+        guard wanted >= packets * 2 || wanted * 2 <= packets else { return nil }
         packets = wanted
         return wanted
     }
