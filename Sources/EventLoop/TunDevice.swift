@@ -98,7 +98,8 @@ package final class TunDevice {
 /// not wait long behind those that go.
 package final class TunQueue {
     /// Who reads: `packet` gets the virtio header and the packet behind it; it may write to both, and says whether more is
-    /// wanted. `drained` ends each turn: how many packets and bytes it has read, and whether it left some. `lost` says that somebody has removed the interface; nothing is read any more.
+    /// wanted. `drained` ends each turn: how many packets and bytes it has read, and whether it left some. `lost` says
+    /// that somebody has removed the interface; nothing is read any more.
     package struct Reader {
         package var packet: (UnsafeMutableRawPointer, Int) -> Bool
         package var drained: (_ packets: Int, _ bytes: Int, _ isFull: Bool) -> Void

@@ -14,6 +14,7 @@ struct Options: ParsableArguments {
     @Flag(help: "Write inputs of classes that the folder lacks.") var keep = false
     @Option(help: "Instead: messages that the accelerated AES-GCM and libsodium's are to seal and open alike.")
     var aesGCM: UInt64?
+    @Option(help: "Instead: packets, sealed datagrams and junk for the data plane.") var packets: UInt64?
     @Flag(help: "Say each datagram before it is thrown.") var trace = false
 }
 
@@ -48,6 +49,7 @@ func load(_ folder: String) -> [Kept] {
     }
 }
 
+if let count = options.packets { throwPackets(count, seed: options.seed) }
 if let count = options.aesGCM { compareCiphers(count, seed: options.seed) }
 
 var tally = Tally()

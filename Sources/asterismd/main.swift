@@ -47,8 +47,8 @@ struct AsterismDaemon: ParsableCommand {
     var overlayOffload = "auto"
     @Option(
         help: ArgumentHelp(
-            "Threads that carry packets of the overlay: 1 (the agent's own), 2 (one for each way), or an even number up "
-                + "to 16 (pairs with a queue of the interface and a socket each)."))
+            "Threads that carry packets of the overlay: 1 (the agent's own), 2 (one for each way), or an even number "
+                + "up to 16 (pairs with a queue of the interface and a socket each)."))
     var dataPlaneThreads = 1
     @Option(
         help: ArgumentHelp(

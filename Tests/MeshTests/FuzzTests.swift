@@ -42,6 +42,14 @@ import Testing
         #expect(round.tally.sessions > 10)
     }
 
+    @Test(arguments: UInt64(1)...4)
+    func `what nobody should send through the data plane harms nobody`(seed: UInt64) throws {
+        var fuzz = PlaneFuzz(seed: seed)
+        try fuzz.run(5000)
+        // All roads led somewhere, or nothing was shown.
+        #expect(fuzz.done == 5000 && fuzz.sent > 1000 && fuzz.delivered > 1000)
+    }
+
     @Test func `one seed throws the same datagrams twice`() throws {
         func fingerprint() throws -> Fingerprint {
             var print = Fingerprint()

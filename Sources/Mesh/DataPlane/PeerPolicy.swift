@@ -130,19 +130,19 @@ package struct PeerPolicy: Hashable, Sendable {
 /// longest unused gives way. It is asked only where no rule allows a packet, and costs nothing where everything is
 /// allowed. Data planes of several threads share one: what one has sent, another may get the answer to.
 package final class FlowTable: Sendable {
-    private let table = Mutex(Table())
+    private let table = Mutex(Conversations())
 
     package init() {}
 
     func note(outward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) {
         guard let ports = PeerPolicy.ports(packet, count: count, inner) else { return }
-        let talk = Table.talk(inner.transport, local: ports.source, remote: ports.destination)
+        let talk = Conversations.talk(inner.transport, local: ports.source, remote: ports.destination)
         table.withLock { $0.note(inner.destination, talk, now: now) }
     }
 
     func knows(inward packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, now: Instant) -> Bool {
         guard let ports = PeerPolicy.ports(packet, count: count, inner) else { return false }
-        let talk = Table.talk(inner.transport, local: ports.destination, remote: ports.source)
+        let talk = Conversations.talk(inner.transport, local: ports.destination, remote: ports.source)
         let life = inner.transport == InnerPacket.tcp ? FlowTable.lifeTCP : FlowTable.life
         return table.withLock { $0.knows(inner.source, talk, life, now: now) }
     }
@@ -153,7 +153,7 @@ package final class FlowTable: Sendable {
     private static let life = Interval.minutes(3)
 }
 
-private struct Table: ~Copyable, @unchecked Sendable {
+private struct Conversations: ~Copyable, @unchecked Sendable {
     private struct Place {
         /// The far end's address, so that who comes after it inherits nothing.
         var peer = OverlayKey(high: 0, low: 0)
@@ -174,11 +174,11 @@ private struct Table: ~Copyable, @unchecked Sendable {
 
     private static func set(_ peer: OverlayKey, _ talk: UInt64) -> Int {
         let mixed = (peer.high ^ peer.low &* 0x9e37_79b9_7f4a_7c15 ^ talk) &* 0xff51_afd7_ed55_8ccd
-        return Int(truncatingIfNeeded: mixed >> 40) % Table.sets * 8
+        return Int(truncatingIfNeeded: mixed >> 40) % Conversations.sets * 8
     }
 
     mutating func note(_ peer: OverlayKey, _ talk: UInt64, now: Instant) {
-        let all = ensure(), first = Table.set(peer, talk)
+        let all = ensure(), first = Conversations.set(peer, talk)
         var oldest = first
         for index in first..<first + 8 {
             if all[index].talk == talk, all[index].peer == peer {
@@ -192,7 +192,7 @@ private struct Table: ~Copyable, @unchecked Sendable {
 
     mutating func knows(_ peer: OverlayKey, _ talk: UInt64, _ life: Interval, now: Instant) -> Bool {
         guard let all = places else { return false }
-        let first = Table.set(peer, talk)
+        let first = Conversations.set(peer, talk)
         for index in first..<first + 8 where all[index].talk == talk && all[index].peer == peer {
             guard now - all[index].usedAt < life else { return false }
             all[index].usedAt = now
@@ -203,8 +203,8 @@ private struct Table: ~Copyable, @unchecked Sendable {
 
     private mutating func ensure() -> UnsafeMutablePointer<Place> {
         if let places { return places }
-        let new = UnsafeMutablePointer<Place>.allocate(capacity: Table.sets * 8)
-        new.initialize(repeating: Place(), count: Table.sets * 8)
+        let new = UnsafeMutablePointer<Place>.allocate(capacity: Conversations.sets * 8)
+        new.initialize(repeating: Place(), count: Conversations.sets * 8)
         places = new
         return new
     }
