@@ -6,8 +6,8 @@ import Glibc
 ///
 /// A `Loop` is libuv's event loop, and every source on it (`Timer`, `Signal`, `Poll`, `DatagramSocket`, `ByteStream`,
 /// `Listener`, `ChildProcess`, `Blocking`) is a final class that is not `Sendable`: it is made, used and dropped on the
-/// loop's thread. There is no lock anywhere but in one place: `Door.post`, by which other threads ask the loop to run
-/// something.
+/// loop's thread. There is no lock but in two places: `Door.post`, by which other threads ask the loop to run something,
+/// and `Mailbox`, by which they write to it. A `LoopThread` is a thread with a loop of its own.
 ///
 /// ## Who owns what
 ///

@@ -19,7 +19,9 @@ package import Base
 /// the authenticated header says so, and the receiver's kernel is told that they are. And the receiver joins segments
 /// again without looking for flows: a flag says that a packet continues the one before it.
 ///
-/// Both ways work on memory of the caller, allocate nothing and hold no lock. What is rare (no route yet, a packet that is
+/// Both ways work on memory of the caller and allocate nothing. Each may have a thread of its own, or several, each with a
+/// `DataPlane` that knows its role; what they share is made for it (`TxRoute.takeCounters`, `RxEntry.exclusively`,
+/// `FlowTable`), and one alone takes no lock but where rules restrict a peer. What is rare (no route yet, a packet that is
 /// too large, a refusal) may allocate, and is limited in `Limits`.
 ///
 /// What is never let through: a packet from a peer whose source is not one of the peer's own addresses; one that is not
