@@ -97,14 +97,14 @@ final class Overlay {
     /// Runs `body` with both agents online. `a`, `b`: more arguments of theirs.
     static func with(
         a: [String] = [], b: [String] = [], isOverlay: Bool = true, underlay: Underlay = .v4,
-        _ body: (Overlay) throws -> Void
+        through disorder: Disorder? = nil, _ body: (Overlay) throws -> Void
     )
         throws
     {
         let overlay = try Overlay(underlay)
         defer { overlay.close() }
         do {
-            try overlay.connect()
+            try overlay.connect(through: disorder)
             try overlay.start(a, b, isOverlay: isOverlay)
             try body(overlay)
         } catch {
@@ -129,15 +129,27 @@ final class Overlay {
         }
     }
 
-    private func connect() throws {
-        let (first, second) = (a.namespace.name, b.namespace.name)
-        let words = "link add cable netns \(first) type veth peer name cable netns \(second)"
-        try Namespace.ip(words.split(separator: " ").map(String.init))
+    private func connect(through disorder: Disorder?) throws {
+        func cable(_ first: (Namespace, String), _ second: (Namespace, String)) throws {
+            let words =
+                "link add \(first.1) netns \(first.0.name) type veth peer name \(second.1) netns \(second.0.name)"
+            try Namespace.ip(words.split(separator: " ").map(String.init))
+        }
+        if let disorder {
+            try cable((a.namespace, Node.cable), (disorder.namespace, "first"))
+            try cable((b.namespace, Node.cable), (disorder.namespace, "second"))
+            for name in ["first", "second"] { try disorder.namespace.ip("link set \(name) up") }
+        } else {
+            try cable((a.namespace, Node.cable), (b.namespace, Node.cable))
+        }
         for node in [a, b] {
             // An IPv6 address that is looked for elsewhere first (RFC 4862) would make the tests wait.
             try node.namespace.ip("addr add \(node.address)/\(node.address.isIPv4 ? "24" : "64 nodad") dev cable")
             try node.namespace.ip("link set cable up")
+            // Each datagram by itself, not trains of them.
+            if disorder != nil { try node.namespace.ip("link set cable gso_max_segs 1") }
         }
+        try disorder?.start(["first", "second"])
     }
 
     private func start(_ first: [String], _ second: [String], isOverlay: Bool) throws {
