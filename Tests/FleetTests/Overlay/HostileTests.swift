@@ -1,4 +1,5 @@
 import Base
+import Control
 import Foundation
 import Testing
 
@@ -30,6 +31,48 @@ extension OverlayTests {
             // A replayed datagram does not move the session to its sender.
             #expect(try overlay.b.counter("roams") == 0)
             return "garbage, and \(replayed) replayed datagrams refused"
+        }
+    }
+
+    /// As fast as a thread can send it.
+    @Test func `floods of garbage take less than their share, and stop nobody`() throws {
+        try Self.underLoad { overlay in
+            let real = try Tape(in: overlay.b.namespace).take(64).map { Array($0.payload) }
+            let stranger = try Socket.datagram(in: overlay.a.namespace, to: overlay.b.address, Overlay.Node.port)
+            func received() throws -> (good: Int, refused: Int) {
+                let counters = try overlay.b.status().counters
+                return counters.reduce((0, 0)) { sum, counter in
+                    counter.name == "overlay.bytesReceived"
+                        ? (sum.0 + counter.count, sum.1)
+                        : counter.name.hasPrefix("overlay.dropped.") ? (sum.0, sum.1 + counter.count) : sum
+                }
+            }
+            func measure(_ seconds: Double, _ flood: [[UInt8]]) throws -> (good: Double, refused: Double) {
+                let before = try received(), end = monotonicSeconds() + seconds
+                if flood.isEmpty { usleep(UInt32(seconds * 1e6)) }
+                while !flood.isEmpty, monotonicSeconds() < end {
+                    for datagram in flood where !stranger.send(datagram) {}
+                }
+                let after = try received()
+                return (Double(after.good - before.good) / seconds, Double(after.refused - before.refused) / seconds)
+            }
+            let quiet = try measure(1, [])
+            var lines = [String(format: "quiet %.0f MB/s", quiet.good / 1e6)]
+            let floods: [(String, ([UInt8]) -> [UInt8])] = [
+                ("replayed", { $0 }),
+                ("unknown index", { Array($0[..<4]) + [0xff, 0xff, 0xff, 0xff] + $0[8...] }),
+                // Of a counter that has not been seen, or the cipher would not be asked.
+                ("wrong tag", { Array($0[..<8]) + [0, 0, 1, 0, 0, 0, 0, 0] + $0[16...] }),
+            ]
+            for (name, change) in floods {
+                let loud = try measure(1, real.map(change))
+                #expect(loud.refused > 10_000, "\(name)")
+                // The flood takes processors from everybody here, the sender of good packets among them.
+                #expect(loud.good > quiet.good / 20, "\(name)")
+                lines.append(String(format: "\(name) %.0f/s, good %.0f MB/s", loud.refused, loud.good / 1e6))
+            }
+            #expect(try overlay.b.counter("roams") == 0)
+            return lines.joined(separator: "; ")
         }
     }
 }
