@@ -58,10 +58,11 @@ final class Namespace: Sendable {
         } catch { return "needs network namespaces: \(error)" }
         return nil
     }()
-    static var isPossible: Bool {
+    /// Says once why not.
+    static let isPossible: Bool = {
         if let hindrance { print("overlay tests are skipped: \(hindrance)") }
         return hindrance == nil
-    }
+    }()
 }
 
 /// Functions of libc that Swift cannot import: of this name are modules, or they take any number of arguments.
