@@ -31,7 +31,7 @@ static void fail(int fd) {
 int asterism_tun_open(char *name, int shares) {
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return -1;
-    int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (shares ? IFF_MULTI_QUEUE : 0);
+    int flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (shares ? IFF_MULTI_QUEUE : 0) | (shares == 2 ? 0 : IFF_TUN_EXCL);
     struct ifreq request = {.ifr_flags = (short)flags};
     strncpy(request.ifr_name, name, IFNAMSIZ - 1);
     if (ioctl(fd, TUNSETIFF, &request) < 0) {

@@ -5,7 +5,8 @@ import Glibc
 /// No signal is handled there: signals are the business of the thread that the process began with.
 package final class LoopThread {
     private var thread = pthread_t()
-    private var isJoined = false
+    /// There is nothing to wait for, before it runs and afterwards.
+    private var isJoined = true
 
     /// Starts it. `begin` makes the loop's sources, on the new thread, and the call waits for that; what it throws ends
     /// the thread and is thrown here. `name`, of at most 15 bytes, is what tools show (proc_pid_comm(5)).
@@ -25,6 +26,7 @@ package final class LoopThread {
             Unmanaged.passUnretained(start).release()
             throw Errno(code)
         }
+        isJoined = false
         if let error = start.result() {
             join()
             throw error

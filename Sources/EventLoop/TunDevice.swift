@@ -32,8 +32,9 @@ package final class TunDevice {
         for (index, byte) in pattern.utf8.prefix(15).enumerated() { name[index] = CChar(bitPattern: byte) }
         var opened: [Int32] = []
         do throws(Errno) {
-            for _ in 0..<count {
-                opened.append(try syscall("tun") { asterism_tun_open(&name, count > 1 ? 1 : 0) })
+            for number in 0..<count {
+                let shares: Int32 = count == 1 ? 0 : number == 0 ? 1 : 2
+                opened.append(try syscall("tun") { asterism_tun_open(&name, shares) })
             }
         } catch {
             for number in opened { Glibc.close(number) }

@@ -7,9 +7,9 @@
 // structures are unions that Swift does not import.
 
 // Opens /dev/net/tun and makes a device without link layer (IFF_TUN | IFF_NO_PI), with a virtio header before each packet
-// (IFF_VNET_HDR). `name`, of 16 bytes, is a name or a pattern such as "asterism%d", and holds the name afterwards. Where
-// `shares` is not 0, each call with the name adds a queue to the device (IFF_MULTI_QUEUE). The descriptor is close-on-exec
-// and does not block.
+// (IFF_VNET_HDR). `name`, of 16 bytes, is a name or a pattern such as "asterism%d", and holds the name afterwards; it must
+// be free (IFF_TUN_EXCL). Where `shares` is not 0, the device may have more queues (IFF_MULTI_QUEUE): where it is 2, the
+// call adds one to the device of that name. The descriptor is close-on-exec and does not block.
 int asterism_tun_open(char *name, int shares);
 
 // What the kernel may leave undone in packets that it hands over (TUNSETOFFLOAD).

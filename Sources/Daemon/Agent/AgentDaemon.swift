@@ -385,6 +385,8 @@ package final class AgentDaemon {
 
     private func note(_ activity: [DataPlaneActivity]) {
         agent.note(activity, now: loop.now)
+        // From threads it comes when nothing else does that would have the agent act on it.
+        if settings.overlayPort.threads > 1 { pump { $0.tick(now: $1, into: &$2) } }
     }
 
     private func everySecond() {
@@ -398,7 +400,8 @@ package final class AgentDaemon {
         let id = RequestID(nextRequest)
         nextRequest += 1
         answers[id] = answer
-        // Whoever takes differences wants what was carried until now, and not until the last second.
+        // Whoever takes differences wants what was carried until now, and not until the last second. Threads answer later,
+        // so with them it is the last second after all.
         if request == .peersList { overlay?.report() }
         handle(.request(id, request))
     }

@@ -79,7 +79,10 @@ final class LaneThread {
                 others: { desk.hand(&$0, to: reports) }, events: { reports.send(.events($0)) },
                 tooLarge: { reports.send(.tooLarge($0)) }, lost: { reports.send(.lost) },
                 queueLength: { reports.send(.queueLength(lane: parts.lane, $0)) }, willReceive: { mail.deliver() }))
-        let worker = Worker(parts.lane, lane, port, mail, reports)
+        // A lane whose interface is gone has nothing to wait for, and still reads its letters.
+        let stay = Timer(on: loop, "the lane's stay") {}
+        stay.arm(every: .minutes(60))
+        let worker = Worker(parts.lane, lane, port, mail, reports, stay)
         me.object = worker
         worker.keepAlive = worker
         return mail
@@ -87,7 +90,9 @@ final class LaneThread {
 
     func send(_ order: Order) { orders.send(order) }
 
-    /// Closes the lane and waits for its thread.
+    deinit { close() }
+
+    /// Closes the lane and waits for its thread. Idempotent.
     func close() {
         orders.send(.close)
         thread.join()
@@ -100,12 +105,15 @@ final class LaneThread {
         private let port: MeshPort
         private let mail: Mailbox<Order>
         private let reports: Mailbox<Report>
+        private let stay: Timer
         /// Until it is closed nobody else holds it.
         var keepAlive: Worker?
 
         init(
-            _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>, _ reports: Mailbox<Report>
+            _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>, _ reports: Mailbox<Report>,
+            _ stay: Timer
         ) {
+            self.stay = stay
             self.number = number
             self.lane = lane
             self.port = port
@@ -125,13 +133,15 @@ final class LaneThread {
                 lane.close()
                 port.close()
                 mail.close()
+                stay.close()
                 keepAlive = nil
             }
         }
     }
 
     /// Where datagrams lie that lanes have handed over and the agent has not taken: so many bytes, and no more, so that a
-    /// flood ends where it would with one thread, in front of the agent.
+    /// flood ends in front of the agent and not in its memory. As in a socket's buffer, a datagram costs more than its
+    /// bytes.
     final class Desk: Sendable {
         private let bytes = Atomic<Int>(0)
         private let dropped = Atomic<Int>(0)
@@ -139,7 +149,7 @@ final class LaneThread {
         func hand(_ batch: inout DatagramBatch, to reports: Mailbox<Report>) {
             var taken: [HandedDatagram] = []
             for position in 0..<batch.count {
-                let count = batch.entries[position].count
+                let count = batch.entries[position].count + Limits.handedDatagram
                 guard bytes.load(ordering: .relaxed) + count <= Limits.handoverBytes else {
                     dropped.add(1, ordering: .relaxed)
                     continue
@@ -151,7 +161,8 @@ final class LaneThread {
         }
 
         func took(_ datagrams: [HandedDatagram]) {
-            bytes.subtract(datagrams.reduce(0) { $0 + $1.bytes.count }, ordering: .relaxed)
+            bytes.subtract(
+                datagrams.reduce(0) { $0 + $1.bytes.count + Limits.handedDatagram }, ordering: .relaxed)
         }
 
         var droppedCount: Int { dropped.load(ordering: .relaxed) }
@@ -160,5 +171,6 @@ final class LaneThread {
     enum Limits {
         /// As much as a socket's buffer holds.
         static let handoverBytes = 4 << 20
+        static let handedDatagram = 1024
     }
 }

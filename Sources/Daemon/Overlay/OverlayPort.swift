@@ -75,6 +75,10 @@ package final class OverlayPort {
     private var handed = DatagramBatch(capacity: 4096)
     /// What each thread said last.
     private var figures: [OverlayCounters] = []
+    /// Activity that some threads have told, and which: the agent hears of both ways at once, or it would believe that what
+    /// it has sent is not answered.
+    private var told: [DataPlaneActivity] = []
+    private var tellers: Set<Int> = []
     private var configured: OverlayPlace?
     /// Why the interface has not the addresses that it should.
     package private(set) var problem: String?
@@ -158,7 +162,12 @@ package final class OverlayPort {
             handed.removeAll()
         case .figures(let lane, let activity, let counters):
             figures[lane] = counters
-            if !activity.isEmpty { listener?.activity(activity) }
+            told += activity
+            tellers.insert(lane)
+            guard tellers.count == threads.count else { return }
+            let all = told
+            (told, tellers) = ([], [])
+            listener?.activity(all)
         }
     }
 

@@ -136,6 +136,7 @@ struct TxPath: ~Copyable {
         guard count > inner.headerLength + 8, inner.headerLength == (inner.isIPv4 ? 20 : 40) else { return false }
         var mark = Mark(packet, inner)
         mark.peer = route.peer
+        mark.keys = route.remoteIndex
         mark.counter = counter
         mark.count = count
         defer { last = mark }
@@ -145,6 +146,7 @@ struct TxPath: ~Copyable {
     /// What two datagrams of one conversation have in common.
     private struct Mark {
         var peer = -1
+        var keys: UInt32 = 0
         var counter: UInt64 = 0
         var count = 0
         private var fixed: UInt64 = 0
@@ -166,8 +168,8 @@ struct TxPath: ~Copyable {
 
         @inline(__always)
         func continues(_ before: Mark) -> Bool {
-            counter == before.counter &+ 1 && peer == before.peer && count <= before.count && fixed == before.fixed
-                && ports == before.ports && addresses == before.addresses
+            counter == before.counter &+ 1 && peer == before.peer && keys == before.keys && count <= before.count
+                && fixed == before.fixed && ports == before.ports && addresses == before.addresses
         }
     }
 

@@ -69,19 +69,42 @@ extension OverlayTests {
         }
     }
 
-    @Test func `with threads, somebody else's port is refused`() throws {
+    /// What a second agent in the same namespace may not have, and the option that it is told of.
+    @Test(
+        arguments: [
+            ("--listen", ["--overlay", "off", "--listen", "0.0.0.0:7950"]),
+            ("--listen", ["--listen", "0.0.0.0:7950", "--overlay-interface", "other"]),
+            ("--overlay", ["--listen", "0.0.0.0:7951", "--overlay-interface", "overlay"]),
+            ("--socket", ["--listen", "0.0.0.0:7951", "--overlay-interface", "other", "--socket", "/proc/no/such.sock"]),
+        ], [2, 4])
+    func `with threads, what somebody else has is refused, and the agent ends`(
+        _ refused: (option: String, words: [String]), threads: Int
+    ) throws {
         try Overlay.with(a: Self.threads(4)) { overlay in
-            let other = try overlay.a.namespace.enter {
+            let folder = "/tmp/asterism-second-\(getpid())"
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            let common = ["--data", folder, "--accelerators", "none"]
+            let socket = refused.words.contains("--socket") ? [] : ["--socket", "\(folder).sock"]
+            let overlayWords = refused.words.contains("--overlay") ? [] : ["--overlay", "required"]
+            let second = try overlay.a.namespace.enter {
                 try Program(
-                    "asterismd",
-                    [
-                        "--data", "/tmp/asterism-second-\(getpid())", "--listen", "0.0.0.0:\(Overlay.Node.port)",
-                        "--socket", "/tmp/asterism-second-\(getpid()).sock", "--accelerators", "none",
-                    ] + Self.threads(4), output: overlay.a.log + ".second")
+                    "asterismd", common + socket + overlayWords + refused.words + Self.threads(threads),
+                    output: overlay.a.log + ".second")
             }
-            defer { try? FileManager.default.removeItem(atPath: "/tmp/asterism-second-\(getpid())") }
-            #expect(other.hasEnded(within: 10))
-            #expect(other.exitStatus != 0 && other.text.contains("--listen"), "\(other.text)")
+            #expect(second.hasEnded(within: 10))
+            #expect(second.exitStatus == 64 && second.text.contains(refused.option), "\(second.text)")
+        }
+    }
+
+    @Test func `with threads, an agent outlives its interface`() throws {
+        try Overlay.with(a: Self.threads(4)) { overlay in
+            try overlay.a.namespace.ip("link del overlay")
+            try eventually("the loss is told") { overlay.a.agent.text.contains("interface was removed") }
+            sleep(2)
+            try overlay.waitUntilOnline()
+            overlay.a.agent.send(SIGTERM)
+            #expect(overlay.a.agent.hasEnded(within: 10))
+            #expect(overlay.a.agent.exitStatus == 0)
         }
     }
 }
