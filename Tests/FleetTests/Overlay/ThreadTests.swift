@@ -75,7 +75,10 @@ extension OverlayTests {
             ("--listen", ["--overlay", "off", "--listen", "0.0.0.0:7950"]),
             ("--listen", ["--listen", "0.0.0.0:7950", "--overlay-interface", "other"]),
             ("--overlay", ["--listen", "0.0.0.0:7951", "--overlay-interface", "overlay"]),
-            ("--socket", ["--listen", "0.0.0.0:7951", "--overlay-interface", "other", "--socket", "/proc/no/such.sock"]),
+            (
+                "--socket",
+                ["--listen", "0.0.0.0:7951", "--overlay-interface", "other", "--socket", "/proc/no/such.sock"]
+            ),
         ], [2, 4])
     func `with threads, what somebody else has is refused, and the agent ends`(
         _ refused: (option: String, words: [String]), threads: Int
