@@ -102,10 +102,11 @@ extension Endpoint {
             peer.lastReceivedAt = now
             peer.unansweredSince = nil
             mark(peer)
-        case .moved(let index, let remote):
+        case .moved(let index, let remote, let counter):
             guard let slot = self.index.peer(of: index), let peer = peers[slot],
-                peer.session.current?.localIndex == index
+                let epoch = peer.session.current, epoch.localIndex == index, counter >= epoch.movedAt
             else { return }
+            epoch.movedAt = counter
             heard(peer, from: remote, now: now)
             mark(peer)
         // The layer above looks for whoever has the address.

@@ -103,6 +103,24 @@ import Wire
         #expect(pair.b.endpoint.counters.roams == 1)
     }
 
+    @Test func `of two moves that are told in the wrong order the newer one counts`() throws {
+        let pair = TestPair.overlay()
+        pair.submit(packet(1, pair.a, pair.b), at: pair.a)
+        pair.run(.milliseconds(20))
+        // The index that b gave to a stands in a's packets.
+        let sealed = try #require(pair.recorded.last { $0.from == pair.a.address && $0.bytes[0] == 5 }?.bytes)
+        let index = sealed[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let older = SocketAddress(.v4(0x0a00_0909), 1), newer = SocketAddress(.v4(0x0a00_0909), 2)
+        for (remote, counter) in [(newer, UInt64(100)), (older, 99)] {
+            pair.b.endpoint.handle(
+                .moved(index: index, remote, counter: counter), now: pair.now, wall: pair.wall, into: &pair.b.outbox)
+        }
+        #expect(pair.b.endpoint.counters.roams == 1)
+        pair.drain(pair.b)
+        pair.submit(packet(2, pair.b, pair.a), at: pair.b)
+        #expect(pair.recorded.last { $0.bytes[0] == 5 }?.to == newer)
+    }
+
     @Test func `packets for whom there is no session wait for it, and no longer than they may`() {
         let pair = TestPair.members { $0.hasDataPlane = true }
         pair.drain(pair.a)

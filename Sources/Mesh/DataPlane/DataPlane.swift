@@ -222,8 +222,9 @@ package enum DataPlaneChange: Sendable {
 package enum DataPlaneEvent: Hashable, Sendable {
     /// The peer has sealed with the keys of this index for the first time, so it holds them.
     case confirmed(index: UInt32, SocketAddress)
-    /// The newest packet of the peer came from another address than those before.
-    case moved(index: UInt32, SocketAddress)
+    /// The newest packet of the peer, of that counter, came from another address than those before. Threads may tell of
+    /// two moves in the wrong order.
+    case moved(index: UInt32, SocketAddress, counter: UInt64)
     /// A packet waits for a session with whoever has this address.
     case wanted(IPAddress)
 }

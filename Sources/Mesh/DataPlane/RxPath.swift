@@ -167,7 +167,7 @@ struct RxPath: ~Copyable {
             state.pointee.highest = counter
             if state.pointee.remote != remote {
                 state.pointee.remote = remote
-                out.events.append(.moved(index: entry.index, remote))
+                out.events.append(.moved(index: entry.index, remote, counter: counter))
             }
         }
     }

@@ -108,6 +108,8 @@ final class Epoch {
     var keys: TransportKeys
     /// The data plane's keys of the same handshake, until they are given to it.
     var dataKeys: CipherStates?
+    /// The data plane's counter of the packet by which the peer was seen to have moved last.
+    var movedAt: UInt64 = 0
     private var window = ReplayWindow()
     private(set) var highest: UInt64 = 0
 
