@@ -223,19 +223,12 @@ package final class ControllerDaemon {
     private func withShellFacts(_ reply: ControllerReply) -> ControllerReply {
         guard case .status(var view) = reply else { return reply }
         view.cryptography = CipherAcceleration.describe()
-        var counters = port.counters
+        view.counters.add(port.counters)
         if let http = http?.counters {
-            counters += [
+            view.counters.add([
                 ("http.connections", http.connections), ("http.requests", http.requests),
                 ("http.tooLarge", http.tooLarge), ("http.slow", http.slow), ("http.unanswered", http.unanswered),
-            ]
-        }
-        for counter in counters {
-            if let known = view.counters.firstIndex(where: { $0.name == counter.name }) {
-                view.counters[known].count += counter.count
-            } else {
-                view.counters.append(CounterView(name: counter.name, count: counter.count))
-            }
+            ])
         }
         return .status(view)
     }

@@ -68,16 +68,14 @@ package final class TunDevice {
 
     package func configure(mtu: Int, queue: Int, gsoMax: Int) throws(Errno) {
         try syscall("mtu") { asterism_interface_set_mtu(name, Int32(mtu)) }
-        try set(queue: queue)
+        try TunDevice.set(queue: queue, of: name)
         // Older kernels and containers refuse it; then some trains are cut in two.
         _ = asterism_interface_set_gso_max(name, UInt32(gsoMax))
         try syscall("up") { asterism_interface_set_up(name) }
     }
 
-    /// How many packets may wait in each queue. The kernel stops the interface for an instant.
-    package func set(queue: Int) throws(Errno) { try TunDevice.set(queue: queue, of: name) }
-
-    /// The same from any thread: it may wait for the kernel's lock on all interfaces.
+    /// How many packets may wait in each queue. The kernel stops the interface for an instant. From any thread: it may wait
+    /// for the kernel's lock on all interfaces.
     package static func set(queue: Int, of name: String) throws(Errno) {
         try syscall("txqueuelen") { asterism_interface_set_queue(name, Int32(queue)) }
     }

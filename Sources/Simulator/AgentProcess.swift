@@ -62,7 +62,7 @@ final class AgentProcess: Program {
     }
     func tick(now: Instant, wall: UnixTime) {
         plane.tick(now: now)
-        agent.note(plane.takeActivity(), now: now)
+        agent.note(plane.takeActivity(), now: now, into: &outbox)
         agent.tick(now: now, into: &outbox)
         settle(now)
     }

@@ -180,12 +180,7 @@ import Wire
         let labels = [[Label("app", "web")], [Label("app", "store")]]
         let rule = try PolicyRule(parsing: "udp:53,8000-8010 from app=web")
         let pair = TestPair.overlay(labels: labels) { $0.policy = [rule] }
-        func send(_ ports: (UInt16, UInt16), _ from: TestNode, _ to: TestNode) -> Bool {
-            to.packets = []
-            pair.submit(TestPacket.udp(ports, from: from.address4, to: to.address4, [1]), at: from)
-            pair.run(.milliseconds(20))
-            return !to.packets.isEmpty
-        }
+        let send = pair.delivers
         #expect(!send((9, 80), pair.a, pair.b))
         #expect(send((9, 53), pair.a, pair.b))
         #expect(send((9, 8010), pair.a, pair.b))

@@ -40,6 +40,14 @@ extension TestPair {
         if !happened.isEmpty { drain(node) }
     }
 
+    /// Whether a datagram of UDP between these ports comes out at the other end.
+    func delivers(_ ports: (UInt16, UInt16), _ from: TestNode, _ to: TestNode) -> Bool {
+        to.packets = []
+        submit(TestPacket.udp(ports, from: from.address4, to: to.address4, [1]), at: from)
+        run(.milliseconds(20))
+        return !to.packets.isEmpty
+    }
+
     /// Datagrams of one size, but for the last, arrive in one message.
     func arrive(_ datagrams: [[UInt8]], from: SocketAddress, congestion: UInt8 = 0, at node: TestNode) {
         var message = datagrams.flatMap { $0 }

@@ -214,6 +214,19 @@ package struct CounterView: Hashable, Sendable, Codable {
     }
 }
 
+extension [CounterView] {
+    /// Adds figures to those of their names, or behind all others.
+    package mutating func add(_ figures: [(name: String, count: Int)]) {
+        for figure in figures {
+            if let known = firstIndex(where: { $0.name == figure.name }) {
+                self[known].count += figure.count
+            } else {
+                append(CounterView(name: figure.name, count: figure.count))
+            }
+        }
+    }
+}
+
 package struct ControllerPeerView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var addresses: [SocketAddress]

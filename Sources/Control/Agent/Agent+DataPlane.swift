@@ -18,8 +18,10 @@ extension Agent {
     }
 
     /// Traffic that the data plane has seen; to be told every second or so.
-    package mutating func note(_ activities: [DataPlaneActivity], now: Instant) {
+    package mutating func note(_ activities: [DataPlaneActivity], now: Instant, into out: inout AgentOutbox) {
+        guard !activities.isEmpty else { return }
         endpoint.note(activities, now: now)
+        finish(now: now, into: &out)
     }
 
     /// The kernel's answer to `DataPlaneChange.measure`, or what it said of a datagram that was too large (then there is

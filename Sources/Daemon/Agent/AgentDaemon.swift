@@ -146,7 +146,7 @@ package final class AgentDaemon {
                 OverlayPort.Listener(
                     others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
                     events: { me.object?.learned($0) }, tooLarge: { me.object?.tooLarge($0) },
-                    activity: { me.object?.note($0) },
+                    activity: { activity in me.object?.pump { $0.note(activity, now: $1, into: &$2) } },
                     lost: {
                         me.object?.log.error("the overlay's interface was removed; restart the agent to have it again")
                     }))
@@ -318,15 +318,8 @@ package final class AgentDaemon {
     private func withShellFacts(_ reply: AgentReply) -> AgentReply {
         guard case .status(var view) = reply else { return reply }
         view.cryptography = CipherAcceleration.describe()
-        var figures = port.counters
-        if let overlay {
-            for figure in overlay.portCounters {
-                guard let index = figures.firstIndex(where: { $0.name == figure.name }) else { continue }
-                figures[index].count += figure.count
-            }
-            figures += overlay.counters
-        }
-        view.counters += figures.map { CounterView(name: $0.name, count: $0.count) }
+        view.counters.add(port.counters)
+        if let overlay { view.counters.add(overlay.counters) }
         return .status(view)
     }
 
@@ -381,12 +374,6 @@ package final class AgentDaemon {
             agent.measured(peer, at: remote, mtu: mtu, now: loop.now, into: &out)
             flush()
         }
-    }
-
-    private func note(_ activity: [DataPlaneActivity]) {
-        agent.note(activity, now: loop.now)
-        // From threads it comes when nothing else does that would have the agent act on it.
-        if settings.overlayPort.threads > 1 { pump { $0.tick(now: $1, into: &$2) } }
     }
 
     private func everySecond() {

@@ -127,7 +127,7 @@ final class LaneThread {
             case .unreachable(let address): lane.unreachable(address)
             case .report:
                 var counters = lane.counters
-                counters.port = port.counters
+                counters.ports = port.counters
                 reports.send(.figures(lane: number, lane.takeActivity(), counters))
             case .close:
                 lane.close()

@@ -189,23 +189,15 @@ final class OverlayLane {
 struct OverlayCounters: Sendable {
     var plane = DataPlaneCounters()
     var writeErrors = 0
-    /// Datagrams that were not packets and that the agent was too busy to take.
-    var handoverDropped = 0
-    /// Of the lane's own port.
-    var port: [(name: String, count: Int)] = []
+    /// Of the ports that lanes have for themselves.
+    var ports: [(name: String, count: Int)] = []
 
     mutating func add(_ other: OverlayCounters) {
         plane.add(other.plane)
         writeErrors += other.writeErrors
-        handoverDropped += other.handoverDropped
-        if port.isEmpty {
-            port = other.port
-        } else {
-            for (index, figure) in other.port.enumerated() { port[index].count += figure.count }
-        }
+        ports += other.ports
     }
 
-    var all: [(name: String, count: Int)] {
-        plane.all + [("overlay.writeErrors", writeErrors), ("overlay.handoverDropped", handoverDropped)]
-    }
+    /// With a name for each port that has such a figure.
+    var all: [(name: String, count: Int)] { plane.all + [("overlay.writeErrors", writeErrors)] + ports }
 }

@@ -220,17 +220,11 @@ package final class OverlayPort {
         for thread in threads { thread.send(.report) }
     }
 
-    /// With several threads, as of the last report.
-    package var counters: [(name: String, count: Int)] { sum.all }
-    /// Of the ports that threads have, to be added to the agent's own.
-    package var portCounters: [(name: String, count: Int)] { sum.port }
-
-    private var sum: OverlayCounters {
-        if let lane { return lane.counters }
-        var sum = OverlayCounters()
+    /// With several threads, as of the last report; among them those of the ports that the threads have, one by one.
+    package var counters: [(name: String, count: Int)] {
+        var sum = lane?.counters ?? OverlayCounters()
         for each in figures { sum.add(each) }
-        sum.handoverDropped = desk.droppedCount
-        return sum
+        return sum.all + [("overlay.handoverDropped", desk.droppedCount)]
     }
 
     /// Gives the interface its addresses. What it has already is left alone.

@@ -33,7 +33,7 @@ package struct SessionIndex: Sendable {
 
     /// The peer whose session the index is; `nil` for an index that is not (or no longer) given out.
     package func peer(of index: UInt32) -> Int? {
-        let slot = Int(index & (Limits.sessionSlotMask))
+        let slot = Int(index & Limits.sessionSlotMask)
         guard slot < slots.count, slots[slot].peer >= 0, slots[slot].tag == index >> Limits.sessionSlotBits else {
             return nil
         }
@@ -42,7 +42,7 @@ package struct SessionIndex: Sendable {
 
     package mutating func release(_ index: UInt32) {
         guard peer(of: index) != nil else { return }
-        let slot = index & (Limits.sessionSlotMask)
+        let slot = index & Limits.sessionSlotMask
         slots[Int(slot)].peer = -1
         free.append(slot)
     }

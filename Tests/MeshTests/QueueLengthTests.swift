@@ -1,5 +1,5 @@
 import Base
-import Daemon
+import Mesh
 import Testing
 
 @Suite struct QueueLengthTests {
