@@ -9,8 +9,8 @@ import ShimProtocol
 /// trouble sleeps for as long as the disk likes, and meanwhile somebody must reap and obey; a worker that writes on then
 /// waits for the pipe, as it would for the disk itself.
 ///
-/// A log is one stream of bytes from 0 on. Each file holds a piece of it and bears the offset of its first byte; a full
-/// file is followed by the next, and the oldest are deleted. When the disk takes no more, bytes are dropped and counted,
+/// A log is one stream of bytes from 0 on, over all runs of a generation. Each file holds a piece of it and bears the
+/// offset of its first byte; a full file is followed by the next, and the oldest are deleted. When the disk takes no more, bytes are dropped and counted,
 /// and as soon as it takes some again a line says how many are missing. That line is part of the stream; what was dropped
 /// is not, so an offset always finds its byte.
 final class LogPump {
@@ -54,6 +54,7 @@ final class LogPump {
         if launch.logStart > 0 {
             kept = LogPump.offsets(in: folder)
             asterism_add(counters.stored, launch.logStart)
+            continueFile()
         }
     }
 
@@ -146,6 +147,20 @@ final class LogPump {
             if let offset = GenerationDirectory.logOffset(of: name) { offsets.append(offset) }
         }
         return offsets.sorted()
+    }
+
+    /// Goes on in the newest file. A file for each run would let a worker that restarts again and again push out what it
+    /// said first, which is what people look for.
+    private func continueFile() {
+        guard let begin = kept.last, offset - begin < fileBytes else { return }
+        let last = openat(folder, GenerationDirectory.logName(at: begin), O_WRONLY | O_APPEND | O_CLOEXEC)
+        var status = stat()
+        guard last >= 0, fstat(last, &status) == 0, Int64(status.st_size) == offset - begin else {
+            if last >= 0 { close(last) }
+            return
+        }
+        file = last
+        inFile = offset - begin
     }
 
     private func beginFile() -> Bool {
