@@ -10,9 +10,9 @@ import ShimProtocol
 /// waits for the pipe, as it would for the disk itself.
 ///
 /// A log is one stream of bytes from 0 on, over all runs of a generation. Each file holds a piece of it and bears the
-/// offset of its first byte; a full file is followed by the next, and the oldest are deleted. When the disk takes no more, bytes are dropped and counted,
-/// and as soon as it takes some again a line says how many are missing. That line is part of the stream; what was dropped
-/// is not, so an offset always finds its byte.
+/// offset of its first byte; a full file is followed by the next, and the oldest are deleted. When the disk takes no
+/// more, bytes are dropped and counted, and as soon as it takes some again a line says how many are missing. That line is
+/// part of the stream; what was dropped is not, so an offset always finds its byte.
 final class LogPump {
     /// What the shim's main thread may read while the pump runs, by `asterism_load`.
     struct Counters {
