@@ -69,7 +69,7 @@ struct FrameMaker {
     }
 
     private mutating func polite(_ peer: HostilePeer, _ writer: inout ByteWriter) {
-        switch mutator.random.index(below: 15) {
+        switch mutator.random.index(below: 18) {
         case 0: Frame.padding.write(to: &writer)
         case 1: Frame.ping.write(to: &writer)
         case 2, 3:
@@ -86,6 +86,14 @@ struct FrameMaker {
             MeshFrame.pong(token: mutator.edge(), observed: observed).write(to: &writer)
         case 10, 14: heartbeat(&writer)
         case 11: bench(peer, &writer)
+        case 15: MeshFrame.candidates(number: mutator.edge62(), candidates()).write(to: &writer)
+        case 16: MeshFrame.candidatesHeard(number: mutator.edge62()).write(to: &writer)
+        case 17:
+            mutator.pick([
+                MeshFrame.legRequest, .legRefused(.full),
+                .leg(
+                    UInt32(truncatingIfNeeded: mutator.edge()), key: mutator.bytes(32), challenge: mutator.bytes(16)),
+            ]).write(to: &writer)
         case 12:
             // Bytes with holes, on another stream than the control messages'.
             let id = other(peer)
@@ -107,6 +115,17 @@ struct FrameMaker {
     private mutating func other(_ peer: HostilePeer) -> StreamID {
         let highest: UInt64 = mutator.random.chance(1, in: 2000) ? 1024 : max(peer.nextSequence, 1) + 2
         return StreamID(sequence: mutator.random.next(below: highest), opener: peer.opener)
+    }
+
+    private mutating func candidates() -> [PathCandidate] {
+        (0..<mutator.random.index(below: Limits.addressesPerPeer + 1)).map { _ in
+            let address = SocketAddress(
+                .v4(UInt32(truncatingIfNeeded: mutator.random.next())), UInt16(truncatingIfNeeded: mutator.edge()))
+            // 32 bytes make a NodeID.
+            let place = RelayPlace(
+                relay: NodeID(mutator.bytes(32))!, address: address, leg: UInt32(truncatingIfNeeded: mutator.edge()))
+            return mutator.random.chance(1, in: 3) ? .relayed(place) : .direct(address)
+        }
     }
 
     private mutating func heartbeat(_ writer: inout ByteWriter) {

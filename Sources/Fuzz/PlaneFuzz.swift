@@ -105,11 +105,12 @@ package struct PlaneFuzz: ~Copyable {
             .install(
                 RxEntry(
                     index: 7, peer: 0, key: CipherKey(cipher, key: key), address4: other4, address6: other6,
-                    policy: policy, remote: PlaneFuzz.remote, isConfirmed: true, expiresAt: .distantFuture)),
+                    policy: policy, remote: PathAddress(PlaneFuzz.remote), isConfirmed: true, expiresAt: .distantFuture)
+            ),
             .route(
                 TxRoute(
                     peer: 0, remoteIndex: 7, key: CipherKey(cipher, key: key), address4: other4, address6: other6,
-                    remote: PlaneFuzz.remote, datagramBytes: limit, tracksFlows: isStrange,
+                    remote: PathAddress(PlaneFuzz.remote), datagramBytes: limit, tracksFlows: isStrange,
                     expiresAt: .distantFuture)),
         ]
     }

@@ -91,7 +91,7 @@ final class EndpointTarget: Target {
                 if result.isFinished { endpoint.finish(stream, of: node) }
                 if result.bytes.isEmpty || result.isFinished { break }
             }
-        case .connected, .disconnected, .connectFailed, .message, .stream, .pong: break
+        case .connected, .disconnected, .connectFailed, .message, .stream, .pong, .candidatesChanged: break
         }
     }
 

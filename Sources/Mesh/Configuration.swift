@@ -50,5 +50,12 @@ package struct MeshConfiguration: Sendable {
     /// What peers of other applications may reach on this node.
     package var policy: [PolicyRule] = []
 
+    /// What the nodes of one application may have carried by this one, where it is a beacon, in bytes a second.
+    package var relayBytesPerSecond: Int64 = 125_000_000
+    /// Probes of paths that this node sends at most, over all peers.
+    package var probesPerSecond: Int64 = 200
+    /// How often the way to a relay is used, so that translators on it do not forget it.
+    package var keepAlive = Interval.seconds(20)
+
     package init() {}
 }

@@ -38,6 +38,16 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case expiredKeys
     /// An authentic datagram with frames that cannot be read; the session is closed.
     case badFrames
+    /// To be carried, for a leg that is not given out, or from elsewhere than where it is bound.
+    case relayUnknownSender
+    /// To be carried to a leg that is not given out.
+    case relayUnknownLeg
+    /// ... or that is not bound at present.
+    case relayUnbound
+    /// To be carried, and the sender's tenant has used up its share.
+    case relayOverRate
+    /// A bind, or an answer to one, that was not made with the leg's key, or that came before.
+    case badBind
     /// A packet, and this node has no data plane.
     case noDataPlane
     /// A message that was to be sent, and there was no session to send it in.
@@ -62,10 +72,15 @@ package struct MeshCounters: Sendable {
     package var handshakesAnswered = 0
     package var sessionsEstablished = 0
     package var rekeys = 0
-    package var roams = 0
+    package var probesSent = 0
+    /// Changes of the path that data takes, by their cause.
+    private var switches = [Int](repeating: 0, count: PathSet.Cause.allCases.count)
     private var drops = [Int](repeating: 0, count: DropReason.allCases.count)
 
     package init() {}
+
+    package func switches(_ cause: PathSet.Cause) -> Int { switches[PathSet.Cause.allCases.firstIndex(of: cause)!] }
+    mutating func switched(_ cause: PathSet.Cause) { switches[PathSet.Cause.allCases.firstIndex(of: cause)!] += 1 }
 
     package subscript(reason: DropReason) -> Int { drops[reason.ordinal] }
     package mutating func drop(_ reason: DropReason, count: Int = 1) { drops[reason.ordinal] += count }
@@ -76,7 +91,8 @@ package struct MeshCounters: Sendable {
             ("datagramsReceived", datagramsReceived), ("datagramsSent", datagramsSent),
             ("bytesReceived", bytesReceived), ("bytesSent", bytesSent), ("handshakesStarted", handshakesStarted),
             ("handshakesAnswered", handshakesAnswered), ("sessionsEstablished", sessionsEstablished),
-            ("rekeys", rekeys), ("roams", roams),
-        ] + DropReason.allCases.map { ("dropped.\($0.rawValue)", self[$0]) }
+            ("rekeys", rekeys), ("probesSent", probesSent),
+        ] + PathSet.Cause.allCases.map { ("pathSwitches.\($0.rawValue)", switches($0)) }
+            + DropReason.allCases.map { ("dropped.\($0.rawValue)", self[$0]) }
     }
 }

@@ -27,7 +27,7 @@ extension Endpoint {
 
     /// Lets the data plane open what the peer seals with the keys of `epoch`, and keeps the other key until it is used.
     mutating func install(
-        _ keys: consuming CipherStates?, _ epoch: Epoch, of peer: Peer, from remote: SocketAddress, isConfirmed: Bool
+        _ keys: consuming CipherStates?, _ epoch: Epoch, of peer: Peer, from remote: PathAddress, isConfirmed: Bool
     ) {
         guard let keys, let own = credentials?.certificate.certificate, let certificate = epoch.hello.certificate else {
             return
@@ -57,11 +57,13 @@ extension Endpoint {
                     address4: certificate.overlay4Given, address6: certificate.overlay6, remote: remote,
                     datagramBytes: datagramBytes(of: peer, at: remote), tracksFlows: !policy.allowsEverything,
                     expiresAt: epoch.createdAt + configuration.rejectAfter)))
-        dataPlaneChanges.append(.measure(peer: peer.slot, remote))
+        dataPlaneChanges.append(.measure(peer: peer.slot, remote.remote))
+        peer.toldPath = (remote, nil)
     }
 
-    func datagramBytes(of peer: Peer, at remote: SocketAddress) -> Int {
-        peer.datagramBytes ?? Endpoint.payload(ofMTU: Endpoint.ethernetMTU, to: remote)
+    /// Bytes of a datagram of this node's, without what a relay wants before it.
+    func datagramBytes(of peer: Peer, at path: PathAddress) -> Int {
+        (peer.datagramBytes ?? Endpoint.payload(ofMTU: Endpoint.ethernetMTU, to: path.remote)) - path.overhead
     }
 
     /// Bytes of UDP payload in an IP packet (less 20 or 40, and 8).
@@ -69,15 +71,18 @@ extension Endpoint {
         mtu - (remote.ip.isIPv4 ? 28 : 48)
     }
 
-    /// An authentic datagram came from there, newer than all before it.
-    mutating func heard(_ peer: Peer, from remote: SocketAddress, now: Instant) {
-        guard peer.paths.heard(from: remote, now: now) else { return }
-        counters.roams += 1
-        guard configuration.hasDataPlane else { return }
+    /// The data plane's packets go where the peer's path set says.
+    mutating func tellPath(of peer: Peer) {
+        for transition in peer.paths.takeNews() { counters.switched(transition.cause) }
+        guard let told = peer.toldPath, let primary = peer.paths.primary else { return }
+        let second = peer.paths.second
+        guard told.primary != primary || told.second != second else { return }
+        peer.toldPath = (primary, second)
+        dataPlaneChanges.append(.redirect(peer: peer.slot, primary, second: second))
+        guard told.primary != primary else { return }
         peer.datagramBytes = nil
-        dataPlaneChanges.append(.redirect(peer: peer.slot, remote))
-        dataPlaneChanges.append(.limit(peer: peer.slot, datagramBytes(of: peer, at: remote)))
-        dataPlaneChanges.append(.measure(peer: peer.slot, remote))
+        dataPlaneChanges.append(.limit(peer: peer.slot, datagramBytes(of: peer, at: primary)))
+        dataPlaneChanges.append(.measure(peer: peer.slot, primary.remote))
     }
 
     /// The index is nobody's any more.
@@ -107,7 +112,7 @@ extension Endpoint {
                 let epoch = peer.session.current, epoch.localIndex == index, counter >= epoch.movedAt
             else { return }
             epoch.movedAt = counter
-            heard(peer, from: remote, now: now)
+            peer.paths.heard(from: remote, isNewest: true, now: now)
             mark(peer)
         // The layer above looks for whoever has the address.
         case .wanted: break
@@ -129,6 +134,7 @@ extension Endpoint {
             peer.packetsSent += Int(activity.packets)
             peer.packetBytesSent += Int(activity.bytes)
             peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
+            peer.paths.sent(now: now)
             if let current = peer.session.current, activity.counter >= current.keys.cipher.rekeyAfterMessages {
                 peer.wantsRekey = true
             }
@@ -161,11 +167,11 @@ extension Endpoint {
         let bytes = max(Endpoint.payload(ofMTU: mtu, to: remote), Limits.datagramBytes)
         let meant = peer.map { $0 < peers.count ? [peers[$0]] : [] } ?? peers
         for peer in meant {
-            guard let peer, peer.paths.primary == remote, datagramBytes(of: peer, at: remote) != bytes else {
-                continue
-            }
+            guard let peer, let primary = peer.paths.primary, primary.remote == remote,
+                datagramBytes(of: peer, at: primary) != bytes - primary.overhead
+            else { continue }
             peer.datagramBytes = bytes
-            dataPlaneChanges.append(.limit(peer: peer.slot, bytes))
+            dataPlaneChanges.append(.limit(peer: peer.slot, bytes - primary.overhead))
         }
     }
 }

@@ -57,7 +57,7 @@ extension Endpoint {
     }
 
     mutating func receiveSecond(
-        _ datagram: [UInt8], sender: UInt32, receiver: UInt32, from remote: SocketAddress, now: Instant,
+        _ datagram: [UInt8], sender: UInt32, receiver: UInt32, from remote: PathAddress, now: Instant,
         into out: inout MeshOutbox
     ) {
         guard let slot = index.peer(of: receiver), let peer = peers[slot], let initiation = peer.session.initiation,
@@ -69,14 +69,14 @@ extension Endpoint {
         guard let (attempt, plain) = initiation.answer({ attempt in read(message, attempt) }),
             let state = attempt.state.take()
         else { return counters.drop(.handshakeFailed) }
-        peer.paths.measured(now - attempt.sentAt)
+        peer.paths.measured(now - attempt.sentAt, at: remote)
         guard let payload = decode(plain) else { return counters.drop(.badPayload) }
         let certificate: Certificate
         do throws(CertificateFault) {
             certificate = try certificateCheck.check(payload.certificate, of: peer.node, wall: wall)
         } catch {
             counters.drop(error.drop)
-            return refuse(peer, error, into: &out)
+            return refuse(peer, error, now: now, into: &out)
         }
         let hash = state.handshakeHash, cipher = cipher(peerHasAESGCM: payload.hasAESGCM)
         let dataKeys = dataKeys(state, cipher)
@@ -106,14 +106,16 @@ extension Endpoint {
     }
 
     /// The answer came from a node that this one must not trust.
-    private mutating func refuse(_ peer: Peer, _ fault: CertificateFault, into out: inout MeshOutbox) {
+    private mutating func refuse(
+        _ peer: Peer, _ fault: CertificateFault, now: Instant, into out: inout MeshOutbox
+    ) {
         if peer.isConnected {
             out.events.append(.disconnected(peer.node, .certificate(fault)))
             if peer.certificate == nil { anonymousCount -= 1 }
         } else {
             out.events.append(.connectFailed(peer.node, .certificate(fault)))
         }
-        forget(peer)
+        forget(peer, now: now)
     }
 
     mutating func receiveCookie(_ datagram: [UInt8], receiver: UInt32, now: Instant, into out: inout MeshOutbox) {
@@ -131,15 +133,15 @@ extension Endpoint {
     // MARK: - Responder
 
     mutating func receiveFirst(
-        _ datagram: [UInt8], sender: UInt32, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+        _ datagram: [UInt8], sender: UInt32, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
         guard checker.mac1IsValid(datagram.span.bytes) else { return counters.drop(.badMAC1) }
         let start = DatagramHeader.firstSize
         // 32 bytes make a NodeID.
         let ephemeral = NodeID(datagram[start..<start + 32])!
         guard !gate.hasSeen(ephemeral) else { return counters.drop(.replayedHandshake) }
-        let hasCookie = checker.mac2IsValid(datagram.span.bytes, from: remote, now: now)
-        switch gate.arrived(from: remote.ip, hasCookie: hasCookie, now: now) {
+        let hasCookie = checker.mac2IsValid(datagram.span.bytes, from: remote.remote, now: now)
+        switch gate.arrived(from: remote.remote.ip, hasCookie: hasCookie, now: now) {
         case .admit: break
         case .rateLimited: return counters.drop(.rateLimited)
         case .demandCookie:
@@ -167,11 +169,11 @@ extension Endpoint {
     }
 
     private mutating func sendCookie(
-        to datagram: [UInt8], sender: UInt32, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+        to datagram: [UInt8], sender: UInt32, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
         var writer = ByteWriter(reserving: DatagramHeader.cookieLength)
         DatagramHeader.cookieReply(receiver: sender).write(to: &writer)
-        writer.append(checker.reply(to: datagram.span.bytes, from: remote, using: &generator, now: now))
+        writer.append(checker.reply(to: datagram.span.bytes, from: remote.remote, using: &generator, now: now))
         send(writer.bytes, to: remote, into: &out)
     }
 
@@ -186,7 +188,7 @@ extension Endpoint {
 
     private mutating func answer(
         _ handshake: consuming HandshakeState, node: NodeID, hello: PeerHello, peerHasAESGCM: Bool, sender: UInt32,
-        to remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+        to remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
         var state = handshake
         guard let peer = peer(of: node, at: [remote], now: now),

@@ -14,6 +14,7 @@ extension Endpoint {
         _ batch: inout DatagramBatch, now: Instant, wall: UnixTime, into out: inout MeshOutbox
     ) {
         self.wall = wall
+        noteLateness(now)
         for position in 0..<batch.count {
             let remote = batch.entries[position].remote
             batch.withBytes(at: position) { bytes in
@@ -28,6 +29,13 @@ extension Endpoint {
     ) {
         counters.datagramsReceived += 1
         counters.bytesReceived += datagram.count
+        receive(datagram, by: PathAddress(remote), now: now, into: &out)
+    }
+
+    /// A datagram that came by that path; what a relay wrote before it is gone.
+    private mutating func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, by remote: PathAddress, now: Instant, into out: inout MeshOutbox
+    ) {
         let header: DatagramHeader
         do throws(DecodeError) {
             var reader = ByteReader(UnsafeRawBufferPointer(datagram).bytes)
@@ -47,11 +55,20 @@ extension Endpoint {
             receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
         // Packets are for the data plane, which takes its own before they come here.
         case .packet: counters.drop(.noDataPlane)
+        // A relay carries what nodes say to each other, and nothing of its own.
+        case _ where remote.isRelayed && header.isForRelays: counters.drop(.malformed)
+        case .toRelay(let legs): carry(datagram, legs, from: remote.remote, now: now, into: &out)
+        case .fromRelay(let legs):
+            receive(
+                UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
+                by: PathAddress(remote.remote, legs: legs), now: now, into: &out)
+        case .bind: receiveBind([UInt8](datagram), from: remote.remote, now: now, into: &out)
+        case .bindAnswer(let leg): receiveBindAnswer([UInt8](datagram), leg: leg, now: now, into: &out)
         }
     }
 
     private mutating func receiveFrames(
-        _ datagram: UnsafeMutableRawBufferPointer, receiver: UInt32, counter: UInt64, from remote: SocketAddress,
+        _ datagram: UnsafeMutableRawBufferPointer, receiver: UInt32, counter: UInt64, from remote: PathAddress,
         now: Instant, into out: inout MeshOutbox
     ) {
         guard let slot = index.peer(of: receiver), let peer = peers[slot], let epoch = peer.session.epoch(of: receiver)
@@ -64,7 +81,7 @@ extension Endpoint {
         case .replayed: return counters.drop(.replayed)
         case .fresh(let isNewest):
             guard confirm(epoch, of: peer, from: remote, now: now, into: &out) else { return }
-            if isNewest, epoch === peer.session.current { heard(peer, from: remote, now: now) }
+            peer.paths.heard(from: remote, isNewest: isNewest && epoch === peer.session.current, now: now)
         }
         peer.lastReceivedAt = now
         peer.unansweredSince = nil
@@ -80,7 +97,7 @@ extension Endpoint {
 
     /// The peer has sealed with these keys, so it holds them. False if the session ends over it.
     mutating func confirm(
-        _ epoch: Epoch, of peer: Peer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+        _ epoch: Epoch, of peer: Peer, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) -> Bool {
         guard epoch !== peer.session.current, epoch !== peer.session.previous else { return true }
         if epoch.hello.certificate == nil, peer.certificate != nil || !peer.isConnected {
@@ -95,7 +112,7 @@ extension Endpoint {
 
     /// `epoch` is what both ends seal with from here on.
     mutating func establish(
-        _ epoch: Epoch, with peer: Peer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+        _ epoch: Epoch, with peer: Peer, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
         let isSame = peer.isConnected && peer.remoteAssociation == epoch.hello.association
         if peer.isConnected, !isSame {
@@ -110,7 +127,8 @@ extension Endpoint {
         peer.certificate = epoch.hello.certificate
         peer.wantedAt = nil
         peer.unansweredSince = nil
-        _ = peer.paths.heard(from: remote, now: now)
+        peer.paths.established(at: remote, isNew: !isSame, now: now)
+        peer.candidatesNumber = 0
         defer { route(epoch, of: peer) }
         if isSame {
             counters.rekeys += 1
@@ -123,21 +141,37 @@ extension Endpoint {
         out.events.append(
             .connected(
                 peer.node,
-                PeerSession(certificate: peer.certificate, handshakeHash: epoch.handshakeHash, address: remote)))
+                PeerSession(
+                    certificate: peer.certificate, handshakeHash: epoch.handshakeHash, address: remote.remote)))
+        relayPeerConnected(peer, at: remote, now: now)
     }
 
-    func receivedMessage(_ frame: MeshFrame, from remote: SocketAddress, of peer: Peer, now: Instant) -> MeshEvent? {
+    mutating func receivedMessage(
+        _ frame: MeshFrame, from remote: PathAddress, of peer: Peer, now: Instant
+    ) -> MeshEvent? {
         switch frame {
-        case .ping(let token):
-            peer.enqueue(.pong(token: token, observed: remote))
-            return nil
-        case .pong(let token, _):
+        case .ping(let token): peer.reply(.pong(token: token, observed: remote.remote), by: remote)
+        case .pong(let token, let observed):
+            if peer.paths.answered(token, from: remote, now: now) != nil {
+                if !remote.isRelayed { seen(as: observed, by: peer, now: now) }
+                return nil
+            }
             guard let position = peer.pings.firstIndex(where: { $0.token == token }) else { return nil }
             let roundTrip = now - peer.pings.remove(at: position).sentAt
-            peer.paths.measured(roundTrip)
+            peer.paths.measured(roundTrip, at: remote)
             return .pong(peer.node, token: token, roundTrip: roundTrip)
         case .message(let bytes): return .message(peer.node, bytes)
         case .close(let code, _): return .disconnected(peer.node, .closedByPeer(code))
+        case .legRequest: peer.reply(grantLeg(to: peer, at: remote, now: now), by: remote)
+        case .leg(let leg, let key, let challenge):
+            relayClient(of: peer.node) { $0.granted(leg, key: key, challenge: challenge, now: now) }
+        case .legRefused: relayClient(of: peer.node) { $0.refused(now: now) }
+        case .candidates(let number, let candidates):
+            peer.reply(.candidatesHeard(number: number), by: remote)
+            hear(candidates, number: number, from: peer, now: now)
+        case .candidatesHeard(let number):
+            if number == peer.candidatesNumber { peer.candidatesHeard = true }
         }
+        return nil
     }
 }

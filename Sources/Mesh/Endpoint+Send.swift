@@ -18,6 +18,12 @@ extension Endpoint {
             out.dataPlane.append(contentsOf: dataPlaneChanges)
             dataPlaneChanges.removeAll()
         }
+        if hasNewCandidates {
+            hasNewCandidates = false
+            out.events.append(.candidatesChanged)
+            // Idle peers are told when they are talked to again.
+            for peer in peers { if let peer, peer.isConnected, peer.isRecent(now) { mark(peer) } }
+        }
         var position = 0
         // Sending to one peer does not mark another, but ending one may; the list only grows while it is walked.
         while position < dirty.count {
@@ -33,18 +39,26 @@ extension Endpoint {
 
     private mutating func flush(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
         startIfWanted(peer, now: now, into: &out)
+        defer { tellPath(of: peer) }
         guard peer.isConnected, let epoch = peer.session.current, let address = peer.paths.primary else { return }
         guard now - epoch.createdAt < configuration.rejectAfter else { return }
+        offerCandidates(to: peer, now: now)
         var datagrams = 0
         while datagrams < Endpoint.burst {
             var plain = ByteWriter(reserving: Endpoint.plaintextLimit)
             let wantsAnswer = compose(peer, into: &plain, now: now)
             guard plain.count > 0 || peer.owesConfirmation else { break }
             peer.owesConfirmation = false
-            seal(plain.bytes, with: epoch, of: peer, to: address, now: now, into: &out)
-            if wantsAnswer, peer.unansweredSince == nil { peer.unansweredSince = now }
+            seal(
+                plain.bytes, with: epoch, of: peer, to: address, and: peer.paths.second, now: now, into: &out)
+            if wantsAnswer {
+                peer.paths.sent(now: now)
+                if peer.unansweredSince == nil { peer.unansweredSince = now }
+            }
             datagrams += 1
         }
+        answer(peer, with: epoch, now: now, into: &out)
+        probe(peer, with: epoch, now: now, into: &out)
         // More may wait; it goes on as soon as the driver comes by again, so that one peer cannot hold up the rest.
         if datagrams == Endpoint.burst { timers.set(peer.slot, at: now) }
     }
@@ -79,26 +93,65 @@ extension Endpoint {
         return wantsAnswer || sent?.elicitsAck == true
     }
 
-    mutating func seal(
-        _ plain: [UInt8], with epoch: Epoch, of peer: Peer, to address: SocketAddress, now: Instant,
+    /// Answers go back the way that the questions came, whatever way data goes: that is what was asked.
+    private mutating func answer(_ peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
+        guard !peer.replies.isEmpty else { return }
+        for (frame, address) in peer.takeReplies() {
+            sealAlone(frame, with: epoch, of: peer, to: address, now: now, into: &out)
+        }
+    }
+
+    private mutating func probe(_ peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
+        let due = peer.paths.takeProbes(now: now, limit: probeBudget.available(now), firstToken: generator.uint64())
+        for (address, token) in due {
+            sealAlone(.ping(token: token), with: epoch, of: peer, to: address, now: now, into: &out)
+            // A peer that answers on no path has lost its keys, perhaps.
+            if address == peer.paths.primary, peer.unansweredSince == nil { peer.unansweredSince = now }
+        }
+        probeBudget.take(due.count)
+        counters.probesSent += due.count
+    }
+
+    /// A datagram with one frame, outside of the streams' congestion control.
+    mutating func sealAlone(
+        _ frame: MeshFrame, with epoch: Epoch, of peer: Peer, to address: PathAddress, now: Instant,
         into out: inout MeshOutbox
+    ) {
+        var own = ByteWriter(), plain = ByteWriter()
+        frame.write(to: &own)
+        _ = peer.streams.transmit(
+            limit: Endpoint.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
+        seal(plain.bytes, with: epoch, of: peer, to: address, and: nil, now: now, into: &out)
+    }
+
+    /// Seals once, and sends to `address` and, where it is in doubt, to `second`.
+    mutating func seal(
+        _ plain: [UInt8], with epoch: Epoch, of peer: Peer, to address: PathAddress, and second: PathAddress?,
+        now: Instant, into out: inout MeshOutbox
     ) {
         // 2^60 datagrams are never reached: new keys come every two minutes.
         guard let counter = epoch.keys.nextCounter() else { return counters.drop(.expiredKeys) }
         let size = DatagramHeader.framesSize + plain.count + DatagramHeader.tagSize
         var header = ByteWriter(reserving: DatagramHeader.framesSize)
         DatagramHeader.frames(receiver: epoch.remoteIndex, counter: counter).write(to: &header)
-        out.datagrams.append(reserving: size, remote: address) { buffer in
-            buffer.copyBytes(from: header.bytes)
-            let body = UnsafeMutableRawBufferPointer(rebasing: buffer[DatagramHeader.framesSize...])
+        out.datagrams.append(reserving: address.overhead + size, remote: address.remote) { buffer in
+            address.write(to: buffer)
+            let datagram = UnsafeMutableRawBufferPointer(rebasing: buffer[address.overhead...])
+            datagram.copyBytes(from: header.bytes)
+            let body = UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.framesSize...])
             body.copyBytes(from: plain)
             epoch.keys.seal(
                 body, count: plain.count, counter: counter,
-                aad: UnsafeRawBufferPointer(rebasing: buffer[..<DatagramHeader.framesSize]))
-            return size
+                aad: UnsafeRawBufferPointer(rebasing: datagram[..<DatagramHeader.framesSize]))
+            return address.overhead + size
+        }
+        if let second {
+            let bytes = out.datagrams.bytes(at: out.datagrams.count - 1).dropFirst(address.overhead)
+            send(Array(bytes), to: second, into: &out)
         }
         peer.lastSentAt = now
         peer.bytesSent += size
+        if address.isRelayed { peer.relayedBytesSent += size }
         counters.datagramsSent += 1
         counters.bytesSent += size
     }
@@ -110,12 +163,16 @@ extension Endpoint {
         MeshFrame.close(code, reason: "").write(to: &own)
         _ = peer.streams.transmit(
             limit: Endpoint.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
-        seal(plain.bytes, with: epoch, of: peer, to: address, now: now, into: &out)
+        seal(plain.bytes, with: epoch, of: peer, to: address, and: peer.paths.second, now: now, into: &out)
     }
 
-    /// A datagram that is not sealed: handshakes and cookies.
-    mutating func send(_ bytes: [UInt8], to address: SocketAddress, into out: inout MeshOutbox) {
-        out.datagrams.append(bytes, remote: address)
+    /// A datagram that is whole: handshakes, cookies and binds.
+    mutating func send(_ bytes: [UInt8], to address: PathAddress, into out: inout MeshOutbox) {
+        out.datagrams.append(reserving: address.overhead + bytes.count, remote: address.remote) { buffer in
+            address.write(to: buffer)
+            UnsafeMutableRawBufferPointer(rebasing: buffer[address.overhead...]).copyBytes(from: bytes)
+            return address.overhead + bytes.count
+        }
         counters.datagramsSent += 1
         counters.bytesSent += bytes.count
     }
@@ -126,8 +183,8 @@ extension MeshFrame {
     /// mesh cannot tell one message from the other; the layer above says which it was by whom it sends to.
     fileprivate var wantsAnswer: Bool {
         switch self {
-        case .ping: true
-        case .pong, .message, .close: false
+        case .ping, .legRequest: true
+        case .pong, .message, .close, .leg, .legRefused, .candidates, .candidatesHeard: false
         }
     }
 }

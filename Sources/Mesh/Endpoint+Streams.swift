@@ -8,14 +8,17 @@ extension Endpoint {
     /// Wants a session with `node`, to be tried at `addresses`. Says `connected` or `connectFailed` in the end; asking
     /// again, or for a session that is there, only adds addresses.
     package mutating func connect(
-        to node: NodeID, at addresses: [SocketAddress], now: Instant, into out: inout MeshOutbox
+        to node: NodeID, at addresses: [SocketAddress], through places: [RelayPlace] = [], now: Instant,
+        into out: inout MeshOutbox
     ) {
         precondition(node != nodeID, "a session with oneself")
-        guard let peer = peer(of: node, at: addresses, now: now) else {
+        let direct = addresses.map { PathAddress($0) }
+        guard let peer = peer(of: node, at: direct, now: now) else {
             out.events.append(.connectFailed(node, .tooManySessions))
             return
         }
-        peer.paths.add(addresses)
+        peer.paths.add(direct)
+        reach(peer, through: places, now: now)
         if !peer.isConnected, peer.wantedAt == nil { peer.wantedAt = now }
         peer.isWanted = true
         mark(peer)
@@ -30,7 +33,9 @@ extension Endpoint {
     package func isConnected(_ node: NodeID) -> Bool { existingPeer(node)?.isConnected ?? false }
     package func certificate(of node: NodeID) -> Certificate? { existingPeer(node)?.certificate }
     /// Where the peer was last heard from, or is looked for.
-    package func address(of node: NodeID) -> SocketAddress? { existingPeer(node)?.paths.primary }
+    package func address(of node: NodeID) -> SocketAddress? {
+        existingPeer(node)?.paths.primary.flatMap { $0.isRelayed ? nil : $0.remote }
+    }
 
     /// An unreliable message of at most `Limits.messageBytes`. With `wantsAnswer` the peer is expected to say something
     /// soon, and a silence counts against the session. False without a session.
@@ -42,7 +47,10 @@ extension Endpoint {
             return false
         }
         peer.enqueue(.message(message))
-        if wantsAnswer, peer.unansweredSince == nil { peer.unansweredSince = now }
+        if wantsAnswer {
+            peer.paths.sent(now: now)
+            if peer.unansweredSince == nil { peer.unansweredSince = now }
+        }
         mark(peer)
         return true
     }
@@ -105,7 +113,7 @@ extension Endpoint {
         peers.compactMap { $0 }.map { peer in
             PeerSummary(
                 node: peer.node, name: peer.certificate?.name, isConnected: peer.isConnected,
-                address: peer.paths.primary, roundTrip: peer.paths.smoothedRoundTrip,
+                path: peer.paths.primary, roundTrip: peer.paths.smoothedRoundTrip,
                 cipher: peer.session.current?.keys.cipher.name, keyAge: peer.session.current.map { now - $0.createdAt },
                 sinceHeard: peer.lastReceivedAt.map { now - $0 }, bytesReceived: peer.bytesReceived,
                 bytesSent: peer.bytesSent, openStreams: peer.streams.openCount,
@@ -121,7 +129,7 @@ extension Endpoint {
 
     /// The plaintext of an authentic datagram: a packet number and frames, or nothing at all.
     mutating func deliver(
-        _ plain: UnsafeRawBufferPointer, from remote: SocketAddress, of peer: Peer, now: Instant,
+        _ plain: UnsafeRawBufferPointer, from remote: PathAddress, of peer: Peer, now: Instant,
         into out: inout MeshOutbox
     ) {
         guard !plain.isEmpty else { return }

@@ -1,6 +1,6 @@
 package import Base
 package import Noise
-import Wire
+package import Wire
 
 /// # One node's end of the mesh
 ///
@@ -38,6 +38,15 @@ package struct Endpoint: ~Copyable {
     package internal(set) var counters = MeshCounters()
     /// Goes to the data plane with the next `flush`.
     var dataPlaneChanges: [DataPlaneChange] = []
+    /// Has no legs unless the node is a beacon.
+    var relay: Relay
+    var relayClients: [RelayClient] = []
+    var probeBudget: ProbeBudget
+    /// What this node knows of itself; see `Endpoint+Paths.swift`.
+    var ownAddresses: [SocketAddress] = []
+    var reflexive: [(beacon: NodeID, address: SocketAddress)] = []
+    var candidatesNumber: UInt64 = 1
+    var hasNewCandidates = false
 
     package init(
         identity: consuming Identity, credentials: Credentials?, configuration: MeshConfiguration, seed: Seed,
@@ -46,6 +55,8 @@ package struct Endpoint: ~Copyable {
         var generator = KeyGenerator(seed)
         checker = CookieChecker(responder: identity.nodeID, using: &generator, now: now)
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
+        relay = Relay(using: &generator, bytesPerSecond: configuration.relayBytesPerSecond, now: now)
+        probeBudget = ProbeBudget(perSecond: configuration.probesPerSecond, now: now)
         self.generator = generator
         self.identity = identity
         self.credentials = credentials
@@ -61,17 +72,26 @@ package struct Endpoint: ~Copyable {
         tellLocal()
     }
 
+    /// Whether this node carries datagrams for others.
+    var isBeacon: Bool { credentials?.certificate.certificate.roles.contains(.beacon) ?? false }
+
     /// Until there are credentials, these authorities are believed: those that a token names.
     package mutating func trust(_ authorities: [VerifyingKey]) { configuration.authorities = authorities }
 
     /// The next time at which `tick` has something to do.
     package var deadline: Deadline? {
-        mutating get { timers.earliest().map { Deadline($0, "mesh: keys, retries and streams") } }
+        mutating get {
+            Deadline.earliest(
+                timers.earliest().map { Deadline($0, "mesh: keys, retries, probes and streams") },
+                relayClients.map(\.deadline).min().map { Deadline($0, "mesh: relays") })
+        }
     }
 
     /// Does what is due.
     package mutating func tick(now: Instant, wall: UnixTime, into out: inout MeshOutbox) {
         self.wall = wall
+        noteLateness(now)
+        serviceRelays(now: now, into: &out)
         while let slot = timers.popDue(now) {
             guard let peer = peers[slot] else { continue }
             service(peer, now: now, into: &out)
@@ -170,11 +190,15 @@ package struct Endpoint: ~Copyable {
         } else if let wantedAt = peer.wantedAt {
             times.append(wantedAt + configuration.connectTimeout)
         }
+        if peer.isConnected {
+            if let time = peer.paths.deadline { times.append(time) }
+            if let time = peer.candidatesAt { times.append(time) }
+        }
         timers.set(peer.slot, at: times.min())
     }
 
     /// The peer with that key, made if there is room.
-    mutating func peer(of node: NodeID, at addresses: [SocketAddress], now: Instant) -> Peer? {
+    mutating func peer(of node: NodeID, at addresses: [PathAddress], now: Instant) -> Peer? {
         if let slot = slotOfNode[node] { return peers[slot] }
         guard peers.count - freeSlots.count < Limits.sessions else { return nil }
         let slot = freeSlots.popLast() ?? peers.count
@@ -201,10 +225,11 @@ package struct Endpoint: ~Copyable {
         } else if peer.isWanted, reason != .local {
             out.events.append(.connectFailed(peer.node, .timeout))
         }
-        forget(peer)
+        forget(peer, now: now)
     }
 
-    mutating func forget(_ peer: Peer) {
+    mutating func forget(_ peer: Peer, now: Instant) {
+        relayPeerLost(peer, now: now)
         for released in peer.session.indices { release(released) }
         if configuration.hasDataPlane { dataPlaneChanges.append(.unroute(peer: peer.slot)) }
         timers.set(peer.slot, at: nil)
@@ -219,7 +244,7 @@ package struct PeerSummary: Hashable, Sendable {
     package var node: NodeID
     package var name: String?
     package var isConnected: Bool
-    package var address: SocketAddress?
+    package var path: PathAddress?
     package var roundTrip: Interval?
     package var cipher: String?
     /// Age of the keys in use.

@@ -25,6 +25,8 @@ package enum MeshEvent: Hashable, Sendable {
     case message(NodeID, [UInt8])
     case stream(NodeID, StreamEvent)
     case pong(NodeID, token: UInt64, roundTrip: Interval)
+    /// Where this node can be reached is not what it was: see `Endpoint.candidates`.
+    case candidatesChanged
 }
 
 /// Whom a session is with.

@@ -34,6 +34,20 @@ final class Peer {
     var owesConfirmation = false
     /// Frames of the mesh that go out with the next `flush`.
     var frames: [MeshFrame] = []
+    /// Answers that go back the way the questions came.
+    private(set) var replies: [(frame: MeshFrame, path: PathAddress)] = []
+    /// Of this node's candidates that were offered last; 0: none yet.
+    var candidatesNumber: UInt64 = 0
+    var candidatesHeard = false
+    var candidateOffers = 0
+    var candidatesAt: Instant?
+    /// Of the peer's candidates that were heard last.
+    var remoteCandidatesNumber: UInt64 = 0
+    /// The peer's legs at relays.
+    var relayPlaces: [RelayPlace] = []
+    /// The paths that the data plane was told last.
+    var toldPath: (primary: PathAddress, second: PathAddress?)?
+    var relayedBytesSent = 0
     var pings: [(token: UInt64, sentAt: Instant)] = []
     var bytesReceived = 0
     var bytesSent = 0
@@ -50,6 +64,7 @@ final class Peer {
     var wantsRekey = false
 
     static let framesLimit = 256
+    static let repliesLimit = 64
     static let pingsLimit = 64
 
     init(node: NodeID, slot: Int, association: UInt64, paths: PathSet, streams: StreamMux, now: Instant) {
@@ -60,6 +75,20 @@ final class Peer {
         self.streams = streams
         cookies = CookieJar(responder: node)
         createdAt = now
+    }
+
+    /// Something was said within a minute.
+    func isRecent(_ now: Instant) -> Bool {
+        now - max(lastSentAt ?? .origin, lastReceivedAt ?? .origin) < .minutes(1)
+    }
+
+    func reply(_ frame: MeshFrame, by path: PathAddress) {
+        if replies.count < Peer.repliesLimit { replies.append((frame, path)) }
+    }
+
+    func takeReplies() -> [(frame: MeshFrame, path: PathAddress)] {
+        defer { replies = [] }
+        return replies
     }
 
     /// Older frames are worth less than newer ones: a heartbeat replaces its predecessor.

@@ -14,11 +14,11 @@ final class AgentProcess: Program {
     private var packets: [[UInt8]] = []
     private var settledAt = Instant.origin
 
-    init(_ machine: Machine, address: SocketAddress, now: Instant, wall: UnixTime) {
+    init(_ machine: Machine, addresses: [SocketAddress], now: Instant, wall: UnixTime) {
         var generator = KeyGenerator(machine.keySeed)
         var configuration = AgentConfiguration(
             name: machine.name, version: AsterismVersion.current, containment: .cgroup)
-        configuration.addresses = [address]
+        configuration.addresses = addresses
         configuration.mesh.hasDataPlane = true
         // What a disk gives back is what was written to it.
         let membership = machine.membership.map { try! MembershipRecord(decoding: $0) }

@@ -5,10 +5,9 @@ final class DatagramPool {
     struct Slot {
         var memory: UnsafeMutableRawBufferPointer
         var count: Int
-        var from: SocketAddress
+        var flight: Internet.Flight
         /// Index of the machine, or -1.
         var sender: Int32
-        var to: SocketAddress
     }
     private static let slotBytes = 1536
     private(set) var slots: [Slot] = []
@@ -19,7 +18,7 @@ final class DatagramPool {
     var inFlight: Int { slots.count - free.count }
 
     func add(
-        _ bytes: UnsafeRawBufferPointer, from: SocketAddress, sender: Int32, to: SocketAddress
+        _ bytes: UnsafeRawBufferPointer, _ flight: Internet.Flight, sender: Int32
     ) -> Int32 {
         let index: Int32
         if let reused = free.popLast() {
@@ -28,8 +27,8 @@ final class DatagramPool {
             index = Int32(slots.count)
             slots.append(
                 Slot(
-                    memory: .allocate(byteCount: DatagramPool.slotBytes, alignment: 16), count: 0, from: from,
-                    sender: sender, to: to))
+                    memory: .allocate(byteCount: DatagramPool.slotBytes, alignment: 16), count: 0, flight: flight,
+                    sender: sender))
         }
         let position = Int(index)
         if slots[position].memory.count < bytes.count {
@@ -38,11 +37,13 @@ final class DatagramPool {
         }
         slots[position].memory.copyMemory(from: bytes)
         slots[position].count = bytes.count
-        slots[position].from = from
+        slots[position].flight = flight
         slots[position].sender = sender
-        slots[position].to = to
         return index
     }
+
+    /// It has passed the gateways of its sender.
+    func send(_ index: Int32, on flight: Internet.Flight) { slots[Int(index)].flight = flight }
 
     func bytes(_ index: Int32) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: slots[Int(index)].memory[..<slots[Int(index)].count])
@@ -50,7 +51,7 @@ final class DatagramPool {
 
     func copy(_ index: Int32) -> Int32 {
         let slot = slots[Int(index)]
-        return add(UnsafeRawBufferPointer(bytes(index)), from: slot.from, sender: slot.sender, to: slot.to)
+        return add(UnsafeRawBufferPointer(bytes(index)), slot.flight, sender: slot.sender)
     }
 
     func release(_ index: Int32) { free.append(index) }

@@ -7,6 +7,8 @@ import Base
 /// lost, held back by the rate of the sender's line and of the receiver's (or dropped, if too much waits), delayed,
 /// perhaps out of its turn, perhaps twice, perhaps with a bit turned over.
 ///
+/// Where a datagram goes to at all, `Internet` knows: the realms and gateways between machines.
+///
 /// A partition is a set of machines and a direction: what they say is not heard outside, or what is said outside is not
 /// heard by them, or both. Several may hold at once.
 final class Network {
@@ -17,8 +19,16 @@ final class Network {
         var freeUp = Instant.origin
         var freeDown = Instant.origin
         var cloggedUntil = Instant.origin
-        /// The machine's address is 10.0.0.0 + index + 65536 times this.
+        /// How often the machine has changed its address.
         var roamed: UInt32 = 0
+        /// Where the machine is, by family.
+        var place4: Place?
+        var place6: Place?
+    }
+    /// A machine's own address, in the realm that it is in.
+    struct Place {
+        var address: IPAddress
+        var realm: Internet.RealmID
     }
     struct Partition {
         var id: Int
@@ -34,33 +44,123 @@ final class Network {
     private(set) var options: Scenario.NetworkOptions
     private(set) var lines: [Line]
     private(set) var partitions: [Partition] = []
+    /// Realms of addresses and the gateways between them.
+    private(set) var internet = Internet()
     private var random: Random
     private var partitionsMade = 0
 
     static let port: UInt16 = 7950
 
-    init(_ options: Scenario.NetworkOptions, machines: Int, random: Random) {
+    init(_ options: Scenario.NetworkOptions, machines: Int, sites: [Scenario.Site] = [], random: Random) {
         self.options = options
         self.random = random
         lines = Array(repeating: Line(), count: machines)
         for index in lines.indices where options.spread > .zero {
             lines[index].distance = self.random.interval(in: .zero...options.spread)
         }
+        for index in lines.indices { settle(index, index < sites.count ? sites[index] : Scenario.Site()) }
     }
 
-    func address(of machine: Int) -> SocketAddress {
-        SocketAddress(.v4(0x0a00_0000 + UInt32(machine) + lines[machine].roamed << 16), Network.port)
+    // MARK: - Places
+
+    /// Puts a machine where its site is, behind gateways of its own.
+    private func settle(_ machine: Int, _ site: Scenario.Site) {
+        // A stream of its own, so that gateways do not shift what befalls datagrams.
+        var luck = Random(Seed(UInt64(machine) ^ 0x6e61_7473))
+        if site.has4 {
+            var realm = Internet.ipv4
+            for (depth, behaviour) in site.gateways.reversed().enumerated() {
+                let outside = depth == 0 ? 0xcb00_0000 + UInt32(machine) : 0x6440_0000 + UInt32(machine * 8 + depth)
+                let gateway = NATGateway(behaviour, outside: .v4(outside), random: luck.split())
+                realm = internet.addRealm(behind: gateway, in: realm, mtu: site.mtu)
+            }
+            lines[machine].place4 = Place(address: address4(of: machine, in: realm), realm: realm)
+        }
+        if site.has6 {
+            var realm = Internet.ipv6
+            if let firewall = site.firewall6 {
+                let gateway = NATGateway(firewall, outside: .any6, random: luck.split())
+                realm = internet.addRealm(behind: gateway, in: realm, mtu: site.mtu)
+            }
+            lines[machine].place6 = Place(address: address6(of: machine), realm: realm)
+        }
+        attach(machine)
     }
 
-    /// The machine that has this address at present.
-    func machine(at address: SocketAddress) -> Int? {
-        guard case .v4(let value) = address.ip else { return nil }
-        let index = Int(value & 0xffff)
-        guard index < lines.count, self.address(of: index) == address else { return nil }
-        return index
+    private func attach(_ machine: Int) {
+        for place in [lines[machine].place4, lines[machine].place6] {
+            if let place { internet.attach(machine, at: place.address, in: place.realm) }
+        }
     }
 
-    func roam(_ machine: Int) { lines[machine].roamed = (lines[machine].roamed + 1) & 0xff }
+    /// 10.0.0.0 + index + 65536 times the number of changes, or in a realm of its own 192.168.0.2 and on.
+    private func address4(of machine: Int, in realm: Internet.RealmID) -> IPAddress {
+        let roamed = lines[machine].roamed
+        return .v4(realm == Internet.ipv4 ? 0x0a00_0000 + UInt32(machine) + roamed << 16 : 0xc0a8_0002 + roamed)
+    }
+    private func address6(of machine: Int) -> IPAddress {
+        .v6(high: 0x2001_0db8_0000_0000, low: UInt64(machine) | UInt64(lines[machine].roamed) << 16)
+    }
+
+    /// Where the machine listens, as it knows itself; IPv4 first.
+    func addresses(of machine: Int) -> [SocketAddress] {
+        [lines[machine].place4, lines[machine].place6].compactMap { $0 }.map {
+            SocketAddress($0.address, Network.port)
+        }
+    }
+    func address(of machine: Int) -> SocketAddress { addresses(of: machine)[0] }
+
+    func roam(_ machine: Int) {
+        for place in [lines[machine].place4, lines[machine].place6] {
+            if let place { internet.detach(place.address, from: place.realm) }
+        }
+        lines[machine].roamed = (lines[machine].roamed + 1) & 0xff
+        if var place = lines[machine].place4 {
+            place.address = address4(of: machine, in: place.realm)
+            lines[machine].place4 = place
+        }
+        if var place = lines[machine].place6 {
+            place.address = address6(of: machine)
+            lines[machine].place6 = place
+        }
+        attach(machine)
+    }
+
+    /// Lets something befall the gateway next to a machine; nothing where it is behind none.
+    func changeGateway(of machine: Int, _ body: (inout NATGateway) -> Void) {
+        if let place = lines[machine].place4 { internet.change(place.realm, body) }
+    }
+    func setMTU(of machine: Int, _ mtu: Int) {
+        for place in [lines[machine].place4, lines[machine].place6] {
+            if let place { internet.setMTU(of: place.realm, mtu) }
+        }
+    }
+
+    /// A datagram's way up, through the gateways of its sender.
+    func leave(_ machine: Int, to remote: SocketAddress, count: Int, now: Instant) -> Result<
+        Internet.Flight, Internet.Loss
+    > {
+        guard let place = remote.ip.isIPv4 ? lines[machine].place4 : lines[machine].place6 else {
+            return .failure(.unreachable)
+        }
+        return internet.leave(
+            place.realm, from: SocketAddress(place.address, Network.port), to: remote, count: count, now: now)
+    }
+    func destination(of flight: Internet.Flight) -> Int? { internet.destination(of: flight) }
+
+    /// Its way down.
+    func arrive(_ flight: Internet.Flight, count: Int, now: Instant) -> Result<Int, Internet.Loss> {
+        internet.arrive(flight, count: count, now: now).flatMap { machine, at in
+            at.port == Network.port ? .success(machine) : .failure(.unreachable)
+        }
+    }
+    /// As somebody next door would reach it.
+    func doorstep(of machine: Int, from remote: SocketAddress) -> Internet.Flight {
+        // Each machine has at least one place.
+        let place = (lines[machine].place4 ?? lines[machine].place6)!
+        return Internet.Flight(realm: place.realm, from: remote, to: SocketAddress(place.address, Network.port))
+    }
+
     func clog(_ machine: Int, until time: Instant) { lines[machine].cloggedUntil = time }
 
     func part(_ inside: [Bool], out: Bool, in inwards: Bool) -> Int {

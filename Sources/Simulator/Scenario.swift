@@ -17,6 +17,8 @@ package struct Scenario: Sendable {
     package var faults = FaultOptions()
     package var host = HostOptions()
     package var operators = OperatorOptions()
+    /// Where machines are, the controller's first; those without one are in the open.
+    package var sites: [Site] = []
     /// A lie of the simulated machine, by which the checkers are checked.
     package var mutation: Mutation?
 
@@ -39,6 +41,20 @@ package struct Scenario: Sendable {
         package var queueBytes: Int64 = 64 << 10
         /// Datagrams of strangers in a second: junk, truncations, repetitions of what was overheard.
         package var strangers: Int64 = 0
+    }
+
+    /// What is between a machine and the rest of the world.
+    package struct Site: Hashable, Sendable {
+        /// Translators of IPv4, the one next to the machine first.
+        package var gateways: [NATGateway.Behaviour] = []
+        package var has4 = true
+        package var has6 = false
+        /// Before its IPv6, if there is one.
+        package var firewall6: NATGateway.Behaviour?
+        /// The largest IP packet that its gateways forward.
+        package var mtu = 1500
+
+        package init(_ gateways: [NATGateway.Behaviour] = []) { self.gateways = gateways }
     }
 
     package struct FaultOptions: Sendable {

@@ -14,10 +14,11 @@ extension Simulation {
     }
 
     private func pooled(_ batch: inout DatagramBatch, _ index: Int, from machine: Machine) -> Int32 {
+        // From where it seems to come is known when it leaves.
         let remote = batch.entries[index].remote
-        let from = network.address(of: machine.index)
+        let flight = Internet.Flight(realm: Internet.ipv4, from: remote, to: remote)
         return batch.withBytes(at: index) { bytes in
-            pool.add(UnsafeRawBufferPointer(bytes), from: from, sender: Int32(machine.index), to: remote)
+            pool.add(UnsafeRawBufferPointer(bytes), flight, sender: Int32(machine.index))
         }
     }
 
@@ -26,7 +27,11 @@ extension Simulation {
         counts.datagrams += 1
         timeline.record(.sent, machine.index, at: now, UInt64(bytes.count), pool.tail(slot))
         if scenario.network.strangers > 0 { overhear(bytes) }
-        guard let target = network.machine(at: pool.slots[Int(slot)].to) else { return lose(slot, .unreachable) }
+        let remote = pool.slots[Int(slot)].flight.to
+        guard case .success(let flight) = network.leave(machine.index, to: remote, count: bytes.count, now: now),
+            let target = network.destination(of: flight)
+        else { return lose(slot, .unreachable) }
+        pool.send(slot, on: flight)
         switch network.carry(bytes.count, from: machine.index, to: target, now: now) {
         case .lost(let why): lose(slot, why)
         case .arrives(let time, let again):
@@ -46,7 +51,10 @@ extension Simulation {
     }
 
     func arrived(_ slot: Int32) {
-        guard let target = network.machine(at: pool.slots[Int(slot)].to) else { return lose(slot, .unreachable) }
+        let count = pool.bytes(slot).count
+        guard case .success(let target) = network.arrive(pool.slots[Int(slot)].flight, count: count, now: now) else {
+            return lose(slot, .unreachable)
+        }
         let machine = machines[target]
         guard machine.program != nil else { return lose(slot, .unreachable) }
         guard machine.pausedUntil == nil else {
@@ -66,7 +74,7 @@ extension Simulation {
         timeline.record(.arrived, machine.index, at: now, UInt64(sender + 1))
         if machine.index == 0, sender > 0 { machines[sender].lastHeard = now }
         let bytes = pool.bytes(slot)
-        batch.append(reserving: bytes.count, remote: pool.slots[Int(slot)].from) { buffer in
+        batch.append(reserving: bytes.count, remote: pool.slots[Int(slot)].flight.from) { buffer in
             buffer.copyMemory(from: UnsafeRawBufferPointer(bytes))
             return bytes.count
         }
@@ -99,7 +107,8 @@ extension Simulation {
         let from = SocketAddress(
             .v4(0xc000_0200 + UInt32(random.next(below: 250))), UInt16(random.next(in: 1...65_535)))
         timeline.record(.stranger, target, at: now, UInt64(bytes.count))
-        let slot = bytes.withUnsafeBytes { pool.add($0, from: from, sender: -1, to: network.address(of: target)) }
+        let flight = network.doorstep(of: target, from: from)
+        let slot = bytes.withUnsafeBytes { pool.add($0, flight, sender: -1) }
         queue.push(.arrival(datagram: slot), at: now + scenario.network.latency)
     }
 

@@ -12,11 +12,11 @@ extension Simulation {
         timeline.record(.started, machine.index, at: now, UInt64(machine.life))
         let local = machine.local(now), wall = machine.wall(now)
         if machine.index == 0 {
-            let settings = ControllerSettings(name: "controller", addresses: [network.address(of: 0)])
+            let settings = ControllerSettings(name: "controller", addresses: network.addresses(of: 0))
             machine.program = ControllerProcess(machine, settings: settings, now: local, wall: wall)
         } else {
-            let address = network.address(of: machine.index)
-            machine.program = AgentProcess(machine, address: address, now: local, wall: wall)
+            let addresses = network.addresses(of: machine.index)
+            machine.program = AgentProcess(machine, addresses: addresses, now: local, wall: wall)
         }
         updateSilence(of: machine)
         flush(machine)

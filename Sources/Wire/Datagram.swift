@@ -10,18 +10,31 @@ package import Base
 /// 3 cookie reply     receiver 4 | nonce 24 | sealed cookie 16+16
 /// 4 frames           receiver 4 | counter 8 | sealed frames n+16
 /// 5 packet           receiver 4 | counter 8 | sealed IP packet n+16
+/// 6 to a relay       far leg 4 | near leg 4 | a datagram of kind 1 to 5
+/// 7 from a relay     near leg 4 | far leg 4 | the same
+/// 8 bind             leg 4 | number 8 | challenge 16 | MAC 16
+/// 9 bind answer      leg 4 | number 8 | challenge 16 | MAC 16
 /// ```
 ///
 /// Integers are big-endian. `sender` and `receiver` are session indices: the one who receives chose the number, so that
 /// a datagram finds its session without a look at its address. The 16 bytes before the sealed part of kinds 4 and 5 are
 /// authenticated with it. Packets are sealed with keys and counters of their own, so that the data plane shares nothing.
 /// The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
+///
+/// A *leg* is a node's place at a relay, named by a number that the relay gave it in their session together with a key.
+/// Where the node is, it shows by a bind: the relay answers one with a challenge that holds for its source address alone,
+/// and believes the one that comes back with it (`RelayBind`). Kind 6 becomes kind 7 on its way through the relay, and
+/// nothing else of it changes, so that a train of them goes through as it came.
 package enum DatagramKind: UInt8, Hashable, Sendable, CaseIterable {
     case handshakeFirst = 1
     case handshakeSecond = 2
     case cookieReply = 3
     case frames = 4
     case packet = 5
+    case toRelay = 6
+    case fromRelay = 7
+    case bind = 8
+    case bindAnswer = 9
 }
 
 /// The clear part of a datagram.
@@ -32,6 +45,20 @@ package enum DatagramHeader: Hashable, Sendable {
     case frames(receiver: UInt32, counter: UInt64)
     /// `flags`: 1, the transport checksum is partial; 2, continues the packet with the counter before.
     case packet(flags: UInt8, receiver: UInt32, counter: UInt64)
+    /// `legs` as the sender's: its own is near.
+    case toRelay(RelayLegs)
+    /// `legs` as the receiver's: its own is near.
+    case fromRelay(RelayLegs)
+    case bind(leg: UInt32)
+    case bindAnswer(leg: UInt32)
+
+    /// Between a node and a relay, and not between the two nodes of a session.
+    package var isForRelays: Bool {
+        switch self {
+        case .toRelay, .fromRelay, .bind, .bindAnswer: true
+        case .handshakeFirst, .handshakeSecond, .cookieReply, .frames, .packet: false
+        }
+    }
 
     package static let firstSize = 8
     package static let secondSize = 12
@@ -46,6 +73,9 @@ package enum DatagramHeader: Hashable, Sendable {
     package static let secondLengths = secondSize + 32 + 16 + macsSize...Limits.datagramBytes
     package static let cookieLength = cookieSize + 24 + 32
     package static let framesLengths = framesSize + tagSize...Limits.receivedDatagramBytes
+    /// Before the datagram that a relay carries.
+    package static let relayedSize = 12
+    package static let bindLength = 8 + 8 + 16 + 16
 
     /// Reads the clear part, and checks that the whole datagram has a length that its kind allows.
     package init(reading reader: inout ByteReader) throws(DecodeError) {
@@ -62,6 +92,8 @@ package enum DatagramHeader: Hashable, Sendable {
             case .handshakeSecond: DatagramHeader.secondLengths.contains(length)
             case .cookieReply: length == DatagramHeader.cookieLength
             case .frames, .packet: DatagramHeader.framesLengths.contains(length)
+            case .toRelay, .fromRelay: length > DatagramHeader.relayedSize
+            case .bind, .bindAnswer: length == DatagramHeader.bindLength
             }
         guard isRightLength else { throw DecodeError(.invalidValue, "length", at: length) }
         switch kind {
@@ -73,6 +105,13 @@ package enum DatagramHeader: Hashable, Sendable {
         case .packet:
             self = .packet(
                 flags: flags, receiver: try reader.uint32("receiver"), counter: try reader.uint64("counter"))
+        case .toRelay:
+            let far = try reader.uint32("far leg")
+            self = .toRelay(RelayLegs(near: try reader.uint32("near leg"), far: far))
+        case .fromRelay:
+            self = .fromRelay(RelayLegs(near: try reader.uint32("near leg"), far: try reader.uint32("far leg")))
+        case .bind: self = .bind(leg: try reader.uint32("leg"))
+        case .bindAnswer: self = .bindAnswer(leg: try reader.uint32("leg"))
         }
     }
 
@@ -98,6 +137,20 @@ package enum DatagramHeader: Hashable, Sendable {
             writer.zeros(2)
             writer.uint32(receiver)
             writer.uint64(counter)
+        case .toRelay(let legs):
+            start(.toRelay, &writer)
+            writer.uint32(legs.far)
+            writer.uint32(legs.near)
+        case .fromRelay(let legs):
+            start(.fromRelay, &writer)
+            writer.uint32(legs.near)
+            writer.uint32(legs.far)
+        case .bind(let leg):
+            start(.bind, &writer)
+            writer.uint32(leg)
+        case .bindAnswer(let leg):
+            start(.bindAnswer, &writer)
+            writer.uint32(leg)
         }
     }
 

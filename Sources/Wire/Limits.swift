@@ -2,12 +2,13 @@ package import Base
 
 /// Every maximum of the protocol, with the arithmetic that gives it. Nothing that a stranger sends may exceed one.
 package enum Limits {
-    /// Bytes of one datagram: what IPv6 guarantees (1280) less IPv6 and UDP headers (48), so that a path needs no probing.
-    package static let datagramBytes = 1232
+    /// Bytes of one datagram on a path of which nothing is known: tunnels within tunnels leave 1124 bytes for an IP packet
+    /// (tailscale#7706), less the headers of IPv6 and UDP (48) and of a relayed datagram (12).
+    package static let datagramBytes = 1064
     /// Bytes of a datagram that are read at all; a longer one is dropped as `oversized`.
     package static let receivedDatagramBytes = 65_535
     /// A certificate: fixed part 142, name 63, site 63, labels 16 x 2 x 64; it must fit in a handshake datagram
-    /// (1232 - 116 of IK's first message - 32 of MACs - 32 of payload).
+    /// (1064 - 104 of IK's first message - 32 of MACs - 12 of payload).
     package static let certificateBytes = 900
     package static let nameBytes = 63
     package static let labels = 16
@@ -15,7 +16,7 @@ package enum Limits {
     /// One control message: a desired state of a thousand workers of a few hundred bytes each, and room.
     package static let controlMessageBytes = 4 << 20
     /// One unreliable message inside a session; a heartbeat is one.
-    package static let messageBytes = 1024
+    package static let messageBytes = 1000
     package static let heartbeatBytes = 64
     /// Sessions that a node keeps, and how many of them may belong to peers that have shown no certificate.
     package static let sessions = 65_536
@@ -36,6 +37,10 @@ package enum Limits {
     package static let handshakesUnloaded: UInt64 = 512
     /// Addresses kept for one peer.
     package static let addressesPerPeer = 16
+    /// Relays that a node keeps warm and tells its peers of; two fail at once only if the cause is common.
+    package static let homeRelays = 2
+    /// Nodes that one relay serves.
+    package static let relayLegs = 65_536
     package static let directoryEntries = 65_536
     /// Overlay addresses that a node asks for, or remembers to be nobody's: 1024 questions in five seconds, at most.
     package static let overlayWanted = 1024

@@ -8,7 +8,14 @@ package import Base
 /// 0x21 pong      token 8 | the address that the ping came from
 /// 0x22 message   length varint, bytes        unreliable, at most 1024 bytes
 /// 0x23 close     code varint | reason text
+/// 0x24 leg request                                        to a relay: give me a leg
+/// 0x25 leg                leg 4 | key 32 | challenge 16   a relay's answer; the challenge is for a first bind
+/// 0x26 leg refused        reason 1                        or that
+/// 0x27 candidates         number varint | flags 1 | count varint, candidates
+/// 0x28 candidates heard   number varint                   of the newest that were heard
 /// ```
+///
+/// A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the leg (4).
 ///
 /// An address is one byte, 4 or 6, then 4 or 16 bytes and a port. A text or a byte string is a varint length (RFC 9000,
 /// section 16) and as many bytes.
@@ -17,6 +24,11 @@ package enum MeshFrame: Hashable, Sendable {
     case pong(token: UInt64, observed: SocketAddress)
     case message([UInt8])
     case close(CloseCode, reason: String)
+    case legRequest
+    case leg(UInt32, key: [UInt8], challenge: [UInt8])
+    case legRefused(LegRefusal)
+    case candidates(number: UInt64, [PathCandidate])
+    case candidatesHeard(number: UInt64)
 
     package static let types: ClosedRange<UInt8> = 0x20...0x3f
 
@@ -33,6 +45,29 @@ package enum MeshFrame: Hashable, Sendable {
                 throw DecodeError(.invalidValue, "close code", at: reader.offset)
             }
             self = .close(code, reason: try reader.text("close reason", limit: 256))
+        case 0x24: self = .legRequest
+        case 0x25:
+            self = .leg(
+                try reader.uint32("leg"), key: Array(try reader.bytes(32, "leg key")),
+                challenge: Array(try reader.bytes(16, "challenge")))
+        case 0x26:
+            guard let reason = LegRefusal(rawValue: try reader.uint8("reason")) else {
+                throw DecodeError(.invalidValue, "leg refusal", at: reader.offset)
+            }
+            self = .legRefused(reason)
+        case 0x27:
+            let number = try reader.varint("candidates number")
+            guard try reader.uint8("candidates flags") == 0 else {
+                throw DecodeError(.invalidValue, "candidates flags", at: reader.offset)
+            }
+            let count = try reader.varint("candidates")
+            guard count <= UInt64(Limits.addressesPerPeer) else {
+                throw DecodeError(.tooLong, "candidates", at: reader.offset)
+            }
+            var all: [PathCandidate] = []
+            for _ in 0..<count { all.append(try PathCandidate(reading: &reader)) }
+            self = .candidates(number: number, all)
+        case 0x28: self = .candidatesHeard(number: try reader.varint("candidates number"))
         case _: throw DecodeError(.invalidValue, "frame type", at: reader.offset)
         }
     }
@@ -53,8 +88,36 @@ package enum MeshFrame: Hashable, Sendable {
             writer.uint8(0x23)
             writer.varint(code.rawValue)
             writer.text(reason)
+        case .legRequest: writer.uint8(0x24)
+        case .leg(let leg, let key, let challenge):
+            precondition(key.count == 32 && challenge.count == 16, "a leg's key and challenge")
+            writer.uint8(0x25)
+            writer.uint32(leg)
+            writer.append(key)
+            writer.append(challenge)
+        case .legRefused(let reason):
+            writer.uint8(0x26)
+            writer.uint8(reason.rawValue)
+        case .candidates(let number, let candidates):
+            precondition(candidates.count <= Limits.addressesPerPeer, "\(candidates.count) candidates")
+            writer.uint8(0x27)
+            writer.varint(number)
+            writer.uint8(0)
+            writer.varint(UInt64(candidates.count))
+            for candidate in candidates { candidate.write(to: &writer) }
+        case .candidatesHeard(let number):
+            writer.uint8(0x28)
+            writer.varint(number)
         }
     }
+}
+
+/// Why a relay has no leg for a node.
+package enum LegRefusal: UInt8, Hashable, Sendable, CaseIterable {
+    /// The node asked is no relay.
+    case notARelay = 1
+    /// It serves as many nodes as it can.
+    case full = 2
 }
 
 /// Why a session was closed by its far end.

@@ -90,12 +90,12 @@ private final class Lane {
             let other = peer == 0 ? there : IPAddress.v4(0x6450_0000 + UInt32(peer))
             let route = TxRoute(
                 peer: peer, remoteIndex: UInt32(peer), key: CipherKey(cipher, key: key), address4: other,
-                address6: nil, remote: Lane.remote, datagramBytes: 1472, tracksFlows: false,
+                address6: nil, remote: PathAddress(Lane.remote), datagramBytes: 1472, tracksFlows: false,
                 expiresAt: .distantFuture)
             sender.apply(.route(route), now: now, into: &out)
             let entry = RxEntry(
                 index: UInt32(peer), peer: peer, key: CipherKey(cipher, key: key), address4: here, address6: nil,
-                policy: policy, remote: Lane.remote, isConfirmed: true, expiresAt: .distantFuture)
+                policy: policy, remote: PathAddress(Lane.remote), isConfirmed: true, expiresAt: .distantFuture)
             receiver.apply(.install(entry), now: now, into: &out)
         }
     }

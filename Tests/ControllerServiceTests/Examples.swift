@@ -131,10 +131,10 @@ enum Examples {
         (
             "Token", TokenView.self,
             """
-            {"id":"0011223344556677","name":"a","createdAt":1,"expiresAt":2,"uses":1,"used":0,"isRevoked":false,
+            {"id":"0011223344556677","name":"a","createdAt":1,"expiresAt":2,"uses":1,"used":0,"isRevoked":false,"isForBeacons":true,
             "token":"ast1"}
             """,
-            #"{"id":"0011223344556677","createdAt":1,"expiresAt":2,"uses":1,"used":0,"isRevoked":false}"#
+            #"{"id":"0011223344556677","createdAt":1,"expiresAt":2,"uses":1,"used":0,"isRevoked":false,"isForBeacons":true}"#
         ),
         (
             "Event", EventView.self,

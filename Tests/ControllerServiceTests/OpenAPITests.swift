@@ -91,7 +91,8 @@ import Wire
             ControllerRequest.WorkersRun(name: "a", node: "b", spec: Examples.spec, operation: "c"), nil,
             "RunParameters")
         try check(
-            ControllerRequest.TokensCreate(ttlSeconds: 1, uses: 1, name: "a"), ControllerRequest.TokensCreate(),
+            ControllerRequest.TokensCreate(ttlSeconds: 1, uses: 1, name: "a", isForBeacons: true),
+            ControllerRequest.TokensCreate(),
             "TokenParameters")
         for (name, type, full, bare) in Examples.texts {
             func again<View: Codable>(_ type: View.Type) throws {

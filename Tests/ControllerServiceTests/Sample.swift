@@ -31,7 +31,7 @@ enum Sample {
                 TokenRecord(
                     id: generator.bytes(8), secret: generator.bytes(32), name: number == 0 ? nil : "käse 'n\" more",
                     createdAt: UnixTime(seconds: 1), expiresAt: UnixTime(seconds: -1), uses: 9, used: number,
-                    isRevoked: number == 1))
+                    isRevoked: number == 1, isForBeacons: number == 1))
         }
         for number in 0..<3 {
             var spec = WorkerSpec(command: ["/bin/sh", "-c", "echo \"ü\" \\ '\n'"])

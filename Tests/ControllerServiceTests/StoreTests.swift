@@ -121,7 +121,7 @@ import Wire
             let later = try DatabaseQueue(path: path)
             try later.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 7") }
             try later.close()
-            expectError(directory) { $0 == .newer(found: 7, known: 2) }
+            expectError(directory) { $0 == .newer(found: 7, known: 3) }
         }
     }
 
@@ -139,6 +139,7 @@ import Wire
                     try database.execute(
                         sql: """
                             ALTER TABLE counters DROP COLUMN overlay; ALTER TABLE counters DROP COLUMN overlay_network;
+                            ALTER TABLE tokens DROP COLUMN is_for_beacons;
                             PRAGMA user_version = 1
                             """)
                 }
@@ -146,6 +147,7 @@ import Wire
             }
             state.counters.overlay = OverlayPool.firstOfNodes
             state.counters.overlayNetwork = nil
+            for index in state.tokens.indices { state.tokens[index].isForBeacons = false }
             #expect(try Store(directory: directory).load() == state)
         }
     }

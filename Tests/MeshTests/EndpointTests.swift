@@ -110,7 +110,7 @@ import Wire
         pair.drain(pair.b)
         pair.run(.milliseconds(100))
         #expect(pair.a.messages(from: pair.b.node) == [[2]])
-        #expect(pair.b.endpoint.counters.roams == 1)
+        #expect(pair.b.endpoint.counters.switches(.moved) == 1)
     }
 
     @Test func `keys are made anew and nothing is lost over it`() {

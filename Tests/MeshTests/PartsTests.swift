@@ -70,7 +70,7 @@ import Wire
 
     @Test func `what is registered is found until it expires`() {
         var directory = Directory()
-        let isTaken = directory.register(node, addresses: [there], observed: here, now: .origin)
+        let isTaken = directory.register(node, addresses: [there], through: [], observed: here, now: .origin)
         #expect(isTaken)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [here, there])
         #expect(directory.lookUp(node, now: .origin + Directory.lifetime) == nil)
@@ -78,8 +78,8 @@ import Wire
 
     @Test func `what was said last counts, and where a node was heard last comes first`() {
         var directory = Directory()
-        directory.register(node, addresses: [there], observed: here, now: .origin)
-        directory.register(node, addresses: [], observed: here, now: .origin)
+        directory.register(node, addresses: [there], through: [], observed: here, now: .origin)
+        directory.register(node, addresses: [], through: [], observed: here, now: .origin)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [here])
         directory.observe(node, at: there, now: .origin)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [there])
@@ -92,30 +92,12 @@ import Wire
         var directory = Directory(limit: 2)
         func id(_ number: UInt8) -> NodeID { NodeID([UInt8](repeating: number, count: 32))! }
         for number in 1...2 {
-            directory.register(id(UInt8(number)), addresses: [], observed: here, now: .origin)
+            directory.register(id(UInt8(number)), addresses: [], through: [], observed: here, now: .origin)
         }
-        let isAdmitted = directory.register(id(3), addresses: [], observed: here, now: .origin)
+        let isAdmitted = directory.register(id(3), addresses: [], through: [], observed: here, now: .origin)
         #expect(!isAdmitted)
         let later = Instant.origin + Directory.lifetime
-        let isTakenLater = directory.register(id(3), addresses: [], observed: here, now: later)
+        let isTakenLater = directory.register(id(3), addresses: [], through: [], observed: here, now: later)
         #expect(isTakenLater)
-    }
-}
-
-@Suite struct PathSetTests {
-    let first = SocketAddress("10.0.0.1:1")!, second = SocketAddress("10.0.0.2:2")!
-
-    @Test func `the peer is where it was last heard`() {
-        var paths = PathSet([first])
-        let stayed = paths.heard(from: first, now: .origin), moved = paths.heard(from: second, now: .origin)
-        #expect(!stayed && moved)
-        #expect(paths.primary == second && paths.targets(attempt: 0) == [second])
-        #expect(paths.targets(attempt: 1) == [second, first])
-    }
-
-    @Test func `a stranger cannot make the list grow without a limit`() {
-        var paths = PathSet()
-        for port in 0..<100 { _ = paths.heard(from: SocketAddress(.loopback4, UInt16(port)), now: .origin) }
-        #expect(paths.candidates.count == Limits.addressesPerPeer)
     }
 }

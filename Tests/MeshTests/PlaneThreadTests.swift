@@ -77,7 +77,7 @@ import Wire
         let key = SecretBytes((0..<32).map { UInt8($0) })
         let route = TxRoute(
             peer: 0, remoteIndex: 0, key: CipherKey(cipher, key: key), address4: Self.there, address6: nil,
-            remote: Self.remotes[0], datagramBytes: 1472, tracksFlows: true, expiresAt: .distantFuture)
+            remote: PathAddress(Self.remotes[0]), datagramBytes: 1472, tracksFlows: true, expiresAt: .distantFuture)
         let flows = FlowTable(), count = 4000
         // Each thread's own, made before the threads begin.
         let routes = [route, route.sibling(), route.sibling()]
@@ -100,7 +100,7 @@ import Wire
         let entry = RxEntry(
             index: 0, peer: 0, key: CipherKey(cipher, key: key), address4: Self.here, address6: nil,
             policy: PeerPolicy(own: Self.certificate(app: "a"), peer: Self.certificate(app: "a"), rules: []),
-            remote: Self.remotes[0], isConfirmed: false, expiresAt: .distantFuture)
+            remote: PathAddress(Self.remotes[0]), isConfirmed: false, expiresAt: .distantFuture)
         let results = await withTaskGroup(of: [Int].self) { group in
             for remote in Self.remotes {
                 group.addTask { Self.receive(sorted, entry, from: remote) }

@@ -34,6 +34,11 @@ enum Samples {
     static let benchAnswer = BenchAnswer.serving(
         BenchAnswer.Server(isIPv4: true, tcpPort: 40_000, udpPort: 40_001, token: (0..<16).map { UInt8($0) }))
 
+    static let leg = MeshFrame.leg(
+        0xdead_beef, key: [UInt8](repeating: 0x11, count: 32), challenge: [UInt8](repeating: 0x22, count: 16))
+    static let place = RelayPlace(relay: node, address: address4, leg: 0xdead_beef)
+    static let candidates: [PathCandidate] = [.direct(address4), .direct(address6), .relayed(place)]
+
     static func header(_ header: DatagramHeader) -> [UInt8] {
         var writer = ByteWriter()
         header.write(to: &writer)
@@ -67,6 +72,15 @@ enum Samples {
         ("frame-pong-6", frame(.pong(token: 1, observed: address6))),
         ("frame-message", frame(.message([9, 8, 7]))),
         ("frame-close", frame(.close(.notAuthorised, reason: "revoked"))),
+        ("header-to-relay", header(.toRelay(RelayLegs(near: 0x0102_0304, far: 0x0506_0708)))),
+        ("header-from-relay", header(.fromRelay(RelayLegs(near: 0x0102_0304, far: 0x0506_0708)))),
+        ("header-bind", header(.bind(leg: 0x0102_0304))),
+        ("header-bind-answer", header(.bindAnswer(leg: 0x0102_0304))),
+        ("frame-leg-request", frame(.legRequest)),
+        ("frame-leg", frame(leg)),
+        ("frame-leg-refused", frame(.legRefused(.full))),
+        ("frame-candidates", frame(.candidates(number: 7, candidates))),
+        ("frame-candidates-heard", frame(.candidatesHeard(number: 0x0141))),
     ]
 }
 
@@ -82,6 +96,8 @@ enum Samples {
             (.handshakeFirst(sender: 1), 200), (.handshakeSecond(sender: 1, receiver: 2), 200),
             (.cookieReply(receiver: 3), DatagramHeader.cookieLength), (.frames(receiver: 4, counter: 5), 32),
             (.packet(flags: 2, receiver: 4, counter: 5), 1472),
+            (.toRelay(RelayLegs(near: 6, far: 7)), 13), (.fromRelay(RelayLegs(near: 6, far: 7)), 1484),
+            (.bind(leg: 8), DatagramHeader.bindLength), (.bindAnswer(leg: 8), DatagramHeader.bindLength),
         ]
         for (header, length) in headers {
             var bytes = Samples.header(header)
@@ -95,6 +111,7 @@ enum Samples {
         for kind in DatagramKind.allCases {
             for length in [1, 4, 15, 16, 31, 63, 1233] {
                 guard (kind != .frames && kind != .packet) || length < 32 else { continue }
+                guard (kind != .toRelay && kind != .fromRelay) || length < 13 else { continue }
                 let bytes = [kind.rawValue] + [UInt8](repeating: 0, count: length - 1)
                 #expect(throws: DecodeError.self, "\(kind) of \(length) bytes") {
                     var reader = ByteReader(bytes.span.bytes)
@@ -138,7 +155,7 @@ enum Samples {
     }
 
     @Test func `an unknown kind and a reserved byte are refused`() {
-        for (position, value) in [(0, UInt8(0)), (0, 6), (0, 255), (1, 1), (2, 1), (3, 1)] {
+        for (position, value) in [(0, UInt8(0)), (0, 10), (0, 255), (1, 1), (2, 1), (3, 1)] {
             var bytes: [UInt8] = [4] + [UInt8](repeating: 0, count: 60)
             bytes[position] = value
             #expect(throws: DecodeError.self) {
@@ -199,7 +216,8 @@ enum Samples {
             .ping(token: 1), .pong(token: .max, observed: Samples.address4),
             .pong(token: 2, observed: Samples.address6),
             .message([]), .message([UInt8](repeating: 7, count: Limits.messageBytes)), .close(.goodbye, reason: ""),
-            .close(.overloaded, reason: "full"),
+            .close(.overloaded, reason: "full"), .legRequest, Samples.leg, .legRefused(.notARelay),
+            .candidates(number: 1, []), .candidates(number: 1 << 40, Samples.candidates), .candidatesHeard(number: 0),
         ]
         for frame in frames {
             let bytes = Samples.frame(frame)
@@ -209,6 +227,18 @@ enum Samples {
             #expect(try MeshFrame(type: type, reading: &reader) == frame)
             let isAtEnd = reader.isAtEnd
             #expect(isAtEnd)
+        }
+    }
+
+    @Test(arguments: [
+        "27010011", "27010100", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
+    ])
+    func `candidates and legs that say nonsense are refused`(_ hex: String) {
+        let bytes = [UInt8](hex: hex)!
+        #expect(throws: DecodeError.self) {
+            var reader = ByteReader(bytes.span.bytes)
+            _ = try MeshFrame(type: try reader.uint8("type"), reading: &reader)
+            try reader.expectEnd("frame")
         }
     }
 

@@ -6,6 +6,7 @@ import Wire
 enum MessageSamples {
     static let node = NodeID(Array(repeating: UInt8(0x11), count: 32))!
     static let addresses = [SocketAddress("192.0.2.1:4100")!, SocketAddress("[2001:db8::1]:4100")!]
+    static let place = RelayPlace(relay: node, address: addresses[0], leg: 0xdead_beef)
     static let authority = [UInt8](repeating: 0x22, count: 32)
     static let overlay6 = IPAddress("fd11:2233:4455:6677:8899:aabb:ccdd:eeff")!
 
@@ -90,6 +91,7 @@ enum MessageSamples {
                     labels: [Label("rack", "r1")], site: "here", addresses: addresses))
         ),
         ("register", .register(Register(addresses: addresses))),
+        ("register-relays", .register(Register(addresses: addresses, relays: [place]))),
         ("look-up", .lookUp(.node(node))),
         ("look-up-address", .lookUp(.address(IPAddress("100.64.0.7")!))),
         ("look-up-address-6", .lookUp(.address(overlay6))),
@@ -145,6 +147,11 @@ enum MessageSamples {
             .lookUpReply(
                 LookUpReply(.address(overlay6), node: node, addresses: addresses, certificate: [9, 9, 9]))
         ),
+        (
+            "look-up-reply-relays",
+            .lookUpReply(LookUpReply(.node(node), node: node, relays: [place], certificate: [9, 9, 9]))
+        ),
+        ("relays", .relays([ControllerAddress(node: node, addresses: addresses)])),
         ("look-up-reply-name", .lookUpReply(LookUpReply(.name("beta"), node: node, addresses: addresses))),
         ("look-up-reply-nobody", .lookUpReply(LookUpReply(.address(IPAddress("100.64.0.7")!), node: nil))),
         (

@@ -59,10 +59,15 @@ package enum ControllerRequest: Hashable, Sendable {
         /// Without it, 1.
         package var uses: Int64?
         package var name: String?
-        package init(ttlSeconds: Int64? = nil, uses: Int64? = nil, name: String? = nil) {
+        /// Whether nodes that join with it are beacons; without it, no.
+        package var isForBeacons: Bool?
+        package init(
+            ttlSeconds: Int64? = nil, uses: Int64? = nil, name: String? = nil, isForBeacons: Bool? = nil
+        ) {
             self.ttlSeconds = ttlSeconds
             self.uses = uses
             self.name = name
+            self.isForBeacons = isForBeacons
         }
     }
     package struct TokensRevoke: Hashable, Sendable, Codable {

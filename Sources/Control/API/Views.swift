@@ -116,6 +116,8 @@ package struct TokenView: Hashable, Sendable, Codable {
     package var uses: Int
     package var used: Int
     package var isRevoked: Bool
+    /// Nodes that join with it are beacons.
+    package var isForBeacons: Bool
     /// The token itself: shown once, when it is made.
     package var token: String?
 }

@@ -33,6 +33,18 @@ extension Agent {
         finish(now: now, into: &out)
     }
 
+    /// The relays that the controller names; where it is one itself, it may not know its own addresses.
+    mutating func use(
+        _ relays: [ControllerAddress], _ membership: Membership, now: Instant, into out: inout AgentOutbox
+    ) {
+        let known = membership.admission.controllers
+        let all = relays.map { relay in
+            let addresses = relay.addresses + (known.first { $0.node == relay.node }?.addresses ?? [])
+            return (node: relay.node, addresses: addresses)
+        }
+        endpoint.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
+    }
+
     /// Where a node may be reached: not by its own overlay addresses, which would lead the mesh through itself.
     func underlay(_ reply: LookUpReply, _ certificate: Certificate) -> [SocketAddress] {
         reply.addresses.filter { !certificate.overlayAddresses.contains($0.ip) }

@@ -16,11 +16,12 @@ extension Agent {
         case (.readLog(let request), .member): read(request, into: &out)
         case (.certificateRenewed(let renewed), .member(let membership)):
             took(renewed, membership, now: now, into: &out)
+        case (.relays(let relays), .member(let membership)): use(relays, membership, now: now, into: &out)
         case (.lookUpReply(let reply), .member(let membership)):
             took(reply, membership, now: now, into: &out)
         case (.enrol, _), (.register, _), (.lookUp, _), (.report, _), (.checkReply, _), (.logChunk, _), (.goodbye, _),
             (.renewCertificate, _), (.enrolReply, _), (.desired, _), (.check, _), (.readLog, _), (.lookUpReply, _),
-            (.certificateRenewed, _):
+            (.certificateRenewed, _), (.relays, _):
             counters.messagesUnexpected += 1
         }
     }

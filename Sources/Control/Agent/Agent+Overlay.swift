@@ -47,10 +47,12 @@ extension Agent {
             wishes.connecting(address, to: certificate.node)
             if let shown = endpoint.certificate(of: certificate.node), endpoint.isConnected(certificate.node) {
                 overlayConnected(certificate.node, shown, now: now, into: &out)
-            } else if reply.addresses.isEmpty {
+            } else if reply.addresses.isEmpty, reply.relays.isEmpty {
                 unreachable(address, .noAnswer, now: now, into: &out)
             } else {
-                endpoint.connect(to: certificate.node, at: underlay(reply, certificate), now: now, into: &out.mesh)
+                endpoint.connect(
+                    to: certificate.node, at: underlay(reply, certificate), through: reply.relays, now: now,
+                    into: &out.mesh)
             }
         }
     }

@@ -32,7 +32,14 @@ extension Agent {
     mutating func serviceMembership(now: Instant) {
         guard case .member(let membership) = standing, uplink.link != nil, departure == .none else { return }
         if let due = registerAt, due <= now {
-            send(.register(Register(addresses: Array(configuration.addresses.prefix(Limits.addressesPerPeer)))))
+            var addresses: [SocketAddress] = [], places: [RelayPlace] = []
+            for candidate in endpoint.candidates {
+                switch candidate {
+                case .direct(let address): addresses.append(address)
+                case .relayed(let place): places.append(place)
+                }
+            }
+            send(.register(Register(addresses: addresses, relays: places)))
             registerAt = now + Agent.registerEvery
         }
         if let due = renewalAt, due <= now {

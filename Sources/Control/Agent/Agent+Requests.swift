@@ -167,10 +167,12 @@ extension Agent {
             if endpoint.isConnected(node) {
                 pings.connected(node, name: certificate.name, now: now)
                 benchConnected(node, now: now, into: &out)
-            } else if reply.addresses.isEmpty {
+            } else if reply.addresses.isEmpty, reply.relays.isEmpty {
                 fail(.notFound, "the directory does not know where \(certificate.name) is", &out)
             } else {
-                endpoint.connect(to: node, at: underlay(reply, certificate), now: now, into: &out.mesh)
+                endpoint.connect(
+                    to: node, at: underlay(reply, certificate), through: reply.relays, now: now,
+                    into: &out.mesh)
             }
         }
     }
@@ -209,7 +211,7 @@ extension LookUp {
 extension PeerView {
     init(of summary: PeerSummary, _ certificate: Certificate?) {
         self.init(
-            node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.address,
+            node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.path?.remote,
             roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
             keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
             bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams,

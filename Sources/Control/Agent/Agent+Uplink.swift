@@ -10,6 +10,7 @@ extension Agent {
     static let leavingPatience = Interval.seconds(1)
     /// A third of the directory's memory.
     static let registerEvery = Interval.seconds(40)
+    static let registerDelay = Interval.milliseconds(50)
 
     /// Whom to connect to, in order of preference.
     private var controllers: [ControllerAddress] {
@@ -90,6 +91,8 @@ extension Agent {
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
         case .pong(_, let token, let roundTrip): pings.pong(token: token, roundTrip: roundTrip)
+        // Those who look for this node should find it; not at once for each of several changes.
+        case .candidatesChanged: registerAt = registerAt.map { min($0, now + Agent.registerDelay) }
         }
     }
 

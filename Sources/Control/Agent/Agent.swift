@@ -80,6 +80,7 @@ package struct Agent: ~Copyable {
         endpoint = Endpoint(
             identity: identity, credentials: member?.credentials, configuration: configuration.mesh, seed: draw(),
             now: now)
+        endpoint.listens(at: configuration.addresses, now: now)
         supervisor = Supervisor(record: record, seed: draw())
         self.configuration = configuration
         self.incarnation = incarnation
@@ -153,6 +154,7 @@ extension Agent {
         case .clock(let wall): clock.set(wall, now: now)
         case .addresses(let addresses):
             configuration.addresses = addresses
+            endpoint.listens(at: addresses, now: now)
             registerAt = registerAt.map { min($0, now) }
         case .overlayWanted(let address): want(address, now: now, into: &out)
         case .benchServing(let number, let tcpPort, let udpPort, let token):

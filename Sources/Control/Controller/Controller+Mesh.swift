@@ -14,7 +14,7 @@ extension Controller {
             if let slot = registry.slot(of: node) { registry[slot].dropLink() }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
-        case .connectFailed, .pong: break
+        case .connectFailed, .pong, .candidatesChanged: break
         }
     }
 
@@ -30,7 +30,8 @@ extension Controller {
             return endpoint.disconnect(node, now: now, into: &out.mesh)
         }
         registry[slot].dropLink()
-        directory.register(node, addresses: [], observed: session.address, now: now)
+        directory.register(
+            node, addresses: [], through: [], observed: endpoint.address(of: node), now: now)
     }
 
     // MARK: - Heartbeats

@@ -11,8 +11,10 @@ extension Controller {
         let node = registry[slot].record.node
         switch message {
         case .register(let register):
-            guard let observed = endpoint.address(of: node) else { return }
-            directory.register(node, addresses: register.addresses, observed: observed, now: now)
+            directory.register(
+                node, addresses: register.addresses, through: register.relays, observed: endpoint.address(of: node),
+                now: now)
+            tellRelays(slot, now: now)
         case .lookUp(let asked): send(.lookUpReply(lookUp(asked, now: now)), to: slot)
         case .report(let report): take(report, slot, now: now, into: &out)
         case .checkReply(let reply): take(reply, slot, now: now, into: &out)
@@ -23,7 +25,8 @@ extension Controller {
             out.persist([record(.nodeLeft, reason, slot: slot, now: now)])
         case .renewCertificate: renew(slot, now: now, into: &out)
         // A member does not enrol again; the rest is what a controller says.
-        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed: break
+        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed, .relays:
+            break
         }
     }
 
@@ -157,6 +160,8 @@ extension Controller {
         var changes: [StoreChange] = []
         let labels = Controller.sorted(enrol.labels)
         let old = registry.slot(of: node).map { registry[$0].record }
+        var roles = Roles.agent
+        if tokens[enrol.tokenID]?.isForBeacons ?? false { roles.insert(.beacon) }
         if old?.token != enrol.tokenID.hex, var token = tokens[enrol.tokenID] {
             token.used += 1
             tokens.update(token)
@@ -165,7 +170,7 @@ extension Controller {
         let known = old?.certificate.certificate.overlay4 ?? .any4
         let overlay4 = known.isUnspecified ? takeOverlayAddress() : known
         let certificate = authority.issue(
-            counters.serial, to: node, name: enrol.name, site: enrol.site, labels: labels, roles: .agent,
+            counters.serial, to: node, name: enrol.name, site: enrol.site, labels: labels, roles: roles,
             overlay4: overlay4, wall: wall)
         counters.serial += 1
         let entry = NodeRecord(

@@ -45,10 +45,39 @@ extension Controller {
             if case .node(let node) = asked { return LookUpReply(asked, node: node) }
             return LookUpReply(asked, node: nil)
         }
-        let record = registry[slot].record
+        let record = registry[slot].record, entry = directory.lookUp(record.node, now: now)
         return LookUpReply(
-            asked, node: record.node, addresses: directory.lookUp(record.node, now: now)?.addresses ?? [],
+            asked, node: record.node, addresses: entry?.addresses ?? [], relays: entry?.places ?? [],
             certificate: record.certificate.encoded())
+    }
+
+    // MARK: - Relays
+
+    /// Tells a node which relays it may use, if it does not know. Each node's list is in an order of its own, so that
+    /// relays share the load, and the same as long as the relays are.
+    mutating func tellRelays(_ slot: Int, now: Instant) {
+        let node = registry[slot].record.node
+        var relays = [ControllerAddress(node: nodeID, addresses: settings.addresses)]
+        for entry in registry.entries
+        where entry.record.certificate.certificate.roles.contains(.beacon) && entry.state == .online {
+            guard let known = directory.lookUp(entry.record.node, now: now) else { continue }
+            relays.append(ControllerAddress(node: entry.record.node, addresses: known.addresses))
+        }
+        relays.removeAll { $0.node == node }
+        relays.sort { Controller.rank($0.node, for: node) < Controller.rank($1.node, for: node) }
+        relays = Array(relays.prefix(Controller.relaysTold))
+        guard registry[slot].toldRelays != relays else { return }
+        if send(.relays(relays), to: slot) { registry[slot].toldRelays = relays }
+    }
+
+    private static let relaysTold = 4
+
+    /// Rendezvous hashing (Thaler and Ravishankar, 1998).
+    private static func rank(_ relay: NodeID, for node: NodeID) -> UInt64 {
+        var print = Fingerprint()
+        print.combine(relay.bytes)
+        print.combine(node.bytes)
+        return print.value
     }
 
     private func isOwn(_ asked: LookUp) -> Bool {

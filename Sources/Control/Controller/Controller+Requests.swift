@@ -100,7 +100,8 @@ extension Controller {
         let wall = clock.wall(now)
         let record = TokenRecord(
             id: generator.bytes(TokenText.idCount), secret: generator.bytes(TokenText.secretCount),
-            name: parameters.name, createdAt: wall, expiresAt: wall + .seconds(life), uses: Int(uses))
+            name: parameters.name, createdAt: wall, expiresAt: wall + .seconds(life), uses: Int(uses),
+            isForBeacons: parameters.isForBeacons ?? false)
         guard tokens.add(record, wall: wall) else {
             return out.refuse(id, APIError(.limit, "there are \(TokenBook.limit) tokens that can still be used"))
         }

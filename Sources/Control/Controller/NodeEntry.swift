@@ -24,6 +24,8 @@ struct NodeEntry {
     var desired = OrderedDictionary<String, DesiredWorker>()
     /// The newest revision that was sent in this session, and when.
     var sentRevision: UInt64?
+    /// The relays that were named to the agent in this link.
+    var toldRelays: [ControllerAddress] = []
     var sentAt = Instant.origin
     var stream: StreamID?
     var channel = MessageChannel()
@@ -42,6 +44,7 @@ struct NodeEntry {
         stream = nil
         channel = MessageChannel()
         sentRevision = nil
+        toldRelays = []
     }
 
     func view(wall: UnixTime, address: SocketAddress?, withHost: Bool) -> NodeView {

@@ -65,10 +65,12 @@ package struct TokenRecord: Hashable, Sendable {
     package var uses: Int
     package var used: Int
     package var isRevoked: Bool
+    /// Who joins with it is a beacon: it may carry datagrams for others.
+    package var isForBeacons: Bool
 
     package init(
         id: [UInt8], secret: [UInt8], name: String?, createdAt: UnixTime, expiresAt: UnixTime, uses: Int,
-        used: Int = 0, isRevoked: Bool = false
+        used: Int = 0, isRevoked: Bool = false, isForBeacons: Bool = false
     ) {
         self.id = id
         self.secret = secret
@@ -78,6 +80,7 @@ package struct TokenRecord: Hashable, Sendable {
         self.uses = uses
         self.used = used
         self.isRevoked = isRevoked
+        self.isForBeacons = isForBeacons
     }
 }
 

@@ -46,7 +46,7 @@ extension TokenRecord {
     var view: TokenView {
         TokenView(
             id: id.hex, name: name, createdAt: createdAt, expiresAt: expiresAt, uses: uses, used: used,
-            isRevoked: isRevoked, token: nil)
+            isRevoked: isRevoked, isForBeacons: isForBeacons, token: nil)
     }
 }
 

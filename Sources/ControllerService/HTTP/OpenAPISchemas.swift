@@ -55,7 +55,7 @@ extension OpenAPI {
     ]
 
     private static let parameters: [(name: String, value: JSONValue)] = [
-        ("TokenParameters", object(["ttlSeconds?": integer, "uses?": integer, "name?": text])),
+        ("TokenParameters", object(["ttlSeconds?": integer, "uses?": integer, "name?": text, "isForBeacons?": flag])),
         (
             "RunParameters",
             object(["name?": text, "node?": text, "spec": of("WorkerSpec"), "operation?": text])
@@ -170,6 +170,7 @@ extension OpenAPI {
             "Token",
             object([
                 "id": text, "name?": text, "createdAt": time, "expiresAt": time, "uses": count, "used": count,
+                "isForBeacons": flag,
                 "isRevoked": flag, "token?": text,
             ])
         ),

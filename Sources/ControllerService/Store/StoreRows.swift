@@ -56,15 +56,16 @@ enum StoreRows {
     private static func save(_ record: TokenRecord, _ database: Database) throws {
         try run(
             """
-            INSERT INTO tokens (id, secret, name, created_at, expires_at, uses, used, is_revoked)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO tokens (id, secret, name, created_at, expires_at, uses, used, is_revoked,
+            is_for_beacons) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET secret = excluded.secret, name = excluded.name,
             created_at = excluded.created_at, expires_at = excluded.expires_at, uses = excluded.uses,
-            used = excluded.used, is_revoked = excluded.is_revoked
+            used = excluded.used, is_revoked = excluded.is_revoked, is_for_beacons = excluded.is_for_beacons
             """,
             [
                 blob(record.id), blob(record.secret), record.name, record.createdAt.milliseconds,
                 record.expiresAt.milliseconds, record.uses, record.used, record.isRevoked,
+                record.isForBeacons,
             ], database)
     }
 
@@ -160,7 +161,8 @@ enum StoreRows {
             id: try row.blob("id", count: TokenText.idCount),
             secret: try row.blob("secret", count: TokenText.secretCount), name: row.row["name"],
             createdAt: row.time("created_at"), expiresAt: row.time("expires_at"), uses: row.row["uses"],
-            used: row.row["used"], isRevoked: row.row["is_revoked"])
+            used: row.row["used"], isRevoked: row.row["is_revoked"],
+            isForBeacons: row.row["is_for_beacons"])
     }
 
     private static func worker(_ row: RowReader) throws -> PlacementRecord {

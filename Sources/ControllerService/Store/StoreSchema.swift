@@ -42,6 +42,7 @@ enum StoreSchema {
         ALTER TABLE counters ADD COLUMN overlay INTEGER NOT NULL DEFAULT 2;
         ALTER TABLE counters ADD COLUMN overlay_network TEXT;
         """,
+        "ALTER TABLE tokens ADD COLUMN is_for_beacons INTEGER NOT NULL DEFAULT 0;",
     ]
 
     /// Checks the file, sets what holds for the connection, and takes the steps that are left.

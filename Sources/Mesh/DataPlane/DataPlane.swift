@@ -1,4 +1,5 @@
 package import Base
+package import Wire
 
 /// # The road of packets
 ///
@@ -62,7 +63,7 @@ package struct DataPlane: ~Copyable {
         case .unroute(let peer):
             if role.contains(.outward) { transmit.remove(peer) }
             if role.contains(.inward) { receive.forget(peer: peer) }
-        case .redirect(let peer, let remote): transmit.redirect(peer, remote)
+        case .redirect(let peer, let remote, let second): transmit.redirect(peer, remote, second: second)
         case .limit(let peer, let bytes): transmit.limit(peer, datagramBytes: bytes)
         // For the driver.
         case .measure: break
@@ -196,7 +197,8 @@ package enum DataPlaneChange: Sendable {
     /// Keys to seal with for a peer, in place of those before.
     case route(TxRoute)
     case unroute(peer: Int)
-    case redirect(peer: Int, SocketAddress)
+    /// Packets go there, and while that is in doubt to `second` too.
+    case redirect(peer: Int, PathAddress, second: PathAddress?)
     /// The largest datagram that the path carries, in bytes of UDP payload.
     case limit(peer: Int, Int)
     /// The driver is to ask the kernel for the MTU of the way to that address, and to tell `Endpoint.measured`.
@@ -221,10 +223,10 @@ package enum DataPlaneChange: Sendable {
 /// What the data plane tells `Endpoint` and the layer above.
 package enum DataPlaneEvent: Hashable, Sendable {
     /// The peer has sealed with the keys of this index for the first time, so it holds them.
-    case confirmed(index: UInt32, SocketAddress)
+    case confirmed(index: UInt32, PathAddress)
     /// The newest packet of the peer, of that counter, came from another address than those before. Threads may tell of
     /// two moves in the wrong order.
-    case moved(index: UInt32, SocketAddress, counter: UInt64)
+    case moved(index: UInt32, PathAddress, counter: UInt64)
     /// A packet waits for a session with whoever has this address.
     case wanted(IPAddress)
 }

@@ -70,19 +70,27 @@ struct RxPath: ~Copyable {
         now: Instant, flows: FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
     ) {
         guard let base = bytes.baseAddress, segment > 0 else { return }
+        let direct = PathAddress(remote)
         var offset = 0
         while offset < bytes.count {
-            let count = min(segment, bytes.count - offset)
-            let datagram = base + offset
+            var count = min(segment, bytes.count - offset)
+            var datagram = base + offset, path = direct
             offset += count
+            if let legs = RxPath.legs(datagram, count) {
+                path.legs = legs
+                datagram += DatagramHeader.relayedSize
+                count -= DatagramHeader.relayedSize
+            }
             guard datagram.load(as: UInt8.self) == DatagramKind.packet.rawValue else {
-                out.others.append(reserving: count, remote: remote) { memory in
-                    memory.copyMemory(from: UnsafeRawBufferPointer(start: datagram, count: count))
-                    return count
+                // With what stood before it.
+                let whole = UnsafeRawBufferPointer(start: datagram - path.overhead, count: count + path.overhead)
+                out.others.append(reserving: whole.count, remote: remote) { memory in
+                    memory.copyMemory(from: whole)
+                    return whole.count
                 }
                 continue
             }
-            guard let (entry, counter) = open(datagram, count, from: remote, now: now, &counters, into: &out) else {
+            guard let (entry, counter) = open(datagram, count, from: path, now: now, &counters, into: &out) else {
                 continue
             }
             let packet = datagram + DatagramHeader.framesSize, length = count - TxPath.overhead
@@ -99,9 +107,18 @@ struct RxPath: ~Copyable {
         finish(into: &out)
     }
 
+    /// The legs of a datagram that a relay has carried; `nil` for any other.
+    @inline(__always)
+    private static func legs(_ datagram: UnsafeRawPointer, _ count: Int) -> RelayLegs? {
+        guard datagram.load(as: UInt8.self) == DatagramKind.fromRelay.rawValue, count > DatagramHeader.relayedSize,
+            datagram.word32(0) & 0xff_ffff == 0
+        else { return nil }
+        return RelayLegs(near: datagram.word32(4), far: datagram.word32(8))
+    }
+
     @inline(__always)
     private mutating func open(
-        _ datagram: UnsafeMutableRawPointer, _ count: Int, from remote: SocketAddress, now: Instant,
+        _ datagram: UnsafeMutableRawPointer, _ count: Int, from remote: PathAddress, now: Instant,
         _ counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
     ) -> (RxEntry, UInt64)? {
         guard count >= TxPath.overhead, datagram.load(fromByteOffset: 1, as: UInt8.self) & ~PacketFlags.all == 0,
@@ -152,7 +169,7 @@ struct RxPath: ~Copyable {
 
     @inline(__always)
     private mutating func note(
-        _ entry: RxEntry, _ counter: UInt64, _ count: Int, from remote: SocketAddress, now: Instant,
+        _ entry: RxEntry, _ counter: UInt64, _ count: Int, from remote: PathAddress, now: Instant,
         into out: inout DataPlaneOutbox
     ) {
         let state = entry.state
@@ -166,8 +183,10 @@ struct RxPath: ~Copyable {
         if counter >= state.pointee.highest {
             state.pointee.highest = counter
             if state.pointee.remote != remote {
+                let isKnown = state.pointee.other == remote
+                state.pointee.other = state.pointee.remote
                 state.pointee.remote = remote
-                out.events.append(.moved(index: entry.index, remote, counter: counter))
+                if !isKnown { out.events.append(.moved(index: entry.index, remote, counter: counter)) }
             }
         }
     }

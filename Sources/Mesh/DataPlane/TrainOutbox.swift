@@ -1,4 +1,5 @@
 package import Base
+import Wire
 
 /// Trains to send, in one block of memory that is used again and again.
 package struct TrainOutbox: ~Copyable {
@@ -6,8 +7,9 @@ package struct TrainOutbox: ~Copyable {
     package static let datagramsPerTrain = 64
     package static let bytesPerTrain = 65_507
     /// The most that one packet of the device can become: 64 KiB in segments of TCP's least size (tcp_min_snd_mss, 48),
-    /// each with headers of at most 60 + 60 bytes and this layer's 32.
-    static let packetRoom = 65_536 / TxPath.leastTCP * (TxPath.leastTCP + 120 + TxPath.overhead) + 512
+    /// each with headers of at most 60 + 60 bytes and this layer's 32 and 12, and all of it twice.
+    static let packetRoom =
+        65_536 / TxPath.leastTCP * (TxPath.leastTCP + 120 + TxPath.overhead + DatagramHeader.relayedSize) * 2 + 1024
     private static let capacity = packetRoom + 128 * 1024
 
     package let memory: UnsafeMutableRawPointer
@@ -44,6 +46,44 @@ package struct TrainOutbox: ~Copyable {
         byteCount = 0
         isOpen = false
         openPeer = -1
+    }
+
+    /// What comes next begins a train.
+    mutating func close() { isOpen = false }
+
+    /// Writes what stands before a datagram for a relay.
+    @inline(__always)
+    static func write(_ legs: RelayLegs, at datagram: UnsafeMutableRawPointer) {
+        datagram.setWord32(0, UInt32(DatagramKind.toRelay.rawValue) << 24)
+        datagram.setWord32(4, legs.far)
+        datagram.setWord32(8, legs.near)
+    }
+
+    /// Sends the trains from `first` on once more, on another path than that which they were written for.
+    mutating func repeatTrains(from first: Int, on second: PathAddress, insteadOf path: PathAddress) {
+        for index in first..<count {
+            let train = trains[index]
+            let segment = train.segment - path.overhead + second.overhead
+            // What a relay wants before each may make a full train too long.
+            let most = TrainOutbox.bytesPerTrain / segment
+            for begin in stride(from: 0, to: train.datagrams, by: most) {
+                let start = byteCount, datagrams = min(most, train.datagrams - begin)
+                for position in begin..<begin + datagrams {
+                    let offset = position * train.segment
+                    let size = min(train.segment, train.count - offset) - path.overhead
+                    if let legs = second.legs { TrainOutbox.write(legs, at: memory + byteCount) }
+                    (memory + byteCount + second.overhead).copyMemory(
+                        from: memory + train.offset + offset + path.overhead, byteCount: size)
+                    byteCount += second.overhead + size
+                }
+                (trains + count).initialize(
+                    to: Train(
+                        remote: second.remote, offset: start, count: byteCount - start, segment: segment,
+                        datagrams: datagrams, congestion: train.congestion, mayFragment: train.mayFragment))
+                count += 1
+            }
+        }
+        isOpen = false
     }
 
     /// Room for a datagram of `size` bytes to a peer; joins the train before it where that is allowed.

@@ -56,9 +56,10 @@ struct TxPath: ~Copyable {
         if let key = route.address6 { table.remove(key, of: Int32(route.peer)) }
     }
 
-    func redirect(_ peer: Int, _ remote: SocketAddress) {
+    func redirect(_ peer: Int, _ remote: PathAddress, second: PathAddress?) {
         guard peer < routes.count, let route = routes[peer] else { return }
         route.state.pointee.remote = remote
+        route.state.pointee.second = second
     }
 
     func limit(_ peer: Int, datagramBytes: Int) {
@@ -91,10 +92,34 @@ struct TxPath: ~Copyable {
         guard now < route.expiresAt else { return .dropped(.expiredKeys) }
         if route.tracksFlows { flows.note(outward: packet, count: count, inner, now: now) }
         if route.state.pointee.traffic.count(bytes: count, now: now) { active.append(route) }
-        if header.segmentation != .none {
-            return sealSegments(packet, count: count, header, inner, route, into: &trains)
+        guard route.state.pointee.second == nil else {
+            return sealTwice(packet, count: count, header, inner, route, into: &trains)
         }
-        return sealWhole(packet, count: count, header, inner, route, into: &trains)
+        return seal(packet, count: count, header, inner, route, into: &trains)
+    }
+
+    @inline(__always)
+    private mutating func seal(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
+        into trains: inout TrainOutbox
+    ) -> Verdict {
+        header.segmentation == .none
+            ? sealWhole(packet, count: count, header, inner, route, into: &trains)
+            : sealSegments(packet, count: count, header, inner, route, into: &trains)
+    }
+
+    /// Seals once and sends on both paths; the peer drops what it has by its number.
+    private mutating func sealTwice(
+        _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
+        into trains: inout TrainOutbox
+    ) -> Verdict {
+        trains.close()
+        let first = trains.count
+        let verdict = seal(packet, count: count, header, inner, route, into: &trains)
+        if let second = route.state.pointee.second {
+            trains.repeatTrains(from: first, on: second, insteadOf: route.state.pointee.remote)
+        }
+        return verdict
     }
 
     private mutating func sealWhole(
@@ -246,9 +271,14 @@ struct TxPath: ~Copyable {
     ) {
         let state = route.state
         state.pointee.traffic.packets &+= 1
-        let datagram = trains.append(
-            size: count + TxPath.overhead, peer: route.peer, remote: state.pointee.remote,
+        let path = state.pointee.remote
+        var datagram = trains.append(
+            size: count + TxPath.overhead + path.overhead, peer: route.peer, remote: path.remote,
             congestion: InnerPacket.congestion(packet), mayFragment: mayFragment)
+        if let legs = path.legs {
+            TrainOutbox.write(legs, at: datagram)
+            datagram += DatagramHeader.relayedSize
+        }
         let first = UInt32(DatagramKind.packet.rawValue) << 24 | UInt32(flags) << 16
         datagram.setWord32(0, first)
         datagram.setWord32(4, route.remoteIndex)

@@ -1,6 +1,7 @@
 package import Base
 package import Noise
 import Synchronization
+package import Wire
 
 /// Where and how packets to one peer go: keys of one epoch, and the path of the moment. Made by `Endpoint`, used by
 /// one `TxPath` alone from then on; others, on other threads, get a `sibling` each.
@@ -20,7 +21,9 @@ package final class TxRoute: @unchecked Sendable {
 
     /// What changes from packet to packet. Behind a pointer, so that no access of it is checked for exclusivity.
     struct State {
-        var remote: SocketAddress
+        var remote: PathAddress
+        /// Where everything goes too, while it is in doubt whether `remote` carries.
+        var second: PathAddress?
         /// Bytes of UDP payload that the path carries.
         var datagramBytes: Int
         var traffic = Traffic()
@@ -50,12 +53,12 @@ package final class TxRoute: @unchecked Sendable {
         (tracksFlows, expiresAt, counters) = (route.tracksFlows, route.expiresAt, route.counters)
         let now = route.state.pointee
         state = .allocate(capacity: 1)
-        state.initialize(to: State(remote: now.remote, datagramBytes: now.datagramBytes))
+        state.initialize(to: State(remote: now.remote, second: now.second, datagramBytes: now.datagramBytes))
     }
 
     package init(
         peer: Int, remoteIndex: UInt32, key: consuming CipherKey, address4: IPAddress?, address6: IPAddress?,
-        remote: SocketAddress, datagramBytes: Int, tracksFlows: Bool, expiresAt: Instant
+        remote: PathAddress, datagramBytes: Int, tracksFlows: Bool, expiresAt: Instant
     ) {
         self.peer = peer
         self.remoteIndex = remoteIndex
@@ -125,19 +128,22 @@ package final class RxEntry: @unchecked Sendable {
     struct State: ~Copyable {
         var window = ReplayWindow()
         var highest: UInt64 = 0
-        var remote: SocketAddress
+        /// Where the newest packets came from, and where those before did: a peer in doubt sends on two paths at once.
+        var remote: PathAddress
+        var other: PathAddress
         var isConfirmed: Bool
         var traffic = Traffic()
 
-        init(remote: SocketAddress, isConfirmed: Bool) {
+        init(remote: PathAddress, isConfirmed: Bool) {
             self.remote = remote
+            other = remote
             self.isConfirmed = isConfirmed
         }
     }
 
     package init(
         index: UInt32, peer: Int, key: consuming CipherKey, address4: IPAddress?, address6: IPAddress?,
-        policy: PeerPolicy, remote: SocketAddress, isConfirmed: Bool, expiresAt: Instant
+        policy: PeerPolicy, remote: PathAddress, isConfirmed: Bool, expiresAt: Instant
     ) {
         self.index = index
         self.peer = peer

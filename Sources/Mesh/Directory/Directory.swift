@@ -1,6 +1,6 @@
 package import Base
 import OrderedCollections
-import Wire
+package import Wire
 
 /// # Who is where
 ///
@@ -10,6 +10,8 @@ import Wire
 package struct Directory: Sendable {
     package struct Entry: Hashable, Sendable {
         package var addresses: [SocketAddress]
+        /// Its legs at relays.
+        package var places: [RelayPlace]
         package var expires: Instant
     }
     package static let lifetime = Interval.seconds(120)
@@ -21,20 +23,22 @@ package struct Directory: Sendable {
 
     package var count: Int { entries.count }
 
-    /// Registers or renews. `observed` is where the beacon hears the node from; it comes first. False if there is no room.
+    /// Registers or renews. `observed` is where the beacon hears the node from, if it does so directly; it comes first.
+    /// False if there is no room.
     @discardableResult
     package mutating func register(
-        _ node: NodeID, addresses: [SocketAddress], observed: SocketAddress, now: Instant
+        _ node: NodeID, addresses: [SocketAddress], through places: [RelayPlace], observed: SocketAddress?, now: Instant
     ) -> Bool {
         if entries[node] == nil, entries.count >= limit {
             expire(now)
             guard entries.count < limit else { return false }
         }
-        var all = [observed]
+        var all = observed.map { [$0] } ?? []
         for address in addresses where !all.contains(address) && all.count < Limits.addressesPerPeer {
             all.append(address)
         }
-        entries[node] = Entry(addresses: all, expires: now + Directory.lifetime)
+        entries[node] = Entry(
+            addresses: all, places: Array(places.prefix(Limits.homeRelays)), expires: now + Directory.lifetime)
         return true
     }
 

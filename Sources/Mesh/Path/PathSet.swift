@@ -1,52 +1,488 @@
 package import Base
-import Wire
+package import Wire
 
-/// The ways to one peer. A session does not know them; it is sealed and opened the same whatever carries it. Today a
-/// path is an address: the one that the peer was last heard from is used, and the others are tried when a handshake gets
-/// no answer.
+/// # The ways to one peer
+///
+/// A session does not know how its datagrams travel; a path set does, and decides. A path is an address, or a pair of legs
+/// at a relay. All of them carry the same session with the same keys, so that what is found out about a path with a probe
+/// is true for data, and a change of path costs no handshake.
+///
+/// ```
+///   told, heard ──→ untried ── a probe is answered ──→ alive ──→ primary: data goes here
+///                      ↑                                 │  └──→ second: warm, and data goes here too while in doubt
+///                      └──── nothing is answered ────────┘
+/// ```
+///
+/// - *Up* goes at once: the first answered probe of a better class (direct before relayed) makes a path primary. Within a
+///   class it takes a round trip better by a fifth and 5 ms, three times in a row.
+/// - *Down* goes by evidence alone. While data is sent, the primary is probed every 100 ms. A probe that goes unanswered
+///   for longer than the path ever takes raises *doubt*: data travels on the second path too, and both are probed every
+///   50 ms. Six probes lost in a row, of which the other path has answered one meanwhile, make the other path primary; one
+///   answer ends the doubt. So random loss and a peer that stands still for a second change nothing, for then the other
+///   path does not answer either, or the primary does again.
+/// - *Moves* follow the peer: an unknown address from which it is heard raises doubt as well. Data goes there too at once,
+///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
+/// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten.
+///
+/// Nothing is probed without need: an idle peer costs nothing. Whoever wants a path kept open says so (`keepsWarm`).
 package struct PathSet: Sendable {
-    /// Where data goes.
-    package private(set) var primary: SocketAddress?
-    /// Where else the peer may be, best first.
-    package private(set) var candidates: [SocketAddress] = []
-    package private(set) var heardAt: Instant?
-    /// RFC 6298's estimate; `nil` before the first sample.
-    package private(set) var smoothedRoundTrip: Interval?
-
-    package init(_ addresses: [SocketAddress] = []) { add(addresses) }
-
-    package mutating func add(_ addresses: [SocketAddress]) {
-        for address in addresses where !candidates.contains(address) && candidates.count < Limits.addressesPerPeer {
-            candidates.append(address)
-        }
-        if primary == nil { primary = candidates.first }
+    /// Why data changed its path.
+    package enum Cause: String, Hashable, Sendable, CaseIterable {
+        /// There was none before.
+        case first
+        /// A class better, such as direct in place of relayed.
+        case better
+        case faster
+        /// The peer is heard from there, and no more from where it was.
+        case moved
+        /// Probes of the old one went unanswered.
+        case silent
+        /// A person wanted it.
+        case asked
+        /// The relay is gone, or the node's own address is.
+        case withdrawn
     }
 
-    /// An authentic datagram came from there, newer than all before it. True if the peer has moved.
-    package mutating func heard(from address: SocketAddress, now: Instant) -> Bool {
-        heardAt = now
-        guard primary != address else { return false }
-        let moved = primary != nil
-        primary = address
-        if !candidates.contains(address) {
-            if candidates.count >= Limits.addressesPerPeer { candidates.removeLast() }
-            candidates.insert(address, at: 0)
-        }
-        return moved
+    package struct Transition: Hashable, Sendable {
+        package var at: Instant
+        package var from: PathAddress?
+        package var to: PathAddress
+        package var cause: Cause
     }
 
-    package mutating func measured(_ roundTrip: Interval) {
-        guard let smoothed = smoothedRoundTrip else {
-            smoothedRoundTrip = roundTrip
+    struct Probe {
+        var token: UInt64
+        var sentAt: Instant
+        var isMissed = false
+        /// This machine slept meanwhile: an answer says that the path lives, and nothing of its round trip.
+        var isUntimed = false
+    }
+
+    struct Path {
+        let address: PathAddress
+        var round = RoundTripEstimator()
+        fileprivate(set) var probes: [Probe] = []
+        /// In a row.
+        fileprivate(set) var missed = 0
+        fileprivate(set) var isAlive = false
+        fileprivate(set) var answeredAt: Instant?
+        fileprivate(set) var heardAt: Instant?
+        /// Not to be taken until then.
+        fileprivate var barredUntil = Instant.origin
+        fileprivate var bar = Interval.zero
+        fileprivate var nextProbe: Instant?
+        /// Position in the schedule of first shots; `nil` when it is over.
+        fileprivate var shot: Int?
+        fileprivate var timesFaster = 0
+
+        init(_ address: PathAddress) { self.address = address }
+
+        /// The lower, the better.
+        var tier: Int { address.isRelayed ? 1 : 0 }
+
+        fileprivate var patience: Interval {
+            min(max(.milliseconds(150), round.smoothed + round.variation * 4 + .milliseconds(50)), .seconds(2))
+        }
+        fileprivate var isTimed: Bool { round.hasSample }
+    }
+
+    private(set) var paths: [Path] = []
+    private var primaryIndex: Int?
+    /// Since when the primary is in doubt.
+    private var doubtSince: Instant?
+    private var doubtProbes = 0
+    private var sentAt: Instant?
+    /// An unknown address from which the peer was heard, and since when: it may have moved there.
+    private var newcomer: PathAddress?
+    private var heardNewAt: Instant?
+    package private(set) var transitions: [Transition] = []
+    private var untold = 0
+    /// Whether the primary is probed while nothing is sent, and how often.
+    package var keepsWarm: Interval?
+    /// When the direct candidates are tried again, and how often they were in vain.
+    private var punchAgain: Instant?
+    private var vainPunches = 0
+
+    static let probeEvery = Interval.milliseconds(100)
+    static let doubtEvery = Interval.milliseconds(50)
+    /// Lost in a row before another path is taken.
+    static let missedLimit = 6
+    /// Data within this long means that the peer is being talked to.
+    static let activeFor = Interval.seconds(30)
+    /// The second path of an active peer is probed so often, which also keeps translators' mappings.
+    static let warmEvery = Interval.seconds(15)
+    /// The peer is heard elsewhere and for this long not here.
+    static let leftAfter = Interval.milliseconds(300)
+    /// Longer than this unheard, and a translator may have forgotten the path.
+    static let staleAfter = Interval.seconds(20)
+    /// First shots at a candidate (milliseconds after the first), then one a second up to twelve.
+    static let shots: [Int64] = [
+        0, 200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 11_000, 12_000,
+    ]
+    static let punchWaits: [Interval] = [.seconds(15), .seconds(60), .seconds(300)]
+    static let transitionsKept = 32
+
+    package init(_ addresses: [PathAddress] = []) { add(addresses) }
+
+    // MARK: - What there is
+
+    package var primary: PathAddress? { primaryIndex.map { paths[$0].address } ?? paths.first?.address }
+    /// Where data goes too while the primary is in doubt.
+    package var second: PathAddress? {
+        guard doubtSince != nil else { return nil }
+        if let newcomer, index(of: newcomer) != nil { return newcomer }
+        return standby.map { paths[$0].address }
+    }
+    package var isDirect: Bool { primaryIndex.map { !paths[$0].address.isRelayed } ?? false }
+    package var hasAliveDirect: Bool { paths.contains { $0.isAlive && !$0.address.isRelayed } }
+    package var smoothedRoundTrip: Interval? {
+        guard let primaryIndex, paths[primaryIndex].isTimed else { return nil }
+        return paths[primaryIndex].round.smoothed
+    }
+    package var addresses: [PathAddress] { paths.map(\.address) }
+
+    private func index(of address: PathAddress) -> Int? { paths.firstIndex { $0.address == address } }
+
+    /// The best path beside the primary.
+    private var standby: Int? {
+        paths.indices.filter { $0 != primaryIndex && paths[$0].isAlive }.min { isBetter($0, than: $1) }
+            // What has never answered is still more than nothing: a relay that was not needed yet.
+            ?? paths.indices.first { $0 != primaryIndex && paths[$0].address.isRelayed }
+    }
+
+    private func isBetter(_ a: Int, than b: Int) -> Bool {
+        if paths[a].tier != paths[b].tier { return paths[a].tier < paths[b].tier }
+        return paths[a].round.smoothed < paths[b].round.smoothed
+    }
+
+    package mutating func add(_ addresses: [PathAddress]) {
+        for address in addresses where index(of: address) == nil {
+            if paths.count >= Limits.addressesPerPeer { makeRoom() }
+            guard paths.count < Limits.addressesPerPeer else { return }
+            paths.append(Path(address))
+        }
+    }
+
+    /// Forgets the least useful path.
+    private mutating func makeRoom() {
+        let worst = paths.indices.filter { $0 != primaryIndex && !paths[$0].isAlive }
+            .min { (paths[$0].heardAt ?? .origin) < (paths[$1].heardAt ?? .origin) }
+        if let worst { remove(worst) }
+    }
+
+    private mutating func remove(_ index: Int) {
+        paths.remove(at: index)
+        guard let primary = primaryIndex else { return }
+        if primary == index { primaryIndex = nil } else if primary > index { primaryIndex = primary - 1 }
+    }
+
+    /// Paths that are of no use any more: a relay that this node has left.
+    package mutating func withdraw(where isGone: (PathAddress) -> Bool, now: Instant) {
+        var index = 0
+        while index < paths.count {
+            guard isGone(paths[index].address) else {
+                index += 1
+                continue
+            }
+            let wasPrimary = primaryIndex == index
+            let address = paths[index].address
+            remove(index)
+            guard wasPrimary else { continue }
+            endDoubt()
+            if let best = paths.indices.filter({ paths[$0].isAlive }).min(by: { isBetter($0, than: $1) }) {
+                take(best, .withdrawn, from: address, now: now)
+            }
+        }
+    }
+
+    // MARK: - What happens
+
+    /// Where first messages of a handshake go. As long as no path is known, everywhere; later to where data goes, and
+    /// from the second attempt on everywhere again.
+    package func targets(attempt: Int) -> [PathAddress] {
+        guard let primary = primaryIndex, attempt == 0 else { return addresses }
+        return [paths[primary].address] + (standby.map { [paths[$0].address] } ?? [])
+    }
+
+    /// An authentic datagram came that way. `isNewest`: the peer has sent none later that came before.
+    package mutating func heard(from address: PathAddress, isNewest: Bool, now: Instant) {
+        if let known = index(of: address) {
+            paths[known].heardAt = now
+            // The peer has left the primary, perhaps, or only answers: whoever does not send much finds out this way.
+            if isNewest, let primary = primaryIndex, primary != known, doubtSince == nil,
+                now - (paths[primary].heardAt ?? .origin) >= PathSet.leftAfter,
+                now - (paths[primary].probes.last?.sentAt ?? .origin) >= PathSet.leftAfter
+            {
+                paths[primary].nextProbe = now
+                paths[known].nextProbe = now
+            }
             return
         }
-        smoothedRoundTrip = (smoothed * 7 + roundTrip) / 8
+        guard isNewest else { return }
+        add([address])
+        guard let index = index(of: address) else { return }
+        paths[index].heardAt = now
+        paths[index].nextProbe = now
+        guard primaryIndex != nil else { return }
+        // Data goes there too from now on, for as long as the two probes take.
+        newcomer = address
+        heardNewAt = now
+        if doubtSince == nil { beginDoubt(now) }
     }
 
-    /// Where the `attempt`th first message goes: where the peer was last heard, and from the second attempt on to every
-    /// other candidate too.
-    package func targets(attempt: Int) -> [SocketAddress] {
-        guard let primary else { return candidates }
-        return attempt == 0 ? [primary] : [primary] + candidates.filter { $0 != primary }
+    /// The session was made that way: both ends have heard each other on it.
+    /// `isNew`: the peer has forgotten what was before.
+    package mutating func established(at address: PathAddress, isNew: Bool, now: Instant) {
+        add([address])
+        guard let index = index(of: address) else { return }
+        paths[index].heardAt = now
+        paths[index].isAlive = true
+        paths[index].missed = 0
+        guard let primary = primaryIndex else { return take(index, .first, from: nil, now: now) }
+        if primary != index, isNew || !paths[primary].isAlive || doubtSince != nil {
+            take(index, .moved, from: paths[primary].address, now: now)
+        }
+    }
+
+    package mutating func measured(_ roundTrip: Interval, at address: PathAddress) {
+        guard let index = index(of: address) else { return }
+        paths[index].round.sample(roundTrip, delay: .zero)
+    }
+
+    /// Data went out.
+    package mutating func sent(now: Instant) {
+        defer { sentAt = now }
+        guard let primaryIndex else { return }
+        let last = paths[primaryIndex].probes.last?.sentAt ?? paths[primaryIndex].answeredAt ?? .origin
+        let due = max(now, last + PathSet.probeEvery)
+        if (paths[primaryIndex].nextProbe ?? .distantFuture) > due { paths[primaryIndex].nextProbe = due }
+        // After a long silence it is not known that the way is still open: doubt it before data is lost.
+        if doubtSince == nil, now - (paths[primaryIndex].heardAt ?? .origin) >= PathSet.staleAfter, standby != nil {
+            beginDoubt(now)
+        }
+        if now - (sentAt ?? .origin) >= PathSet.activeFor, let standby { paths[standby].nextProbe = now }
+        if !hasAliveDirect, punchAgain == nil, paths.contains(where: { !$0.address.isRelayed }) {
+            punchAgain = now + PathSet.punchWaits[min(vainPunches, PathSet.punchWaits.count - 1)]
+        }
+    }
+
+    /// A probe was answered, which arrived that way. The round trip, or `nil` if there was no such probe.
+    package mutating func answered(_ token: UInt64, from address: PathAddress, now: Instant) -> Interval? {
+        for index in paths.indices {
+            guard let place = paths[index].probes.firstIndex(where: { $0.token == token }) else { continue }
+            let probe = paths[index].probes[place]
+            guard paths[index].address == address else {
+                // The way there is open and the way back is another.
+                paths[index].probes.remove(at: place)
+                return now - probe.sentAt
+            }
+            paths[index].probes.removeSubrange(...place)
+            paths[index].missed = 0
+            paths[index].isAlive = true
+            paths[index].answeredAt = now
+            paths[index].heardAt = now
+            paths[index].shot = nil
+            if !probe.isUntimed { paths[index].round.sample(now - probe.sentAt, delay: .zero) }
+            if !address.isRelayed { (vainPunches, punchAgain) = (0, nil) }
+            decide(index, probe, now)
+            return now - probe.sentAt
+        }
+        return nil
+    }
+
+    private mutating func decide(_ index: Int, _ probe: Probe, _ now: Instant) {
+        guard let primary = primaryIndex else { return take(index, .first, from: nil, now: now) }
+        guard index != primary else {
+            endDoubt()
+            return
+        }
+        let old = paths[primary].address
+        if !paths[primary].isAlive { return take(index, .silent, from: old, now: now) }
+        // The peer is there and no more here.
+        if let heardNewAt, paths[index].tier <= paths[primary].tier, probe.sentAt >= heardNewAt,
+            (paths[primary].heardAt ?? .origin) < heardNewAt
+        {
+            return take(index, .moved, from: old, now: now)
+        }
+        if isLost(primary, now), let doubtSince, probe.sentAt >= doubtSince { return fail(primary, for: index, now) }
+        guard now >= paths[index].barredUntil else { return }
+        if paths[index].tier < paths[primary].tier { return take(index, .better, from: old, now: now) }
+        guard paths[index].tier == paths[primary].tier, paths[index].isTimed, paths[primary].isTimed else { return }
+        let mine = paths[index].round.smoothed, its = paths[primary].round.smoothed
+        let isFaster = mine * 5 < its * 4 && its - mine >= .milliseconds(5)
+        paths[index].timesFaster = isFaster ? paths[index].timesFaster + 1 : 0
+        if paths[index].timesFaster >= 3 { take(index, .faster, from: old, now: now) }
+    }
+
+    private func isLost(_ index: Int, _ now: Instant) -> Bool { paths[index].missed >= PathSet.missedLimit }
+
+    private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
+        paths[primary].isAlive = false
+        paths[primary].bar = min(max(paths[primary].bar * 2, .seconds(30)), .minutes(10))
+        paths[primary].barredUntil = now + paths[primary].bar
+        take(index, .silent, from: paths[primary].address, now: now)
+    }
+
+    private mutating func take(_ index: Int, _ cause: Cause, from old: PathAddress?, now: Instant) {
+        primaryIndex = index
+        paths[index].timesFaster = 0
+        endDoubt()
+        if transitions.count >= PathSet.transitionsKept { transitions.removeFirst() }
+        transitions.append(Transition(at: now, from: old, to: paths[index].address, cause: cause))
+        untold += 1
+        // Another may have been left for silence: see soon whether it is back.
+        if cause == .silent { punchAgain = now + PathSet.punchWaits[0] }
+        if let standby, paths[standby].nextProbe == nil { paths[standby].nextProbe = now }
+    }
+
+    /// Transitions since the last call.
+    package mutating func takeNews() -> ArraySlice<Transition> {
+        defer { untold = 0 }
+        return transitions.suffix(untold)
+    }
+
+    // MARK: - Doubt
+
+    private mutating func beginDoubt(_ now: Instant) {
+        guard doubtSince == nil else { return }
+        doubtSince = now
+        doubtProbes = 0
+        probeAll(now)
+    }
+
+    private mutating func endDoubt() {
+        doubtSince = nil
+        newcomer = nil
+        heardNewAt = nil
+        doubtProbes = 0
+    }
+
+    /// The primary and whatever could replace it.
+    private mutating func probeAll(_ now: Instant) {
+        for index in paths.indices where index == primaryIndex || paths[index].isAlive || paths[index].address.isRelayed
+        {
+            paths[index].nextProbe = now
+        }
+    }
+
+    // MARK: - Punching
+
+    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' translators.
+    package mutating func punch(now: Instant) {
+        for index in paths.indices where !paths[index].address.isRelayed && !paths[index].isAlive {
+            paths[index].shot = 0
+            paths[index].nextProbe = now
+        }
+        for index in paths.indices where paths[index].address.isRelayed && paths[index].answeredAt == nil {
+            paths[index].nextProbe = paths[index].nextProbe ?? now
+        }
+        punchAgain = nil
+    }
+
+    // MARK: - Time
+
+    /// Probes that are due, each with the way it goes, at most `limit`; what is more waits. Their tokens count from
+    /// `firstToken`.
+    package mutating func takeProbes(
+        now: Instant, limit: Int, firstToken: UInt64
+    ) -> [(address: PathAddress, token: UInt64)] {
+        settle(now)
+        var due: [(PathAddress, UInt64)] = []
+        for index in paths.indices {
+            guard let at = paths[index].nextProbe, at <= now else { continue }
+            guard due.count < limit else {
+                paths[index].nextProbe = now + PathSet.probeEvery
+                continue
+            }
+            let number = firstToken &+ UInt64(due.count)
+            if paths[index].probes.count >= 16 { paths[index].probes.removeFirst() }
+            paths[index].probes.append(Probe(token: number, sentAt: now))
+            due.append((paths[index].address, number))
+            schedule(index, now)
+        }
+        return due
+    }
+
+    /// This machine stood still for so long: what was not answered meanwhile was perhaps not heard.
+    package mutating func slept(_ length: Interval) {
+        for index in paths.indices {
+            for place in paths[index].probes.indices where !paths[index].probes[place].isMissed {
+                paths[index].probes[place].sentAt = paths[index].probes[place].sentAt + length
+                paths[index].probes[place].isUntimed = true
+            }
+        }
+    }
+
+    /// The next time at which `takeProbes` has something to do.
+    package var deadline: Instant? {
+        var earliest = punchAgain
+        func consider(_ time: Instant?) {
+            guard let time else { return }
+            earliest = min(earliest ?? time, time)
+        }
+        for index in paths.indices {
+            consider(paths[index].nextProbe)
+            if index == primaryIndex, let probe = paths[index].probes.first(where: { !$0.isMissed }) {
+                consider(probe.sentAt + paths[index].patience)
+            }
+        }
+        return earliest
+    }
+
+    private mutating func settle(_ now: Instant) {
+        if let again = punchAgain, again <= now {
+            punchAgain = nil
+            if !hasAliveDirect, now - (sentAt ?? .origin) < PathSet.activeFor {
+                vainPunches += 1
+                punch(now: now)
+            }
+        }
+        for index in paths.indices { miss(index, now) }
+        guard let primary = primaryIndex, paths[primary].missed > 0 else { return }
+        if doubtSince == nil { beginDoubt(now) }
+        // What the other path has answered before the last probe was lost counts as well.
+        if isLost(primary, now), let doubtSince,
+            let other = paths.indices.first(where: {
+                $0 != primary && paths[$0].isAlive && (paths[$0].answeredAt ?? .origin) > doubtSince
+            })
+        {
+            fail(primary, for: other, now)
+        }
+    }
+
+    private mutating func miss(_ index: Int, _ now: Instant) {
+        let patience = paths[index].patience
+        for place in paths[index].probes.indices {
+            let probe = paths[index].probes[place]
+            guard !probe.isMissed, now - probe.sentAt >= patience else { continue }
+            paths[index].probes[place].isMissed = true
+            paths[index].missed += 1
+        }
+        if index != primaryIndex, paths[index].missed >= PathSet.missedLimit { paths[index].isAlive = false }
+    }
+
+    /// When that path is probed next, after one went out just now.
+    private mutating func schedule(_ index: Int, _ now: Instant) {
+        paths[index].nextProbe = nil
+        if let shot = paths[index].shot {
+            if shot + 1 < PathSet.shots.count {
+                paths[index].nextProbe = now + .milliseconds(PathSet.shots[shot + 1] - PathSet.shots[shot])
+                paths[index].shot = shot + 1
+            } else {
+                paths[index].shot = nil
+            }
+            return
+        }
+        let isActive = now - (sentAt ?? .origin) < PathSet.activeFor
+        if doubtSince != nil, index == primaryIndex || paths[index].isAlive || paths[index].address.isRelayed {
+            doubtProbes += 1
+            // A second of it, and then more slowly: nothing answers.
+            let wait = doubtProbes < 60 ? PathSet.doubtEvery : doubtProbes < 120 ? .milliseconds(250) : .seconds(1)
+            if isActive || doubtProbes < 120 { paths[index].nextProbe = now + wait }
+        } else if index == primaryIndex, let keepsWarm {
+            paths[index].nextProbe = now + keepsWarm
+        } else if index != primaryIndex, isActive, index == standby {
+            paths[index].nextProbe = now + PathSet.warmEvery
+        }
     }
 }

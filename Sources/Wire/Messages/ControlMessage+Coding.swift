@@ -19,7 +19,10 @@ extension ControlMessage: Convertible {
         switch proto.body {
         case .enrol(let body): self = .enrol(try Enrol(body))
         case .register(let body):
-            self = .register(Register(addresses: try addresses(body.addresses, "register.addresses")))
+            self = .register(
+                Register(
+                    addresses: try addresses(body.addresses, "register.addresses"),
+                    relays: try list(body.relays, limit: Limits.homeRelays, "register.relays", RelayPlace.init)))
         case .lookUp(let body): self = .lookUp(try LookUp(body))
         case .report(let body): self = .report(try Report(body))
         case .checkReply(let body):
@@ -50,6 +53,9 @@ extension ControlMessage: Convertible {
                     authorities: try authorities(body.authorities, "renewed.authorities"),
                     overlayNetwork: body.hasOverlayNetwork
                         ? try overlayNetwork(body.overlayNetwork, "renewed.overlay_network") : nil))
+        case .relays(let body):
+            self = .relays(
+                try list(body.relays, limit: Limits.controllers, "relays.relays", ControllerAddress.init))
         case nil: throw invalid("message.body")
         }
     }
@@ -60,7 +66,11 @@ extension ControlMessage: Convertible {
             switch self {
             case .enrol(let enrol): .enrol(enrol.proto)
             case .register(let register):
-                .register(.with { $0.addresses = register.addresses.map(\.description) })
+                .register(
+                    .with {
+                        $0.addresses = register.addresses.map(\.description)
+                        $0.relays = register.relays.map(\.proto)
+                    })
             case .lookUp(let wanted): .lookUp(wanted.proto)
             case .report(let report): .report(report.proto)
             case .checkReply(let reply):
@@ -84,6 +94,7 @@ extension ControlMessage: Convertible {
                         $0.authorities = renewed.authorities.map { blob($0) }
                         if let network = renewed.overlayNetwork { $0.overlayNetwork = network.description }
                     })
+            case .relays(let relays): .relays(.with { $0.relays = relays.map(\.proto) })
             }
         return envelope
     }
@@ -304,6 +315,7 @@ extension LookUpReply: Convertible {
         }
         self.init(
             asked, node: found, addresses: try Wire.addresses(proto.addresses, "look_up_reply.addresses"),
+            relays: try list(proto.relays, limit: Limits.homeRelays, "look_up_reply.relays", RelayPlace.init),
             certificate: proto.hasCertificate
                 ? try blob(proto.certificate, limit: Limits.certificateBytes, "look_up_reply.certificate") : nil)
     }
@@ -316,7 +328,22 @@ extension LookUpReply: Convertible {
             }
             if let node { $0.node = blob(node.bytes) }
             $0.addresses = addresses.map(\.description)
+            $0.relays = relays.map(\.proto)
             if let certificate { $0.certificate = blob(certificate) }
+        }
+    }
+}
+
+extension RelayPlace: Convertible {
+    init(_ proto: ProtoRelayPlace) throws(DecodeError) {
+        guard let address = SocketAddress(proto.address) else { throw invalid("relay_place.address") }
+        self.init(relay: try nodeID(proto.relay, "relay_place.relay"), address: address, leg: proto.leg)
+    }
+    var proto: ProtoRelayPlace {
+        .with {
+            $0.relay = blob(relay.bytes)
+            $0.address = address.description
+            $0.leg = leg
         }
     }
 }

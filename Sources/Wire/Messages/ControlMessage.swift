@@ -12,7 +12,7 @@ package import Base
 ///    enrol, renewCertificate        ->
 ///                                   <-          enrolReply, certificateRenewed
 ///    register, lookUp               ->
-///                                   <-          lookUpReply
+///                                   <-          relays, lookUpReply
 ///    report, goodbye                ->
 ///                                   <-          desired, check, readLog
 ///    checkReply, logChunk           ->
@@ -33,6 +33,8 @@ package enum ControlMessage: Hashable, Sendable {
     case readLog(ReadLog)
     case lookUpReply(LookUpReply)
     case certificateRenewed(CertificateRenewed)
+    /// Nodes that carry datagrams for others, best first for the one who is told.
+    case relays([ControllerAddress])
 }
 
 /// Asks for a certificate. The proof shows that the sender holds the token's secret, and binds it to this session.
@@ -107,8 +109,13 @@ package struct ControllerAddress: Hashable, Sendable {
 /// An entry for the directory: where this node can be reached. A later one replaces it.
 package struct Register: Hashable, Sendable {
     package var addresses: [SocketAddress]
+    /// Its legs at relays.
+    package var relays: [RelayPlace]
 
-    package init(addresses: [SocketAddress]) { self.addresses = addresses }
+    package init(addresses: [SocketAddress], relays: [RelayPlace] = []) {
+        self.addresses = addresses
+        self.relays = relays
+    }
 }
 
 /// The details behind a heartbeat. A part that is `nil` has not changed since the controller acknowledged its digest.
@@ -272,13 +279,18 @@ package struct LookUpReply: Hashable, Sendable {
     /// Where a node was asked for, that one.
     package var node: NodeID?
     package var addresses: [SocketAddress]
+    package var relays: [RelayPlace]
     /// An encoded `SignedCertificate`.
     package var certificate: [UInt8]?
 
-    package init(_ asked: LookUp, node: NodeID?, addresses: [SocketAddress] = [], certificate: [UInt8]? = nil) {
+    package init(
+        _ asked: LookUp, node: NodeID?, addresses: [SocketAddress] = [], relays: [RelayPlace] = [],
+        certificate: [UInt8]? = nil
+    ) {
         self.asked = asked
         self.node = node
         self.addresses = addresses
+        self.relays = relays
         self.certificate = certificate
     }
 }

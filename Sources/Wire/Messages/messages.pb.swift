@@ -455,6 +455,14 @@ nonisolated struct ProtoEnvelope: Sendable {
     set {body = .certificateRenewed(newValue)}
   }
 
+  var relays: ProtoRelays {
+    get {
+      if case .relays(let v)? = body {return v}
+      return ProtoRelays()
+    }
+    set {body = .relays(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -474,6 +482,7 @@ nonisolated struct ProtoEnvelope: Sendable {
     case readLog(ProtoReadLog)
     case lookUpReply(ProtoLookUpReply)
     case certificateRenewed(ProtoCertificateRenewed)
+    case relays(ProtoRelays)
 
   }
 
@@ -511,6 +520,26 @@ nonisolated struct ProtoRegister: Sendable {
   // methods supported on all messages.
 
   var addresses: [String] = []
+
+  /// where the node can be reached through others
+  var relays: [ProtoRelayPlace] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct ProtoRelayPlace: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 bytes
+  var relay: Data = Data()
+
+  var address: String = String()
+
+  var leg: UInt32 = 0
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -933,6 +962,8 @@ nonisolated struct ProtoLookUpReply: Sendable {
   /// Clears the value of `name`. Subsequent reads from it will return its default value.
   mutating func clearName() {self._name = nil}
 
+  var relays: [ProtoRelayPlace] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -940,6 +971,19 @@ nonisolated struct ProtoLookUpReply: Sendable {
   fileprivate var _certificate: Data? = nil
   fileprivate var _address: Data? = nil
   fileprivate var _name: String? = nil
+}
+
+/// Nodes that carry datagrams for others, best first.
+nonisolated struct ProtoRelays: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var relays: [ProtoControllerAddress] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct ProtoCertificateRenewed: Sendable {
@@ -1993,7 +2037,7 @@ nonisolated extension ProtoVerdict: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Envelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}register\0\u{3}look_up\0\u{1}report\0\u{3}check_reply\0\u{3}log_chunk\0\u{1}goodbye\0\u{3}renew_certificate\0\u{4}\u{8}enrol_reply\0\u{1}desired\0\u{1}check\0\u{3}read_log\0\u{3}look_up_reply\0\u{3}certificate_renewed\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}register\0\u{3}look_up\0\u{1}report\0\u{3}check_reply\0\u{3}log_chunk\0\u{1}goodbye\0\u{3}renew_certificate\0\u{4}\u{8}enrol_reply\0\u{1}desired\0\u{1}check\0\u{3}read_log\0\u{3}look_up_reply\0\u{3}certificate_renewed\0\u{1}relays\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2183,6 +2227,19 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.body = .certificateRenewed(v)
         }
       }()
+      case 22: try {
+        var v: ProtoRelays?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .relays(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .relays(v)
+        }
+      }()
       default: break
       }
     }
@@ -2249,6 +2306,10 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .certificateRenewed?: try {
       guard case .certificateRenewed(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .relays?: try {
+      guard case .relays(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
     case nil: break
     }
@@ -2319,7 +2380,7 @@ nonisolated extension ProtoEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Register"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{c}\u{2}\u{1}")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{2}\u{2}relays\0\u{c}\u{2}\u{1}")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2328,6 +2389,7 @@ nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.relays) }()
       default: break
       }
     }
@@ -2337,11 +2399,55 @@ nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.addresses.isEmpty {
       try visitor.visitRepeatedStringField(value: self.addresses, fieldNumber: 1)
     }
+    if !self.relays.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.relays, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoRegister, rhs: ProtoRegister) -> Bool {
     if lhs.addresses != rhs.addresses {return false}
+    if lhs.relays != rhs.relays {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRelayPlace: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RelayPlace"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}relay\0\u{1}address\0\u{1}leg\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.relay) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      case 3: try { try decoder.decodeSingularFixed32Field(value: &self.leg) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.relay.isEmpty {
+      try visitor.visitSingularBytesField(value: self.relay, fieldNumber: 1)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 2)
+    }
+    if self.leg != 0 {
+      try visitor.visitSingularFixed32Field(value: self.leg, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRelayPlace, rhs: ProtoRelayPlace) -> Bool {
+    if lhs.relay != rhs.relay {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.leg != rhs.leg {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3043,7 +3149,7 @@ nonisolated extension ProtoReadLog: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".LookUpReply"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{1}certificate\0\u{1}address\0\u{1}name\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{1}certificate\0\u{1}address\0\u{1}name\0\u{1}relays\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3056,6 +3162,7 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 3: try { try decoder.decodeSingularBytesField(value: &self._certificate) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self._address) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.relays) }()
       default: break
       }
     }
@@ -3081,6 +3188,9 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._name {
       try visitor.visitSingularStringField(value: v, fieldNumber: 5)
     } }()
+    if !self.relays.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.relays, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3090,6 +3200,37 @@ nonisolated extension ProtoLookUpReply: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs._certificate != rhs._certificate {return false}
     if lhs._address != rhs._address {return false}
     if lhs._name != rhs._name {return false}
+    if lhs.relays != rhs.relays {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoRelays: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Relays"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}relays\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.relays) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.relays.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.relays, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoRelays, rhs: ProtoRelays) -> Bool {
+    if lhs.relays != rhs.relays {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

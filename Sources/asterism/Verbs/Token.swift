@@ -18,6 +18,7 @@ struct TokenCreate: Verb {
     @Option(help: ArgumentHelp("How long it can be used: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
     @Option(help: "How many nodes may join with it.") var uses: Int64 = 1
     @Option(help: "A name for it, to know it again.") var name: String?
+    @Flag(help: "Nodes that join with it carry datagrams for others that have no way to each other.") var beacon = false
 
     func perform() throws {
         let seconds: Int64
@@ -28,7 +29,8 @@ struct TokenCreate: Verb {
         guard uses > 0 else { throw Failure(.usage, "uses: must be at least 1, not \(uses)") }
         let link = try common.link(.controller)
         // Asked twice, it would be two tokens.
-        let request = ControllerRequest.tokensCreate(.init(ttlSeconds: seconds, uses: uses, name: name))
+        let request = ControllerRequest.tokensCreate(
+            .init(ttlSeconds: seconds, uses: uses, name: name, isForBeacons: beacon ? true : nil))
         let answer = try link.call(request, repeats: false)
         try show(answer, as: TokenView.self) { ($0.token ?? "") + "\n" }
         guard !common.json else { return }

@@ -1,0 +1,272 @@
+package import Base
+package import Wire
+
+// Where this node is, where its peers are, and the relays between them.
+//
+//   beacons' pongs ──→ how we are seen ──┐
+//   the shell ──→ our own addresses ─────┼──→ candidates ──→ peers, who answer with theirs: PathSet punches
+//   relays ──→ legs, bound ──────────────┘            └────→ the directory, for those who are no peers yet
+//
+// A session is made over whatever carries it first, and a relay is nearly always there: data flows at once, and better
+// paths are found meanwhile.
+
+extension Endpoint {
+    /// Where this node may be reached, as it knows itself, best first.
+    package var candidates: [PathCandidate] {
+        var direct: [SocketAddress] = []
+        for address in ownAddresses + reflexive.map(\.address) where !direct.contains(address) {
+            direct.append(address)
+        }
+        let places = relayClients.filter(\.isHome).compactMap(\.place)
+        return direct.prefix(Limits.addressesPerPeer - Limits.homeRelays).map { .direct($0) }
+            + places.prefix(Limits.homeRelays).map { .relayed($0) }
+    }
+
+    /// The addresses of this node's own interfaces, with the port that it listens on.
+    package mutating func listens(at addresses: [SocketAddress], now: Instant) {
+        guard addresses != ownAddresses else { return }
+        ownAddresses = addresses
+        // What others saw belongs to the addresses of before.
+        for position in relayClients.indices { relayClients[position].moved(now: now) }
+        candidatesHaveChanged()
+    }
+
+    /// The relays that this node is to keep, best first; the others that it has are only kept for peers.
+    package mutating func useRelays(
+        _ relays: [(node: NodeID, addresses: [SocketAddress])], now: Instant, into out: inout MeshOutbox
+    ) {
+        let wanted = relays.filter { $0.node != nodeID }.prefix(Limits.homeRelays)
+        var isChanged = false
+        for position in relayClients.indices {
+            let isHome = wanted.contains { $0.node == relayClients[position].relay }
+            if relayClients[position].isHome != isHome {
+                relayClients[position].isHome = isHome
+                isChanged = true
+            }
+        }
+        for relay in wanted {
+            addRelay(relay.node, at: relay.addresses, isHome: true, now: now)
+        }
+        if isChanged { candidatesHaveChanged() }
+        serviceRelays(now: now, into: &out)
+    }
+
+    /// The node's home relays that are bound.
+    package var homeRelays: [NodeID] { relayClients.filter { $0.isHome && $0.isBound }.map(\.relay) }
+    package var relayCounters: [(name: String, count: Int)] { isBeacon ? relay.counters : [] }
+
+    mutating func candidatesHaveChanged() {
+        candidatesNumber += 1
+        hasNewCandidates = true
+    }
+
+    // MARK: - This node as a relay
+
+    mutating func carry(
+        _ datagram: UnsafeMutableRawBufferPointer, _ legs: RelayLegs, from remote: SocketAddress, now: Instant,
+        into out: inout MeshOutbox
+    ) {
+        switch relay.carry(legs, count: datagram.count, from: remote, now: now) {
+        case .forward(let address):
+            // The legs trade places: what was the sender's is the receiver's far one.
+            out.datagrams.append(reserving: datagram.count, remote: address) { buffer in
+                buffer.copyMemory(from: UnsafeRawBufferPointer(datagram))
+                buffer[0] = DatagramKind.fromRelay.rawValue
+                return datagram.count
+            }
+        case .challenge(let bytes): send(bytes, to: PathAddress(remote), into: &out)
+        case .dropped(let reason): counters.drop(reason)
+        }
+    }
+
+    mutating func receiveBind(
+        _ datagram: [UInt8], from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+    ) {
+        guard let answer = relay.bind(datagram, from: remote, now: now) else { return counters.drop(.badBind) }
+        send(answer, to: PathAddress(remote), into: &out)
+    }
+
+    mutating func grantLeg(to peer: Peer, at path: PathAddress, now: Instant) -> MeshFrame {
+        guard isBeacon, let certificate = peer.certificate, !path.isRelayed else { return .legRefused(.notARelay) }
+        let tenant = certificate.labels.first { $0.name == "app" }?.value ?? ""
+        guard let leg = relay.leg(for: peer.node, tenant: tenant, at: path.remote, now: now) else {
+            return .legRefused(.full)
+        }
+        return .leg(leg.number, key: leg.key, challenge: leg.challenge)
+    }
+
+    // MARK: - This node at relays
+
+    private mutating func addRelay(_ node: NodeID, at addresses: [SocketAddress], isHome: Bool, now: Instant) {
+        if let position = relayClients.firstIndex(where: { $0.relay == node }) {
+            relayClients[position].addresses = addresses
+            return
+        }
+        guard node != nodeID, relayClients.count < Endpoint.relayClientLimit else { return }
+        relayClients.append(RelayClient(node, addresses: addresses, isHome: isHome, now: now))
+        if let peer = existingPeer(node), peer.isConnected, let path = peer.paths.primary {
+            relayPeerConnected(peer, at: path, now: now)
+        }
+    }
+
+    private static let relayClientLimit = 8
+
+    mutating func relayClient(of node: NodeID, _ body: (inout RelayClient) -> Void) {
+        guard let position = relayClients.firstIndex(where: { $0.relay == node }) else { return }
+        body(&relayClients[position])
+    }
+
+    mutating func relayPeerConnected(_ peer: Peer, at path: PathAddress, now: Instant) {
+        relay.release(peer.node)
+        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), !path.isRelayed else { return }
+        withdrawPaths(of: position, now: now)
+        relayClients[position].connected(at: path.remote, now: now)
+        peer.paths.keepsWarm = configuration.keepAlive
+        peer.paths.sent(now: now)
+    }
+
+    mutating func relayPeerLost(_ peer: Peer, now: Instant) {
+        relay.release(peer.node)
+        reflexive.removeAll { $0.beacon == peer.node }
+        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }) else { return }
+        withdrawPaths(of: position, now: now)
+        relayClients[position].disconnected(now: now)
+    }
+
+    /// The leg is gone, and so are all paths over it.
+    private mutating func withdrawPaths(of position: Int, now: Instant) {
+        guard let leg = relayClients[position].leg else { return }
+        if relayClients[position].isHome { candidatesHaveChanged() }
+        for peer in peers {
+            guard let peer, peer.paths.addresses.contains(where: { $0.legs?.near == leg }) else { continue }
+            peer.paths.withdraw(where: { $0.legs?.near == leg }, now: now)
+            mark(peer)
+        }
+    }
+
+    mutating func receiveBindAnswer(
+        _ datagram: [UInt8], leg: UInt32, now: Instant, into out: inout MeshOutbox
+    ) {
+        guard let position = relayClients.firstIndex(where: { $0.leg == leg }),
+            let isBound = relayClients[position].answered(datagram, now: now)
+        else { return counters.drop(.badBind) }
+        if isBound, relayClients[position].isAnnounced == false {
+            relayClients[position].isAnnounced = true
+            if relayClients[position].isHome { candidatesHaveChanged() }
+            // Peers that are at this relay too can be reached over it from now on.
+            for peer in peers {
+                guard let peer, !peer.relayPlaces.isEmpty else { continue }
+                addRelayPaths(to: peer, now: now)
+            }
+        }
+        serviceRelays(now: now, into: &out)
+    }
+
+    mutating func serviceRelays(now: Instant, into out: inout MeshOutbox) {
+        for position in relayClients.indices {
+            guard let work = relayClients[position].due(now: now) else { continue }
+            let client = relayClients[position]
+            switch work {
+            case .connect: connect(to: client.relay, at: client.addresses, now: now, into: &out)
+            case .ask:
+                guard let peer = existingPeer(client.relay), peer.isConnected else { continue }
+                peer.enqueue(.legRequest)
+                mark(peer)
+            case .bind(let bytes): if let address = client.address { send(bytes, to: PathAddress(address), into: &out) }
+            }
+        }
+    }
+
+    // MARK: - Peers' candidates
+
+    /// A beacon tells where our datagrams seem to come from.
+    mutating func seen(as address: SocketAddress, by peer: Peer, now: Instant) {
+        guard let roles = peer.certificate?.roles, roles.contains(.beacon) || roles.contains(.controller) else {
+            return
+        }
+        if let position = reflexive.firstIndex(where: { $0.beacon == peer.node }) {
+            guard reflexive[position].address != address else { return }
+            reflexive[position].address = address
+            relayClient(of: peer.node) { $0.moved(now: now) }
+        } else {
+            guard reflexive.count < Endpoint.reflexiveLimit else { return }
+            reflexive.append((peer.node, address))
+        }
+        candidatesHaveChanged()
+    }
+
+    private static let reflexiveLimit = 4
+
+    /// Tells the peer where this node is, until the peer has heard it.
+    mutating func offerCandidates(to peer: Peer, now: Instant) {
+        guard peer.certificate != nil, credentials != nil else { return }
+        if peer.candidatesNumber != candidatesNumber {
+            peer.candidatesNumber = candidatesNumber
+            peer.candidatesHeard = false
+            peer.candidateOffers = 0
+            peer.candidatesAt = now
+        }
+        guard let at = peer.candidatesAt, at <= now else { return }
+        peer.candidatesAt = nil
+        let all = candidates
+        guard !peer.candidatesHeard, !all.isEmpty, peer.candidateOffers < 6 else { return }
+        peer.enqueue(.candidates(number: candidatesNumber, all))
+        peer.candidatesAt = now + .milliseconds(250 << Int64(peer.candidateOffers))
+        peer.candidateOffers += 1
+    }
+
+    /// The peer tells where it is.
+    mutating func hear(_ candidates: [PathCandidate], number: UInt64, from peer: Peer, now: Instant) {
+        guard number > peer.remoteCandidatesNumber else { return }
+        peer.remoteCandidatesNumber = number
+        // Overlay addresses would lead the mesh through itself.
+        let overlay =
+            (peer.certificate?.overlayAddresses ?? []) + (credentials?.certificate.certificate.overlayAddresses ?? [])
+        var direct: [PathAddress] = [], places: [RelayPlace] = []
+        for candidate in candidates {
+            switch candidate {
+            case .direct(let address) where !overlay.contains(address.ip) && address.port != 0:
+                direct.append(PathAddress(address))
+            case .direct: break
+            case .relayed(let place): places.append(place)
+            }
+        }
+        peer.paths.add(direct)
+        reach(peer, through: places, now: now)
+        peer.paths.punch(now: now)
+        mark(peer)
+    }
+
+    /// Takes the peer's legs; relays that this node does not know are made use of where they are few.
+    mutating func reach(_ peer: Peer, through places: [RelayPlace], now: Instant) {
+        guard !places.isEmpty else { return }
+        for old in peer.relayPlaces where !places.contains(old) {
+            peer.paths.withdraw(where: { $0.legs?.far == old.leg && $0.remote == old.address }, now: now)
+        }
+        peer.relayPlaces = Array(places.prefix(Limits.homeRelays))
+        for place in peer.relayPlaces { addRelay(place.relay, at: [place.address], isHome: false, now: now) }
+        addRelayPaths(to: peer, now: now)
+    }
+
+    private mutating func addRelayPaths(to peer: Peer, now: Instant) {
+        for place in peer.relayPlaces {
+            guard let own = relayClients.first(where: { $0.relay == place.relay })?.place else { continue }
+            let legs = RelayLegs(near: own.leg, far: place.leg)
+            peer.paths.add([PathAddress(own.address, legs: legs)])
+        }
+        peer.paths.punch(now: now)
+        // A handshake that waits for a way goes this one at once.
+        if let initiation = peer.session.initiation, peer.session.current == nil { initiation.nextAt = now }
+        mark(peer)
+    }
+
+    // MARK: - Time
+
+    /// The driver comes late: this machine, or this process, stood still.
+    mutating func noteLateness(_ now: Instant) {
+        guard let due = timers.earliest(), now - due >= Endpoint.lateness else { return }
+        for peer in peers { peer?.paths.slept(now - due) }
+    }
+
+    private static let lateness = Interval.milliseconds(100)
+}

@@ -1,0 +1,228 @@
+package import Base
+package import Noise
+package import Wire
+
+/// # A relay
+///
+/// A beacon carries datagrams between nodes that have no way to each other. Each node that wants so has a *leg* here: a
+/// number, given out in the node's session, and the address at which the node has shown to be (`BindKey`). A datagram that
+/// names two legs and comes from where the one is bound goes to where the other is bound; that is all. The relay keeps
+/// nothing for pairs, opens nothing, and changes one byte.
+///
+/// Nobody is sent anything who has not shown that he receives: an address that is not bound gets at most a challenge, which
+/// is shorter than what asked for it. What a tenant sends is limited by bytes a second, so that one cannot take the others'
+/// share.
+package struct Relay: ~Copyable {
+    /// What becomes of a datagram of kind 6.
+    package enum Verdict: Hashable, Sendable {
+        /// It goes there, as kind 7.
+        case forward(SocketAddress)
+        /// It goes nowhere, and its sender is told to bind.
+        case challenge([UInt8])
+        case dropped(DropReason)
+    }
+
+    private final class Leg {
+        let number: UInt32
+        let node: NodeID
+        let tenant: String
+        let key: BindKey
+        let keyBytes: [UInt8]
+        var address: SocketAddress?
+        var boundAt = Instant.origin
+        /// Of the last bind that was believed.
+        var bind: UInt64 = 0
+        /// Challenges that nobody asked for, lately.
+        var challenged = Instant.origin
+
+        init(number: UInt32, node: NodeID, tenant: String, keyBytes: [UInt8]) {
+            self.number = number
+            self.node = node
+            self.tenant = tenant
+            self.keyBytes = keyBytes
+            // 32 bytes make a key.
+            key = BindKey(keyBytes)!
+        }
+    }
+
+    /// A bind is believed for so long; nodes renew it in a third of that.
+    package static let bindLife = Interval.seconds(180)
+    /// Between two challenges that nobody asked for.
+    private static let challengeEvery = Interval.milliseconds(20)
+
+    private var legs = Table<UInt32, Leg>()
+    private var legOfNode = Table<NodeID, UInt32>()
+    private var challenger: BindChallenger
+    private var generator: KeyGenerator
+    private var shares: TenantShares
+    private let limit: Int
+    package private(set) var forwardedDatagrams = 0
+    package private(set) var forwardedBytes = 0
+
+    /// `bytesPerSecond`: a tenant's share.
+    package init(
+        using generator: inout KeyGenerator, bytesPerSecond: Int64, legs limit: Int = Limits.relayLegs, now: Instant
+    ) {
+        self.generator = generator.split()
+        challenger = BindChallenger(using: &self.generator, now: now)
+        shares = TenantShares(bytesPerSecond: bytesPerSecond)
+        self.limit = limit
+    }
+
+    package var legCount: Int { legs.count }
+
+    // MARK: - Legs
+
+    /// A new leg for a node, if there is room; what the node is to be told, with a challenge for where it is. A node asks
+    /// when it has none, so one that it has bound is of a former life, whose binds somebody may have on record.
+    package mutating func leg(
+        for node: NodeID, tenant: String, at address: SocketAddress, now: Instant
+    ) -> (number: UInt32, key: [UInt8], challenge: [UInt8])? {
+        challenger.renew(using: &generator, now: now)
+        let leg: Leg
+        if let number = legOfNode[node], let known = legs[number], known.tenant == tenant,
+            known.bind == 0
+        {
+            leg = known
+        } else {
+            release(node)
+            guard legs.count < limit else { return nil }
+            var number = generator.uint32()
+            while number == 0 || legs[number] != nil { number = generator.uint32() }
+            leg = Leg(number: number, node: node, tenant: tenant, keyBytes: generator.bytes(BindKey.count))
+            legs[number] = leg
+            legOfNode[node] = number
+        }
+        return (leg.number, leg.keyBytes, challenger.challenge(leg: leg.number, at: address))
+    }
+
+    /// The node's session is over.
+    package mutating func release(_ node: NodeID) {
+        guard let number = legOfNode[node] else { return }
+        legs.remove(number)
+        legOfNode.remove(node)
+    }
+
+    // MARK: - Binds
+
+    /// The answer to a datagram of kind 8; `nil` for one that its leg's key did not make, or that came before.
+    package mutating func bind(_ datagram: [UInt8], from remote: SocketAddress, now: Instant) -> [UInt8]? {
+        challenger.renew(using: &generator, now: now)
+        guard let bind = BindMessage(datagram), let leg = legs[bind.leg], leg.key.isValid(datagram),
+            bind.number > leg.bind
+        else {
+            return nil
+        }
+        guard challenger.knows(bind.challenge, leg: leg.number, at: remote) else {
+            return BindMessage(
+                leg: leg.number, number: bind.number, challenge: challenger.challenge(leg: leg.number, at: remote)
+            ).encoded(.bindAnswer, key: leg.key)
+        }
+        leg.bind = bind.number
+        leg.address = remote
+        leg.boundAt = now
+        return BindMessage(leg: leg.number, number: bind.number, challenge: BindMessage.none)
+            .encoded(.bindAnswer, key: leg.key)
+    }
+
+    // MARK: - Datagrams
+
+    /// What to do with a datagram of `count` bytes. `legs` are the sender's.
+    package mutating func carry(
+        _ pair: RelayLegs, count: Int, from remote: SocketAddress, now: Instant
+    ) -> Verdict {
+        guard let near = legs[pair.near] else { return .dropped(.relayUnknownSender) }
+        guard near.address == remote, now - near.boundAt < Relay.bindLife else {
+            guard now - near.challenged >= Relay.challengeEvery, count >= DatagramHeader.bindLength else {
+                return .dropped(.relayUnknownSender)
+            }
+            near.challenged = now
+            challenger.renew(using: &generator, now: now)
+            return .challenge(
+                BindMessage(
+                    leg: near.number, number: 0, challenge: challenger.challenge(leg: near.number, at: remote)
+                ).encoded(.bindAnswer, key: near.key))
+        }
+        guard let far = legs[pair.far] else { return .dropped(.relayUnknownLeg) }
+        guard let address = far.address, now - far.boundAt < Relay.bindLife else { return .dropped(.relayUnbound) }
+        guard shares.take(count, of: near.tenant, now: now) else { return .dropped(.relayOverRate) }
+        forwardedDatagrams += 1
+        forwardedBytes += count
+        return .forward(address)
+    }
+
+    /// All figures with their names, in a fixed order.
+    package var counters: [(name: String, count: Int)] {
+        [
+            ("relay.legs", legs.count), ("relay.forwardedDatagrams", forwardedDatagrams),
+            ("relay.forwardedBytes", forwardedBytes),
+        ]
+    }
+}
+
+/// A bucket of bytes a tenant.
+struct TenantShares {
+    private struct Bucket {
+        var level: Int64
+        var filledAt: Instant
+    }
+    private let bytesPerSecond: Int64
+    private var buckets = Table<String, Bucket>()
+    private static let limit = 4096
+
+    init(bytesPerSecond: Int64) { self.bytesPerSecond = bytesPerSecond }
+
+    /// A quarter of a second's worth may come at once.
+    private var full: Int64 { max(64 << 10, bytesPerSecond / 4) }
+
+    mutating func take(_ count: Int, of tenant: String, now: Instant) -> Bool {
+        // Tenants are in certificates, so there are not many; if there are, everybody begins with a full bucket again.
+        if buckets.count >= TenantShares.limit, buckets[tenant] == nil { buckets.removeAll() }
+        var bucket = buckets[tenant] ?? Bucket(level: full, filledAt: now)
+        let elapsed = min(max(0, (now - bucket.filledAt).nanoseconds), 1_000_000_000)
+        let earned = elapsed / 1000 * (bytesPerSecond / 1000) / 1000
+        if earned > 0 || elapsed >= 1_000_000 {
+            bucket.level = min(full, bucket.level + earned)
+            bucket.filledAt = now
+        }
+        defer { buckets[tenant] = bucket }
+        guard bucket.level >= Int64(count) else { return false }
+        bucket.level -= Int64(count)
+        return true
+    }
+}
+
+/// Datagrams of kinds 8 and 9.
+struct BindMessage: Hashable {
+    var leg: UInt32
+    var number: UInt64
+    var challenge: [UInt8]
+
+    static let none = [UInt8](repeating: 0, count: BindChallenger.challengeCount)
+
+    init(leg: UInt32, number: UInt64, challenge: [UInt8]) {
+        self.leg = leg
+        self.number = number
+        self.challenge = challenge
+    }
+
+    init?(_ datagram: [UInt8]) {
+        guard datagram.count == DatagramHeader.bindLength else { return nil }
+        var reader = ByteReader(datagram.span.bytes)
+        do throws(DecodeError) {
+            try reader.skip(4, "header")
+            leg = try reader.uint32("leg")
+            number = try reader.uint64("number")
+            challenge = try reader.bytes(BindChallenger.challengeCount, "challenge")
+        } catch { return nil }
+    }
+
+    func encoded(_ kind: DatagramKind, key: BindKey) -> [UInt8] {
+        var writer = ByteWriter(reserving: DatagramHeader.bindLength)
+        (kind == .bind ? DatagramHeader.bind(leg: leg) : .bindAnswer(leg: leg)).write(to: &writer)
+        writer.uint64(number)
+        writer.append(challenge)
+        writer.append(key.mac(of: writer.bytes))
+        return writer.bytes
+    }
+}

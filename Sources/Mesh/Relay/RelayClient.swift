@@ -1,0 +1,154 @@
+import Base
+import Noise
+import Wire
+
+/// A node's end of one leg: asks for it, binds it, and keeps it bound.
+///
+/// ```
+///   wanted ── session ──→ asking ── leg ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
+///     ↑                     │ refused          ↑                         │ a challenge that nobody asked for
+///     └── session lost ─────┴──────────────────┴─────────────────────────┘
+/// ```
+struct RelayClient {
+    enum State: Hashable {
+        case wanted(again: Instant)
+        case asking(again: Instant)
+        case refused(until: Instant)
+        case binding(again: Instant, attempts: Int)
+        case bound(until: Instant)
+    }
+
+    let relay: NodeID
+    private(set) var state: State
+    /// Where the relay is looked for.
+    var addresses: [SocketAddress]
+    /// Kept for this node's own sake; else only as long as a peer is reached through it.
+    var isHome: Bool
+    private(set) var leg: UInt32?
+    /// Peers know of this leg.
+    var isAnnounced = false
+    /// Of the session: where the relay is reached.
+    var address: SocketAddress?
+    private var key: BindKey?
+    private var challenge = BindMessage.none
+    private var number: UInt64 = 0
+
+    private static let patience = Interval.milliseconds(250)
+    private static let askAgain = Interval.milliseconds(500)
+    private static let patienceMax = Interval.seconds(5)
+    private static let reconnectAfter = Interval.seconds(1)
+    private static let refusedWait = Interval.seconds(60)
+    static let renewAfter = Relay.bindLife / 3
+
+    init(_ relay: NodeID, addresses: [SocketAddress], isHome: Bool, now: Instant) {
+        self.relay = relay
+        self.addresses = addresses
+        self.isHome = isHome
+        state = .wanted(again: now)
+    }
+
+    var isBound: Bool { if case .bound = state { true } else { false } }
+
+    /// What peers are told. It stays while it is bound anew, which is a matter of one round trip.
+    var place: RelayPlace? {
+        guard isAnnounced, let leg, let address else { return nil }
+        return RelayPlace(relay: relay, address: address, leg: leg)
+    }
+
+    var deadline: Instant {
+        switch state {
+        case .wanted(let again), .asking(let again), .binding(let again, _): again
+        case .refused(let until), .bound(let until): until
+        }
+    }
+
+    // MARK: - What happens
+
+    /// There is a session (anew).
+    mutating func connected(at address: SocketAddress, now: Instant) {
+        self.address = address
+        leg = nil
+        key = nil
+        isAnnounced = false
+        state = .asking(again: now)
+    }
+
+    mutating func disconnected(now: Instant) {
+        state = .wanted(again: now + RelayClient.reconnectAfter)
+        leg = nil
+        key = nil
+        address = nil
+        isAnnounced = false
+    }
+
+    mutating func granted(_ leg: UInt32, key bytes: [UInt8], challenge: [UInt8], now: Instant) {
+        guard case .asking = state, let key = BindKey(bytes) else { return }
+        self.leg = leg
+        self.key = key
+        self.challenge = challenge
+        number = 0
+        state = .binding(again: now, attempts: 0)
+    }
+
+    mutating func refused(now: Instant) {
+        guard case .asking = state else { return }
+        state = .refused(until: now + RelayClient.refusedWait)
+    }
+
+    /// A datagram of kind 9. Whether the leg is bound by it; `nil` if it is no answer to this node.
+    mutating func answered(_ datagram: [UInt8], now: Instant) -> Bool? {
+        guard let answer = BindMessage(datagram), answer.leg == leg, let key, key.isValid(datagram) else {
+            return nil
+        }
+        if answer.challenge != BindMessage.none {
+            // A challenge: for our bind, or because the relay sees us elsewhere than we were.
+            guard answer.number == 0 || answer.number == number else { return nil }
+            challenge = answer.challenge
+            state = .binding(again: now, attempts: 0)
+            return false
+        }
+        guard case .binding = state, answer.number == number else { return nil }
+        state = .bound(until: now + RelayClient.renewAfter)
+        return true
+    }
+
+    /// The node is seen elsewhere than it was.
+    mutating func moved(now: Instant) {
+        if case .bound = state { state = .binding(again: now, attempts: 0) }
+    }
+
+    enum Work: Hashable {
+        case connect
+        /// A request in the session.
+        case ask
+        /// A datagram to the relay's address.
+        case bind([UInt8])
+    }
+
+    /// What is due, if anything is.
+    mutating func due(now: Instant) -> Work? {
+        guard deadline <= now else { return nil }
+        switch state {
+        case .wanted:
+            state = .wanted(again: now + .seconds(10))
+            return .connect
+        case .refused, .asking:
+            state = .asking(again: now + RelayClient.askAgain)
+            return .ask
+        case .bound:
+            state = .binding(again: now, attempts: 0)
+            return due(now: now)
+        case .binding(_, let attempts):
+            guard let leg, let key else { return nil }
+            // It may be that the relay has forgotten us; its session would tell, or a new leg does.
+            guard attempts < 8 else {
+                state = .asking(again: now)
+                return due(now: now)
+            }
+            number += 1
+            let doubled = RelayClient.patience * Int64(1 << min(attempts, 5))
+            state = .binding(again: now + min(doubled, RelayClient.patienceMax), attempts: attempts + 1)
+            return .bind(BindMessage(leg: leg, number: number, challenge: challenge).encoded(.bind, key: key))
+        }
+    }
+}

@@ -1,0 +1,85 @@
+package import Base
+
+/// # How a relay knows where a node is
+///
+/// A relay sends what comes for a node to the address that the node's leg is bound to, so whoever could bind it wrongly
+/// could have the relay flood a stranger. Being authentic is not enough for a bind: a datagram may be recorded and sent
+/// again from elsewhere, or with another's source address. So the relay answers a bind with a *challenge*, 16 bytes that
+/// hold for this leg at this source address for two to four minutes, and believes the bind that brings them back: only who
+/// receives at an address can have them. The relay keeps nothing for it; the challenge is a MAC under a secret of its own.
+///
+/// ```
+///   node                                        relay
+///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the leg's key, is wrong: nothing is said
+///    │ ←── challenge for this source, MAC ────── │   right: never longer than what it answers
+///    │ ── bind, number 8, challenge, MAC ─────→  │   bound, if no bind with such a number came before
+///    │ ←── bound (no challenge), MAC ─────────── │
+/// ```
+///
+/// Numbers rise, so that an old bind, sent again from an address that the node has left, binds nothing.
+package final class BindKey: Sendable {
+    package static let count = 32
+    package static let macCount = 16
+    private let key: SecretBytes
+
+    /// `nil` unless there are 32 bytes.
+    package init?(_ bytes: [UInt8]) {
+        guard bytes.count == BindKey.count else { return nil }
+        key = SecretBytes(bytes)
+    }
+
+    package func mac(of message: some Collection<UInt8>) -> [UInt8] {
+        Hash.blake2b(Array(message), key: key.bytes(), length: BindKey.macCount)
+    }
+
+    /// Whether the last 16 bytes of a message are the MAC of those before.
+    package func isValid(_ message: [UInt8]) -> Bool {
+        guard message.count > BindKey.macCount else { return false }
+        return constantTimeEqual(
+            mac(of: message.dropLast(BindKey.macCount)), Array(message.suffix(BindKey.macCount)))
+    }
+}
+
+/// Makes and knows challenges; one a relay.
+package struct BindChallenger: ~Copyable, Sendable {
+    package static let challengeCount = 16
+    /// How long one secret makes challenges; they hold for as long again.
+    package static let lifetime = Interval.seconds(120)
+
+    private var secret: SecretBytes
+    private var previous: SecretBytes
+    private var born: Instant
+
+    package init(using generator: inout KeyGenerator, now: Instant) {
+        secret = generator.secretBytes(32)
+        previous = generator.secretBytes(32)
+        born = now
+    }
+
+    /// To be called before the others, with the present time.
+    package mutating func renew(using generator: inout KeyGenerator, now: Instant) {
+        guard now - born >= BindChallenger.lifetime else { return }
+        // After a long silence the last secret is too old as well.
+        previous = now - born >= BindChallenger.lifetime * 2 ? generator.secretBytes(32) : secret.copy()
+        secret = generator.secretBytes(32)
+        born = now
+    }
+
+    package func challenge(leg: UInt32, at address: SocketAddress) -> [UInt8] {
+        BindChallenger.make(secret, leg, address)
+    }
+
+    package func knows(_ challenge: [UInt8], leg: UInt32, at address: SocketAddress) -> Bool {
+        constantTimeEqual(challenge, BindChallenger.make(secret, leg, address))
+            || constantTimeEqual(challenge, BindChallenger.make(previous, leg, address))
+    }
+
+    private static func make(_ secret: borrowing SecretBytes, _ leg: UInt32, _ address: SocketAddress) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.uint32(leg)
+        // 6 or 18 bytes: no IPv4 address can be taken for an IPv6 one.
+        writer.append(address.ip.bytes)
+        writer.uint16(address.port)
+        return Hash.blake2b(writer.bytes, key: secret.bytes(), length: challengeCount)
+    }
+}

@@ -1,0 +1,86 @@
+package import Base
+
+/// The two places at a relay between which it carries a datagram, as one of the two nodes sees them.
+package struct RelayLegs: Hashable, Sendable {
+    /// This node's.
+    package var near: UInt32
+    /// The peer's.
+    package var far: UInt32
+
+    package init(near: UInt32, far: UInt32) {
+        self.near = near
+        self.far = far
+    }
+}
+
+/// One way to a peer: the address to which its datagrams go and from which they come, and, where a relay has that
+/// address, the legs that they name.
+package struct PathAddress: Hashable, Sendable {
+    package var remote: SocketAddress
+    package var legs: RelayLegs?
+
+    package init(_ remote: SocketAddress, legs: RelayLegs? = nil) {
+        self.remote = remote
+        self.legs = legs
+    }
+
+    package var isRelayed: Bool { legs != nil }
+    /// Bytes that stand before a datagram that goes this way.
+    package var overhead: Int { legs == nil ? 0 : DatagramHeader.relayedSize }
+
+    /// Writes those bytes, if there are any.
+    package func write(to buffer: UnsafeMutableRawBufferPointer) {
+        guard let legs else { return }
+        var writer = ByteWriter(reserving: DatagramHeader.relayedSize)
+        DatagramHeader.toRelay(legs).write(to: &writer)
+        buffer.copyBytes(from: writer.bytes)
+    }
+}
+
+extension PathAddress: CustomStringConvertible {
+    package var description: String { isRelayed ? "relay \(remote)" : "\(remote)" }
+}
+
+/// Where a node may be reached, as it says of itself.
+package enum PathCandidate: Hashable, Sendable {
+    case direct(SocketAddress)
+    case relayed(RelayPlace)
+
+    package init(reading reader: inout ByteReader) throws(DecodeError) {
+        switch try reader.uint8("candidate") {
+        case 0: self = .direct(try SocketAddress(reading: &reader))
+        case 1:
+            let address = try SocketAddress(reading: &reader)
+            // 32 bytes make a NodeID.
+            let relay = NodeID(try reader.bytes(32, "relay"))!
+            self = .relayed(RelayPlace(relay: relay, address: address, leg: try reader.uint32("leg")))
+        case _: throw DecodeError(.invalidValue, "candidate", at: reader.offset)
+        }
+    }
+
+    package func write(to writer: inout ByteWriter) {
+        switch self {
+        case .direct(let address):
+            writer.uint8(0)
+            address.write(to: &writer)
+        case .relayed(let place):
+            writer.uint8(1)
+            place.address.write(to: &writer)
+            writer.append(place.relay.bytes)
+            writer.uint32(place.leg)
+        }
+    }
+}
+
+/// A node's leg at a relay, and where the relay is.
+package struct RelayPlace: Hashable, Sendable {
+    package var relay: NodeID
+    package var address: SocketAddress
+    package var leg: UInt32
+
+    package init(relay: NodeID, address: SocketAddress, leg: UInt32) {
+        self.relay = relay
+        self.address = address
+        self.leg = leg
+    }
+}
