@@ -37,6 +37,11 @@ extension Endpoint {
         existingPeer(node)?.paths.primary.flatMap { $0.isRelayed ? nil : $0.remote }
     }
 
+    /// The way that data to the peer goes.
+    package func path(to node: NodeID) -> PathAddress? { existingPeer(node)?.paths.primary }
+    /// The last changes of it, oldest first.
+    package func transitions(to node: NodeID) -> [PathSet.Transition] { existingPeer(node)?.paths.transitions ?? [] }
+
     /// An unreliable message of at most `Limits.messageBytes`. With `wantsAnswer` the peer is expected to say something
     /// soon, and a silence counts against the session. False without a session.
     @discardableResult

@@ -72,6 +72,12 @@ final class AgentProcess: Program {
     }
     var deadline: Deadline? { Deadline.earliest(agent.deadline, plane.deadline) }
 
+    // MARK: - Paths
+
+    func path(to node: NodeID) -> PathAddress? { agent.path(to: node) }
+    func transitions(to node: NodeID) -> [PathSet.Transition] { agent.transitions(to: node) }
+    var homeRelays: [NodeID] { agent.homeRelays }
+
     // MARK: - The overlay
 
     /// A program of the machine sends a packet.

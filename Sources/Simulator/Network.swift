@@ -44,6 +44,8 @@ final class Network {
     private(set) var options: Scenario.NetworkOptions
     private(set) var lines: [Line]
     private(set) var partitions: [Partition] = []
+    /// Pairs of machines between which nothing goes directly, in that direction.
+    private var severed: [(from: Int, to: Int)] = []
     /// Realms of addresses and the gateways between them.
     private(set) var internet = Internet()
     private var random: Random
@@ -74,7 +76,8 @@ final class Network {
                 let gateway = NATGateway(behaviour, outside: .v4(outside), random: luck.split())
                 realm = internet.addRealm(behind: gateway, in: realm, mtu: site.mtu)
             }
-            lines[machine].place4 = Place(address: address4(of: machine, in: realm), realm: realm)
+            let isHidden = site.gateways.contains { $0.translates }
+            lines[machine].place4 = Place(address: address4(of: machine, isHidden: isHidden), realm: realm)
         }
         if site.has6 {
             var realm = Internet.ipv6
@@ -93,10 +96,10 @@ final class Network {
         }
     }
 
-    /// 10.0.0.0 + index + 65536 times the number of changes, or in a realm of its own 192.168.0.2 and on.
-    private func address4(of machine: Int, in realm: Internet.RealmID) -> IPAddress {
+    /// 10.0.0.0 + index + 65536 times the number of changes, or behind a translator 192.168.0.2 and on.
+    private func address4(of machine: Int, isHidden: Bool) -> IPAddress {
         let roamed = lines[machine].roamed
-        return .v4(realm == Internet.ipv4 ? 0x0a00_0000 + UInt32(machine) + roamed << 16 : 0xc0a8_0002 + roamed)
+        return .v4(isHidden ? 0xc0a8_0002 + roamed : 0x0a00_0000 + UInt32(machine) + roamed << 16)
     }
     private func address6(of machine: Int) -> IPAddress {
         .v6(high: 0x2001_0db8_0000_0000, low: UInt64(machine) | UInt64(lines[machine].roamed) << 16)
@@ -116,7 +119,8 @@ final class Network {
         }
         lines[machine].roamed = (lines[machine].roamed + 1) & 0xff
         if var place = lines[machine].place4 {
-            place.address = address4(of: machine, in: place.realm)
+            guard case .v4(let old) = place.address else { return }
+            place.address = address4(of: machine, isHidden: old >> 16 == 0xc0a8)
             lines[machine].place4 = place
         }
         if var place = lines[machine].place6 {
@@ -130,6 +134,7 @@ final class Network {
     func changeGateway(of machine: Int, _ body: (inout NATGateway) -> Void) {
         if let place = lines[machine].place4 { internet.change(place.realm, body) }
     }
+    func setLoss(_ chance: UInt64) { options.loss = chance }
     func setMTU(of machine: Int, _ mtu: Int) {
         for place in [lines[machine].place4, lines[machine].place6] {
             if let place { internet.setMTU(of: place.realm, mtu) }
@@ -173,6 +178,7 @@ final class Network {
     /// Everything is well from here on; what was measured stays.
     func healAll() {
         partitions = []
+        severed = []
         options.loss = min(options.loss, 100)
         options.burst = 0
         options.corruption = 0
@@ -181,6 +187,8 @@ final class Network {
             lines[index].isBad = false
         }
     }
+
+    func sever(_ from: Int, _ to: Int) { severed.append((from, to)) }
 
     func isParted(_ from: Int, _ to: Int) -> Bool {
         for partition in partitions {
@@ -194,6 +202,9 @@ final class Network {
     /// What becomes of a datagram of `count` bytes between two machines.
     func carry(_ count: Int, from: Int, to: Int, now: Instant) -> Fate {
         if !partitions.isEmpty, isParted(from, to) { return .lost(.refusedByPartition) }
+        if !severed.isEmpty, severed.contains(where: { $0.from == from && $0.to == to }) {
+            return .lost(.refusedByPartition)
+        }
         if isLost(from) || isLost(to) { return .lost(.lost) }
         guard let left = pass(count, through: &lines[from].freeUp, rate: rate(of: from), now),
             let arrived = pass(count, through: &lines[to].freeDown, rate: rate(of: to), left)

@@ -16,6 +16,8 @@ struct Operators {
         case order
         /// The fleet's token.
         case welcome
+        /// The beacons'.
+        case welcomeBeacons
         /// A token for this machine that is to be no good: expired, or revoked.
         case expiring(machine: Int)
         case revoked(machine: Int)
@@ -45,8 +47,14 @@ extension Simulation {
     func operatorsSeeController() {
         guard !operators.hasBegun else { return }
         operators.hasBegun = true
-        let welcome = ControllerRequest.TokensCreate(ttlSeconds: 3600, uses: Int64(scenario.nodes), name: "fleet")
+        let others = scenario.nodes - scenario.beacons
+        let welcome = ControllerRequest.TokensCreate(ttlSeconds: 3600, uses: Int64(others), name: "fleet")
         ask(.tokensCreate(welcome), .welcome)
+        if scenario.beacons > 0 {
+            let beacons = ControllerRequest.TokensCreate(
+                ttlSeconds: 3600, uses: Int64(scenario.beacons), name: "beacons", isForBeacons: true)
+            ask(.tokensCreate(beacons), .welcomeBeacons)
+        }
         for index in (scenario.nodes + 1)..<machines.count {
             switch index % 3 {
             case 0: ask(.tokensCreate(ControllerRequest.TokensCreate(ttlSeconds: 1)), .expiring(machine: index))
@@ -176,6 +184,11 @@ extension Simulation {
         switch purpose {
         case .order: break
         case .welcome: if case .token(let view) = reply, let token = view.token { welcome(token) }
+        case .welcomeBeacons:
+            guard case .token(let view) = reply else { return }
+            for index in (scenario.nodes - scenario.beacons + 1)..<(scenario.nodes + 1) {
+                enter(index, view.token, after: .zero)
+            }
         case .expiring(let machine):
             if case .token(let view) = reply { enter(machine, view.token, after: .seconds(3)) }
         case .revoked(let machine):
@@ -191,7 +204,7 @@ extension Simulation {
     /// The fleet may come. Intruders who have no token of their own make one from it.
     private func welcome(_ token: String) {
         guard machines[1].token == nil else { return }
-        for index in 1...scenario.nodes {
+        for index in 1..<(scenario.nodes - scenario.beacons + 1) {
             let within = scenario.operators.startWithin
             enter(index, token, after: operators.random.interval(in: .zero...within))
         }

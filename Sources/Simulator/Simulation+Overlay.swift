@@ -75,7 +75,7 @@ extension Simulation {
     func wishEnded(_ machine: Machine, _ address: IPAddress, _ failure: OverlayFailure?) {
         timeline.record(failure == nil ? .reached : .notReached, machine.index, at: now, 0, 0, "\(address)")
         note(.overlay(machine: machine.index, .ended(address, failure)))
-        guard failure == nil else { return }
+        guard failure == nil, onPacket == nil else { return }
         send(from: machine, to: address)
         for index in wishPairs.indices where wishPairs[index].from == machine.index {
             let to = machines[wishPairs[index].to]
@@ -100,6 +100,12 @@ extension Simulation {
             return fixed + from.bytes + to.bytes + udp
         }
         return [0x60, 0, 0, 0, UInt8(length >> 8), UInt8(length & 255), 17, 64] + from.bytes + to.bytes + udp
+    }
+
+    /// A packet between two nodes; its number.
+    func send(from machine: Machine, to owner: Machine) -> UInt64 {
+        send(from: machine, to: address(of: owner, false))
+        return packetsSent
     }
 
     private func send(from machine: Machine, to address: IPAddress) {
@@ -131,6 +137,7 @@ extension Simulation {
             }
         }
         timeline.record(.packetCame, machine.index, at: now, number ?? 0)
+        if let number { onPacket?(number, machine.index) }
         note(.overlay(machine: machine.index, .packetCame(number)))
     }
 

@@ -64,6 +64,8 @@ package final class Simulation {
     var wishRandom: Random
     var wishPairs: [WishPair] = []
     var packetsSent: UInt64 = 0
+    /// Told of each packet that comes out of the overlay, with its number and the machine, where somebody wants that.
+    var onPacket: ((UInt64, Int) -> Void)?
     let fleet: FleetID
 
     package init(_ scenario: Scenario, watcher: ((String) -> Void)? = nil) {
@@ -105,7 +107,7 @@ package final class Simulation {
 
     var hasFailed: Bool { !findings.isEmpty }
 
-    private func begin() {
+    func begin() {
         planFaults()
         planWishes()
         queue.push(.start(machine: 0), at: now)

@@ -19,6 +19,12 @@ struct Options: ParsableCommand {
     @Option(help: "Many seeds: how many (1, 2, ...), or FIRST...LAST.")
     var seeds: String?
 
+    @Option(help: "Every kind of NAT against every other, so many seeds each.")
+    var grid: UInt64?
+
+    @Option(help: "What befalls paths, so many times each.")
+    var failovers: UInt64?
+
     @Option(help: "Agents in the fleet.")
     var nodes = 100
 
@@ -56,7 +62,13 @@ struct Options: ParsableCommand {
     }
 
     func validate() throws {
-        if seed == nil, seeds == nil { throw ValidationError("Give --seed or --seeds.") }
+        if failovers != nil { return }
+        if let grid {
+            if seed != nil || seeds != nil { throw ValidationError("Give --grid, --seed or --seeds.") }
+            if !(1...10_000).contains(grid) { throw ValidationError("--grid must be from 1 to 10000.") }
+            return
+        }
+        if seed == nil, seeds == nil { throw ValidationError("Give --seed, --seeds or --grid.") }
         if seed != nil, seeds != nil { throw ValidationError("Give --seed or --seeds, not both.") }
         if let seeds, Options.range(seeds) == nil {
             throw ValidationError("--seeds takes a number or FIRST...LAST, not '\(seeds)'.")

@@ -1,0 +1,245 @@
+package import Base
+import Control
+import Mesh
+package import Wire
+
+/// # Two nodes that want to talk
+///
+/// A trial is a small fleet in virtual time: a controller and two beacons in the open, which are the fleet's relays, and two
+/// nodes at sites of one's choice. One begins to send, both then send a packet every 10 ms, and what is measured is what a
+/// person would notice: when the first packet arrived, when both ways were direct, and, after something befell the network,
+/// how long nothing came and how much was lost. Everything that runs is the real agent, controller and data plane.
+package struct Trial: Sendable {
+    /// What happens to the path when it has settled.
+    package enum Fault: String, Sendable, CaseIterable {
+        /// Nothing goes from the left node to the right one directly.
+        case blackHoleOneWay
+        case blackHole
+        /// The left node's gateway forgets everything.
+        case natReboot
+        /// It gives all mappings other ports.
+        case natRebinding
+        /// The left node gets another address.
+        case addressChange
+        /// The relay in use is gone; where none is, one of the two.
+        case relayCrash
+        /// The controller, which is a relay as well, is gone.
+        case controllerCrash
+        /// A tenth of everything is lost, each way.
+        case loss
+        /// The right node's process stands still for a second.
+        case stall
+    }
+
+    package var left: Scenario.Site
+    package var right: Scenario.Site
+    package var seed: UInt64
+    /// Between any two machines.
+    package var roundTrip = Interval.milliseconds(50)
+    /// How long the two are watched before the fault, or at all.
+    package var watch = Interval.seconds(6)
+    package var fault: Fault?
+    /// How long they are watched after it.
+    package var watchAfter = Interval.seconds(10)
+
+    package init(_ left: Scenario.Site, _ right: Scenario.Site, seed: UInt64) {
+        self.left = left
+        self.right = right
+        self.seed = seed
+    }
+
+    /// One direction, after a fault.
+    package struct Gap: Hashable, Sendable {
+        /// The longest time without a packet, beyond the 10 ms between two.
+        package var longest = Interval.zero
+        package var lost = 0
+    }
+
+    package struct Outcome: Sendable {
+        /// From the wish to send, the directory's answer included.
+        package var firstPacket: Interval?
+        package var firstReply: Interval?
+        /// Until both ends sent directly.
+        package var direct: Interval?
+        package var leftPath: PathAddress?
+        package var rightPath: PathAddress?
+        package var gaps: [Gap] = []
+        /// Changes of path at either end after the fault.
+        package var switches = 0
+        package var isConnectedAtEnd = false
+        package var findings: [String] = []
+        package var log: [String] = []
+    }
+
+    private static let every = Interval.milliseconds(10)
+    private static let left = 1, right = 2
+
+    package func run(watcher: ((String) -> Void)? = nil) -> Outcome {
+        var scenario = Scenario(seed: seed, nodes: 4, quiet: true)
+        scenario.beacons = 2
+        scenario.network.latency = roundTrip / 2
+        scenario.sites = [Scenario.Site(), left, right]
+        let simulation = Simulation(scenario, watcher: watcher)
+        simulation.checkers = []
+        simulation.begin()
+        var course = Course(simulation)
+        // Time to enrol, to be told of relays and to bind to them.
+        simulation.advance(to: simulation.now + .seconds(3))
+        course.begin()
+        for _ in 0..<(watch.nanoseconds / Trial.every.nanoseconds) { course.step(Trial.every) }
+        if let fault {
+            course.mark()
+            befall(simulation, fault)
+            for _ in 0..<(watchAfter.nanoseconds / Trial.every.nanoseconds) { course.step(Trial.every) }
+        }
+        return course.outcome(afterFault: fault != nil)
+    }
+
+    private func befall(_ simulation: Simulation, _ fault: Fault) {
+        let left = simulation.machines[Trial.left], right = simulation.machines[Trial.right]
+        switch fault {
+        case .blackHoleOneWay: simulation.network.sever(Trial.left, Trial.right)
+        case .blackHole:
+            simulation.network.sever(Trial.left, Trial.right)
+            simulation.network.sever(Trial.right, Trial.left)
+        case .natReboot: simulation.network.changeGateway(of: Trial.left) { $0.reboot() }
+        case .natRebinding:
+            let now = simulation.now
+            simulation.network.changeGateway(of: Trial.left) { $0.rebind(now: now) }
+        case .addressChange:
+            simulation.network.roam(Trial.left)
+            simulation.tellAddresses(of: left)
+        case .relayCrash:
+            let path = (left.program as? AgentProcess)?.path(to: right.nodeID)
+            let relay = simulation.machines.first { machine in
+                simulation.network.addresses(of: machine.index).contains { $0 == path?.remote }
+            }
+            simulation.crash(
+                relay.flatMap { $0.index > 2 || $0.index == 0 ? $0 : nil } ?? simulation.machines[3], restartAfter: nil)
+        case .controllerCrash: simulation.crash(simulation.machines[0], restartAfter: nil)
+        case .loss: simulation.network.setLoss(527)
+        case .stall: simulation.pause(right, .seconds(1))
+        }
+    }
+
+    /// What is seen while time goes on.
+    private struct Course {
+        let simulation: Simulation
+        let arrivals: Arrivals
+        var startedAt = Instant.origin
+        var markedAt = Instant.origin
+        var direct: Interval?
+        var transitionsBefore = 0
+        var sent: [(number: UInt64, at: Instant, to: Int)] = []
+
+        /// By number: when it came.
+        final class Arrivals {
+            var times = Table<UInt64, Instant>()
+        }
+
+        init(_ simulation: Simulation) {
+            self.simulation = simulation
+            arrivals = Arrivals()
+            simulation.onPacket = { [arrivals, unowned simulation] number, _ in
+                if arrivals.times[number] == nil { arrivals.times[number] = simulation.now }
+            }
+        }
+
+        private var left: Machine { simulation.machines[Trial.left] }
+        private var right: Machine { simulation.machines[Trial.right] }
+        private func path(_ from: Machine, _ to: Machine) -> PathAddress? {
+            (from.program as? AgentProcess)?.path(to: to.nodeID)
+        }
+        private var transitions: Int {
+            [(left, right), (right, left)].reduce(0) { sum, pair in
+                sum + ((pair.0.program as? AgentProcess)?.transitions(to: pair.1.nodeID).count ?? 0)
+            }
+        }
+
+        mutating func begin() { startedAt = simulation.now }
+
+        mutating func mark() {
+            markedAt = simulation.now
+            transitionsBefore = transitions
+        }
+
+        mutating func step(_ time: Interval) {
+            send(left, right)
+            // The other answers when it has been spoken to.
+            if path(right, left) != nil { send(right, left) }
+            simulation.advance(to: simulation.now + time)
+            if direct == nil, let a = path(left, right), let b = path(right, left), !a.isRelayed, !b.isRelayed {
+                direct = simulation.now - startedAt
+            }
+        }
+
+        private mutating func send(_ from: Machine, _ to: Machine) {
+            guard from.isUp else { return }
+            let before = simulation.packetsSent
+            let number = simulation.send(from: from, to: to)
+            if number > before { sent.append((number, simulation.now, to.index)) }
+        }
+
+        func outcome(afterFault: Bool) -> Outcome {
+            var outcome = Outcome()
+            func first(to machine: Int) -> Interval? {
+                sent.filter { $0.to == machine }.compactMap { arrivals.times[$0.number] }.min().map { $0 - startedAt }
+            }
+            outcome.firstPacket = first(to: Trial.right)
+            outcome.firstReply = first(to: Trial.left)
+            outcome.direct = direct
+            outcome.leftPath = path(left, right)
+            outcome.rightPath = path(right, left)
+            outcome.isConnectedAtEnd = outcome.leftPath != nil && outcome.rightPath != nil
+            outcome.findings = simulation.findings.map(\.description)
+            if afterFault {
+                outcome.gaps = [gap(to: Trial.right), gap(to: Trial.left)]
+                outcome.switches = transitions - transitionsBefore
+            }
+            for (from, to) in [(left, right), (right, left)] {
+                for transition in (from.program as? AgentProcess)?.transitions(to: to.nodeID) ?? [] {
+                    let at = from.global(transition.at) - startedAt
+                    outcome.log.append("\(from.name) \(at.milliseconds) ms: \(transition.cause) \(transition.to)")
+                }
+            }
+            return outcome
+        }
+
+        private func gap(to machine: Int) -> Gap {
+            var gap = Gap()
+            // What was sent in the last second may still be on its way.
+            let end = simulation.now + Interval(nanoseconds: -1_000_000_000)
+            let after = sent.filter { $0.to == machine && $0.at >= markedAt && $0.at < end }
+            gap.lost = after.count { arrivals.times[$0.number] == nil }
+            let times = sent.filter { $0.to == machine }.compactMap { arrivals.times[$0.number] }.sorted()
+            for (a, b) in zip(times, times.dropFirst()) where b >= markedAt {
+                gap.longest = max(gap.longest, b - a - Trial.every)
+            }
+            if let last = times.last, last < end { gap.longest = max(gap.longest, end - last) }
+            return gap
+        }
+    }
+}
+
+extension Scenario {
+    /// A fleet in which nothing breaks by itself and nobody orders anything.
+    init(seed: UInt64, nodes: Int, quiet: Bool) {
+        self.seed = seed
+        self.nodes = nodes
+        operators.commands = 0
+        operators.wishes = 0
+        operators.startWithin = .zero
+        operators.pings = 0
+        host.lateMax = .microseconds(200)
+        safety = .minutes(60)
+    }
+}
+
+extension Simulation {
+    /// The kernel says that the machine's addresses have changed.
+    func tellAddresses(of machine: Machine) {
+        guard machine.isUp, let agent = machine.program as? AgentProcess else { return }
+        agent.handle(.addresses(network.addresses(of: machine.index)), now: machine.local(now))
+        flush(machine)
+    }
+}

@@ -1,0 +1,69 @@
+import Base
+import Simulator
+import Wire
+
+/// Every kind of gateway against every other, some seeds each: a table of what came about.
+func runGrid(seeds: UInt64, trace: Bool) -> Int32 {
+    var worst: Int32 = 0
+    for a in GridSite.allCases {
+        for b in GridSite.allCases {
+            let reach = Reach(a.site, b.site)
+            var direct: [Interval] = [], first: [Interval] = [], failures = 0, missing = 0
+            for seed in 1...seeds {
+                var trial = Trial(a.site, b.site, seed: seed)
+                trial.watch = .seconds(5)
+                let outcome = trial.run()
+                if let time = outcome.firstPacket { first.append(time) } else { failures += 1 }
+                if let time = outcome.direct { direct.append(time) } else { missing += 1 }
+                if trace, outcome.direct == nil {
+                    say("  \(a) \(b) seed \(seed): \(outcome.log.joined(separator: "; ")) \(outcome.findings)")
+                }
+            }
+            let isWrong = failures > 0 || (reach == .direct && missing > 0)
+            if isWrong { worst = 129 }
+            func text(_ times: [Interval]) -> String {
+                guard !times.isEmpty else { return "-" }
+                let sorted = times.sorted()
+                return "\(sorted[sorted.count / 2].milliseconds)/\(sorted[sorted.count - 1].milliseconds) ms"
+            }
+            say(
+                "\(a) \(b): \(reach.rawValue); direct \(direct.count) of \(seeds) in \(text(direct)); first \(text(first))"
+                    + (isWrong ? " WRONG" : ""))
+        }
+    }
+    return worst
+}
+
+/// What befalls a path, so many times: how long nothing came, and how much was lost.
+func runFailovers(seeds: UInt64, trace: Bool) -> Int32 {
+    let pairs: [(GridSite, GridSite)] = [
+        (.portRestricted, .masquerade), (.fullCone, .portRestrictedRandom), (.symmetricRandom, .symmetricRandom),
+        (.open, .portRestricted),
+    ]
+    for (a, b) in pairs {
+        for fault in Trial.Fault.allCases {
+            var gaps: [Interval] = [], lost: [Int] = [], switches: [Int] = [], ended = 0
+            for seed in 1...seeds {
+                var trial = Trial(a.site, b.site, seed: seed)
+                trial.watch = .seconds(3) + .milliseconds(Int64(seed * 37 % 500))
+                trial.fault = fault
+                let outcome = trial.run()
+                gaps.append(outcome.gaps.map(\.longest).max()!)
+                lost.append(outcome.gaps.map(\.lost).max()!)
+                switches.append(outcome.switches)
+                if !outcome.isConnectedAtEnd { ended += 1 }
+                if trace { say("  \(a) \(b) \(fault) \(seed): \(outcome.gaps) \(outcome.log.joined(separator: "; "))") }
+            }
+            func text<Value: Comparable>(_ values: [Value], _ show: (Value) -> String) -> String {
+                let sorted = values.sorted()
+                return show(sorted[sorted.count / 2]) + " "
+                    + show(sorted[min(sorted.count - 1, sorted.count * 99 / 100)])
+            }
+            say(
+                "\(a) \(b) \(fault): gap p50 p99 \(text(gaps) { "\($0.milliseconds) ms" }), lost \(text(lost) { "\($0 * 10) ms" })"
+                    + ", switches \(text(switches) { "\($0)" })"
+                    + (ended > 0 ? ", \(ended) not connected at the end" : ""))
+        }
+    }
+    return 0
+}
