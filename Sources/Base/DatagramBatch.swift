@@ -6,6 +6,8 @@ package struct DatagramBatch: ~Copyable {
         package fileprivate(set) var offset: Int
         package fileprivate(set) var count: Int
         package var remote: SocketAddress
+        /// Which of the node's sockets it came by, or goes by; 0 is the one that it listens on.
+        package var socket: UInt16
     }
 
     private var memory: UnsafeMutableRawBufferPointer
@@ -27,8 +29,8 @@ package struct DatagramBatch: ~Copyable {
         entries.removeAll(keepingCapacity: true)
     }
 
-    package mutating func append(_ bytes: some Collection<UInt8>, remote: SocketAddress) {
-        append(reserving: bytes.count, remote: remote) { buffer in
+    package mutating func append(_ bytes: some Collection<UInt8>, remote: SocketAddress, socket: UInt16 = 0) {
+        append(reserving: bytes.count, remote: remote, socket: socket) { buffer in
             _ = UnsafeMutableBufferPointer(rebasing: buffer.bindMemory(to: UInt8.self)[..<bytes.count])
                 .initialize(from: bytes)
             return bytes.count
@@ -37,7 +39,7 @@ package struct DatagramBatch: ~Copyable {
 
     /// Lets `fill` write a datagram of at most `limit` bytes in place and keeps as many as it says; 0 keeps nothing.
     package mutating func append(
-        reserving limit: Int, remote: SocketAddress, fill: (UnsafeMutableRawBufferPointer) -> Int
+        reserving limit: Int, remote: SocketAddress, socket: UInt16 = 0, fill: (UnsafeMutableRawBufferPointer) -> Int
     ) {
         // Sixteen-byte alignment, so that a header's fields are aligned wherever the datagram lies.
         let start = (used + 15) & ~15
@@ -45,9 +47,12 @@ package struct DatagramBatch: ~Copyable {
         let count = fill(UnsafeMutableRawBufferPointer(rebasing: memory[start..<start + limit]))
         precondition(count <= limit, "a datagram of \(count) bytes in \(limit)")
         guard count > 0 else { return }
-        entries.append(Entry(offset: start, count: count, remote: remote))
+        entries.append(Entry(offset: start, count: count, remote: remote, socket: socket))
         used = start + count
     }
+
+    /// Says by which socket a datagram came.
+    package mutating func setSocket(_ socket: UInt16, at index: Int) { entries[index].socket = socket }
 
     /// The bytes of one datagram, to be read or changed in place.
     package mutating func withBytes<Result, Failure: Error>(

@@ -11,10 +11,12 @@ package struct Train: Sendable {
     package var congestion: UInt8
     /// A datagram larger than the path is known to carry: the kernel may cut it in pieces.
     package var mayFragment: Bool
+    /// As in `DatagramBatch`.
+    package var socket: UInt16
 
     package init(
         remote: SocketAddress, offset: Int, count: Int, segment: Int, datagrams: Int, congestion: UInt8,
-        mayFragment: Bool
+        mayFragment: Bool, socket: UInt16 = 0
     ) {
         self.remote = remote
         self.offset = offset
@@ -23,5 +25,6 @@ package struct Train: Sendable {
         self.datagrams = datagrams
         self.congestion = congestion
         self.mayFragment = mayFragment
+        self.socket = socket
     }
 }

@@ -86,7 +86,10 @@ struct FrameMaker {
             MeshFrame.pong(token: mutator.edge(), observed: observed).write(to: &writer)
         case 10, 14: heartbeat(&writer)
         case 11: bench(peer, &writer)
-        case 15: MeshFrame.candidates(number: mutator.edge62(), candidates()).write(to: &writer)
+        case 15:
+            MeshFrame.candidates(
+                number: mutator.edge62(), mutator.pick(NATMapping.allCases), candidates()
+            ).write(to: &writer)
         case 16: MeshFrame.candidatesHeard(number: mutator.edge62()).write(to: &writer)
         case 17:
             mutator.pick([

@@ -114,13 +114,14 @@ extension Endpoint {
             epoch.movedAt = counter
             peer.paths.heard(from: remote, isNewest: true, now: now)
             mark(peer)
-        // The layer above looks for whoever has the address.
-        case .wanted: break
+        // For the driver, and for the layer above, which looks for whoever has the address.
+        case .active, .wanted: break
         }
         flush(now: now, into: &out)
     }
 
-    /// Traffic that the data plane has seen counts as hearing and saying. To be told every second or so.
+    /// Traffic that the data plane has seen counts as hearing and saying. To be told every second or so, and while there is
+    /// some every tenth of a second.
     ///
     /// Whoever only receives says something now and then, if only an empty datagram; so a peer to which packets go and
     /// from which nothing comes has lost its keys, or cannot be reached, and that is found out as for anything else that

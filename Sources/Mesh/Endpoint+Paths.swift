@@ -22,6 +22,15 @@ extension Endpoint {
             + places.prefix(Limits.homeRelays).map { .relayed($0) }
     }
 
+    /// What is before this node, as beacons see it, over IPv4.
+    package var natMapping: NATMapping {
+        let seen = reflexive.map(\.address).filter(\.ip.isIPv4)
+        guard let first = seen.first else { return .unknown }
+        if seen.allSatisfy({ ownAddresses.contains($0) }) { return .none }
+        guard seen.count > 1 else { return .unknown }
+        return seen.allSatisfy { $0 == first } ? .stable : .varies
+    }
+
     /// The addresses of this node's own interfaces, with the port that it listens on.
     package mutating func listens(at addresses: [SocketAddress], now: Instant) {
         guard addresses != ownAddresses else { return }
@@ -126,6 +135,8 @@ extension Endpoint {
     }
 
     mutating func relayPeerLost(_ peer: Peer, now: Instant) {
+        closedSockets += peer.sockets
+        if guess?.slot == peer.slot { endGuess() }
         relay.release(peer.node)
         reflexive.removeAll { $0.beacon == peer.node }
         guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }) else { return }
@@ -210,15 +221,18 @@ extension Endpoint {
         peer.candidatesAt = nil
         let all = candidates
         guard !peer.candidatesHeard, !all.isEmpty, peer.candidateOffers < 6 else { return }
-        peer.enqueue(.candidates(number: candidatesNumber, all))
+        peer.enqueue(.candidates(number: candidatesNumber, natMapping, all))
         peer.candidatesAt = now + .milliseconds(250 << Int64(peer.candidateOffers))
         peer.candidateOffers += 1
     }
 
     /// The peer tells where it is.
-    mutating func hear(_ candidates: [PathCandidate], number: UInt64, from peer: Peer, now: Instant) {
+    mutating func hear(
+        _ candidates: [PathCandidate], _ mapping: NATMapping, number: UInt64, from peer: Peer, now: Instant
+    ) {
         guard number > peer.remoteCandidatesNumber else { return }
         peer.remoteCandidatesNumber = number
+        peer.natMapping = mapping
         // Overlay addresses would lead the mesh through itself.
         let overlay =
             (peer.certificate?.overlayAddresses ?? []) + (credentials?.certificate.certificate.overlayAddresses ?? [])
@@ -234,6 +248,7 @@ extension Endpoint {
         peer.paths.add(direct)
         reach(peer, through: places, now: now)
         peer.paths.punch(now: now)
+        planGuess(of: peer, now: now)
         mark(peer)
     }
 

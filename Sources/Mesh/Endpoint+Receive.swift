@@ -16,20 +16,14 @@ extension Endpoint {
         self.wall = wall
         noteLateness(now)
         for position in 0..<batch.count {
-            let remote = batch.entries[position].remote
+            let path = PathAddress(batch.entries[position].remote, socket: batch.entries[position].socket)
             batch.withBytes(at: position) { bytes in
-                receive(bytes, from: remote, now: now, into: &out)
+                counters.datagramsReceived += 1
+                counters.bytesReceived += bytes.count
+                receive(bytes, by: path, now: now, into: &out)
             }
         }
         flush(now: now, into: &out)
-    }
-
-    private mutating func receive(
-        _ datagram: UnsafeMutableRawBufferPointer, from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
-    ) {
-        counters.datagramsReceived += 1
-        counters.bytesReceived += datagram.count
-        receive(datagram, by: PathAddress(remote), now: now, into: &out)
     }
 
     /// A datagram that came by that path; what a relay wrote before it is gone.
@@ -61,7 +55,7 @@ extension Endpoint {
         case .fromRelay(let legs):
             receive(
                 UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
-                by: PathAddress(remote.remote, legs: legs), now: now, into: &out)
+                by: PathAddress(remote.remote, legs: legs, socket: remote.socket), now: now, into: &out)
         case .bind: receiveBind([UInt8](datagram), from: remote.remote, now: now, into: &out)
         case .bindAnswer(let leg): receiveBindAnswer([UInt8](datagram), leg: leg, now: now, into: &out)
         }
@@ -166,9 +160,9 @@ extension Endpoint {
         case .leg(let leg, let key, let challenge):
             relayClient(of: peer.node) { $0.granted(leg, key: key, challenge: challenge, now: now) }
         case .legRefused: relayClient(of: peer.node) { $0.refused(now: now) }
-        case .candidates(let number, let candidates):
+        case .candidates(let number, let mapping, let candidates):
             peer.reply(.candidatesHeard(number: number), by: remote)
-            hear(candidates, number: number, from: peer, now: now)
+            hear(candidates, mapping, number: number, from: peer, now: now)
         case .candidatesHeard(let number):
             if number == peer.candidatesNumber { peer.candidatesHeard = true }
         }

@@ -18,6 +18,10 @@ extension Endpoint {
             out.dataPlane.append(contentsOf: dataPlaneChanges)
             dataPlaneChanges.removeAll()
         }
+        if !closedSockets.isEmpty {
+            out.closedSockets += closedSockets
+            closedSockets = []
+        }
         if hasNewCandidates {
             hasNewCandidates = false
             out.events.append(.candidatesChanged)
@@ -59,6 +63,7 @@ extension Endpoint {
         }
         answer(peer, with: epoch, now: now, into: &out)
         probe(peer, with: epoch, now: now, into: &out)
+        guessPorts(of: peer, with: epoch, now: now, into: &out)
         // More may wait; it goes on as soon as the driver comes by again, so that one peer cannot hold up the rest.
         if datagrams == Endpoint.burst { timers.set(peer.slot, at: now) }
     }
@@ -134,7 +139,9 @@ extension Endpoint {
         let size = DatagramHeader.framesSize + plain.count + DatagramHeader.tagSize
         var header = ByteWriter(reserving: DatagramHeader.framesSize)
         DatagramHeader.frames(receiver: epoch.remoteIndex, counter: counter).write(to: &header)
-        out.datagrams.append(reserving: address.overhead + size, remote: address.remote) { buffer in
+        out.datagrams.append(
+            reserving: address.overhead + size, remote: address.remote, socket: address.socket
+        ) { buffer in
             address.write(to: buffer)
             let datagram = UnsafeMutableRawBufferPointer(rebasing: buffer[address.overhead...])
             datagram.copyBytes(from: header.bytes)
@@ -168,7 +175,9 @@ extension Endpoint {
 
     /// A datagram that is whole: handshakes, cookies and binds.
     mutating func send(_ bytes: [UInt8], to address: PathAddress, into out: inout MeshOutbox) {
-        out.datagrams.append(reserving: address.overhead + bytes.count, remote: address.remote) { buffer in
+        out.datagrams.append(
+            reserving: address.overhead + bytes.count, remote: address.remote, socket: address.socket
+        ) { buffer in
             address.write(to: buffer)
             UnsafeMutableRawBufferPointer(rebasing: buffer[address.overhead...]).copyBytes(from: bytes)
             return address.overhead + bytes.count

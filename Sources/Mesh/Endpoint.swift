@@ -46,6 +46,11 @@ package struct Endpoint: ~Copyable {
     var ownAddresses: [SocketAddress] = []
     var reflexive: [(beacon: NodeID, address: SocketAddress)] = []
     var candidatesNumber: UInt64 = 1
+    /// With whom ports are being guessed: one peer at a time.
+    var guess: (slot: Int, guess: PortGuess)?
+    var guessSockets: UInt16 = 1
+    /// Go to the driver with the next `flush`.
+    var closedSockets: [UInt16] = []
     var hasNewCandidates = false
 
     package init(
@@ -193,6 +198,8 @@ package struct Endpoint: ~Copyable {
         if peer.isConnected {
             if let time = peer.paths.deadline { times.append(time) }
             if let time = peer.candidatesAt { times.append(time) }
+            if let time = peer.guessAt { times.append(time) }
+            if let guess, guess.slot == peer.slot { times.append(guess.guess.deadline) }
         }
         timers.set(peer.slot, at: times.min())
     }

@@ -43,8 +43,14 @@ final class Peer {
     var candidatesAt: Instant?
     /// Of the peer's candidates that were heard last.
     var remoteCandidatesNumber: UInt64 = 0
+    var natMapping = NATMapping.unknown
     /// The peer's legs at relays.
     var relayPlaces: [RelayPlace] = []
+    /// When to guess ports, if nothing else has helped until then; and when that was done last.
+    var guessAt: Instant?
+    var guessedAt: Instant?
+    /// Sockets beside the first that lead to this peer.
+    var sockets: [UInt16] = []
     /// The paths that the data plane was told last.
     var toldPath: (primary: PathAddress, second: PathAddress?)?
     var relayedBytesSent = 0

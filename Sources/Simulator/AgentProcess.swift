@@ -13,6 +13,8 @@ final class AgentProcess: Program {
     /// Packets that have come out of the overlay, whole.
     private var packets: [[UInt8]] = []
     private var settledAt = Instant.origin
+    /// When the data plane's traffic is to be told.
+    private var reportAt: Instant?
 
     init(_ machine: Machine, addresses: [SocketAddress], now: Instant, wall: UnixTime) {
         var generator = KeyGenerator(machine.keySeed)
@@ -48,9 +50,11 @@ final class AgentProcess: Program {
 
     func received(_ batch: inout DatagramBatch, now: Instant, wall: UnixTime) {
         for position in 0..<batch.count {
-            let remote = batch.entries[position].remote
+            let remote = batch.entries[position].remote, socket = batch.entries[position].socket
             batch.withBytes(at: position) { bytes in
-                plane.received(bytes, segment: bytes.count, congestion: 0, from: remote, now: now, into: &planeOutbox)
+                plane.received(
+                    bytes, segment: bytes.count, congestion: 0, from: remote, by: socket, now: now,
+                    into: &planeOutbox)
                 takePackets()
             }
         }
@@ -62,7 +66,10 @@ final class AgentProcess: Program {
     }
     func tick(now: Instant, wall: UnixTime) {
         plane.tick(now: now)
-        agent.note(plane.takeActivity(), now: now, into: &outbox)
+        if let due = reportAt, due <= now {
+            reportAt = nil
+            agent.note(plane.takeActivity(), now: now, into: &outbox)
+        }
         agent.tick(now: now, into: &outbox)
         settle(now)
     }
@@ -70,7 +77,10 @@ final class AgentProcess: Program {
         agent.handle(input, now: now, into: &outbox)
         settle(now)
     }
-    var deadline: Deadline? { Deadline.earliest(agent.deadline, plane.deadline) }
+    var deadline: Deadline? {
+        let report = reportAt.map { Deadline($0, "a report of the data plane") }
+        return Deadline.earliest(Deadline.earliest(agent.deadline, plane.deadline), report)
+    }
 
     // MARK: - Paths
 
@@ -109,6 +119,7 @@ final class AgentProcess: Program {
             outbox.mesh.dataPlane.removeAll()
             let events = planeOutbox.events
             planeOutbox.events.removeAll()
+            if events.contains(.active), reportAt == nil { reportAt = now + .milliseconds(100) }
             agent.learned(events, now: now, into: &outbox)
         }
         for index in 0..<planeOutbox.trains.count {
@@ -116,9 +127,12 @@ final class AgentProcess: Program {
             for offset in stride(from: 0, to: train.count, by: train.segment) {
                 let count = min(train.segment, train.count - offset)
                 outbox.mesh.datagrams.append(
-                    UnsafeRawBufferPointer(start: memory + train.offset + offset, count: count), remote: train.remote)
+                    UnsafeRawBufferPointer(start: memory + train.offset + offset, count: count), remote: train.remote,
+                    socket: train.socket)
             }
         }
+        // A virtual socket needs no closing.
+        outbox.mesh.closedSockets.removeAll()
         planeOutbox.trains.removeAll()
         planeOutbox.replies.removeAll()
     }

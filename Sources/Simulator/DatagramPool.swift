@@ -6,6 +6,8 @@ final class DatagramPool {
         var memory: UnsafeMutableRawBufferPointer
         var count: Int
         var flight: Internet.Flight
+        /// Of the sender's sockets.
+        var socket: UInt16 = 0
         /// Index of the machine, or -1.
         var sender: Int32
     }
@@ -38,9 +40,12 @@ final class DatagramPool {
         slots[position].memory.copyMemory(from: bytes)
         slots[position].count = bytes.count
         slots[position].flight = flight
+        slots[position].socket = 0
         slots[position].sender = sender
         return index
     }
+
+    func setSocket(_ index: Int32, _ socket: UInt16) { slots[Int(index)].socket = socket }
 
     /// It has passed the gateways of its sender.
     func send(_ index: Int32, on flight: Internet.Flight) { slots[Int(index)].flight = flight }

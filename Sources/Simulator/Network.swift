@@ -49,12 +49,17 @@ final class Network {
     /// Realms of addresses and the gateways between them.
     private(set) var internet = Internet()
     private var random: Random
+    private let seed: UInt64
     private var partitionsMade = 0
 
     static let port: UInt16 = 7950
+    static let sockets: UInt16 = 4096
 
-    init(_ options: Scenario.NetworkOptions, machines: Int, sites: [Scenario.Site] = [], random: Random) {
+    init(
+        _ options: Scenario.NetworkOptions, machines: Int, sites: [Scenario.Site] = [], seed: UInt64 = 0, random: Random
+    ) {
         self.options = options
+        self.seed = seed
         self.random = random
         lines = Array(repeating: Line(), count: machines)
         for index in lines.indices where options.spread > .zero {
@@ -68,7 +73,7 @@ final class Network {
     /// Puts a machine where its site is, behind gateways of its own.
     private func settle(_ machine: Int, _ site: Scenario.Site) {
         // A stream of its own, so that gateways do not shift what befalls datagrams.
-        var luck = Random(Seed(UInt64(machine) ^ 0x6e61_7473))
+        var luck = Random(Seed(seed &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(machine) ^ 0x6e61_7473))
         if site.has4 {
             var realm = Internet.ipv4
             for (depth, behaviour) in site.gateways.reversed().enumerated() {
@@ -96,10 +101,10 @@ final class Network {
         }
     }
 
-    /// 10.0.0.0 + index + 65536 times the number of changes, or behind a translator 192.168.0.2 and on.
+    /// 11.0.0.0 + index + 65536 times the number of changes, or behind a translator 192.168.0.2 and on.
     private func address4(of machine: Int, isHidden: Bool) -> IPAddress {
         let roamed = lines[machine].roamed
-        return .v4(isHidden ? 0xc0a8_0002 + roamed : 0x0a00_0000 + UInt32(machine) + roamed << 16)
+        return .v4(isHidden ? 0xc0a8_0002 + roamed : 0x0b00_0000 + UInt32(machine) + roamed << 16)
     }
     private func address6(of machine: Int) -> IPAddress {
         .v6(high: 0x2001_0db8_0000_0000, low: UInt64(machine) | UInt64(lines[machine].roamed) << 16)
@@ -142,21 +147,27 @@ final class Network {
     }
 
     /// A datagram's way up, through the gateways of its sender.
-    func leave(_ machine: Int, to remote: SocketAddress, count: Int, now: Instant) -> Result<
+    func leave(_ machine: Int, by socket: UInt16 = 0, to remote: SocketAddress, count: Int, now: Instant) -> Result<
         Internet.Flight, Internet.Loss
     > {
         guard let place = remote.ip.isIPv4 ? lines[machine].place4 : lines[machine].place6 else {
             return .failure(.unreachable)
         }
         return internet.leave(
-            place.realm, from: SocketAddress(place.address, Network.port), to: remote, count: count, now: now)
+            place.realm, from: SocketAddress(place.address, Network.port + socket), to: remote, count: count, now: now)
     }
     func destination(of flight: Internet.Flight) -> Int? { internet.destination(of: flight) }
 
-    /// Its way down.
-    func arrive(_ flight: Internet.Flight, count: Int, now: Instant) -> Result<Int, Internet.Loss> {
+    /// Its way down: the machine, and which of its sockets.
+    func arrive(
+        _ flight: Internet.Flight, count: Int, now: Instant
+    ) -> Result<(machine: Int, socket: UInt16), Internet.Loss> {
         internet.arrive(flight, count: count, now: now).flatMap { machine, at in
-            at.port == Network.port ? .success(machine) : .failure(.unreachable)
+            // Sockets beside the first have the ports above its.
+            guard at.port >= Network.port, at.port < Network.port + Network.sockets else {
+                return .failure(.unreachable)
+            }
+            return .success((machine, at.port - Network.port))
         }
     }
     /// As somebody next door would reach it.

@@ -17,9 +17,11 @@ extension Simulation {
         // From where it seems to come is known when it leaves.
         let remote = batch.entries[index].remote
         let flight = Internet.Flight(realm: Internet.ipv4, from: remote, to: remote)
-        return batch.withBytes(at: index) { bytes in
+        let slot = batch.withBytes(at: index) { bytes in
             pool.add(UnsafeRawBufferPointer(bytes), flight, sender: Int32(machine.index))
         }
+        pool.setSocket(slot, batch.entries[index].socket)
+        return slot
     }
 
     func fly(_ slot: Int32, from machine: Machine) {
@@ -28,7 +30,9 @@ extension Simulation {
         timeline.record(.sent, machine.index, at: now, UInt64(bytes.count), pool.tail(slot))
         if scenario.network.strangers > 0 { overhear(bytes) }
         let remote = pool.slots[Int(slot)].flight.to
-        guard case .success(let flight) = network.leave(machine.index, to: remote, count: bytes.count, now: now),
+        guard
+            case .success(let flight) = network.leave(
+                machine.index, by: pool.slots[Int(slot)].socket, to: remote, count: bytes.count, now: now),
             let target = network.destination(of: flight)
         else { return lose(slot, .unreachable) }
         pool.send(slot, on: flight)
@@ -55,7 +59,9 @@ extension Simulation {
         guard case .success(let target) = network.arrive(pool.slots[Int(slot)].flight, count: count, now: now) else {
             return lose(slot, .unreachable)
         }
-        let machine = machines[target]
+        let machine = machines[target.machine]
+        // From here on it says by which socket it came.
+        pool.setSocket(slot, target.socket)
         guard machine.program != nil else { return lose(slot, .unreachable) }
         guard machine.pausedUntil == nil else {
             // What a socket holds while nobody reads it: some 200 KiB, of which small datagrams take 768 bytes each.
@@ -74,7 +80,9 @@ extension Simulation {
         timeline.record(.arrived, machine.index, at: now, UInt64(sender + 1))
         if machine.index == 0, sender > 0 { machines[sender].lastHeard = now }
         let bytes = pool.bytes(slot)
-        batch.append(reserving: bytes.count, remote: pool.slots[Int(slot)].flight.from) { buffer in
+        batch.append(
+            reserving: bytes.count, remote: pool.slots[Int(slot)].flight.from, socket: pool.slots[Int(slot)].socket
+        ) { buffer in
             buffer.copyMemory(from: UnsafeRawBufferPointer(bytes))
             return bytes.count
         }

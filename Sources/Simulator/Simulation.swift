@@ -74,7 +74,8 @@ package final class Simulation {
         // Another stream than the one the scenario was drawn from.
         var random = Random(Seed(scenario.seed ^ 0x5bd1_e995_a5a5_5a5a))
         let count = scenario.nodes + scenario.operators.intruders + 1
-        network = Network(scenario.network, machines: count, sites: scenario.sites, random: random.split())
+        network = Network(
+            scenario.network, machines: count, sites: scenario.sites, seed: scenario.seed, random: random.split())
         machines = []
         for index in 0..<count {
             let seed = Seed(random.next(), random.next(), random.next(), random.next())

@@ -11,11 +11,12 @@ package import Base
 /// 0x24 leg request                                        to a relay: give me a leg
 /// 0x25 leg                leg 4 | key 32 | challenge 16   a relay's answer; the challenge is for a first bind
 /// 0x26 leg refused        reason 1                        or that
-/// 0x27 candidates         number varint | flags 1 | count varint, candidates
+/// 0x27 candidates         number varint | mapping 1 | count varint, candidates
 /// 0x28 candidates heard   number varint                   of the newest that were heard
 /// ```
 ///
-/// A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the leg (4).
+/// `mapping` is what the sender knows of its translator: 0 nothing, 1 there is none, 2 all see the same address, 3 each
+/// sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the leg (4).
 ///
 /// An address is one byte, 4 or 6, then 4 or 16 bytes and a port. A text or a byte string is a varint length (RFC 9000,
 /// section 16) and as many bytes.
@@ -27,7 +28,7 @@ package enum MeshFrame: Hashable, Sendable {
     case legRequest
     case leg(UInt32, key: [UInt8], challenge: [UInt8])
     case legRefused(LegRefusal)
-    case candidates(number: UInt64, [PathCandidate])
+    case candidates(number: UInt64, NATMapping, [PathCandidate])
     case candidatesHeard(number: UInt64)
 
     package static let types: ClosedRange<UInt8> = 0x20...0x3f
@@ -57,8 +58,8 @@ package enum MeshFrame: Hashable, Sendable {
             self = .legRefused(reason)
         case 0x27:
             let number = try reader.varint("candidates number")
-            guard try reader.uint8("candidates flags") == 0 else {
-                throw DecodeError(.invalidValue, "candidates flags", at: reader.offset)
+            guard let mapping = NATMapping(rawValue: try reader.uint8("mapping")) else {
+                throw DecodeError(.invalidValue, "mapping", at: reader.offset)
             }
             let count = try reader.varint("candidates")
             guard count <= UInt64(Limits.addressesPerPeer) else {
@@ -66,7 +67,7 @@ package enum MeshFrame: Hashable, Sendable {
             }
             var all: [PathCandidate] = []
             for _ in 0..<count { all.append(try PathCandidate(reading: &reader)) }
-            self = .candidates(number: number, all)
+            self = .candidates(number: number, mapping, all)
         case 0x28: self = .candidatesHeard(number: try reader.varint("candidates number"))
         case _: throw DecodeError(.invalidValue, "frame type", at: reader.offset)
         }
@@ -98,11 +99,11 @@ package enum MeshFrame: Hashable, Sendable {
         case .legRefused(let reason):
             writer.uint8(0x26)
             writer.uint8(reason.rawValue)
-        case .candidates(let number, let candidates):
+        case .candidates(let number, let mapping, let candidates):
             precondition(candidates.count <= Limits.addressesPerPeer, "\(candidates.count) candidates")
             writer.uint8(0x27)
             writer.varint(number)
-            writer.uint8(0)
+            writer.uint8(mapping.rawValue)
             writer.varint(UInt64(candidates.count))
             for candidate in candidates { candidate.write(to: &writer) }
         case .candidatesHeard(let number):

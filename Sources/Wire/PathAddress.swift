@@ -18,10 +18,13 @@ package struct RelayLegs: Hashable, Sendable {
 package struct PathAddress: Hashable, Sendable {
     package var remote: SocketAddress
     package var legs: RelayLegs?
+    /// Which of the node's sockets; 0 is the one that it listens on.
+    package var socket: UInt16
 
-    package init(_ remote: SocketAddress, legs: RelayLegs? = nil) {
+    package init(_ remote: SocketAddress, legs: RelayLegs? = nil, socket: UInt16 = 0) {
         self.remote = remote
         self.legs = legs
+        self.socket = socket
     }
 
     package var isRelayed: Bool { legs != nil }
@@ -39,6 +42,17 @@ package struct PathAddress: Hashable, Sendable {
 
 extension PathAddress: CustomStringConvertible {
     package var description: String { isRelayed ? "relay \(remote)" : "\(remote)" }
+}
+
+/// What a node has found out about the translator before it (RFC 4787, section 4.1).
+package enum NATMapping: UInt8, Hashable, Sendable, CaseIterable {
+    case unknown = 0
+    /// Others see it at its own address.
+    case none = 1
+    /// Everybody sees it at the same address: endpoint-independent mapping, or ports that are preserved.
+    case stable = 2
+    /// Each sees it at another.
+    case varies = 3
 }
 
 /// Where a node may be reached, as it says of itself.

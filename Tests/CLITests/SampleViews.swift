@@ -81,7 +81,7 @@ enum Sample {
             TokenView.self,
             """
             {"id":"00112233445566ff","name":"rack 4","createdAt":\(now.milliseconds - 1000),"expiresAt":\
-            \(now.milliseconds + 3_600_500),"uses":2,"used":1,"isRevoked":false\
+            \(now.milliseconds + 3_600_500),"uses":2,"used":1,"isRevoked":false,"isForBeacons":false\
             \(text.map { ",\"token\":\"\($0)\"" } ?? "")}
             """)
     }
@@ -93,7 +93,7 @@ enum Sample {
             {"node":"\(id.hex)","name":"\(name)","isConnected":true,"address":"192.0.2.7:7950",\
             "overlay4":"100.64.0.7","overlay6":"fd11:2233:4455:6677:8899:aabb:ccdd:eeff",\
             "roundTripMicroseconds":840,"cipher":"AESGCM","keyAgeSeconds":61,"sinceHeardMilliseconds":900,\
-            "bytesReceived":2048,"bytesSent":1572864,"openStreams":1,"packetsReceived":\(packets),"packetsSent":1204,\
+            "isRelayed":false,"bytesReceived":2048,"bytesSent":1572864,"openStreams":1,"packetsReceived":\(packets),"packetsSent":1204,\
             "packetBytesReceived":\(packets * 1000),"packetBytesSent":1572864,"hasRoute":true,"datagramBytes":1472}
             """)
     }

@@ -242,7 +242,7 @@ import Wire
             let replayed = (after["dropped.replayed"] ?? 0) - (between["dropped.replayed"] ?? 0)
             let unknown = (after["dropped.unknownSession"] ?? 0) - (between["dropped.unknownSession"] ?? 0)
             #expect(replayed > 0 && replayed + unknown == frames.count)
-            #expect(after["roams"] == before["roams"])
+            #expect(after["pathSwitches.moved"] == before["pathSwitches.moved"])
         }
     }
 

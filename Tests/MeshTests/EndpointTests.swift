@@ -108,7 +108,7 @@ import Wire
         pair.run(.milliseconds(100))
         pair.b.endpoint.send([2], to: pair.a.node, now: pair.now)
         pair.drain(pair.b)
-        pair.run(.milliseconds(100))
+        pair.run(.milliseconds(500))
         #expect(pair.a.messages(from: pair.b.node) == [[2]])
         #expect(pair.b.endpoint.counters.switches(.moved) == 1)
     }

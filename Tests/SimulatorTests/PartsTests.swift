@@ -76,7 +76,7 @@ import Testing
         func machine(at address: SocketAddress) -> Int? {
             try? network.leave(1, to: address, count: 10, now: .origin).flatMap {
                 network.arrive($0, count: 10, now: .origin)
-            }.get()
+            }.get().machine
         }
         #expect(machine(at: before) == 2)
         network.roam(2)

@@ -79,7 +79,7 @@ enum Samples {
         ("frame-leg-request", frame(.legRequest)),
         ("frame-leg", frame(leg)),
         ("frame-leg-refused", frame(.legRefused(.full))),
-        ("frame-candidates", frame(.candidates(number: 7, candidates))),
+        ("frame-candidates", frame(.candidates(number: 7, .varies, candidates))),
         ("frame-candidates-heard", frame(.candidatesHeard(number: 0x0141))),
     ]
 }
@@ -217,7 +217,8 @@ enum Samples {
             .pong(token: 2, observed: Samples.address6),
             .message([]), .message([UInt8](repeating: 7, count: Limits.messageBytes)), .close(.goodbye, reason: ""),
             .close(.overloaded, reason: "full"), .legRequest, Samples.leg, .legRefused(.notARelay),
-            .candidates(number: 1, []), .candidates(number: 1 << 40, Samples.candidates), .candidatesHeard(number: 0),
+            .candidates(number: 1, .none, []), .candidates(number: 1 << 40, .stable, Samples.candidates),
+            .candidatesHeard(number: 0),
         ]
         for frame in frames {
             let bytes = Samples.frame(frame)
@@ -231,7 +232,7 @@ enum Samples {
     }
 
     @Test(arguments: [
-        "27010011", "27010100", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
+        "27010011", "27010400", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
     ])
     func `candidates and legs that say nonsense are refused`(_ hex: String) {
         let bytes = [UInt8](hex: hex)!

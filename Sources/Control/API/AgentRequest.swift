@@ -11,6 +11,7 @@ package enum AgentRequest: Hashable, Sendable {
         case workersList = "workers.list"
         case acceleratorsList = "accelerators.list"
         case benchStart = "bench.start"
+        case why
     }
 
     case status
@@ -20,7 +21,13 @@ package enum AgentRequest: Hashable, Sendable {
     case workersList
     case acceleratorsList
     case benchStart(Bench)
+    case why(Why)
 
+    package struct Why: Hashable, Sendable, Codable {
+        /// As in `Ping`.
+        package var peer: String
+        package init(peer: String) { self.peer = peer }
+    }
     package struct Bench: Hashable, Sendable, Codable {
         /// As in `Ping`.
         package var peer: String
@@ -63,6 +70,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .workersList: .workersList
         case .acceleratorsList: .acceleratorsList
         case .benchStart: .benchStart
+        case .why: .why
         }
     }
 
@@ -76,6 +84,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .workersList: self = .workersList
         case .acceleratorsList: self = .acceleratorsList
         case .benchStart: self = .benchStart(try Bench(from: decoder))
+        case .why: self = .why(try Why(from: decoder))
         }
     }
 
@@ -86,6 +95,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .ping(let parameters): try parameters.encode(to: encoder)
         case .join(let parameters): try parameters.encode(to: encoder)
         case .benchStart(let parameters): try parameters.encode(to: encoder)
+        case .why(let parameters): try parameters.encode(to: encoder)
         }
     }
 }
@@ -99,6 +109,7 @@ package enum AgentReply: Hashable, Sendable {
     case workers([WorkerView])
     case accelerators([AcceleratorView])
     case bench(BenchView)
+    case why(PathsView)
 }
 
 extension AgentReply: Encodable {
@@ -112,6 +123,7 @@ extension AgentReply: Encodable {
         case .workers(let views): try container.encode(views)
         case .accelerators(let views): try container.encode(views)
         case .bench(let view): try container.encode(view)
+        case .why(let view): try container.encode(view)
         }
     }
 }

@@ -145,6 +145,8 @@ package struct PeerView: Hashable, Sendable, Codable {
     package var name: String?
     package var isConnected: Bool
     package var address: SocketAddress?
+    /// Whether `address` is a relay's; `false` while there is none.
+    package var isRelayed: Bool
     package var overlay4: IPAddress?
     package var overlay6: IPAddress?
     package var roundTripMicroseconds: Int64?
@@ -163,6 +165,53 @@ package struct PeerView: Hashable, Sendable, Codable {
     package var hasRoute: Bool
     /// The largest datagram of the path, in bytes of UDP payload; absent where this node carries no packets.
     package var datagramBytes: Int?
+}
+
+/// The ways to one peer, and why data goes the way it does.
+package struct PathsView: Hashable, Sendable, Codable {
+    package struct Path: Hashable, Sendable, Codable {
+        package var address: SocketAddress
+        /// `address` is a relay's.
+        package var isRelayed: Bool
+        package var isPrimary: Bool
+        /// A probe was answered there, and none went unanswered for long since.
+        package var isAlive: Bool
+        package var roundTripMicroseconds: Int64?
+        package var sinceAnsweredMilliseconds: Int64?
+        package var sinceHeardMilliseconds: Int64?
+        package var missed: Int
+        /// It failed, and is not taken for so long.
+        package var barredMilliseconds: Int64?
+        package var isPunching: Bool
+    }
+    package struct Transition: Hashable, Sendable, Codable {
+        package var agoMilliseconds: Int64
+        package var from: SocketAddress?
+        package var fromIsRelayed: Bool
+        package var to: SocketAddress
+        package var toIsRelayed: Bool
+        /// `first`, `better`, `faster`, `moved`, `silent`, `asked` or `withdrawn`.
+        package var cause: String
+    }
+    package enum Kind: String, Hashable, Sendable, Codable {
+        /// There is no session.
+        case none
+        case direct, relayed
+    }
+
+    package var node: NodeID
+    package var name: String?
+    package var path: Kind
+    /// Why it is relayed: `trying`, `noCandidates`, `bothMappingsVary`, `ownMappingVaries`, `peerMappingVaries`, `failed`,
+    /// `blocked` or `unknown`.
+    package var reason: String?
+    /// `unknown`, `none`, `stable` or `varies`: what others see of the translator before this node, and the peer.
+    package var ownMapping: String
+    package var peerMapping: String
+    package var datagramBytes: Int?
+    package var paths: [Path]
+    /// The last 32, oldest first.
+    package var transitions: [Transition]
 }
 
 package struct AcceleratorView: Hashable, Sendable, Codable {

@@ -8,11 +8,11 @@ extension Agent {
     /// Something that the data plane has learned.
     package mutating func learned(_ events: [DataPlaneEvent], now: Instant, into out: inout AgentOutbox) {
         for event in events {
-            if case .wanted(let address) = event {
-                handle(.overlayWanted(address), now: now, into: &out)
-                continue
+            switch event {
+            case .wanted(let address): handle(.overlayWanted(address), now: now, into: &out)
+            case .active: break
+            case .confirmed, .moved: endpoint.handle(event, now: now, wall: clock.wall(now), into: &out.mesh)
             }
-            endpoint.handle(event, now: now, wall: clock.wall(now), into: &out.mesh)
         }
         finish(now: now, into: &out)
     }

@@ -13,6 +13,7 @@ extension Agent {
             reply(id, .peers(views), into: &out)
         case .ping(let ping): begin(ping, id, now: now, into: &out)
         case .benchStart(let bench): begin(bench, id, now: now, into: &out)
+        case .why(let why): explain(why, id, now: now, into: &out)
         case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
         case .acceleratorsList:
@@ -74,6 +75,17 @@ extension Agent {
         view.verdict = health.worst
         view.counters += endpoint.counters.all.map { CounterView(name: $0.name, count: $0.count) }
         return view
+    }
+
+    // MARK: - Why
+
+    private func explain(_ why: AgentRequest.Why, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
+        guard let (_, known) = target(why.peer, id, now: now, into: &out) else { return }
+        guard let known, let report = endpoint.report(on: known.node, now: now) else {
+            let text = "'\(why.peer)': this node has no session with it; asterism ping makes one"
+            return refuse(id, .notFound, text, field: "peer", into: &out)
+        }
+        reply(id, .why(PathsView(of: report, now: now)), into: &out)
     }
 
     // MARK: - Ping
@@ -212,6 +224,7 @@ extension PeerView {
     init(of summary: PeerSummary, _ certificate: Certificate?) {
         self.init(
             node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.path?.remote,
+            isRelayed: summary.path?.isRelayed ?? false,
             roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
             keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
             bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams,

@@ -184,7 +184,8 @@ extension OpenAPI {
         (
             "Peer",
             object([
-                "node": node, "name?": text, "isConnected": flag, "address?": address, "overlay4?": ip,
+                "node": node, "name?": text, "isConnected": flag, "address?": address, "isRelayed": flag,
+                "overlay4?": ip,
                 "overlay6?": ip, "roundTripMicroseconds?": count, "cipher?": text, "keyAgeSeconds?": count,
                 "sinceHeardMilliseconds?": count, "bytesReceived": count,
                 "bytesSent": count, "openStreams": count, "packetsReceived": count, "packetsSent": count,

@@ -83,6 +83,8 @@ package final class AgentDaemon {
     private var port: MeshPort!
     private var timer: Timer!
     private var wallTimer: Timer!
+    /// While packets go out, the agent hears of it more often than once a second.
+    private var reportTimer: Timer!
     private var rpc: RPCServer<AgentRequest, AgentReply>!
     private var sampler: HealthSampler!
     private var overlay: OverlayPort?
@@ -162,6 +164,7 @@ package final class AgentDaemon {
         } catch { throw StartError("signals", error.message) }
         timer = Timer(on: loop, "the agent's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
         wallTimer = Timer(on: loop, "wall clock") { me.object?.everySecond() }
+        reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
     }
@@ -209,6 +212,7 @@ package final class AgentDaemon {
         host.close()
         timer.close()
         wallTimer.close()
+        reportTimer.close()
         signals.close()
         loop.stop()
     }
@@ -258,6 +262,10 @@ package final class AgentDaemon {
             for case .measure(let peer, let remote) in changes { unmeasured.append((peer, remote)) }
         }
         port.send(&out.mesh.datagrams)
+        if !out.mesh.closedSockets.isEmpty {
+            port.close(out.mesh.closedSockets)
+            out.mesh.closedSockets.removeAll()
+        }
     }
 
     private func perform(_ action: AgentAction) {
@@ -358,7 +366,10 @@ package final class AgentDaemon {
         if let problem = overlay.problem { log.warning("overlay", metadata: ["reason": "\(problem)"]) }
     }
 
-    private func learned(_ events: [DataPlaneEvent]) { pump { $0.learned(events, now: $1, into: &$2) } }
+    private func learned(_ events: [DataPlaneEvent]) {
+        if events.contains(.active) { reportTimer.arm(after: .milliseconds(100)) }
+        pump { $0.learned(events, now: $1, into: &$2) }
+    }
 
     /// A datagram was larger than the way to an address carries.
     private func tooLarge(_ remote: SocketAddress) {

@@ -58,7 +58,7 @@ final class OverlayLane {
         me.object = self
         port.attach(
             MeshPort.Receiver(
-                message: { me.object?.receive($0, $1, $2, $3) }, round: { me.object?.endTurn() },
+                message: { me.object?.receive($0, $1, $2, $3, $4) }, round: { me.object?.endTurn() },
                 writable: { me.object?.goOn() }, tooLarge: { me.object?.listener?.tooLarge($0) }))
     }
 
@@ -114,11 +114,13 @@ final class OverlayLane {
     // MARK: - Inwards
 
     private func receive(
-        _ bytes: UnsafeMutableRawBufferPointer, _ segment: Int, _ congestion: UInt8, _ remote: SocketAddress
+        _ bytes: UnsafeMutableRawBufferPointer, _ segment: Int, _ congestion: UInt8, _ remote: SocketAddress,
+        _ socket: UInt16
     ) {
         listener?.willReceive()
         if !out.packets.hasRoom { writePackets() }
-        plane.received(bytes, segment: segment, congestion: congestion, from: remote, now: now, into: &out)
+        plane.received(
+            bytes, segment: segment, congestion: congestion, from: remote, by: socket, now: now, into: &out)
     }
 
     private func writePackets() {

@@ -6,6 +6,10 @@ package final class MeshPort {
     private var socket4: DatagramSocket?
     private var socket6: DatagramSocket?
     private var batch6 = DatagramBatch()
+    /// Sockets beside the first, by their numbers: each has a mapping of its own in a translator.
+    private var others: [UInt16: DatagramSocket] = [:]
+    private var openOther: ((UInt16) throws(Errno) -> DatagramSocket)?
+    private var receiver: Receiver?
     /// Datagrams to a family that this node does not listen on.
     package private(set) var unroutable = 0
 
@@ -16,6 +20,18 @@ package final class MeshPort {
         onReceive: @escaping (inout DatagramBatch) -> Void
     ) throws(Errno) {
         let options = MeshPort.options(joinsDatagrams: joinsDatagrams)
+        let me = Weak(self)
+        openOther = { number throws(Errno) in
+            // Where the first socket is bound to one address, the others are as well.
+            let place = SocketAddress(address.ip.isIPv4 ? address.ip : .any4, 0)
+            let socket = try DatagramSocket(on: loop, "mesh (socket \(number))", bind: place, options: options) {
+                batch in
+                for index in batch.entries.indices { batch.setSocket(number, at: index) }
+                onReceive(&batch)
+            }
+            me.object?.attachReceiver(to: socket, number)
+            return socket
+        }
         if address.ip.isIPv4 {
             socket4 = try DatagramSocket(
                 on: loop, "mesh (IPv4)", bind: address, options: options, onReceive: onReceive)
@@ -115,6 +131,7 @@ package final class MeshPort {
     /// Sends what is in `batch` and empties it.
     package func send(_ batch: inout DatagramBatch) {
         guard !batch.isEmpty else { return }
+        if batch.entries.contains(where: { $0.socket != 0 }) { return sendApart(&batch) }
         if let socket4, socket6 == nil, batch.entries.allSatisfy({ $0.remote.ip.isIPv4 }) {
             socket4.send(&batch)
             batch.removeAll()
@@ -137,25 +154,64 @@ package final class MeshPort {
         batch.removeAll()
     }
 
+    /// What goes by other sockets, each by its own; the rest as ever.
+    private func sendApart(_ batch: inout DatagramBatch) {
+        var first = DatagramBatch(), one = DatagramBatch(capacity: 2048)
+        for position in 0..<batch.count {
+            let entry = batch.entries[position]
+            guard entry.socket != 0 else {
+                first.append(batch.bytes(at: position), remote: entry.remote)
+                continue
+            }
+            guard let socket = other(entry.socket), entry.remote.ip.isIPv4 else {
+                unroutable += 1
+                continue
+            }
+            one.append(batch.bytes(at: position), remote: entry.remote)
+            socket.send(&one)
+            one.removeAll()
+        }
+        batch.removeAll()
+        send(&first)
+    }
+
+    private func other(_ number: UInt16) -> DatagramSocket? {
+        if let socket = others[number] { return socket }
+        // Without it nothing is lost but a chance.
+        let socket = try? openOther?(number)
+        others[number] = socket
+        return socket
+    }
+
+    /// Closes sockets beside the first.
+    package func close(_ numbers: [UInt16]) {
+        for number in numbers { others.removeValue(forKey: number)?.close() }
+    }
+
     // MARK: - Trains
 
     /// Who takes messages whole, and is told when trains may be sent again, and when one was too large for its path.
     package struct Receiver {
-        package var message: (UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress) -> Void
+        package var message: (UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress, UInt16) -> Void
         package var round: () -> Void
         package var writable: () -> Void
         package var tooLarge: (SocketAddress) -> Void
     }
 
     package func attach(_ receiver: Receiver) {
-        for socket in [socket4, socket6].compactMap({ $0 }) {
-            socket.onMessage = receiver.message
-            socket.onRound = receiver.round
-            socket.onWritable = receiver.writable
-            socket.onTooLarge = receiver.tooLarge
-            socket.onUnreachable = { remote, reason in
-                if reason.isMessageTooLarge { receiver.tooLarge(remote) }
-            }
+        self.receiver = receiver
+        for socket in [socket4, socket6].compactMap({ $0 }) { attachReceiver(to: socket, 0) }
+        for (number, socket) in others { attachReceiver(to: socket, number) }
+    }
+
+    private func attachReceiver(to socket: DatagramSocket, _ number: UInt16) {
+        guard let receiver else { return }
+        socket.onMessage = { receiver.message($0, $1, $2, $3, number) }
+        socket.onRound = receiver.round
+        socket.onWritable = receiver.writable
+        socket.onTooLarge = receiver.tooLarge
+        socket.onUnreachable = { remote, reason in
+            if reason.isMessageTooLarge { receiver.tooLarge(remote) }
         }
     }
 
@@ -164,10 +220,10 @@ package final class MeshPort {
     {
         var next = first
         while next < trains.count {
-            let isIPv4 = trains[next].remote.ip.isIPv4
+            let isIPv4 = trains[next].remote.ip.isIPv4, number = trains[next].socket
             var end = next + 1
-            while end < trains.count, trains[end].remote.ip.isIPv4 == isIPv4 { end += 1 }
-            if let socket = isIPv4 ? socket4 : socket6 {
+            while end < trains.count, trains[end].remote.ip.isIPv4 == isIPv4, trains[end].socket == number { end += 1 }
+            if let socket = number != 0 ? others[number] : isIPv4 ? socket4 : socket6 {
                 next = socket.send(UnsafeBufferPointer(rebasing: trains[..<end]), from: next, in: memory)
                 if next < end { return next }
             } else {
@@ -196,6 +252,8 @@ package final class MeshPort {
     }
 
     package func close() {
+        close(Array(others.keys))
+        (receiver, openOther) = (nil, nil)
         socket4?.close()
         socket6?.close()
     }

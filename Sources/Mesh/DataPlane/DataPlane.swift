@@ -34,6 +34,8 @@ package struct DataPlane: ~Copyable {
     private let role: DataPlaneRole
     var waiting = WaitingPackets()
     private var replies = ReplyLimit()
+    /// Nothing was sent since the last report.
+    private var isQuiet = true
     package private(set) var counters = DataPlaneCounters()
 
     /// `takesUDP`: the device takes super-packets of UDP. Data planes on several threads divide the work by their roles
@@ -87,7 +89,10 @@ package struct DataPlane: ~Copyable {
     ) {
         guard out.trains.hasRoom else { return counters.drop(.noRoom) }
         switch transmit.submit(packet, count: count, header, now: now, flows: flows, into: &out.trains) {
-        case .sent: break
+        case .sent:
+            guard isQuiet else { return }
+            isQuiet = false
+            out.events.append(.active)
         case .dropped(let reason): counters.drop(reason)
         case .noRoute(let key):
             if waiting.hold(packet, count: count, header, for: key, now: now) {
@@ -105,11 +110,10 @@ package struct DataPlane: ~Copyable {
     /// everything else is copied to `out.others`. `congestion` is the two ECN bits of the outer header.
     package mutating func received(
         _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress,
-        now: Instant,
-        into out: inout DataPlaneOutbox
+        by socket: UInt16 = 0, now: Instant, into out: inout DataPlaneOutbox
     ) {
         receive.received(
-            bytes, segment: segment, congestion: congestion, from: remote, now: now, flows: flows,
+            bytes, segment: segment, congestion: congestion, from: remote, by: socket, now: now, flows: flows,
             counters: &counters, into: &out)
     }
 
@@ -134,7 +138,8 @@ package struct DataPlane: ~Copyable {
 
     /// What has happened since the last call, a peer at a time.
     package mutating func takeActivity() -> [DataPlaneActivity] {
-        transmit.takeActivity() + receive.takeActivity()
+        isQuiet = true
+        return transmit.takeActivity() + receive.takeActivity()
     }
 
     private mutating func resume(_ route: TxRoute, now: Instant, into out: inout DataPlaneOutbox) {
@@ -227,6 +232,9 @@ package enum DataPlaneEvent: Hashable, Sendable {
     /// The newest packet of the peer, of that counter, came from another address than those before. Threads may tell of
     /// two moves in the wrong order.
     case moved(index: UInt32, PathAddress, counter: UInt64)
+    /// The first packet since the last report was sent: the next report is wanted in a tenth of a second, so that paths
+    /// are looked after while they are used.
+    case active
     /// A packet waits for a session with whoever has this address.
     case wanted(IPAddress)
 }

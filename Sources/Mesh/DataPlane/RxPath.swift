@@ -67,10 +67,11 @@ struct RxPath: ~Copyable {
 
     mutating func received(
         _ bytes: UnsafeMutableRawBufferPointer, segment: Int, congestion: UInt8, from remote: SocketAddress,
-        now: Instant, flows: FlowTable, counters: inout DataPlaneCounters, into out: inout DataPlaneOutbox
+        by socket: UInt16, now: Instant, flows: FlowTable, counters: inout DataPlaneCounters,
+        into out: inout DataPlaneOutbox
     ) {
         guard let base = bytes.baseAddress, segment > 0 else { return }
-        let direct = PathAddress(remote)
+        let direct = PathAddress(remote, socket: socket)
         var offset = 0
         while offset < bytes.count {
             var count = min(segment, bytes.count - offset)
@@ -84,7 +85,7 @@ struct RxPath: ~Copyable {
             guard datagram.load(as: UInt8.self) == DatagramKind.packet.rawValue else {
                 // With what stood before it.
                 let whole = UnsafeRawBufferPointer(start: datagram - path.overhead, count: count + path.overhead)
-                out.others.append(reserving: whole.count, remote: remote) { memory in
+                out.others.append(reserving: whole.count, remote: remote, socket: socket) { memory in
                     memory.copyMemory(from: whole)
                     return whole.count
                 }

@@ -79,7 +79,8 @@ package struct TrainOutbox: ~Copyable {
                 (trains + count).initialize(
                     to: Train(
                         remote: second.remote, offset: start, count: byteCount - start, segment: segment,
-                        datagrams: datagrams, congestion: train.congestion, mayFragment: train.mayFragment))
+                        datagrams: datagrams, congestion: train.congestion, mayFragment: train.mayFragment,
+                        socket: second.socket))
                 count += 1
             }
         }
@@ -89,7 +90,7 @@ package struct TrainOutbox: ~Copyable {
     /// Room for a datagram of `size` bytes to a peer; joins the train before it where that is allowed.
     @inline(__always)
     mutating func append(
-        size: Int, peer: Int, remote: SocketAddress, congestion: UInt8, mayFragment: Bool
+        size: Int, peer: Int, path: PathAddress, congestion: UInt8, mayFragment: Bool
     ) -> UnsafeMutableRawPointer {
         let start = byteCount
         byteCount += size
@@ -97,7 +98,8 @@ package struct TrainOutbox: ~Copyable {
             let train = trains + (count - 1)
             if size <= train.pointee.segment, train.pointee.datagrams < TrainOutbox.datagramsPerTrain,
                 train.pointee.count + size <= TrainOutbox.bytesPerTrain, train.pointee.congestion == congestion,
-                train.pointee.mayFragment == mayFragment, train.pointee.remote == remote
+                train.pointee.mayFragment == mayFragment, train.pointee.remote == path.remote,
+                train.pointee.socket == path.socket
             {
                 train.pointee.count += size
                 train.pointee.datagrams += 1
@@ -107,8 +109,8 @@ package struct TrainOutbox: ~Copyable {
         }
         (trains + count).initialize(
             to: Train(
-                remote: remote, offset: start, count: size, segment: size, datagrams: 1, congestion: congestion,
-                mayFragment: mayFragment))
+                remote: path.remote, offset: start, count: size, segment: size, datagrams: 1, congestion: congestion,
+                mayFragment: mayFragment, socket: path.socket))
         count += 1
         // What the kernel may cut into pieces goes by itself.
         isOpen = !mayFragment

@@ -273,7 +273,7 @@ struct TxPath: ~Copyable {
         state.pointee.traffic.packets &+= 1
         let path = state.pointee.remote
         var datagram = trains.append(
-            size: count + TxPath.overhead + path.overhead, peer: route.peer, remote: path.remote,
+            size: count + TxPath.overhead + path.overhead, peer: route.peer, path: path,
             congestion: InnerPacket.congestion(packet), mayFragment: mayFragment)
         if let legs = path.legs {
             TrainOutbox.write(legs, at: datagram)

@@ -50,44 +50,8 @@ package struct PathSet: Sendable {
         package var cause: Cause
     }
 
-    struct Probe {
-        var token: UInt64
-        var sentAt: Instant
-        var isMissed = false
-        /// This machine slept meanwhile: an answer says that the path lives, and nothing of its round trip.
-        var isUntimed = false
-    }
-
-    struct Path {
-        let address: PathAddress
-        var round = RoundTripEstimator()
-        fileprivate(set) var probes: [Probe] = []
-        /// In a row.
-        fileprivate(set) var missed = 0
-        fileprivate(set) var isAlive = false
-        fileprivate(set) var answeredAt: Instant?
-        fileprivate(set) var heardAt: Instant?
-        /// Not to be taken until then.
-        fileprivate var barredUntil = Instant.origin
-        fileprivate var bar = Interval.zero
-        fileprivate var nextProbe: Instant?
-        /// Position in the schedule of first shots; `nil` when it is over.
-        fileprivate var shot: Int?
-        fileprivate var timesFaster = 0
-
-        init(_ address: PathAddress) { self.address = address }
-
-        /// The lower, the better.
-        var tier: Int { address.isRelayed ? 1 : 0 }
-
-        fileprivate var patience: Interval {
-            min(max(.milliseconds(150), round.smoothed + round.variation * 4 + .milliseconds(50)), .seconds(2))
-        }
-        fileprivate var isTimed: Bool { round.hasSample }
-    }
-
     private(set) var paths: [Path] = []
-    private var primaryIndex: Int?
+    private(set) var primaryIndex: Int?
     /// Since when the primary is in doubt.
     private var doubtSince: Instant?
     private var doubtProbes = 0
@@ -280,6 +244,7 @@ package struct PathSet: Sendable {
             paths[index].missed = 0
             paths[index].isAlive = true
             paths[index].answeredAt = now
+            paths[index].answeredProbeAt = max(paths[index].answeredProbeAt, probe.sentAt)
             paths[index].heardAt = now
             paths[index].shot = nil
             if !probe.isUntimed { paths[index].round.sample(now - probe.sentAt, delay: .zero) }
@@ -293,17 +258,13 @@ package struct PathSet: Sendable {
     private mutating func decide(_ index: Int, _ probe: Probe, _ now: Instant) {
         guard let primary = primaryIndex else { return take(index, .first, from: nil, now: now) }
         guard index != primary else {
-            endDoubt()
+            // What the peer said before it was heard elsewhere says nothing of where it is.
+            if heardNewAt.map({ probe.sentAt >= $0 }) ?? true { endDoubt() }
             return
         }
         let old = paths[primary].address
         if !paths[primary].isAlive { return take(index, .silent, from: old, now: now) }
-        // The peer is there and no more here.
-        if let heardNewAt, paths[index].tier <= paths[primary].tier, probe.sentAt >= heardNewAt,
-            (paths[primary].heardAt ?? .origin) < heardNewAt
-        {
-            return take(index, .moved, from: old, now: now)
-        }
+        if hasMoved(to: index) { return take(index, .moved, from: old, now: now) }
         if isLost(primary, now), let doubtSince, probe.sentAt >= doubtSince { return fail(primary, for: index, now) }
         guard now >= paths[index].barredUntil else { return }
         if paths[index].tier < paths[primary].tier { return take(index, .better, from: old, now: now) }
@@ -312,6 +273,15 @@ package struct PathSet: Sendable {
         let isFaster = mine * 5 < its * 4 && its - mine >= .milliseconds(5)
         paths[index].timesFaster = isFaster ? paths[index].timesFaster + 1 : 0
         if paths[index].timesFaster >= 3 { take(index, .faster, from: old, now: now) }
+    }
+
+    /// The peer is there and no more here: both were probed since it was heard there.
+    private func hasMoved(to index: Int) -> Bool {
+        guard let heardNewAt, let newcomer, paths[index].address == newcomer, let primary = primaryIndex,
+            primary != index, paths[index].tier <= paths[primary].tier
+        else { return false }
+        return paths[index].answeredProbeAt >= heardNewAt && paths[primary].missedProbeAt >= heardNewAt
+            && paths[primary].answeredProbeAt < heardNewAt
     }
 
     private func isLost(_ index: Int, _ now: Instant) -> Bool { paths[index].missed >= PathSet.missedLimit }
@@ -439,6 +409,9 @@ package struct PathSet: Sendable {
         }
         for index in paths.indices { miss(index, now) }
         guard let primary = primaryIndex, paths[primary].missed > 0 else { return }
+        if let newcomer, let index = index(of: newcomer), hasMoved(to: index) {
+            return take(index, .moved, from: paths[primary].address, now: now)
+        }
         if doubtSince == nil { beginDoubt(now) }
         // What the other path has answered before the last probe was lost counts as well.
         if isLost(primary, now), let doubtSince,
@@ -456,6 +429,7 @@ package struct PathSet: Sendable {
             let probe = paths[index].probes[place]
             guard !probe.isMissed, now - probe.sentAt >= patience else { continue }
             paths[index].probes[place].isMissed = true
+            paths[index].missedProbeAt = max(paths[index].missedProbeAt, probe.sentAt)
             paths[index].missed += 1
         }
         if index != primaryIndex, paths[index].missed >= PathSet.missedLimit { paths[index].isAlive = false }

@@ -19,7 +19,7 @@ struct Peers: Verb {
 
     static func table(_ peers: [PeerView]) -> Table {
         var table = Table([
-            .init("PEER", least: 8), .init("STATE"), .init("RTT", right: true),
+            .init("PEER", least: 8), .init("STATE"), .init("PATH", importance: 5), .init("RTT", right: true),
             .init("OVERLAY", importance: 2), .init("ADDRESS", least: 12, importance: 5),
             .init("HEARD", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
             .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
@@ -31,6 +31,7 @@ struct Peers: Verb {
             table.add([
                 .init(peer.name ?? peer.node.short),
                 .init(peer.isConnected ? "connected" : "idle", peer.isConnected ? .good : .faint),
+                peer.address == nil ? .init(nil) : peer.isRelayed ? .init("relay", .caution) : .init("direct", .good),
                 .init(peer.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
                 .init(peer.overlay4?.description), .init(peer.address?.description),
                 .init(peer.sinceHeardMilliseconds.map { Units.age(.milliseconds($0)) }),

@@ -92,7 +92,7 @@ extension OverlayTests {
     @Test func `a node that changes its address keeps its connections`() throws {
         try Self.underLoad { overlay in
             try Self.moveTwice(overlay)
-            #expect(try overlay.b.counter("roams") >= 2)
+            #expect(try overlay.b.counter("pathSwitches.moved") >= 2)
             return "two changes of address"
         }
     }

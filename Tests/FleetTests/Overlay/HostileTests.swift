@@ -29,7 +29,7 @@ extension OverlayTests {
             let replayed = try overlay.b.counter("overlay.dropped.replayed")
             #expect(replayed > 0)
             // A replayed datagram does not move the session to its sender.
-            #expect(try overlay.b.counter("roams") == 0)
+            #expect(try overlay.b.counter("pathSwitches.moved") == 0)
             return "garbage, and \(replayed) replayed datagrams refused"
         }
     }
@@ -71,7 +71,7 @@ extension OverlayTests {
                 #expect(loud.good > quiet.good / 20, "\(name)")
                 lines.append(String(format: "\(name) %.0f/s, good %.0f MB/s", loud.refused, loud.good / 1e6))
             }
-            #expect(try overlay.b.counter("roams") == 0)
+            #expect(try overlay.b.counter("pathSwitches.moved") == 0)
             return lines.joined(separator: "; ")
         }
     }

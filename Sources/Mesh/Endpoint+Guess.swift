@@ -1,0 +1,81 @@
+import Base
+import Wire
+
+// Guessing ports, when nothing else has helped.
+
+extension Endpoint {
+    /// The peer's candidates have come, and shots are on their way: when to resort to guessing.
+    mutating func planGuess(of peer: Peer, now: Instant) {
+        peer.guessAt = nil
+        guard configuration.guessesPorts, !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else {
+            return
+        }
+        if let last = peer.guessedAt, now - last < PortGuess.coolDown { return }
+        peer.guessAt = now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter)
+    }
+
+    /// Whether this node would be the one whose mappings vary; `nil` where guessing is of no use.
+    private func guessRole(with peer: Peer) -> Bool? {
+        switch (natMapping, peer.natMapping) {
+        case (.varies, .stable), (.varies, .none): true
+        case (.stable, .varies), (.none, .varies): false
+        case (.varies, .varies), (.stable, _), (.none, _), (.unknown, _), (_, .unknown): nil
+        }
+    }
+
+    mutating func guessPorts(of peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
+        if let at = peer.guessAt, at <= now {
+            peer.guessAt = nil
+            beginGuess(of: peer, now: now)
+        }
+        guard var present = guess, present.slot == peer.slot else { return }
+        guard !peer.paths.hasAliveDirect, !present.guess.isOver(now) else { return endGuess() }
+        for address in present.guess.due(now) {
+            // Whoever finds a way answers by it, and that is how it is known.
+            sealAlone(.ping(token: 0), with: epoch, of: peer, to: address, now: now, into: &out)
+            counters.guessesSent += 1
+        }
+        guess = present
+    }
+
+    private mutating func beginGuess(of peer: Peer, now: Instant) {
+        guard guess == nil, !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else { return }
+        // Private addresses are nobody's translator's.
+        let seen = peer.paths.addresses.filter { !$0.isRelayed && $0.socket == 0 }.map(\.remote)
+            .filter { $0.ip.isIPv4 && !$0.ip.isPrivate }
+        let role: PortGuess.Role
+        if isOpener {
+            let targets = Array(seen.prefix(2))
+            guard !targets.isEmpty else { return }
+            if guessSockets > Endpoint.lastGuessSocket { guessSockets = 1 }
+            role = .opener(targets, firstSocket: guessSockets)
+            guessSockets += PortGuess.sockets
+        } else {
+            guard let ip = seen.first?.ip else { return }
+            role = .prober(ip, seen: seen.filter { $0.ip == ip }.map(\.port).suffix(4))
+        }
+        peer.guessedAt = now
+        guess = (peer.slot, PortGuess(role, now: now, random: &random))
+        counters.guesses += 1
+    }
+
+    /// Numbers of sockets are used again after some four thousand.
+    private static let lastGuessSocket: UInt16 = 4096 - 2 * PortGuess.sockets
+
+    /// Closes the sockets that lead nowhere.
+    mutating func endGuess() {
+        defer { guess = nil }
+        guard let present = guess, let numbers = present.guess.socketNumbers else { return }
+        let used = peers[present.slot]?.paths.addresses.map(\.socket).filter { $0 != 0 } ?? []
+        peers[present.slot]?.sockets = used
+        closedSockets += numbers.filter { !used.contains($0) }
+    }
+}
+
+extension IPAddress {
+    /// RFC 1918, and what a provider has behind its own translator (RFC 6598).
+    var isPrivate: Bool {
+        guard case .v4(let value) = self else { return false }
+        return value >> 24 == 10 || value >> 20 == 0xac1 || value >> 16 == 0xc0a8 || value >> 22 == 0x191
+    }
+}

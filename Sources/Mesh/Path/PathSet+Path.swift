@@ -1,0 +1,76 @@
+package import Base
+package import Wire
+
+// One path of a set, and what people are told of it.
+
+extension PathSet {
+    struct Probe {
+        var token: UInt64
+        var sentAt: Instant
+        var isMissed = false
+        /// This machine slept meanwhile: an answer says that the path lives, and nothing of its round trip.
+        var isUntimed = false
+    }
+
+    struct Path {
+        let address: PathAddress
+        var round = RoundTripEstimator()
+        var probes: [Probe] = []
+        /// In a row.
+        var missed = 0
+        var isAlive = false
+        var answeredAt: Instant?
+        var heardAt: Instant?
+        /// When the newest probe that was answered had been sent.
+        var answeredProbeAt = Instant.origin
+        /// And the newest that was not answered in time.
+        var missedProbeAt = Instant.origin
+        /// Not to be taken until then.
+        var barredUntil = Instant.origin
+        var bar = Interval.zero
+        var nextProbe: Instant?
+        /// Position in the schedule of first shots; `nil` when it is over.
+        var shot: Int?
+        var timesFaster = 0
+
+        init(_ address: PathAddress) { self.address = address }
+
+        /// The lower, the better.
+        var tier: Int { address.isRelayed ? 1 : 0 }
+
+        /// A probe that is not answered for longer is lost; of a path that was never measured not much is expected.
+        var patience: Interval {
+            guard isTimed else { return .milliseconds(400) }
+            return min(max(.milliseconds(150), round.smoothed + round.variation * 4 + .milliseconds(50)), .seconds(2))
+        }
+        var isTimed: Bool { round.hasSample }
+    }
+
+    /// What is known of one path, for people.
+    package struct Facts: Hashable, Sendable {
+        package var address: PathAddress
+        package var isPrimary: Bool
+        package var isAlive: Bool
+        package var roundTrip: Interval?
+        /// Since when the newest answer to a probe, and the newest authentic datagram, came that way.
+        package var sinceAnswered: Interval?
+        package var sinceHeard: Interval?
+        /// Probes unanswered in a row.
+        package var missed: Int
+        /// How long it is not to be taken, having failed.
+        package var barredFor: Interval?
+        /// First shots are under way.
+        package var isPunching: Bool
+    }
+
+    package func facts(now: Instant) -> [Facts] {
+        paths.indices.map { index in
+            let path = paths[index]
+            return Facts(
+                address: path.address, isPrimary: index == primaryIndex, isAlive: path.isAlive,
+                roundTrip: path.isTimed ? path.round.smoothed : nil, sinceAnswered: path.answeredAt.map { now - $0 },
+                sinceHeard: path.heardAt.map { now - $0 }, missed: path.missed,
+                barredFor: path.barredUntil > now ? path.barredUntil - now : nil, isPunching: path.shot != nil)
+        }
+    }
+}

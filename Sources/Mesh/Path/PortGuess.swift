@@ -1,0 +1,102 @@
+import Base
+import Wire
+
+/// # Guessing a port
+///
+/// Where one end's translator gives each far end another port (endpoint-dependent mapping), the other end cannot be told
+/// where to send; and where the other end's filter lets in only ports that it knows, it cannot just wait either. What is
+/// left is to guess. The end whose mappings vary, the *opener*, sends from many sockets to the other end's one address, so
+/// that many of its translator's ports lead to it; the other, the *prober*, sends to many ports of the opener's address. By
+/// the arithmetic of birthdays one of `n` probes meets one of `m` mappings among 64,512 ports with a chance of about
+/// 1 - (1 - m / 64512)^n: for 256 sockets 98.3 % after 1024 probes, and 99.97 % after 2048. Translators that give ports in
+/// a row are met by the first few dozen probes, which go to the ports after the last one seen.
+///
+/// It costs: 256 sockets and as many entries in the opener's translator for six seconds, 500 datagrams a second from each
+/// end for four. So it is done after all else was in vain, with one peer at a time, and not again with the same peer for ten
+/// minutes (tailscale#5389 says what happens to routers else).
+struct PortGuess {
+    enum Role: Hashable {
+        /// Sends from sockets `first` to `first + sockets - 1` to addresses of the peer.
+        case opener([SocketAddress], firstSocket: UInt16)
+        /// Sends to ports of an address of the peer, those after `seen` first.
+        case prober(IPAddress, seen: [UInt16])
+    }
+
+    static let sockets: UInt16 = 256
+    static let probes = 2048
+    /// From each end.
+    static let perSecond: Int64 = 500
+    /// Ports after the last one seen that are tried first.
+    static let near: UInt16 = 64
+    /// How long after the first shots it begins; the opener a little earlier than the prober, so that there is something to
+    /// find.
+    static let openerAfter = Interval.milliseconds(600)
+    static let proberAfter = Interval.milliseconds(900)
+    static let length = Interval.seconds(6)
+    static let coolDown = Interval.minutes(10)
+    private static let ports: UInt64 = 64_512
+
+    let role: Role
+    let startedAt: Instant
+    private(set) var sent = 0
+    /// Of the walk over all ports: port = offset + step * n, each once.
+    private let offset: UInt64
+    private let step: UInt64
+
+    init(_ role: Role, now: Instant, random: inout Random) {
+        self.role = role
+        startedAt = now
+        offset = random.next(below: PortGuess.ports)
+        // 64,512 is 2^10 * 3^2 * 7: what has none of them in it walks through all.
+        var step = random.next(below: PortGuess.ports) | 1
+        while step % 3 == 0 || step % 7 == 0 { step += 2 }
+        self.step = step
+    }
+
+    /// Twice over all sockets, in case one datagram in three is lost; or all probes.
+    private var limit: Int {
+        switch role {
+        case .opener(let addresses, _): Int(PortGuess.sockets) * addresses.count * 2
+        case .prober: PortGuess.probes
+        }
+    }
+
+    func isOver(_ now: Instant) -> Bool { now - startedAt >= PortGuess.length }
+
+    /// When there is something to send, or it is over.
+    var deadline: Instant {
+        guard sent < limit else { return startedAt + PortGuess.length }
+        return startedAt + Interval(nanoseconds: Int64(sent + 5) * 1_000_000_000 / PortGuess.perSecond)
+    }
+
+    /// Where datagrams are due to go now.
+    mutating func due(_ now: Instant) -> [PathAddress] {
+        let earned = (now - startedAt).nanoseconds * PortGuess.perSecond / 1_000_000_000
+        // Whoever comes late does not make up for it in one burst.
+        let count = min(Int(earned) - sent, limit - sent, 50)
+        guard count > 0 else { return [] }
+        defer { sent += count }
+        return (sent..<sent + count).map { target($0) }
+    }
+
+    private func target(_ index: Int) -> PathAddress {
+        switch role {
+        case .opener(let addresses, let first):
+            let address = addresses[index / Int(PortGuess.sockets) % addresses.count]
+            return PathAddress(address, socket: first + UInt16(index % Int(PortGuess.sockets)))
+        case .prober(let ip, let seen):
+            let near = seen.count * Int(PortGuess.near)
+            if index < near {
+                return PathAddress(SocketAddress(ip, seen[index % seen.count] &+ UInt16(index / seen.count + 1)))
+            }
+            let number = (offset + step * UInt64(index - near)) % PortGuess.ports
+            return PathAddress(SocketAddress(ip, UInt16(1024 + number)))
+        }
+    }
+
+    /// The opener's sockets.
+    var socketNumbers: ClosedRange<UInt16>? {
+        guard case .opener(_, let first) = role else { return nil }
+        return first...first + PortGuess.sockets - 1
+    }
+}

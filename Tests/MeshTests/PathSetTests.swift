@@ -1,0 +1,213 @@
+import Base
+import Testing
+import Wire
+
+@testable import Mesh
+
+/// Paths in virtual time: each answers or not, after its round trip.
+@Suite struct PathSetTests {
+    private static let direct = PathAddress(SocketAddress("198.51.100.1:1")!)
+    private static let other = PathAddress(SocketAddress("198.51.100.2:2")!)
+    private static let relayed = PathAddress(SocketAddress("203.0.113.1:3")!, legs: RelayLegs(near: 1, far: 2))
+
+    private struct World {
+        var paths: PathSet
+        var now = Instant(nanoseconds: 1_000_000_000)
+        /// By path: how long an answer takes; none where nothing answers.
+        var roundTrips: [PathAddress: Interval] = [:]
+        /// Part of a hundred of all probes that get no answer.
+        var loss: UInt64 = 0
+        var sends = true
+        var probes = 0
+        private var token: UInt64 = 1
+        private var answers: [(at: Instant, token: UInt64, path: PathAddress)] = []
+        private var random = Random(Seed(1))
+
+        init(_ addresses: [PathAddress]) { paths = PathSet(addresses) }
+
+        mutating func run(_ time: Interval) {
+            let end = now + time
+            while now < end {
+                if sends { paths.sent(now: now) }
+                for index in answers.indices.reversed() where answers[index].at <= now {
+                    let answer = answers.remove(at: index)
+                    _ = paths.answered(answer.token, from: answer.path, now: now)
+                }
+                let due = paths.takeProbes(now: now, limit: 100, firstToken: token)
+                token += 100
+                probes += due.count
+                for probe in due {
+                    guard let time = roundTrips[probe.address], !random.chance(loss, in: 100) else { continue }
+                    answers.append((now + time, probe.token, probe.address))
+                }
+                now = now + .milliseconds(5)
+            }
+        }
+
+        /// How long until `done`.
+        mutating func time(until done: (PathSet) -> Bool, within limit: Interval = .seconds(5)) -> Interval? {
+            let start = now
+            while now - start < limit {
+                if done(paths) { return now - start }
+                run(.milliseconds(5))
+            }
+            return nil
+        }
+
+        static func settled() -> World {
+            var world = World([PathSetTests.relayed, PathSetTests.direct])
+            world.roundTrips = [PathSetTests.relayed: .milliseconds(90), PathSetTests.direct: .milliseconds(50)]
+            world.paths.established(at: PathSetTests.relayed, isNew: true, now: world.now)
+            world.paths.punch(now: world.now)
+            world.run(.seconds(2))
+            return world
+        }
+    }
+
+    @Test func `a session begins where it was made and goes direct with the first answer`() {
+        var world = World([Self.relayed, Self.direct])
+        world.roundTrips = [Self.relayed: .milliseconds(90), Self.direct: .milliseconds(50)]
+        world.paths.established(at: Self.relayed, isNew: true, now: world.now)
+        #expect(world.paths.primary == Self.relayed)
+        world.paths.punch(now: world.now)
+        let time = world.time { $0.primary == Self.direct }
+        #expect(time.map { $0 <= .milliseconds(60) } ?? false)
+        #expect(world.paths.transitions.map(\.cause) == [.first, .better])
+    }
+
+    @Test func `shots go on for twelve seconds, and again after a while if the peer is talked to`() {
+        var world = World([Self.relayed, Self.direct])
+        world.roundTrips = [Self.relayed: .milliseconds(90)]
+        world.paths.established(at: Self.relayed, isNew: true, now: world.now)
+        world.paths.punch(now: world.now)
+        world.sends = false
+        world.run(.seconds(15))
+        let idle = world.probes
+        #expect((15...17).contains(idle))
+        world.run(.seconds(60))
+        #expect(world.probes == idle)
+        world.sends = true
+        world.roundTrips[Self.direct] = .milliseconds(40)
+        #expect(world.time(until: { $0.primary == Self.direct }, within: .seconds(20)) != nil)
+    }
+
+    @Test func `a path that goes silent is doubted at once, and left when the other one answers`() {
+        var world = World.settled()
+        world.roundTrips[Self.direct] = nil
+        let doubt = world.time { $0.second == Self.relayed }
+        #expect(doubt.map { $0 <= .milliseconds(300) } ?? false, "\(String(describing: doubt))")
+        let left = world.time { $0.primary == Self.relayed }
+        #expect(left.map { $0 <= .milliseconds(600) } ?? false, "\(String(describing: left))")
+        #expect(world.paths.second == nil && world.paths.transitions.last?.cause == .silent)
+    }
+
+    @Test func `a path that failed is not taken back for half a minute`() {
+        var world = World.settled()
+        world.roundTrips[Self.direct] = nil
+        world.run(.seconds(2))
+        world.roundTrips[Self.direct] = .milliseconds(50)
+        world.run(.seconds(25))
+        #expect(world.paths.primary == Self.relayed)
+        world.run(.seconds(80))
+        #expect(world.paths.primary == Self.direct)
+    }
+
+    @Test func `loss alone does not move data from its path`() {
+        var world = World.settled()
+        world.loss = 19
+        let before = world.paths.transitions.count
+        world.run(.seconds(60))
+        #expect(world.paths.primary == Self.direct && world.paths.transitions.count == before)
+    }
+
+    @Test func `a peer that stands still keeps its path`() {
+        var world = World.settled()
+        let roundTrips = world.roundTrips
+        world.roundTrips = [:]
+        world.run(.seconds(1))
+        world.roundTrips = roundTrips
+        world.run(.seconds(3))
+        #expect(world.paths.primary == Self.direct && world.paths.transitions.count == 2)
+    }
+
+    @Test func `this machine's own sleep is nobody's fault`() {
+        var world = World.settled()
+        world.now = world.now + .seconds(3)
+        world.paths.slept(.seconds(3))
+        _ = world.paths.takeProbes(now: world.now, limit: 100, firstToken: 1 << 40)
+        #expect(world.paths.second == nil)
+    }
+
+    @Test func `a peer that moves is followed, with data on both paths until it is known`() {
+        var world = World.settled()
+        world.roundTrips[Self.direct] = nil
+        world.roundTrips[Self.other] = .milliseconds(50)
+        world.paths.heard(from: Self.other, isNewest: true, now: world.now)
+        #expect(world.paths.second == Self.other)
+        let time = world.time { $0.primary == Self.other }
+        #expect(time.map { $0 <= .milliseconds(200) } ?? false)
+        #expect(world.paths.transitions.last?.cause == .moved && world.paths.second == nil)
+    }
+
+    @Test func `an address from which a datagram was sent again moves nobody`() {
+        var world = World.settled()
+        world.paths.heard(from: Self.other, isNewest: false, now: world.now)
+        #expect(world.paths.addresses.count == 2 && world.paths.second == nil)
+        // Newest, and yet nobody answers there.
+        world.paths.heard(from: Self.other, isNewest: true, now: world.now)
+        world.run(.seconds(2))
+        #expect(world.paths.primary == Self.direct && world.paths.second == nil)
+    }
+
+    @Test func `after a long silence data goes both ways until the path has answered`() {
+        var world = World.settled()
+        world.sends = false
+        world.run(.seconds(60))
+        world.sends = true
+        world.run(.milliseconds(10))
+        #expect(world.paths.second == Self.relayed)
+        world.run(.milliseconds(100))
+        #expect(world.paths.second == nil && world.paths.primary == Self.direct)
+    }
+
+    @Test func `a faster path of the same class is taken after three samples, a little faster one never`() {
+        var world = World([Self.direct, Self.other])
+        world.roundTrips = [Self.direct: .milliseconds(50), Self.other: .milliseconds(47)]
+        world.paths.established(at: Self.direct, isNew: true, now: world.now)
+        world.paths.punch(now: world.now)
+        world.run(.seconds(100))
+        #expect(world.paths.primary == Self.direct)
+        world.roundTrips[Self.other] = .milliseconds(20)
+        world.run(.seconds(100))
+        #expect(world.paths.primary == Self.other && world.paths.transitions.last?.cause == .faster)
+    }
+
+    @Test func `a relay that is gone takes its paths along`() {
+        var world = World.settled()
+        world.paths.withdraw(where: { $0 == Self.direct }, now: world.now)
+        #expect(world.paths.primary == Self.relayed && world.paths.transitions.last?.cause == .withdrawn)
+        world.paths.withdraw(where: { $0 == Self.relayed }, now: world.now)
+        #expect(world.paths.primary == nil)
+    }
+
+    @Test func `a stranger cannot make the list grow without a limit`() {
+        var paths = PathSet()
+        for port in 1..<100 {
+            paths.heard(from: PathAddress(SocketAddress(.loopback4, UInt16(port))), isNewest: true, now: .origin)
+        }
+        #expect(paths.addresses.count == Limits.addressesPerPeer)
+    }
+
+    @Test func `an idle peer costs nothing, and one that is kept warm one probe in its time`() {
+        var world = World.settled()
+        world.sends = false
+        world.run(.seconds(60))
+        let before = world.probes
+        world.run(.minutes(10))
+        #expect(world.probes == before)
+        world.paths.keepsWarm = .seconds(20)
+        world.paths.sent(now: world.now)
+        world.run(.minutes(10))
+        #expect((28...36).contains(world.probes - before))
+    }
+}

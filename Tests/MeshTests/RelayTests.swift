@@ -1,0 +1,196 @@
+import Base
+import Noise
+import Testing
+import Wire
+
+@testable import Mesh
+
+/// A relay by itself, and who would misuse it.
+@Suite struct RelayTests {
+    private static let a = SocketAddress("198.51.100.1:1000")!, b = SocketAddress("198.51.100.2:2000")!
+    private static let victim = SocketAddress("203.0.113.66:53")!
+    private static let start = Instant(nanoseconds: 1)
+    private static func node(_ number: UInt8) -> NodeID { NodeID([UInt8](repeating: number, count: 32))! }
+
+    /// A relay, and nodes that know how to bind.
+    private struct Bench: ~Copyable {
+        var relay: Relay
+        var now = RelayTests.start
+
+        init(bytesPerSecond: Int64 = 1 << 30, legs: Int = 100) {
+            var generator = KeyGenerator(Seed(5))
+            relay = Relay(using: &generator, bytesPerSecond: bytesPerSecond, legs: legs, now: now)
+        }
+
+        struct Node {
+            var leg: UInt32
+            var key: BindKey
+            var challenge: [UInt8]
+            var number: UInt64 = 0
+
+            mutating func bind(_ challenge: [UInt8]? = nil) -> [UInt8] {
+                number += 1
+                return BindMessage(leg: leg, number: number, challenge: challenge ?? self.challenge)
+                    .encoded(.bind, key: key)
+            }
+        }
+
+        mutating func join(_ number: UInt8, tenant: String = "", at address: SocketAddress) -> Node {
+            let leg = relay.leg(for: RelayTests.node(number), tenant: tenant, at: address, now: now)!
+            return Node(leg: leg.number, key: BindKey(leg.key)!, challenge: leg.challenge)
+        }
+
+        mutating func bound(_ number: UInt8, tenant: String = "", at address: SocketAddress) -> Node {
+            var node = join(number, tenant: tenant, at: address)
+            let answer = relay.bind(node.bind(), from: address, now: now).flatMap { BindMessage($0) }
+            precondition(answer?.challenge == BindMessage.none, "not bound")
+            return node
+        }
+
+        mutating func carry(_ from: Node, _ to: Node, count: Int = 500, at address: SocketAddress) -> Relay.Verdict {
+            relay.carry(RelayLegs(near: from.leg, far: to.leg), count: count, from: address, now: now)
+        }
+    }
+
+    @Test func `what names two bound legs and comes from the one goes to the other`() {
+        var bench = Bench()
+        let a = bench.bound(1, at: Self.a), b = bench.bound(2, at: Self.b)
+        let there = bench.carry(a, b, at: Self.a), back = bench.carry(b, a, at: Self.b)
+        #expect(there == .forward(Self.b) && back == .forward(Self.a))
+        #expect(bench.relay.forwardedDatagrams == 2 && bench.relay.forwardedBytes == 1000)
+    }
+
+    @Test func `nobody is sent anything who has not shown that he receives`() {
+        var bench = Bench()
+        let a = bench.bound(1, at: Self.a), b = bench.join(2, at: Self.b)
+        let unbound = bench.carry(a, b, at: Self.a)
+        #expect(unbound == .dropped(.relayUnbound))
+        let nowhere = bench.relay.carry(RelayLegs(near: a.leg, far: 7), count: 100, from: Self.a, now: bench.now)
+        #expect(nowhere == .dropped(.relayUnknownLeg))
+        let nobody = bench.relay.carry(RelayLegs(near: 7, far: a.leg), count: 100, from: Self.a, now: bench.now)
+        #expect(nobody == .dropped(.relayUnknownSender))
+    }
+
+    @Test func `a bind without the key is not answered, whatever it says`() {
+        var bench = Bench()
+        let node = bench.join(1, at: Self.a)
+        let stranger = BindKey([UInt8](repeating: 9, count: 32))!
+        let forged = BindMessage(leg: node.leg, number: 5, challenge: node.challenge).encoded(.bind, key: stranger)
+        #expect(bench.relay.bind(forged, from: Self.victim, now: bench.now) == nil)
+        for length in [0, 1, 47, 49] {
+            let short = Array((forged + forged).prefix(length))
+            #expect(bench.relay.bind(short, from: Self.victim, now: bench.now) == nil)
+        }
+    }
+
+    @Test func `a bind that was recorded binds nobody else, and what it is answered is no longer than it is`() throws {
+        var bench = Bench()
+        var a = bench.bound(1, at: Self.a)
+        let b = bench.bound(2, at: Self.b)
+        // Seen on the wire, not yet arrived: sent once more with the victim's address as its source.
+        let recorded = a.bind()
+        let answer = bench.relay.bind(recorded, from: Self.victim, now: bench.now)
+        let length = try #require(answer).count
+        #expect(length <= recorded.count)
+        let before = bench.carry(b, a, at: Self.b)
+        #expect(before == .forward(Self.a))
+        // It arrives; then once more from where it came from is too late.
+        _ = bench.relay.bind(recorded, from: Self.a, now: bench.now)
+        #expect(bench.relay.bind(recorded, from: Self.a, now: bench.now) == nil)
+        #expect(bench.relay.bind(recorded, from: Self.victim, now: bench.now) == nil)
+    }
+
+    @Test func `an old bind does not move a node back to where it was`() {
+        var bench = Bench()
+        var a = bench.bound(1, at: Self.a)
+        let b = bench.bound(2, at: Self.b)
+        let old = a.bind()
+        _ = bench.relay.bind(old, from: Self.a, now: bench.now)
+        // It moves: a first bind brings the challenge for the new address, the second one counts.
+        let challenge = bench.relay.bind(a.bind(), from: Self.victim, now: bench.now).flatMap { BindMessage($0) }
+        _ = bench.relay.bind(a.bind(challenge!.challenge), from: Self.victim, now: bench.now)
+        let moved = bench.carry(b, a, at: Self.b)
+        #expect(moved == .forward(Self.victim))
+        #expect(bench.relay.bind(old, from: Self.a, now: bench.now) == nil)
+        let stays = bench.carry(b, a, at: Self.b)
+        #expect(stays == .forward(Self.victim))
+    }
+
+    @Test func `who sends from elsewhere is challenged now and then, with less than he sent`() {
+        var bench = Bench()
+        let a = bench.bound(1, at: Self.a), b = bench.bound(2, at: Self.b)
+        var sent = 0, received = 0, challenges = 0
+        for step in 0..<1000 {
+            bench.now = Self.start + .milliseconds(Int64(step))
+            sent += 60
+            switch bench.carry(a, b, count: 60, at: Self.victim) {
+            case .challenge(let bytes):
+                received += bytes.count
+                challenges += 1
+            case .forward: Issue.record("carried for somebody who is not bound")
+            case .dropped(let reason): #expect(reason == .relayUnknownSender)
+            }
+        }
+        #expect(received <= sent && (40...51).contains(challenges))
+        // What is shorter than a challenge is not answered at all.
+        bench.now = Self.start + .seconds(5)
+        let short = bench.carry(a, b, count: 47, at: Self.victim)
+        #expect(short == .dropped(.relayUnknownSender))
+    }
+
+    @Test func `challenges and binds run out`() {
+        var bench = Bench()
+        var a = bench.join(1, at: Self.a)
+        let early = a.bind()
+        bench.now = Self.start + BindChallenger.lifetime * 2 + .seconds(1)
+        let late = bench.relay.bind(early, from: Self.a, now: bench.now).flatMap { BindMessage($0) }
+        #expect(late?.challenge != BindMessage.none)
+        let b = bench.bound(2, at: Self.b), c = bench.bound(3, at: Self.a)
+        let carried = bench.carry(b, c, at: Self.b)
+        #expect(carried == .forward(Self.a))
+        bench.now = bench.now + Relay.bindLife
+        guard case .challenge = bench.carry(b, c, at: Self.b) else {
+            Issue.record("a bind holds for ever")
+            return
+        }
+    }
+
+    @Test func `one tenant's flood leaves the others their share`() {
+        var bench = Bench(bytesPerSecond: 1_000_000)
+        let loud = bench.bound(1, tenant: "loud", at: Self.a), quiet = bench.bound(2, tenant: "quiet", at: Self.b)
+        var carried = (loud: 0, quiet: 0)
+        for step in 0..<20_000 {
+            bench.now = Self.start + .microseconds(Int64(step) * 100)
+            // 100 MB/s against 0.5 MB/s.
+            for _ in 0..<10 {
+                if case .forward = bench.carry(loud, quiet, count: 1000, at: Self.a) { carried.loud += 1000 }
+            }
+            if step % 20 == 0, case .forward = bench.carry(quiet, loud, count: 1000, at: Self.b) {
+                carried.quiet += 1000
+            }
+        }
+        #expect(carried.quiet == 1_000_000)
+        // Two seconds' share, and the quarter of a second that may come at once.
+        #expect((2_000_000...2_300_000).contains(carried.loud))
+    }
+
+    @Test func `a node has one leg, and a new one when it comes again`() {
+        var bench = Bench(legs: 2)
+        let first = bench.join(1, at: Self.a), again = bench.join(1, at: Self.a)
+        #expect(first.leg == again.leg)
+        _ = bench.bound(2, at: Self.b)
+        let full = bench.relay.leg(for: Self.node(3), tenant: "", at: Self.a, now: bench.now) == nil
+        #expect(full && bench.relay.legCount == 2)
+        let renewed = bench.join(2, at: Self.b)
+        #expect(bench.relay.legCount == 2)
+        bench.now = Self.start + .seconds(1)
+        let toOld = bench.relay.carry(
+            RelayLegs(near: renewed.leg, far: first.leg), count: 90, from: Self.b, now: bench.now)
+        guard case .challenge = toOld else {
+            Issue.record("a new leg was bound from the beginning")
+            return
+        }
+        bench.relay.release(Self.node(1))
+        #expect(bench.relay.legCount == 1)
+    }
+}

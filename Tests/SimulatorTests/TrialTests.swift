@@ -1,0 +1,76 @@
+import Base
+import Simulator
+import Testing
+
+/// Two nodes at sites of every kind, and what befalls the path between them: the whole agent, over virtual gateways.
+@Suite struct TrialTests {
+    @Test(arguments: GridSite.allCases)
+    func `against every kind of gateway data flows at once, and directly where that is possible`(_ site: GridSite) {
+        let all = GridSite.allCases, own = all.firstIndex(of: site)!
+        // Each pair once, begun by the one or the other; `asterism-sim --grid` has all of them, many times.
+        for (index, other) in all.enumerated() where (index + own) % 2 == 0 ? index >= own : index < own {
+            let reach = Reach(site.site, other.site)
+            var trial = Trial(site.site, other.site, seed: UInt64(index + 1))
+            trial.watch = .seconds(2)
+            let outcome = trial.run()
+            // The directory's answer (50 ms), and one and a half round trips over a relay (100 ms each).
+            let first = outcome.firstPacket ?? .seconds(60)
+            #expect(first <= .milliseconds(203), "\(site) \(other): \(first)")
+            if reach == .direct {
+                #expect(outcome.direct != nil, "\(site) \(other): \(outcome.log)")
+            } else if reach == .relayed {
+                #expect(outcome.direct == nil, "\(site) \(other): the oracle is wrong")
+            }
+            #expect(outcome.isConnectedAtEnd && outcome.findings.isEmpty, "\(site) \(other): \(outcome.findings)")
+        }
+    }
+
+    private static let pairs: [(GridSite, GridSite)] = [
+        (.portRestrictedRandom, .masquerade), (.symmetricRandom, .symmetricRandom), (.open, .fullCone),
+    ]
+
+    @Test(arguments: [
+        Trial.Fault.blackHoleOneWay, .blackHole, .natReboot, .natRebinding, .addressChange, .relayCrash,
+        .controllerCrash,
+    ])
+    func `data is back within a second, and little is lost`(_ fault: Trial.Fault) {
+        for (a, b) in Self.pairs {
+            for seed in 1...2 as ClosedRange<UInt64> {
+                var trial = Trial(a.site, b.site, seed: seed)
+                trial.watch = .seconds(2) + .milliseconds(Int64(seed) * 37)
+                trial.watchAfter = .seconds(4)
+                trial.fault = fault
+                let outcome = trial.run()
+                for gap in outcome.gaps {
+                    #expect(gap.longest <= .milliseconds(400), "\(a) \(b) \(seed): \(gap) \(outcome.log)")
+                    #expect(gap.lost <= 30, "\(a) \(b) \(seed): \(gap) \(outcome.log)")
+                }
+                #expect(outcome.isConnectedAtEnd && outcome.switches <= 8, "\(a) \(b) \(seed): \(outcome.log)")
+            }
+        }
+    }
+
+    @Test(arguments: [Trial.Fault.loss, .stall])
+    func `loss and a process that stands still are no reason to move`(_ fault: Trial.Fault) {
+        for (a, b) in Self.pairs {
+            for seed in 1...2 as ClosedRange<UInt64> {
+                var trial = Trial(a.site, b.site, seed: seed)
+                trial.watch = .seconds(3)
+                trial.watchAfter = .seconds(12)
+                trial.fault = fault
+                let outcome = trial.run()
+                #expect(outcome.isConnectedAtEnd && outcome.switches <= 2, "\(a) \(b) \(seed): \(outcome.log)")
+            }
+        }
+    }
+
+    @Test func `a trial is the same each time`() {
+        func log() -> [String] {
+            var trial = Trial(GridSite.fullCone.site, GridSite.masquerade.site, seed: 7)
+            trial.fault = .natRebinding
+            return trial.run().log
+        }
+        let first = log()
+        #expect(!first.isEmpty && first == log())
+    }
+}
