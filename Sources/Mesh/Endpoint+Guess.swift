@@ -7,19 +7,29 @@ extension Endpoint {
     /// The peer's candidates have come, and shots are on their way: when to resort to guessing.
     mutating func planGuess(of peer: Peer, now: Instant) {
         peer.guessAt = nil
+        peer.guessRound = 0
         guard configuration.guessesPorts, !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else {
             return
         }
         if let last = peer.guessedAt, now - last < PortGuess.coolDown { return }
-        peer.guessAt = now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter)
+        let isPlain = natMapping != .varies && peer.natMapping != .varies
+        peer.guessAt =
+            now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter) + (isPlain ? PortGuess.plainAfter : .zero)
     }
 
     /// Whether this node would be the one whose mappings vary; `nil` where guessing is of no use.
+    ///
+    /// Where neither varies and yet nothing arrives, one of the two is a Linux machine that translates without a
+    /// firewall, such as a node of Kubernetes: a shot that comes before its own inside has spoken is remembered as a
+    /// conversation with the machine itself, and the inside gets another port for that far end from then on. So it varies
+    /// after all, for one far end, and guessing helps if that end is the opener: it is tried both ways. (Where both are
+    /// such machines, each spoils the other, and a relay is all there is.)
     private func guessRole(with peer: Peer) -> Bool? {
         switch (natMapping, peer.natMapping) {
         case (.varies, .stable), (.varies, .none): true
         case (.stable, .varies), (.none, .varies): false
-        case (.varies, .varies), (.stable, _), (.none, _), (.unknown, _), (_, .unknown): nil
+        case (.stable, .stable), (.stable, .none), (.none, .stable): (nodeID < peer.node) == (peer.guessRound % 2 == 0)
+        case (.varies, .varies), (.none, .none), (.unknown, _), (_, .unknown): nil
         }
     }
 
@@ -65,6 +75,14 @@ extension Endpoint {
     /// Closes the sockets that lead nowhere.
     mutating func endGuess() {
         defer { guess = nil }
+        if let present = guess, let peer = peers[present.slot], !peer.paths.hasAliveDirect {
+            peer.guessRound += 1
+            let isPlain = natMapping != .varies && peer.natMapping != .varies
+            if isPlain, peer.guessRound == 1, guessRole(with: peer) != nil {
+                peer.guessAt = present.guess.startedAt + PortGuess.length + PortGuess.openerAfter
+                mark(peer)
+            }
+        }
         guard let present = guess, let numbers = present.guess.socketNumbers else { return }
         let used = peers[present.slot]?.paths.addresses.map(\.socket).filter { $0 != 0 } ?? []
         peers[present.slot]?.sockets = used

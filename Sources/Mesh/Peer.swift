@@ -49,6 +49,8 @@ final class Peer {
     /// When to guess ports, if nothing else has helped until then; and when that was done last.
     var guessAt: Instant?
     var guessedAt: Instant?
+    /// How often since its candidates came.
+    var guessRound = 0
     /// Sockets beside the first that lead to this peer.
     var sockets: [UInt16] = []
     /// The paths that the data plane was told last.

@@ -145,6 +145,18 @@ import Testing
         }
     }
 
+    @Test func `a machine without a firewall gives another port to who speaks to a stranger that came before`() throws {
+        var gateway = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent), .preserving) {
+            $0.remembersStrangers = true
+        }
+        let own = SocketAddress(gateway.outside, Self.host.port)
+        #expect(gateway.inbound(to: own, from: Self.far, now: Self.start) == .failure(.noMapping))
+        #expect(try Self.out(&gateway, Self.host, Self.far) != own)
+        #expect(try Self.out(&gateway, Self.host, Self.stranger) == own)
+        let later = Self.start + .seconds(200)
+        #expect(try Self.out(&gateway, Self.host, Self.far, at: later) == own)
+    }
+
     @Test func `a port that was asked for lets everybody in until its time`() throws {
         var gateway = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent))
         let until = Self.start + .seconds(600)

@@ -143,13 +143,20 @@ extension Agent {
     /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
     private func peers(called text: String, now: Instant) -> [PeerSummary] {
         guard !text.isEmpty else { return [] }
-        let address = IPAddress(text)
-        return endpoint.summaries(now: now).filter { peer in
-            if peer.name == text || peer.node.hex.hasPrefix(text) { return true }
+        let address = IPAddress(text), all = endpoint.summaries(now: now)
+        // A short name may be the beginning of somebody's id.
+        let named = all.filter { $0.name == text }
+        guard named.isEmpty else { return named }
+        return all.filter { peer in
+            if text.utf8.count >= Agent.leastDigits, peer.node.hex.hasPrefix(text) { return true }
             guard let address, let certificate = endpoint.certificate(of: peer.node) else { return false }
             return certificate.overlayAddresses.contains(address)
         }
     }
+
+    /// Of an id, to be taken for its beginning: fewer would be found in somebody's id too often, while a node of that name
+    /// is meant.
+    private static let leastDigits = 4
 
     private func isOwn(_ asked: LookUp) -> Bool {
         switch asked {

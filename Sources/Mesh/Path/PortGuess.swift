@@ -32,6 +32,8 @@ struct PortGuess {
     /// find.
     static let openerAfter = Interval.milliseconds(600)
     static let proberAfter = Interval.milliseconds(900)
+    /// On top, where neither end's mappings vary: plain shots should do, and are given time.
+    static let plainAfter = Interval.milliseconds(1500)
     static let length = Interval.seconds(6)
     static let coolDown = Interval.minutes(10)
     private static let ports: UInt64 = 64_512

@@ -55,6 +55,9 @@ package struct NATGateway: Sendable {
         package var capacity = 4096
         /// Whether inside hosts reach each other at their outside addresses (RFC 4787, section 6).
         package var hairpins = false
+        /// A machine that translates without a firewall of its own, as Linux does: what comes in and finds no mapping is a
+        /// conversation with the machine itself, and an inside host that speaks to that far end gets another port.
+        package var remembersStrangers = false
         /// A firewall that lets no UDP out.
         package var blocksUDP = false
 
@@ -123,6 +126,15 @@ package struct NATGateway: Sendable {
     private var mappings: [Mapping] = []
     private var nextPort: UInt16
     private var random: Random
+    /// By outside port and far end: until when it is a stranger's.
+    private var strangers = OrderedDictionary<Stranger, Instant>()
+
+    private struct Stranger: Hashable {
+        var port: UInt16
+        var remote: SocketAddress
+    }
+    /// Linux's nf_conntrack_udp_timeout.
+    private static let strangerLife = Interval.seconds(30)
 
     private static let ports: ClosedRange<Int64> = 1024...65_535
 
@@ -150,7 +162,8 @@ package struct NATGateway: Sendable {
             return .success(outsideAddress(of: mappings[index]))
         }
         mappings.removeAll { $0.expires(now) }
-        guard mappings.count < behaviour.capacity, let port = port(for: inside, scope) else {
+        strangers.removeAll { $0.value <= now }
+        guard mappings.count < behaviour.capacity, let port = port(for: inside, scope, remote) else {
             return .failure(.tableFull)
         }
         mappings.append(Mapping(inside: inside, scope: scope, outsidePort: port))
@@ -173,6 +186,9 @@ package struct NATGateway: Sendable {
         if behaviour.filtering == .open, let exposed {
             return .success(SocketAddress(behaviour.translates ? exposed : address.ip, address.port))
         }
+        if behaviour.remembersStrangers, behaviour.translates {
+            strangers[Stranger(port: address.port, remote: remote)] = now + NATGateway.strangerLife
+        }
         return .failure(isMapped ? .filtered : .noMapping)
     }
 
@@ -183,7 +199,7 @@ package struct NATGateway: Sendable {
             return outsideAddress(of: mappings[index])
         }
         mappings.removeAll { $0.expires(now) }
-        guard mappings.count < behaviour.capacity, let port = port(for: inside, .all) else { return nil }
+        guard mappings.count < behaviour.capacity, let port = port(for: inside, .all, inside) else { return nil }
         mappings.append(Mapping(inside: inside, scope: .all, outsidePort: port, forwardedUntil: until))
         return outsideAddress(of: mappings[mappings.count - 1])
     }
@@ -193,6 +209,7 @@ package struct NATGateway: Sendable {
     /// It has lost power for a moment: nothing is remembered.
     package mutating func reboot() {
         mappings = []
+        strangers = [:]
         nextPort = UInt16(random.next(in: NATGateway.ports))
     }
 
@@ -235,8 +252,11 @@ package struct NATGateway: Sendable {
         return mapping.conversations.contains { $0.value > now && Scope(dependence, $0.key) == scope }
     }
 
-    private mutating func port(for inside: SocketAddress, _ scope: Scope) -> UInt16? {
+    private mutating func port(for inside: SocketAddress, _ scope: Scope, _ remote: SocketAddress) -> UInt16? {
         guard behaviour.translates else { return inside.port }
+        if strangers[Stranger(port: inside.port, remote: remote)] != nil {
+            return free(from: UInt16(random.next(in: NATGateway.ports)), step: 1, scope)
+        }
         switch behaviour.ports {
         case .preserving: return free(from: inside.port, step: 1, scope)
         case .sequential(let step):

@@ -4,6 +4,7 @@
 /// from the terms alone, what two of them allow; whoever tests holds the mesh to it.
 package enum GridSite: String, CaseIterable, Sendable {
     case open, firewall, fullCone, addressRestricted, portRestricted, portRestrictedRandom, masquerade
+    case masqueradeWithoutFirewall
     case addressDependent, symmetricSequential, symmetricParity, symmetricRandom, doubleCone, doubleSymmetric
 
     package var site: Scenario.Site {
@@ -19,6 +20,12 @@ package enum GridSite: String, CaseIterable, Sendable {
         case .portRestricted: Scenario.Site([NAT(independent, .by(port), .preserving)])
         case .portRestrictedRandom: Scenario.Site([NAT(independent, .by(port), .random)])
         case .masquerade: Scenario.Site([NAT(port, .by(port), .preserving)])
+        case .masqueradeWithoutFirewall:
+            {
+                var machine = NAT(port, .by(port), .preserving)
+                machine.remembersStrangers = true
+                return Scenario.Site([machine])
+            }()
         case .addressDependent: Scenario.Site([NAT(address, .by(address), .random)])
         case .symmetricSequential: Scenario.Site([NAT(port, .by(port), .sequential(step: 1))])
         case .symmetricParity: Scenario.Site([NAT(port, .by(port), .parity)])
@@ -49,7 +56,9 @@ package enum Reach: String, Sendable {
         }
         let sides = [Side(a), Side(b)]
         if sides.allSatisfy(\.isStable) {
-            self = .direct
+            // Who shoots first at such a machine makes it vary; the other end may be open enough not to mind.
+            let spoilt = sides.contains(where: \.admitsAnyPort) ? 0 : sides.count(where: \.remembersStrangers)
+            self = [.direct, .guessed, .relayed][spoilt]
         } else if sides.allSatisfy({ !$0.isStable }) {
             self = .relayed
         } else {
@@ -64,6 +73,7 @@ package enum Reach: String, Sendable {
         var isStable = true
         /// A datagram from an address that was spoken to gets in, whatever its port.
         var admitsAnyPort = true
+        var remembersStrangers = false
 
         init(_ site: Scenario.Site) {
             for gateway in site.gateways {
@@ -73,6 +83,7 @@ package enum Reach: String, Sendable {
                 case .open, .by(.endpointIndependent), .by(.addressDependent): break
                 case .by(.addressAndPortDependent): admitsAnyPort = false
                 }
+                if gateway.remembersStrangers { remembersStrangers = true }
                 // A mapping of its own for each far end lets in nobody else.
                 if gateway.mapping == .addressAndPortDependent { admitsAnyPort = false }
             }

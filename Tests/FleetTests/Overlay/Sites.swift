@@ -1,0 +1,214 @@
+import Base
+import Control
+import Foundation
+import Testing
+
+/// # Nodes behind real translators
+///
+/// An Internet of namespaces: a hub with a bridge, on which are the controller and a beacon, both of them relays, and two
+/// routers with Linux's address translation, each with a node behind it. The nodes have nothing in common but what the
+/// routers let through.
+///
+/// ```
+///   node a 192.168.1.2 ── router a 198.51.100.11 ──┐                          ┌── router b ── node b 192.168.2.2
+///                                                  ├── hub 198.51.100.1 ──────┤   198.51.100.12
+///                                                  │   controller             └── beacon 198.51.100.2
+/// ```
+final class Sites {
+    /// How a router translates.
+    enum NAT: String {
+        case masquerade
+        /// Each conversation has a port of its own.
+        case random
+        /// Whatever comes goes to the node.
+        case fullCone
+        /// As `masquerade`, and no firewall: what is for nobody inside is answered by the router itself.
+        case withoutFirewall
+    }
+
+    final class Node {
+        let name: String
+        let namespace: Namespace
+        let router: Namespace
+        let outside: String
+        fileprivate(set) var agent: Program!
+        fileprivate let root: String
+
+        fileprivate init(_ name: String, outside: String, root: String) throws {
+            self.name = name
+            self.outside = outside
+            self.root = root
+            namespace = try Namespace(name)
+            do { router = try Namespace("router-\(name)") } catch {
+                namespace.remove()
+                throw error
+            }
+        }
+
+        var socket: String { "\(root)/\(name).sock" }
+        func status() throws -> StatusView { try ask(socket, AgentRequest.status) }
+        func why(_ peer: Node) throws -> PathsView { try ask(socket, AgentRequest.why(.init(peer: peer.name))) }
+        func ping(_ peer: Node, count: Int64 = 1, interval: Int64 = 100) throws -> PingView {
+            try ask(
+                socket,
+                AgentRequest.ping(.init(peer: peer.name, count: count, intervalMilliseconds: interval)))
+        }
+        func counter(_ name: String) throws -> Int {
+            try #require(try status().counters.first { $0.name == name }, "no counter \(name)").count
+        }
+    }
+
+    let a: Node
+    let b: Node
+    private let hub: Namespace
+    private let beacon: Namespace
+    private let root: String
+    private var programs: [Program] = []
+
+    static func with(_ first: NAT, _ second: NAT, _ body: (Sites) throws -> Void) throws {
+        let sites = try Sites()
+        defer { sites.close() }
+        do {
+            try sites.connect(first, second)
+            try sites.start()
+            try body(sites)
+        } catch {
+            sites.tellLogs()
+            throw error
+        }
+    }
+
+    private init() throws {
+        var template = Array("/tmp/asterism-sites-XXXXXX".utf8CString)
+        try #require(mkdtemp(&template) != nil)
+        root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        hub = try Namespace("hub")
+        beacon = try Namespace("beacon")
+        a = try Node("left", outside: "198.51.100.11", root: root)
+        b = try Node("right", outside: "198.51.100.12", root: root)
+    }
+
+    private func connect(_ first: NAT, _ second: NAT) throws {
+        try hub.ip("link add wan type bridge")
+        try hub.ip("addr add 198.51.100.1/24 dev wan")
+        try hub.ip("link set wan up")
+        try attach(beacon, "198.51.100.2", port: "to-beacon")
+        for (node, nat, lan) in [(a, first, "192.168.1"), (b, second, "192.168.2")] {
+            try attach(node.router, node.outside, port: "to-\(node.name)")
+            let words = "link add lan netns \(node.router.name) type veth peer name eth0 netns \(node.namespace.name)"
+            try Namespace.ip(words.split(separator: " ").map(String.init))
+            try node.router.ip("addr add \(lan).1/24 dev lan")
+            try node.router.ip("link set lan up")
+            try node.namespace.ip("addr add \(lan).2/24 dev eth0")
+            try node.namespace.ip("link set eth0 up")
+            try node.namespace.ip("route add default via \(lan).1")
+            try node.router.run("/usr/sbin/sysctl", "-qw net.ipv4.ip_forward=1")
+            try translate(node.router, nat, inside: "\(lan).2")
+        }
+    }
+
+    private func attach(_ namespace: Namespace, _ address: String, port: String) throws {
+        let words = "link add eth0 netns \(namespace.name) type veth peer name \(port) netns \(hub.name)"
+        try Namespace.ip(words.split(separator: " ").map(String.init))
+        try hub.ip("link set \(port) master wan up")
+        try namespace.ip("addr add \(address)/24 dev eth0")
+        try namespace.ip("link set eth0 up")
+    }
+
+    private func translate(_ router: Namespace, _ nat: NAT, inside: String) throws {
+        // A home's router answers nothing that was not asked for.
+        if nat != .withoutFirewall { try filter(router, "-A INPUT -i eth0 -j DROP") }
+        let more = nat == .random ? " --random-fully" : ""
+        try filter(router, "-t nat -A POSTROUTING -o eth0 -j MASQUERADE\(more)")
+        if nat == .fullCone { try filter(router, "-t nat -A PREROUTING -i eth0 -p udp -j DNAT --to \(inside)") }
+    }
+
+    /// iptables(8) in a router.
+    func filter(_ router: Namespace, _ rule: String) throws { try router.run("/usr/sbin/iptables", "-w \(rule)") }
+
+    private func start() throws {
+        let socket = "\(root)/controller.sock"
+        try launch(
+            hub, "asterism-controller", "controller",
+            [
+                "--data", "\(root)/controller", "--listen", "198.51.100.1:7900", "--http", "off", "--socket", socket,
+                "--name", "controller",
+            ])
+        func token(_ isForBeacons: Bool, _ uses: Int64) throws -> String {
+            var token: String?
+            try eventually("the controller gives a token") {
+                let request = ControllerRequest.TokensCreate(uses: uses, isForBeacons: isForBeacons)
+                let view: TokenView = try ask(socket, ControllerRequest.tokensCreate(request))
+                token = view.token
+                return true
+            }
+            return try #require(token)
+        }
+        try launchAgent(beacon, "beacon", ["--overlay", "off", "--join-token", try token(true, 1)])
+        try eventually("the beacon is online") {
+            let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
+            return nodes.contains { $0.state == .online && $0.roles.contains("beacon") }
+        }
+        let join = try token(false, 2)
+        for node in [a, b] {
+            node.agent = try launchAgent(
+                node.namespace, node.name,
+                ["--overlay", "required", "--overlay-interface", "overlay", "--join-token", join])
+        }
+        try eventually("all are online, and the nodes have told where they are") {
+            let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
+            guard nodes.count(where: { $0.state == .online }) == 3 else { return false }
+            // Both relays are in use when a node has sessions with both.
+            return try [a, b].allSatisfy { node in
+                let peers: [PeerView] = try ask(node.socket, AgentRequest.peersList)
+                return peers.count { $0.isConnected } >= 2
+            }
+        }
+        // A leg is bound two round trips after its session, and the directory told a moment later.
+        usleep(300_000)
+    }
+
+    @discardableResult
+    private func launchAgent(_ namespace: Namespace, _ name: String, _ more: [String]) throws -> Program {
+        try launch(
+            namespace, "asterismd", name,
+            [
+                "--data", "\(root)/\(name)", "--listen", "0.0.0.0:7950", "--socket", "\(root)/\(name).sock", "--name",
+                name, "--accelerators", "none",
+            ] + more)
+    }
+
+    @discardableResult
+    private func launch(_ namespace: Namespace, _ name: String, _ log: String, _ words: [String]) throws -> Program {
+        let path = "\(root)/\(log).log"
+        let program = try namespace.enter { try Program(name, words, output: path) }
+        programs.append(program)
+        return program
+    }
+
+    /// Talks until the path is of that kind, and both know what is before the other.
+    func waitForPath(_ kind: PathsView.Kind, within seconds: Double = 8) throws -> PathsView {
+        var last: PathsView?
+        let end = Date() + seconds
+        while Date() < end {
+            _ = try a.ping(b, count: 2, interval: 50)
+            last = (try? a.why(b)) ?? last
+            guard let last, last.path == kind, let other = try? b.why(a), other.path == kind else { continue }
+            if last.peerMapping != "unknown", other.peerMapping != "unknown" { return last }
+        }
+        throw Fault("the path is not \(kind): \(last.map { "\($0)" } ?? "none")")
+    }
+
+    private func close() {
+        for program in programs { program.end() }
+        for namespace in [hub, beacon, a.namespace, a.router, b.namespace, b.router] { namespace.remove() }
+        try? FileManager.default.removeItem(atPath: root)
+    }
+
+    private func tellLogs() {
+        for name in ["controller", "beacon", "left", "right"] {
+            let text = (try? String(contentsOfFile: "\(root)/\(name).log", encoding: .utf8)) ?? ""
+            print("--- \(name):\n" + text.split(separator: "\n").suffix(15).joined(separator: "\n"))
+        }
+    }
+}

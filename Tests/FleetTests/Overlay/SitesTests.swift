@@ -1,0 +1,84 @@
+import Base
+import Control
+import Foundation
+import Testing
+
+extension OverlayTests {
+    /// Real kernels between two nodes: which of their translators can be passed, and what happens when a path dies.
+    @Suite(.enabled(if: Namespace.isPossible, "needs root, iproute2, TUN and network namespaces"))
+    struct SitesTests {
+        @Test func `two masquerading routers are passed directly`() throws {
+            try Sites.with(.masquerade, .masquerade) { sites in
+                let path = try sites.waitForPath(.direct)
+                #expect(path.reason == nil && path.ownMapping == "stable" && path.peerMapping == "stable")
+                #expect(path.paths.first(where: \.isPrimary)?.address == SocketAddress("198.51.100.12:7950"))
+            }
+        }
+
+        @Test func `a router of random ports and a full cone are passed by plain shots`() throws {
+            try Sites.with(.random, .fullCone) { sites in
+                let path = try sites.waitForPath(.direct)
+                #expect(path.ownMapping == "varies" && path.peerMapping == "stable")
+                #expect(try sites.a.counter("guesses") == 0)
+            }
+        }
+
+        @Test func `a router of random ports and a masquerading one are passed by guessing`() throws {
+            try Sites.with(.random, .masquerade) { sites in
+                let start = Date()
+                _ = try sites.waitForPath(.direct)
+                print("guessed in \(Date().timeIntervalSince(start)) s")
+                #expect(try sites.a.counter("guesses") == 1 && sites.b.counter("guesses") == 1)
+                // Data goes that way too, and comes back.
+                #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
+            }
+        }
+
+        @Test func `two routers of random ports are bridged by a relay, and the reason is told`() throws {
+            try Sites.with(.random, .random) { sites in
+                let path = try sites.waitForPath(.relayed)
+                #expect(path.reason == "bothMappingsVary")
+                // What is impossible is not tried for ever.
+                #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
+                #expect(try sites.a.counter("guesses") == 0)
+            }
+        }
+
+        /// Such as a node of Kubernetes before its pods.
+        @Test(arguments: [true, false])
+        func `a router without a firewall is passed although shots spoil its port`(isFirst: Bool) throws {
+            let first = isFirst ? Sites.NAT.withoutFirewall : .masquerade
+            try Sites.with(first, isFirst ? .masquerade : .withoutFirewall) { sites in
+                _ = try sites.waitForPath(.direct, within: 20)
+            }
+        }
+
+        @Test func `a transfer goes on when its direct path becomes a black hole, and hardly notices`() throws {
+            try Sites.with(.masquerade, .masquerade) { sites in
+                _ = try sites.waitForPath(.direct)
+                let before = try sites.a.counter("sessionsEstablished")
+                let address = try #require(try sites.b.status().overlay4)
+                let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
+                let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
+                let far = try listener.accepted()
+                let done = Flag()
+                let load = try Background { try Exchange.run(near, far, .until(done)) }
+                sleep(1)
+                let hole = Result {
+                    try sites.filter(sites.a.router, "-I FORWARD -p udp -d 198.51.100.12 -j DROP")
+                    try sites.filter(sites.a.router, "-I FORWARD -p udp -s 198.51.100.12 -j DROP")
+                }
+                sleep(3)
+                done.raise()
+                let exchange = try load.value()
+                try hole.get()
+                print("black hole under load: \(exchange)")
+                #expect(exchange.longestGap < 2 && exchange.received > 1_000_000)
+                let path = try sites.waitForPath(.relayed)
+                #expect(path.reason == "failed")
+                #expect(path.transitions.last?.cause == "silent")
+                #expect(try sites.a.counter("sessionsEstablished") == before)
+            }
+        }
+    }
+}
