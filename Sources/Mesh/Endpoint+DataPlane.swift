@@ -50,12 +50,14 @@ extension Endpoint {
         else { return }
         let policy = PeerPolicy(own: own, peer: certificate, rules: configuration.policy)
         peer.routeExpiresAt = epoch.createdAt + configuration.rejectAfter
+        if peer.size == nil || peer.toldPath?.primary != remote { resize(peer, for: remote) }
+        peer.toldBytes = datagramBytes(of: peer, at: remote)
         dataPlaneChanges.append(
             .route(
                 TxRoute(
                     peer: peer.slot, remoteIndex: epoch.remoteIndex, key: keys.send.copyKey(),
                     address4: certificate.overlay4Given, address6: certificate.overlay6, remote: remote,
-                    datagramBytes: datagramBytes(of: peer, at: remote), tracksFlows: !policy.allowsEverything,
+                    datagramBytes: peer.toldBytes, tracksFlows: !policy.allowsEverything,
                     expiresAt: epoch.createdAt + configuration.rejectAfter)))
         dataPlaneChanges.append(.measure(peer: peer.slot, remote.remote))
         peer.toldPath = (remote, nil)
@@ -63,7 +65,36 @@ extension Endpoint {
 
     /// Bytes of a datagram of this node's, without what a relay wants before it.
     func datagramBytes(of peer: Peer, at path: PathAddress) -> Int {
-        (peer.datagramBytes ?? Endpoint.payload(ofMTU: Endpoint.ethernetMTU, to: path.remote)) - path.overhead
+        // What goes two ways must fit into both.
+        let overhead = max(path.overhead, peer.paths.second?.overhead ?? 0)
+        return (peer.size?.limit ?? Endpoint.payload(ofMTU: Endpoint.ethernetMTU, to: path.remote)) - overhead
+    }
+
+    /// Packets go another way: how large they may be there is not known yet.
+    private func resize(_ peer: Peer, for path: PathAddress) {
+        let ceiling = Endpoint.payload(ofMTU: Endpoint.ethernetMTU, to: path.remote)
+        peer.size = PathSize(ceiling: ceiling, isIPv4: path.remote.ip.isIPv4)
+    }
+
+    /// Probes how large a datagram may be, and tells the data plane what came of it.
+    mutating func probeSize(of peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
+        guard var size = peer.size, let path = peer.paths.primary else { return }
+        let due = size.due(
+            now, patience: peer.paths.patience,
+            isAlive: peer.paths.isAnswered(since: now - peer.paths.patience - .milliseconds(500)),
+            firstToken: generator.uint64())
+        peer.size = size
+        for (bytes, token) in due {
+            sealAlone(.ping(token: token), with: epoch, of: peer, to: path, size: bytes, now: now, into: &out)
+            counters.probesSent += 1
+        }
+        tellSize(of: peer)
+    }
+
+    private mutating func tellSize(of peer: Peer) {
+        guard let path = peer.toldPath?.primary, datagramBytes(of: peer, at: path) != peer.toldBytes else { return }
+        peer.toldBytes = datagramBytes(of: peer, at: path)
+        dataPlaneChanges.append(.limit(peer: peer.slot, peer.toldBytes))
     }
 
     /// Bytes of UDP payload in an IP packet (less 20 or 40, and 8).
@@ -79,9 +110,9 @@ extension Endpoint {
         guard told.primary != primary || told.second != second else { return }
         peer.toldPath = (primary, second)
         dataPlaneChanges.append(.redirect(peer: peer.slot, primary, second: second))
-        guard told.primary != primary else { return }
-        peer.datagramBytes = nil
-        dataPlaneChanges.append(.limit(peer: peer.slot, datagramBytes(of: peer, at: primary)))
+        guard told.primary != primary else { return tellSize(of: peer) }
+        resize(peer, for: primary)
+        tellSize(of: peer)
         dataPlaneChanges.append(.measure(peer: peer.slot, primary.remote))
     }
 
@@ -136,6 +167,7 @@ extension Endpoint {
             peer.packetBytesSent += Int(activity.bytes)
             peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
             peer.paths.sent(now: now)
+            peer.size?.used(now)
             if let current = peer.session.current, activity.counter >= current.keys.cipher.rekeyAfterMessages {
                 peer.wantsRekey = true
             }
@@ -165,14 +197,12 @@ extension Endpoint {
     /// What the kernel believes of the way to an address: an IP packet of so many bytes. `peer` where it was asked about
     /// one, else it is about all peers there.
     package mutating func measured(_ peer: Int?, at remote: SocketAddress, mtu: Int) {
-        let bytes = max(Endpoint.payload(ofMTU: mtu, to: remote), Limits.datagramBytes)
+        let bytes = max(Endpoint.payload(ofMTU: mtu, to: remote), PathSize.floor)
         let meant = peer.map { $0 < peers.count ? [peers[$0]] : [] } ?? peers
         for peer in meant {
-            guard let peer, let primary = peer.paths.primary, primary.remote == remote,
-                datagramBytes(of: peer, at: primary) != bytes - primary.overhead
-            else { continue }
-            peer.datagramBytes = bytes
-            dataPlaneChanges.append(.limit(peer: peer.slot, bytes - primary.overhead))
+            guard let peer, peer.paths.primary?.remote == remote, peer.size != nil else { continue }
+            peer.size?.believe(bytes)
+            tellSize(of: peer)
         }
     }
 }

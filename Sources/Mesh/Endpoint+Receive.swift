@@ -150,6 +150,7 @@ extension Endpoint {
                 if !remote.isRelayed { seen(as: observed, by: peer, now: now) }
                 return nil
             }
+            if peer.size?.answered(token, now: now) ?? false { return nil }
             guard let position = peer.pings.firstIndex(where: { $0.token == token }) else { return nil }
             let roundTrip = now - peer.pings.remove(at: position).sentAt
             peer.paths.measured(roundTrip, at: remote)

@@ -64,6 +64,7 @@ extension Endpoint {
         answer(peer, with: epoch, now: now, into: &out)
         probe(peer, with: epoch, now: now, into: &out)
         guessPorts(of: peer, with: epoch, now: now, into: &out)
+        probeSize(of: peer, with: epoch, now: now, into: &out)
         // More may wait; it goes on as soon as the driver comes by again, so that one peer cannot hold up the rest.
         if datagrams == Endpoint.burst { timers.set(peer.slot, at: now) }
     }
@@ -117,15 +118,19 @@ extension Endpoint {
         counters.probesSent += due.count
     }
 
-    /// A datagram with one frame, outside of the streams' congestion control.
+    /// A datagram with one frame, outside of the streams' congestion control; padded until all of it, with what a relay
+    /// wants before it, has `size` bytes.
     mutating func sealAlone(
-        _ frame: MeshFrame, with epoch: Epoch, of peer: Peer, to address: PathAddress, now: Instant,
+        _ frame: MeshFrame, with epoch: Epoch, of peer: Peer, to address: PathAddress, size: Int = 0, now: Instant,
         into out: inout MeshOutbox
     ) {
         var own = ByteWriter(), plain = ByteWriter()
         frame.write(to: &own)
         _ = peer.streams.transmit(
             limit: Endpoint.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
+        // 0 is padding (`StreamFrame`).
+        let wanted = size - address.overhead - DatagramHeader.framesSize - DatagramHeader.tagSize
+        if plain.count < wanted { plain.zeros(wanted - plain.count) }
         seal(plain.bytes, with: epoch, of: peer, to: address, and: nil, now: now, into: &out)
     }
 

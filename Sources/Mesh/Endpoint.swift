@@ -195,9 +195,11 @@ package struct Endpoint: ~Copyable {
         } else if let wantedAt = peer.wantedAt {
             times.append(wantedAt + configuration.connectTimeout)
         }
-        if peer.isConnected {
+        // Without keys nothing can be sent, and what is due must not wake anybody.
+        if peer.isConnected, peer.session.current != nil {
             if let time = peer.paths.deadline { times.append(time) }
             if let time = peer.candidatesAt { times.append(time) }
+            if let time = peer.size?.deadline { times.append(time) }
             if let time = peer.guessAt { times.append(time) }
             if let guess, guess.slot == peer.slot { times.append(guess.guess.deadline) }
         }

@@ -55,6 +55,7 @@ final class Peer {
     var sockets: [UInt16] = []
     /// The paths that the data plane was told last.
     var toldPath: (primary: PathAddress, second: PathAddress?)?
+    var toldBytes = 0
     var relayedBytesSent = 0
     var pings: [(token: UInt64, sentAt: Instant)] = []
     var bytesReceived = 0
@@ -64,8 +65,8 @@ final class Peer {
     var packetsSent = 0
     var packetBytesReceived = 0
     var packetBytesSent = 0
-    /// Bytes of UDP payload that the present path carries, where that is known.
-    var datagramBytes: Int?
+    /// How large a datagram the present path carries; with a data plane.
+    var size: PathSize?
     /// When the keys that the data plane seals with are too old.
     var routeExpiresAt: Instant?
     /// The data plane has used up its keys.

@@ -87,6 +87,7 @@ final class AgentProcess: Program {
     func path(to node: NodeID) -> PathAddress? { agent.path(to: node) }
     func transitions(to node: NodeID) -> [PathSet.Transition] { agent.transitions(to: node) }
     var homeRelays: [NodeID] { agent.homeRelays }
+    func report(on node: NodeID, now: Instant) -> PathReport? { agent.report(on: node, now: now) }
 
     // MARK: - The overlay
 

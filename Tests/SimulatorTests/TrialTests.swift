@@ -1,6 +1,8 @@
 import Base
+import Mesh
 import Simulator
 import Testing
+import Wire
 
 /// Two nodes at sites of every kind, and what befalls the path between them: the whole agent, over virtual gateways.
 @Suite struct TrialTests {
@@ -22,6 +24,48 @@ import Testing
                 #expect(outcome.direct == nil, "\(site) \(other): the oracle is wrong")
             }
             #expect(outcome.isConnectedAtEnd && outcome.findings.isEmpty, "\(site) \(other): \(outcome.findings)")
+        }
+    }
+
+    /// Once all that can be tried was tried, the reason for a relay is the true one.
+    @Test func `who is relayed is told why`() {
+        let bothVary = Trial(GridSite.symmetricRandom.site, GridSite.doubleSymmetric.site, seed: 3)
+        let spoilt = Trial(GridSite.masqueradeWithoutFirewall.site, GridSite.masqueradeWithoutFirewall.site, seed: 4)
+        for (trial, reason) in [(bothVary, PathReport.RelayReason.bothMappingsVary), (spoilt, .blocked)] {
+            var trial = trial
+            trial.watch = .seconds(14)
+            let outcome = trial.run()
+            #expect(outcome.leftPath?.isRelayed == true && outcome.reason == reason, "\(outcome.log)")
+        }
+        var failed = Trial(GridSite.fullCone.site, GridSite.fullCone.site, seed: 5)
+        failed.watch = .seconds(2)
+        failed.watchAfter = .seconds(3)
+        failed.fault = .blackHole
+        #expect(failed.run().reason == .failed)
+    }
+
+    /// Of 1280 bytes, 28 are headers of IPv4 and UDP.
+    @Test(arguments: [(1280, 1252), (1124, 1096), (1500, 1472)])
+    func `the size of datagrams is found where nobody tells it`(mtu: Int, bytes: Int) {
+        var site = GridSite.portRestricted.site
+        site.mtu = mtu
+        var trial = Trial(site, GridSite.masquerade.site, seed: 9)
+        trial.watch = .seconds(3)
+        let outcome = trial.run()
+        #expect(outcome.direct != nil && outcome.datagramBytes == bytes, "\(String(describing: outcome.datagramBytes))")
+    }
+
+    @Test func `a path that becomes narrow is found out within a second`() {
+        for seed in 1...8 as ClosedRange<UInt64> {
+            var trial = Trial(GridSite.portRestricted.site, GridSite.masquerade.site, seed: seed)
+            trial.watch = .seconds(3) + .milliseconds(Int64(seed) * 41)
+            trial.fault = .narrow
+            trial.watchAfter = .seconds(5)
+            let outcome = trial.run()
+            #expect(outcome.datagramBytes == 1252, "\(String(describing: outcome.datagramBytes)) \(outcome.log)")
+            // To the least size first, and to the right one a search later.
+            #expect(outcome.sized.map { $0 <= .milliseconds(1100) } ?? false, "\(String(describing: outcome.sized))")
+            #expect(outcome.switches == 0, "\(outcome.log)")
         }
     }
 

@@ -39,7 +39,8 @@ package enum AgentRequest: Hashable, Sendable {
         }
     }
     package struct Ping: Hashable, Sendable, Codable {
-        /// The name of a node of the fleet, an overlay address, or a NodeID; of peers also the first digits of one, at least four.
+        /// The name of a node of the fleet, an overlay address, or a NodeID; of peers also the first digits of one, at
+        /// least four.
         package var peer: String
         /// Without it, 4; at most 100.
         package var count: Int64?

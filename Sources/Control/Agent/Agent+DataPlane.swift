@@ -37,6 +37,8 @@ extension Agent {
     package func path(to node: NodeID) -> PathAddress? { endpoint.isConnected(node) ? endpoint.path(to: node) : nil }
     /// The last changes of it, oldest first.
     package func transitions(to node: NodeID) -> [PathSet.Transition] { endpoint.transitions(to: node) }
+    /// All about the ways to a peer; `nil` for a stranger.
+    package func report(on node: NodeID, now: Instant) -> PathReport? { endpoint.report(on: node, now: now) }
     /// The relays at which this node can be reached.
     package var homeRelays: [NodeID] { endpoint.homeRelays }
 

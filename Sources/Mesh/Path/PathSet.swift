@@ -103,6 +103,11 @@ package struct PathSet: Sendable {
         guard let primaryIndex, paths[primaryIndex].isTimed else { return nil }
         return paths[primaryIndex].round.smoothed
     }
+    /// How long an answer over the primary may take.
+    var patience: Interval { primaryIndex.map { paths[$0].patience } ?? .seconds(1) }
+    func isAnswered(since time: Instant) -> Bool {
+        primaryIndex.flatMap { paths[$0].answeredAt }.map { $0 >= time } ?? false
+    }
     package var addresses: [PathAddress] { paths.map(\.address) }
 
     private func index(of address: PathAddress) -> Int? { paths.firstIndex { $0.address == address } }

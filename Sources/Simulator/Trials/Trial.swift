@@ -1,6 +1,6 @@
 package import Base
 import Control
-import Mesh
+package import Mesh
 package import Wire
 
 /// # Two nodes that want to talk
@@ -29,6 +29,8 @@ package struct Trial: Sendable {
         case loss
         /// The right node's process stands still for a second.
         case stall
+        /// The left node's line carries no more than 1280 bytes, and says nothing of what it drops.
+        case narrow
     }
 
     package var left: Scenario.Site
@@ -67,6 +69,11 @@ package struct Trial: Sendable {
         /// Changes of path at either end after the fault.
         package var switches = 0
         package var isConnectedAtEnd = false
+        /// The largest datagram that the left node believes in at the end, and how long after the fault it did so first.
+        package var datagramBytes: Int?
+        package var sized: Interval?
+        /// Why the left node says that it is relayed, if it is.
+        package var reason: PathReport.RelayReason?
         package var findings: [String] = []
         package var log: [String] = []
     }
@@ -119,6 +126,7 @@ package struct Trial: Sendable {
         case .controllerCrash: simulation.crash(simulation.machines[0], restartAfter: nil)
         case .loss: simulation.network.setLoss(527)
         case .stall: simulation.pause(right, .seconds(1))
+        case .narrow: simulation.network.setMTU(of: Trial.left, 1280)
         }
     }
 
@@ -130,6 +138,8 @@ package struct Trial: Sendable {
         var markedAt = Instant.origin
         var direct: Interval?
         var transitionsBefore = 0
+        /// The largest datagram, and since when.
+        var size: (bytes: Int?, since: Instant) = (nil, .origin)
         var sent: [(number: UInt64, at: Instant, to: Int)] = []
 
         /// By number: when it came.
@@ -150,6 +160,9 @@ package struct Trial: Sendable {
         private func path(_ from: Machine, _ to: Machine) -> PathAddress? {
             (from.program as? AgentProcess)?.path(to: to.nodeID)
         }
+        private var report: PathReport? {
+            (left.program as? AgentProcess)?.report(on: right.nodeID, now: left.local(simulation.now))
+        }
         private var transitions: Int {
             [(left, right), (right, left)].reduce(0) { sum, pair in
                 sum + ((pair.0.program as? AgentProcess)?.transitions(to: pair.1.nodeID).count ?? 0)
@@ -168,6 +181,7 @@ package struct Trial: Sendable {
             // The other answers when it has been spoken to.
             if path(right, left) != nil { send(right, left) }
             simulation.advance(to: simulation.now + time)
+            if let bytes = report?.datagramBytes, bytes != size.bytes { size = (bytes, simulation.now) }
             if direct == nil, let a = path(left, right), let b = path(right, left), !a.isRelayed, !b.isRelayed {
                 direct = simulation.now - startedAt
             }
@@ -191,6 +205,9 @@ package struct Trial: Sendable {
             outcome.leftPath = path(left, right)
             outcome.rightPath = path(right, left)
             outcome.isConnectedAtEnd = outcome.leftPath != nil && outcome.rightPath != nil
+            outcome.reason = report?.relayReason
+            outcome.datagramBytes = size.bytes
+            if size.since >= markedAt, markedAt > .origin { outcome.sized = size.since - markedAt }
             outcome.findings = simulation.findings.map(\.description)
             if afterFault {
                 outcome.gaps = [gap(to: Trial.right), gap(to: Trial.left)]

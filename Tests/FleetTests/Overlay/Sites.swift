@@ -123,6 +123,15 @@ final class Sites {
         if nat == .fullCone { try filter(router, "-t nat -A PREROUTING -i eth0 -p udp -j DNAT --to \(inside)") }
     }
 
+    /// The line of a node carries packets of at most so many bytes, and nobody says so.
+    func narrow(_ node: Node, _ mtu: Int) throws {
+        // Each datagram by itself: trains pass as one, whatever the line's size.
+        for node in [a, b] { try node.namespace.ip("link set eth0 gso_max_segs 1") }
+        try filter(node.router, "-A OUTPUT -p icmp -j DROP")
+        try node.router.ip("link set eth0 mtu \(mtu)")
+        try hub.ip("link set to-\(node.name) mtu \(mtu)")
+    }
+
     /// iptables(8) in a router.
     func filter(_ router: Namespace, _ rule: String) throws { try router.run("/usr/sbin/iptables", "-w \(rule)") }
 

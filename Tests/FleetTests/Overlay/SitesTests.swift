@@ -53,14 +53,50 @@ extension OverlayTests {
             }
         }
 
+        /// Both ends of a TCP connection through the overlay.
+        private static func connection(_ sites: Sites) throws -> (Socket, Socket) {
+            let address = try #require(try sites.b.status().overlay4)
+            let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
+            let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
+            return (near, try listener.accepted())
+        }
+
+        @Test(arguments: [1280, 1124])
+        func `a megabyte passes a line that drops larger packets and says nothing`(mtu: Int) throws {
+            try Sites.with(.masquerade, .masquerade) { sites in
+                try sites.narrow(sites.a, mtu)
+                _ = try sites.waitForPath(.direct)
+                let (near, far) = try Self.connection(sites)
+                let exchange = try Exchange.run(near, far, .bytes(1 << 20), within: 10)
+                print("line of \(mtu) bytes: \(exchange)")
+                #expect(exchange.received == 2 << 20)
+                try eventually("the size is known") { try sites.a.why(sites.b).datagramBytes == mtu - 28 }
+            }
+        }
+
+        @Test func `a line that becomes narrow under load holds nothing up for long`() throws {
+            try Sites.with(.masquerade, .masquerade) { sites in
+                _ = try sites.waitForPath(.direct)
+                let (near, far) = try Self.connection(sites)
+                let done = Flag()
+                let load = try Background { try Exchange.run(near, far, .until(done)) }
+                sleep(1)
+                let change = Result { try sites.narrow(sites.a, 1280) }
+                sleep(4)
+                done.raise()
+                let exchange = try load.value()
+                try change.get()
+                print("narrowed under load: \(exchange)")
+                #expect(exchange.longestGap < 2.5)
+                #expect(try sites.a.why(sites.b).datagramBytes == 1252)
+            }
+        }
+
         @Test func `a transfer goes on when its direct path becomes a black hole, and hardly notices`() throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 _ = try sites.waitForPath(.direct)
                 let before = try sites.a.counter("sessionsEstablished")
-                let address = try #require(try sites.b.status().overlay4)
-                let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
-                let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
-                let far = try listener.accepted()
+                let (near, far) = try Self.connection(sites)
                 let done = Flag()
                 let load = try Background { try Exchange.run(near, far, .until(done)) }
                 sleep(1)
