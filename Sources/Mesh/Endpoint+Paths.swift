@@ -119,6 +119,7 @@ extension Endpoint {
     }
 
     private static let relayClientLimit = 8
+    private static let relayAttempts = 2
 
     mutating func relayClient(of node: NodeID, _ body: (inout RelayClient) -> Void) {
         guard let position = relayClients.firstIndex(where: { $0.relay == node }) else { return }
@@ -174,11 +175,15 @@ extension Endpoint {
     }
 
     mutating func serviceRelays(now: Instant, into out: inout MeshOutbox) {
+        relayClients.removeAll { !$0.isHome && $0.attempts > Endpoint.relayAttempts }
         for position in relayClients.indices {
             guard let work = relayClients[position].due(now: now) else { continue }
             let client = relayClients[position]
             switch work {
-            case .connect: connect(to: client.relay, at: client.addresses, now: now, into: &out)
+            case .connect:
+                // A peer said that there is a relay; it is not asked for ever on a peer's word.
+                guard client.isHome || client.attempts <= Endpoint.relayAttempts else { continue }
+                connect(to: client.relay, at: client.addresses, now: now, into: &out)
             case .ask:
                 guard let peer = existingPeer(client.relay), peer.isConnected else { continue }
                 peer.enqueue(.legRequest)
@@ -269,7 +274,7 @@ extension Endpoint {
             let legs = RelayLegs(near: own.leg, far: place.leg)
             peer.paths.add([PathAddress(own.address, legs: legs)])
         }
-        peer.paths.punch(now: now)
+        peer.paths.tryRelays(now: now)
         // A handshake that waits for a way goes this one at once.
         if let initiation = peer.session.initiation, peer.session.current == nil { initiation.nextAt = now }
         mark(peer)

@@ -1,9 +1,10 @@
 import Base
 import Foundation
-import Mesh
 import Noise
 import Testing
 import Wire
+
+@testable import Mesh
 
 /// The article's vectors are what the code does: a stranger who follows it meets the same bytes.
 @Suite struct ProtocolArticleTests {
@@ -80,6 +81,14 @@ import Wire
         // What one side sends the other opens.
         let theirs = responder.additionalKeys("asterism data plane", for: .chaChaPoly)
         #expect(Self.packet(theirs.receive.copyKey()) == Self.packet(packetKeys.send.copyKey()))
+    }
+
+    @Test func `the article's bind is what a node sends and a relay believes`() throws {
+        let key = try #require(BindKey(Self.bytes(from: 0x80)))
+        let bind = BindMessage(leg: 0x0102_0304, number: 7, challenge: [UInt8](repeating: 0x22, count: 16))
+            .encoded(.bind, key: key)
+        #expect(bind.hex == (try Self.vectors())["bind"])
+        #expect(key.isValid(bind))
     }
 
     /// A packet of 28 bytes under a key, as kind 5.

@@ -83,7 +83,6 @@ package final class AgentDaemon {
     private var port: MeshPort!
     private var timer: Timer!
     private var wallTimer: Timer!
-    /// While packets go out, the agent hears of it more often than once a second.
     private var reportTimer: Timer!
     private var rpc: RPCServer<AgentRequest, AgentReply>!
     private var sampler: HealthSampler!
@@ -92,6 +91,7 @@ package final class AgentDaemon {
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
+    private var watch = AddressWatch()
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
     private var isStopping = false
@@ -180,9 +180,7 @@ package final class AgentDaemon {
         wallTimer.arm(every: .seconds(1))
         sampler.start()
         placeOverlay()
-        if let address = port.localAddress {
-            handle(.addresses(LocalAddresses.of(address, without: overlay?.interface)))
-        }
+        if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -367,6 +365,7 @@ package final class AgentDaemon {
     }
 
     private func learned(_ events: [DataPlaneEvent]) {
+        // While packets go out, the agent hears of it more often than once a second.
         if events.contains(.active) { reportTimer.arm(after: .milliseconds(100)) }
         pump { $0.learned(events, now: $1, into: &$2) }
     }
@@ -389,6 +388,7 @@ package final class AgentDaemon {
 
     private func everySecond() {
         overlay?.report()
+        if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
         handle(.clock(Clock.wall()))
     }
 

@@ -47,3 +47,17 @@ package enum LocalAddresses {
         return found.sorted()
     }
 }
+
+/// A machine's addresses come and go; asking the kernel for them once a second costs some 30 us.
+struct AddressWatch {
+    private var last: [SocketAddress]?
+
+    /// The addresses, if they are not what they were.
+    mutating func look(_ listening: SocketAddress?, without overlay: String?) -> [SocketAddress]? {
+        guard let listening else { return nil }
+        let present = LocalAddresses.of(listening, without: overlay)
+        guard present != last else { return nil }
+        last = present
+        return present
+    }
+}

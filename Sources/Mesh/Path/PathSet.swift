@@ -66,6 +66,7 @@ package struct PathSet: Sendable {
     /// When the direct candidates are tried again, and how often they were in vain.
     private var punchAgain: Instant?
     private var vainPunches = 0
+    private var punchedAt: Instant?
 
     static let probeEvery = Interval.milliseconds(100)
     static let doubtEvery = Interval.milliseconds(50)
@@ -79,6 +80,7 @@ package struct PathSet: Sendable {
     static let leftAfter = Interval.milliseconds(300)
     /// Longer than this unheard, and a translator may have forgotten the path.
     static let staleAfter = Interval.seconds(20)
+    static let punchEvery = Interval.milliseconds(250)
     /// First shots at a candidate (milliseconds after the first), then one a second up to twelve.
     static let shots: [Int64] = [
         0, 200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 11_000, 12_000,
@@ -344,14 +346,25 @@ package struct PathSet: Sendable {
 
     /// Tries all direct candidates: datagrams from both ends at the same time open both ends' translators.
     package mutating func punch(now: Instant) {
+        // Whoever is told new candidates all the time does not begin anew each time.
+        guard now - (punchedAt ?? .origin) >= PathSet.punchEvery else {
+            punchAgain = min(punchAgain ?? .distantFuture, now + PathSet.punchEvery)
+            return
+        }
+        punchedAt = now
         for index in paths.indices where !paths[index].address.isRelayed && !paths[index].isAlive {
             paths[index].shot = 0
             paths[index].nextProbe = now
         }
+        tryRelays(now: now)
+        punchAgain = nil
+    }
+
+    /// Probes relays that were never tried.
+    package mutating func tryRelays(now: Instant) {
         for index in paths.indices where paths[index].address.isRelayed && paths[index].answeredAt == nil {
             paths[index].nextProbe = paths[index].nextProbe ?? now
         }
-        punchAgain = nil
     }
 
     // MARK: - Time

@@ -24,6 +24,8 @@ struct RelayClient {
     var addresses: [SocketAddress]
     /// Kept for this node's own sake; else only as long as a peer is reached through it.
     var isHome: Bool
+    /// Sessions that were wanted and have not come about, in a row.
+    private(set) var attempts = 0
     private(set) var leg: UInt32?
     /// Peers know of this leg.
     var isAnnounced = false
@@ -67,6 +69,7 @@ struct RelayClient {
     /// There is a session (anew).
     mutating func connected(at address: SocketAddress, now: Instant) {
         self.address = address
+        attempts = 0
         leg = nil
         key = nil
         isAnnounced = false
@@ -131,6 +134,7 @@ struct RelayClient {
         switch state {
         case .wanted:
             state = .wanted(again: now + .seconds(10))
+            attempts += 1
             return .connect
         case .refused, .asking:
             state = .asking(again: now + RelayClient.askAgain)
