@@ -124,6 +124,8 @@ package final class AgentDaemon {
             name: settings.name, version: AsterismVersion.current, containment: host.containment)
         overlay = try AgentDaemon.overlay(settings, on: loop, log: log)
         configuration.mesh.hasDataPlane = overlay != nil
+        // Other threads have the first socket alone.
+        configuration.mesh.guessesPorts = overlay == nil || settings.overlayPort.threads == 1
         configuration.mesh.policy = settings.policy
         configuration.bench = settings.bench
         if let interval = settings.rekeyAfter { configuration.mesh.rekeyAfter = interval }

@@ -46,6 +46,8 @@ package enum Reach: String, Sendable {
     case guessed
     /// None but through a relay.
     case relayed
+    /// A relay, but for luck: a datagram from the one end must pass another from the other end on its way.
+    case unlikely
 
     /// By RFC 4787's terms alone.
     package init(_ a: Scenario.Site, _ b: Scenario.Site) {
@@ -58,13 +60,14 @@ package enum Reach: String, Sendable {
         if sides.allSatisfy(\.isStable) {
             // Who shoots first at such a machine makes it vary; the other end may be open enough not to mind.
             let spoilt = sides.contains(where: \.admitsAnyPort) ? 0 : sides.count(where: \.remembersStrangers)
-            self = [.direct, .guessed, .relayed][spoilt]
+            self = [.direct, .guessed, .unlikely][spoilt]
         } else if sides.allSatisfy({ !$0.isStable }) {
             self = .relayed
         } else {
             let stable = sides.first(where: \.isStable)!
             // The other end comes from a port that nobody knows beforehand: the stable end must let it in.
-            self = stable.admitsAnyPort ? .direct : .guessed
+            let isSpoilt = stable.remembersStrangers && !sides.contains { !$0.isStable && $0.admitsAnyPort }
+            self = stable.admitsAnyPort ? .direct : isSpoilt ? .unlikely : .guessed
         }
     }
 
