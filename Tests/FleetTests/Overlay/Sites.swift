@@ -15,6 +15,27 @@ import Testing
 ///                                                  │   controller             └── beacon 198.51.100.2
 /// ```
 final class Sites {
+    /// Why there can be no such Internet here; `nil` where there can.
+    static let hindrance: String? = {
+        guard Namespace.isPossible else { return Namespace.hindrance }
+        guard access("/usr/sbin/iptables", X_OK) == 0 else { return "needs iptables" }
+        do {
+            let probe = try Namespace("probe-sites")
+            defer { probe.remove() }
+            try probe.ip("link add wan type bridge")
+            for rule in ["--random-fully", ""] {
+                try probe.run("/usr/sbin/iptables", "-w -t nat -A POSTROUTING -o wan -j MASQUERADE \(rule)")
+            }
+            try probe.run("/usr/sbin/iptables", "-w -t nat -A PREROUTING -p udp -j DNAT --to 192.168.1.2")
+        } catch { return "needs bridges and address translation: \(error)" }
+        return nil
+    }()
+    /// Says once why not.
+    static let isPossible: Bool = {
+        if let hindrance { print("tests of address translation are skipped: \(hindrance)") }
+        return hindrance == nil
+    }()
+
     /// How a router translates.
     enum NAT: String {
         case masquerade

@@ -5,7 +5,7 @@ import Testing
 
 extension OverlayTests {
     /// Real kernels between two nodes: which of their translators can be passed, and what happens when a path dies.
-    @Suite(.enabled(if: Namespace.isPossible, "needs root, iproute2, TUN and network namespaces"))
+    @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct SitesTests {
         @Test func `two masquerading routers are passed directly`() throws {
             try Sites.with(.masquerade, .masquerade) { sites in
