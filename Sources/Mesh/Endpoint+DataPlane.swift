@@ -82,12 +82,13 @@ extension Endpoint {
         let due = size.due(
             now, patience: peer.paths.patience,
             isAlive: peer.paths.isAnswered(since: now - peer.paths.patience - .milliseconds(500)),
-            firstToken: generator.uint64())
+            firstToken: probeTokens)
         peer.size = size
         for (bytes, token) in due {
             sealAlone(.ping(token: token), with: epoch, of: peer, to: path, size: bytes, now: now, into: &out)
             counters.probesSent += 1
         }
+        probeTokens &+= UInt64(due.count)
         tellSize(of: peer)
     }
 

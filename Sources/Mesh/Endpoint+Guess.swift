@@ -12,10 +12,12 @@ extension Endpoint {
             return
         }
         if let last = peer.guessedAt, now - last < PortGuess.coolDown { return }
-        let isPlain = natMapping != .varies && peer.natMapping != .varies
         peer.guessAt =
-            now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter) + (isPlain ? PortGuess.plainAfter : .zero)
+            now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter)
+            + (neitherVaries(with: peer) ? PortGuess.plainAfter : .zero)
     }
+
+    private func neitherVaries(with peer: Peer) -> Bool { natMapping != .varies && peer.natMapping != .varies }
 
     /// Whether this node would be the one whose mappings vary; `nil` where guessing is of no use.
     ///
@@ -77,16 +79,16 @@ extension Endpoint {
         defer { guess = nil }
         if let present = guess, let peer = peers[present.slot], !peer.paths.hasAliveDirect {
             peer.guessRound += 1
-            let isPlain = natMapping != .varies && peer.natMapping != .varies
-            if isPlain, peer.guessRound == 1, guessRole(with: peer) != nil {
+            if neitherVaries(with: peer), peer.guessRound == 1, guessRole(with: peer) != nil {
                 peer.guessAt = present.guess.startedAt + PortGuess.length + PortGuess.openerAfter
                 mark(peer)
             }
         }
         guard let present = guess, let numbers = present.guess.socketNumbers else { return }
         let used = peers[present.slot]?.paths.addresses.map(\.socket).filter { $0 != 0 } ?? []
+        let before = peers[present.slot]?.sockets ?? []
         peers[present.slot]?.sockets = used
-        closedSockets += numbers.filter { !used.contains($0) }
+        closedSockets += (before + numbers).filter { !used.contains($0) }
     }
 }
 

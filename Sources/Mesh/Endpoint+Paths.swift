@@ -60,10 +60,6 @@ extension Endpoint {
         serviceRelays(now: now, into: &out)
     }
 
-    /// The node's home relays that are bound.
-    package var homeRelays: [NodeID] { relayClients.filter { $0.isHome && $0.isBound }.map(\.relay) }
-    package var relayCounters: [(name: String, count: Int)] { isBeacon ? relay.counters : [] }
-
     mutating func candidatesHaveChanged() {
         candidatesNumber += 1
         hasNewCandidates = true
@@ -108,7 +104,8 @@ extension Endpoint {
 
     private mutating func addRelay(_ node: NodeID, at addresses: [SocketAddress], isHome: Bool, now: Instant) {
         if let position = relayClients.firstIndex(where: { $0.relay == node }) {
-            relayClients[position].addresses = addresses
+            // A peer's word does not move a relay that the controller has named.
+            if isHome || !relayClients[position].isHome { relayClients[position].addresses = addresses }
             return
         }
         guard node != nodeID, relayClients.count < Endpoint.relayClientLimit else { return }
@@ -135,9 +132,10 @@ extension Endpoint {
         peer.paths.sent(now: now)
     }
 
-    mutating func relayPeerLost(_ peer: Peer, now: Instant) {
-        closedSockets += peer.sockets
+    /// The peer is about to be forgotten, whatever it was to this node.
+    mutating func leave(_ peer: Peer, now: Instant) {
         if guess?.slot == peer.slot { endGuess() }
+        closedSockets += peer.sockets
         relay.release(peer.node)
         reflexive.removeAll { $0.beacon == peer.node }
         guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }) else { return }
@@ -259,7 +257,6 @@ extension Endpoint {
 
     /// Takes the peer's legs; relays that this node does not know are made use of where they are few.
     mutating func reach(_ peer: Peer, through places: [RelayPlace], now: Instant) {
-        guard !places.isEmpty else { return }
         for old in peer.relayPlaces where !places.contains(old) {
             peer.paths.withdraw(where: { $0.legs?.far == old.leg && $0.remote == old.address }, now: now)
         }
@@ -279,14 +276,4 @@ extension Endpoint {
         if let initiation = peer.session.initiation, peer.session.current == nil { initiation.nextAt = now }
         mark(peer)
     }
-
-    // MARK: - Time
-
-    /// The driver comes late: this machine, or this process, stood still.
-    mutating func noteLateness(_ now: Instant) {
-        guard let due = timers.earliest(), now - due >= Endpoint.lateness else { return }
-        for peer in peers { peer?.paths.slept(now - due) }
-    }
-
-    private static let lateness = Interval.milliseconds(100)
 }

@@ -14,7 +14,7 @@ extension Endpoint {
         _ batch: inout DatagramBatch, now: Instant, wall: UnixTime, into out: inout MeshOutbox
     ) {
         self.wall = wall
-        noteLateness(now)
+        enter(now)
         for position in 0..<batch.count {
             let path = PathAddress(batch.entries[position].remote, socket: batch.entries[position].socket)
             batch.withBytes(at: position) { bytes in
@@ -112,7 +112,7 @@ extension Endpoint {
         if peer.isConnected, !isSame {
             out.events.append(.disconnected(peer.node, .peerForgot))
             if peer.certificate == nil { anonymousCount -= 1 }
-            resetStreams(of: peer, now: now)
+            beginAnew(with: peer, now: now)
         }
         for released in peer.session.promote(epoch) { release(released) }
         let wasAnonymous = isSame && peer.certificate == nil
@@ -122,7 +122,6 @@ extension Endpoint {
         peer.wantedAt = nil
         peer.unansweredSince = nil
         peer.paths.established(at: remote, isNew: !isSame, now: now)
-        peer.candidatesNumber = 0
         defer { route(epoch, of: peer) }
         if isSame {
             counters.rekeys += 1

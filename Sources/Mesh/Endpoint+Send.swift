@@ -108,21 +108,23 @@ extension Endpoint {
     }
 
     private mutating func probe(_ peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
-        let due = peer.paths.takeProbes(now: now, limit: probeBudget.available(now), firstToken: generator.uint64())
+        let due = peer.paths.takeProbes(now: now, limit: Int(probeBudget.available(now)), firstToken: probeTokens)
         for (address, token) in due {
             sealAlone(.ping(token: token), with: epoch, of: peer, to: address, now: now, into: &out)
             // A peer that answers on no path has lost its keys, perhaps.
             if address == peer.paths.primary, peer.unansweredSince == nil { peer.unansweredSince = now }
         }
-        probeBudget.take(due.count)
+        guard !due.isEmpty else { return }
+        probeTokens &+= UInt64(due.count)
+        _ = probeBudget.take(Int64(due.count), now: now)
         counters.probesSent += due.count
     }
 
     /// A datagram with one frame, outside of the streams' congestion control; padded until all of it, with what a relay
     /// wants before it, has `size` bytes.
     mutating func sealAlone(
-        _ frame: MeshFrame, with epoch: Epoch, of peer: Peer, to address: PathAddress, size: Int = 0, now: Instant,
-        into out: inout MeshOutbox
+        _ frame: MeshFrame, with epoch: Epoch, of peer: Peer, to address: PathAddress, and second: PathAddress? = nil,
+        size: Int = 0, now: Instant, into out: inout MeshOutbox
     ) {
         var own = ByteWriter(), plain = ByteWriter()
         frame.write(to: &own)
@@ -131,7 +133,7 @@ extension Endpoint {
         // 0 is padding (`StreamFrame`).
         let wanted = size - address.overhead - DatagramHeader.framesSize - DatagramHeader.tagSize
         if plain.count < wanted { plain.zeros(wanted - plain.count) }
-        seal(plain.bytes, with: epoch, of: peer, to: address, and: nil, now: now, into: &out)
+        seal(plain.bytes, with: epoch, of: peer, to: address, and: second, now: now, into: &out)
     }
 
     /// Seals once, and sends to `address` and, where it is in doubt, to `second`.
@@ -163,7 +165,6 @@ extension Endpoint {
         }
         peer.lastSentAt = now
         peer.bytesSent += size
-        if address.isRelayed { peer.relayedBytesSent += size }
         counters.datagramsSent += 1
         counters.bytesSent += size
     }
@@ -171,11 +172,8 @@ extension Endpoint {
     /// A last word, outside of the queue: the peer is forgotten right after.
     mutating func sendClose(_ code: CloseCode, to peer: Peer, now: Instant, into out: inout MeshOutbox) {
         guard let epoch = peer.session.current, let address = peer.paths.primary else { return }
-        var own = ByteWriter(), plain = ByteWriter()
-        MeshFrame.close(code, reason: "").write(to: &own)
-        _ = peer.streams.transmit(
-            limit: Endpoint.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
-        seal(plain.bytes, with: epoch, of: peer, to: address, and: peer.paths.second, now: now, into: &out)
+        sealAlone(
+            .close(code, reason: ""), with: epoch, of: peer, to: address, and: peer.paths.second, now: now, into: &out)
     }
 
     /// A datagram that is whole: handshakes, cookies and binds.

@@ -18,7 +18,7 @@ extension Endpoint {
             return
         }
         peer.paths.add(direct)
-        reach(peer, through: places, now: now)
+        if !places.isEmpty { reach(peer, through: places, now: now) }
         if !peer.isConnected, peer.wantedAt == nil { peer.wantedAt = now }
         peer.isWanted = true
         mark(peer)
@@ -36,11 +36,6 @@ extension Endpoint {
     package func address(of node: NodeID) -> SocketAddress? {
         existingPeer(node)?.paths.primary.flatMap { $0.isRelayed ? nil : $0.remote }
     }
-
-    /// The way that data to the peer goes.
-    package func path(to node: NodeID) -> PathAddress? { existingPeer(node)?.paths.primary }
-    /// The last changes of it, oldest first.
-    package func transitions(to node: NodeID) -> [PathSet.Transition] { existingPeer(node)?.paths.transitions ?? [] }
 
     /// An unreliable message of at most `Limits.messageBytes`. With `wantsAnswer` the peer is expected to say something
     /// soon, and a silence counts against the session. False without a session.
@@ -169,11 +164,14 @@ extension Endpoint {
         out.events.append(contentsOf: events.map { .stream(peer.node, $0) })
     }
 
-    /// The peer has forgotten its streams: begin anew, too.
-    func resetStreams(of peer: Peer, now: Instant) {
+    /// The peer has forgotten all that it knew: begin anew, too.
+    func beginAnew(with peer: Peer, now: Instant) {
         let role: StreamRole = nodeID < peer.node ? .lower : .higher
         peer.streams = StreamMux(role: role, limits: configuration.streams, now: now)
         peer.frames = []
         peer.pings = []
+        // It counts its candidates from 1 again, and has not heard ours.
+        peer.remoteCandidatesNumber = 0
+        peer.candidatesNumber = 0
     }
 }

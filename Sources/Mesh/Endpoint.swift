@@ -36,12 +36,20 @@ package struct Endpoint: ~Copyable {
     /// Set before an entry point calls anything; certificates are checked against it.
     var wall = UnixTime(milliseconds: 0)
     package internal(set) var counters = MeshCounters()
+    /// All figures with their names, a relay's own among them, in a fixed order.
+    package var figures: [(name: String, count: Int)] { counters.all + (isBeacon ? relay.counters : []) }
     /// Goes to the data plane with the next `flush`.
     var dataPlaneChanges: [DataPlaneChange] = []
     /// Has no legs unless the node is a beacon.
     var relay: Relay
     var relayClients: [RelayClient] = []
-    var probeBudget: ProbeBudget
+    /// Probes over all peers: whoever talks to ten thousand at once must not flood its own line, nor the table of the
+    /// translator that it is behind (EasyTier#1504, tailscale#5389).
+    var probeBudget: TokenBucket
+    /// Tokens of probes count on from here; they travel sealed, so nobody can guess them.
+    var probeTokens: UInt64
+    /// When the driver came by last.
+    private var lastEntry: Instant
     /// What this node knows of itself; see `Endpoint+Paths.swift`.
     var ownAddresses: [SocketAddress] = []
     var reflexive: [(beacon: NodeID, address: SocketAddress)] = []
@@ -61,7 +69,10 @@ package struct Endpoint: ~Copyable {
         checker = CookieChecker(responder: identity.nodeID, using: &generator, now: now)
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
         relay = Relay(using: &generator, bytesPerSecond: configuration.relayBytesPerSecond, now: now)
-        probeBudget = ProbeBudget(perSecond: configuration.probesPerSecond, now: now)
+        probeBudget = TokenBucket(
+            perSecond: configuration.probesPerSecond, burst: configuration.probesPerSecond, now: now)
+        probeTokens = generator.uint64()
+        lastEntry = now
         self.generator = generator
         self.identity = identity
         self.credentials = credentials
@@ -83,6 +94,18 @@ package struct Endpoint: ~Copyable {
     /// Until there are credentials, these authorities are believed: those that a token names.
     package mutating func trust(_ authorities: [VerifyingKey]) { configuration.authorities = authorities }
 
+    /// The driver comes by. If it comes late, and did not meanwhile, this machine or this process stood still, and what
+    /// was not answered was perhaps not heard.
+    mutating func enter(_ now: Instant) {
+        defer { lastEntry = now }
+        guard let due = timers.earliest() else { return }
+        let late = now - max(due, lastEntry)
+        guard late >= Endpoint.lateness else { return }
+        for peer in peers { peer?.paths.slept(late) }
+    }
+
+    private static let lateness = Interval.milliseconds(100)
+
     /// The next time at which `tick` has something to do.
     package var deadline: Deadline? {
         mutating get {
@@ -95,7 +118,7 @@ package struct Endpoint: ~Copyable {
     /// Does what is due.
     package mutating func tick(now: Instant, wall: UnixTime, into out: inout MeshOutbox) {
         self.wall = wall
-        noteLateness(now)
+        enter(now)
         serviceRelays(now: now, into: &out)
         while let slot = timers.popDue(now) {
             guard let peer = peers[slot] else { continue }
@@ -195,8 +218,8 @@ package struct Endpoint: ~Copyable {
         } else if let wantedAt = peer.wantedAt {
             times.append(wantedAt + configuration.connectTimeout)
         }
-        // Without keys nothing can be sent, and what is due must not wake anybody.
-        if peer.isConnected, peer.session.current != nil {
+        // Without keys or a path nothing can be sent, and what is due must not wake anybody.
+        if peer.isConnected, peer.session.current != nil, peer.paths.primary != nil {
             if let time = peer.paths.deadline { times.append(time) }
             if let time = peer.candidatesAt { times.append(time) }
             if let time = peer.size?.deadline { times.append(time) }
@@ -238,7 +261,7 @@ package struct Endpoint: ~Copyable {
     }
 
     mutating func forget(_ peer: Peer, now: Instant) {
-        relayPeerLost(peer, now: now)
+        leave(peer, now: now)
         for released in peer.session.indices { release(released) }
         if configuration.hasDataPlane { dataPlaneChanges.append(.unroute(peer: peer.slot)) }
         timers.set(peer.slot, at: nil)

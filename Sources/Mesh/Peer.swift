@@ -56,7 +56,6 @@ final class Peer {
     /// The paths that the data plane was told last.
     var toldPath: (primary: PathAddress, second: PathAddress?)?
     var toldBytes = 0
-    var relayedBytesSent = 0
     var pings: [(token: UInt64, sentAt: Instant)] = []
     var bytesReceived = 0
     var bytesSent = 0

@@ -34,7 +34,7 @@ package enum Cookie {
         SecretBytes(Hash.blake2b(Array(label.utf8) + responder.bytes, length: 32))
     }
 
-    fileprivate static func mac(_ input: RawSpan, key: borrowing SecretBytes) -> SecretBytes {
+    static func mac(_ input: RawSpan, key: borrowing SecretBytes) -> SecretBytes {
         let mac = SecretBytes(count: macCount)
         let result = input.withUnsafeBytes { input in
             crypto_generichash(
@@ -46,7 +46,7 @@ package enum Cookie {
     }
 
     /// Whether the 16 bytes at `offset` are the MAC of all bytes before them.
-    fileprivate static func isValid(_ message: RawSpan, macAt offset: Int, key: borrowing SecretBytes) -> Bool {
+    static func isValid(_ message: RawSpan, macAt offset: Int, key: borrowing SecretBytes) -> Bool {
         let expected = mac(message.extracting(first: offset), key: key)
         return message.withUnsafeBytes { bytes in
             sodium_memcmp(expected.pointer, bytes.baseAddress! + offset, macCount) == 0
@@ -107,10 +107,14 @@ package struct CookieChecker: ~Copyable, Sendable {
     private func secretIsOld(_ now: Instant) -> Bool { now - secretBorn >= Cookie.lifetime }
 
     private func cookie(for source: SocketAddress) -> SecretBytes {
-        // 6 or 18 bytes: no IPv4 address can be taken for an IPv6 one.
-        let address = source.ip.bytes + [UInt8(source.port >> 8), UInt8(truncatingIfNeeded: source.port)]
+        let address = source.unmistakable
         return Cookie.mac(address.span.bytes, key: secret)
     }
+}
+
+extension SocketAddress {
+    /// 6 or 18 bytes: no IPv4 address can be taken for an IPv6 one.
+    var unmistakable: [UInt8] { ip.bytes + [UInt8(port >> 8), UInt8(truncatingIfNeeded: port)] }
 }
 
 /// An initiator's side: one a responder.

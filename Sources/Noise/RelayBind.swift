@@ -19,7 +19,7 @@ package import Base
 /// Numbers rise, so that an old bind, sent again from an address that the node has left, binds nothing.
 package final class BindKey: Sendable {
     package static let count = 32
-    package static let macCount = 16
+    package static let macCount = Cookie.macCount
     private let key: SecretBytes
 
     /// `nil` unless there are 32 bytes.
@@ -28,21 +28,23 @@ package final class BindKey: Sendable {
         key = SecretBytes(bytes)
     }
 
-    package func mac(of message: some Collection<UInt8>) -> [UInt8] {
-        Hash.blake2b(Array(message), key: key.bytes(), length: BindKey.macCount)
-    }
+    package init(using generator: inout KeyGenerator) { key = generator.secretBytes(BindKey.count) }
+
+    /// To be told to the node, sealed.
+    package var bytes: [UInt8] { key.bytes() }
+
+    package func mac(of message: [UInt8]) -> [UInt8] { Cookie.mac(message.span.bytes, key: key).bytes() }
 
     /// Whether the last 16 bytes of a message are the MAC of those before.
     package func isValid(_ message: [UInt8]) -> Bool {
         guard message.count > BindKey.macCount else { return false }
-        return constantTimeEqual(
-            mac(of: message.dropLast(BindKey.macCount)), Array(message.suffix(BindKey.macCount)))
+        return Cookie.isValid(message.span.bytes, macAt: message.count - BindKey.macCount, key: key)
     }
 }
 
 /// Makes and knows challenges; one a relay.
 package struct BindChallenger: ~Copyable, Sendable {
-    package static let challengeCount = 16
+    package static let challengeCount = Cookie.macCount
     /// How long one secret makes challenges; they hold for as long again.
     package static let lifetime = Interval.seconds(120)
 
@@ -77,9 +79,7 @@ package struct BindChallenger: ~Copyable, Sendable {
     private static func make(_ secret: borrowing SecretBytes, _ leg: UInt32, _ address: SocketAddress) -> [UInt8] {
         var writer = ByteWriter()
         writer.uint32(leg)
-        // 6 or 18 bytes: no IPv4 address can be taken for an IPv6 one.
-        writer.append(address.ip.bytes)
-        writer.uint16(address.port)
-        return Hash.blake2b(writer.bytes, key: secret.bytes(), length: challengeCount)
+        writer.append(address.unmistakable)
+        return Cookie.mac(writer.bytes.span.bytes, key: secret).bytes()
     }
 }

@@ -84,9 +84,6 @@ final class AgentProcess: Program {
 
     // MARK: - Paths
 
-    func path(to node: NodeID) -> PathAddress? { agent.path(to: node) }
-    func transitions(to node: NodeID) -> [PathSet.Transition] { agent.transitions(to: node) }
-    var homeRelays: [NodeID] { agent.homeRelays }
     func report(on node: NodeID, now: Instant) -> PathReport? { agent.report(on: node, now: now) }
 
     // MARK: - The overlay
@@ -120,7 +117,7 @@ final class AgentProcess: Program {
             outbox.mesh.dataPlane.removeAll()
             let events = planeOutbox.events
             planeOutbox.events.removeAll()
-            if events.contains(.active), reportAt == nil { reportAt = now + .milliseconds(100) }
+            if events.contains(.active), reportAt == nil { reportAt = now + DataPlane.reportAfter }
             agent.learned(events, now: now, into: &outbox)
         }
         for index in 0..<planeOutbox.trains.count {

@@ -62,7 +62,13 @@ struct Options: ParsableCommand {
     }
 
     func validate() throws {
-        if failovers != nil { return }
+        if let failovers {
+            if grid != nil || seed != nil || seeds != nil {
+                throw ValidationError("Give one of --failovers, --grid, --seed and --seeds.")
+            }
+            if !(1...10_000).contains(failovers) { throw ValidationError("--failovers must be from 1 to 10000.") }
+            return
+        }
         if let grid {
             if seed != nil || seeds != nil { throw ValidationError("Give --grid, --seed or --seeds.") }
             if !(1...10_000).contains(grid) { throw ValidationError("--grid must be from 1 to 10000.") }

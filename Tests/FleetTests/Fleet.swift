@@ -19,9 +19,7 @@ final class Fleet {
     private var runs = 0
 
     private init(isRelayed: Bool) throws {
-        var template = Array("/tmp/asterism-fleet-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        root = try temporaryFolder("fleet")
         port = try Ports.take(SOCK_DGRAM)
         httpPort = try Ports.take(SOCK_STREAM)
         relay = isRelayed ? try Relay(to: port) : nil

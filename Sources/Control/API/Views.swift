@@ -190,7 +190,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         package var fromIsRelayed: Bool
         package var to: SocketAddress
         package var toIsRelayed: Bool
-        /// `first`, `better`, `faster`, `moved`, `silent`, `asked` or `withdrawn`.
+        /// `first`, `better`, `faster`, `moved`, `silent` or `withdrawn`.
         package var cause: String
     }
     package enum Kind: String, Hashable, Sendable, Codable {

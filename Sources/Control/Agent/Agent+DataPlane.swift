@@ -1,6 +1,6 @@
 package import Base
 package import Mesh
-package import Wire
+import Wire
 
 // What the data plane, which the shell drives beside the agent, tells and is told.
 
@@ -33,14 +33,8 @@ extension Agent {
         finish(now: now, into: &out)
     }
 
-    /// The way that data to a peer goes; `nil` without a session.
-    package func path(to node: NodeID) -> PathAddress? { endpoint.isConnected(node) ? endpoint.path(to: node) : nil }
-    /// The last changes of it, oldest first.
-    package func transitions(to node: NodeID) -> [PathSet.Transition] { endpoint.transitions(to: node) }
     /// All about the ways to a peer; `nil` for a stranger.
     package func report(on node: NodeID, now: Instant) -> PathReport? { endpoint.report(on: node, now: now) }
-    /// The relays at which this node can be reached.
-    package var homeRelays: [NodeID] { endpoint.homeRelays }
 
     /// The relays that the controller names; where it is one itself, it may not know its own addresses.
     mutating func use(

@@ -73,7 +73,7 @@ extension Agent {
         view.workersTotal = statuses.count
         view.containment = configuration.containment
         view.verdict = health.worst
-        view.counters += endpoint.counters.all.map { CounterView(name: $0.name, count: $0.count) }
+        view.counters += endpoint.figures.map { CounterView(name: $0.name, count: $0.count) }
         return view
     }
 

@@ -52,7 +52,7 @@ extension Controller {
         var view = StatusView(
             program: .controller, version: AsterismVersion.current, node: nodeID, phase: "serving",
             incarnation: incarnation, startedAt: startedAt,
-            counters: endpoint.counters.all.map { CounterView(name: $0.name, count: $0.count) })
+            counters: endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
         view.name = settings.name
         view.fleet = authority.fleet.hex
         view.certificateExpiresAt = endpoint.credentials?.certificate.certificate.notAfter

@@ -368,7 +368,7 @@ package final class AgentDaemon {
 
     private func learned(_ events: [DataPlaneEvent]) {
         // While packets go out, the agent hears of it more often than once a second.
-        if events.contains(.active) { reportTimer.arm(after: .milliseconds(100)) }
+        if events.contains(.active) { reportTimer.arm(after: DataPlane.reportAfter) }
         pump { $0.learned(events, now: $1, into: &$2) }
     }
 

@@ -48,7 +48,7 @@ package enum LocalAddresses {
     }
 }
 
-/// A machine's addresses come and go; asking the kernel for them once a second costs some 30 us.
+/// A machine's addresses come and go; the kernel is asked for them once a second.
 struct AddressWatch {
     private var last: [SocketAddress]?
 

@@ -82,22 +82,3 @@ enum ControlMessageReply {
         return reply
     }
 }
-
-/// At most so many answers a second (RFC 4443, section 2.4 f wants a limit; a burst of a busy moment is let through).
-struct ReplyLimit {
-    private var tokens = burst
-    private var filledAt = Instant.origin
-    private static let burst: Int64 = 50
-    private static let perSecond: Int64 = 100
-
-    mutating func admit(_ now: Instant) -> Bool {
-        let gained = min((now - filledAt).milliseconds * ReplyLimit.perSecond / 1000, ReplyLimit.burst)
-        if gained > 0 {
-            tokens = min(ReplyLimit.burst, tokens + gained)
-            filledAt = now
-        }
-        guard tokens > 0 else { return false }
-        tokens -= 1
-        return true
-    }
-}

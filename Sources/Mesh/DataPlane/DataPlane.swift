@@ -33,7 +33,8 @@ package struct DataPlane: ~Copyable {
     let flows: FlowTable
     private let role: DataPlaneRole
     var waiting = WaitingPackets()
-    private var replies = ReplyLimit()
+    /// RFC 4443, section 2.4 f wants a limit; a burst of a busy moment is let through.
+    private var replies = TokenBucket(perSecond: 100, burst: 50, now: .origin)
     /// Nothing was sent since the last report.
     private var isQuiet = true
     package private(set) var counters = DataPlaneCounters()
@@ -136,6 +137,9 @@ package struct DataPlane: ~Copyable {
 
     package var deadline: Deadline? { waiting.deadline.map { Deadline($0, "packets that wait for a session") } }
 
+    /// How long after `DataPlaneEvent.active` a driver asks for the next report.
+    package static let reportAfter = Interval.milliseconds(100)
+
     /// What has happened since the last call, a peer at a time.
     package mutating func takeActivity() -> [DataPlaneActivity] {
         isQuiet = true
@@ -159,7 +163,7 @@ package struct DataPlane: ~Copyable {
         _ packet: UnsafeMutableRawPointer, count: Int, _ error: ControlMessageError, now: Instant,
         into out: inout DataPlaneOutbox
     ) {
-        guard replies.admit(now), let local = transmit.local else { return }
+        guard replies.take(now: now), let local = transmit.local else { return }
         if let reply = ControlMessageReply.make(to: packet, count: count, error, from: local) {
             out.replies.append(reply)
         }

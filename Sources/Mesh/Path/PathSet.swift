@@ -37,8 +37,6 @@ package struct PathSet: Sendable {
         case moved
         /// Probes of the old one went unanswered.
         case silent
-        /// A person wanted it.
-        case asked
         /// The relay is gone, or the node's own address is.
         case withdrawn
     }
@@ -99,7 +97,6 @@ package struct PathSet: Sendable {
         if let newcomer, index(of: newcomer) != nil { return newcomer }
         return standby.map { paths[$0].address }
     }
-    package var isDirect: Bool { primaryIndex.map { !paths[$0].address.isRelayed } ?? false }
     package var hasAliveDirect: Bool { paths.contains { $0.isAlive && !$0.address.isRelayed } }
     package var smoothedRoundTrip: Interval? {
         guard let primaryIndex, paths[primaryIndex].isTimed else { return nil }
@@ -162,6 +159,9 @@ package struct PathSet: Sendable {
             endDoubt()
             if let best = paths.indices.filter({ paths[$0].isAlive }).min(by: { isBetter($0, than: $1) }) {
                 take(best, .withdrawn, from: address, now: now)
+            } else {
+                // Whichever answers first.
+                for index in paths.indices { paths[index].nextProbe = now }
             }
         }
     }
@@ -272,7 +272,7 @@ package struct PathSet: Sendable {
         let old = paths[primary].address
         if !paths[primary].isAlive { return take(index, .silent, from: old, now: now) }
         if hasMoved(to: index) { return take(index, .moved, from: old, now: now) }
-        if isLost(primary, now), let doubtSince, probe.sentAt >= doubtSince { return fail(primary, for: index, now) }
+        if isLost(primary), let doubtSince, probe.sentAt >= doubtSince { return fail(primary, for: index, now) }
         guard now >= paths[index].barredUntil else { return }
         if paths[index].tier < paths[primary].tier { return take(index, .better, from: old, now: now) }
         guard paths[index].tier == paths[primary].tier, paths[index].isTimed, paths[primary].isTimed else { return }
@@ -291,7 +291,7 @@ package struct PathSet: Sendable {
             && paths[primary].answeredProbeAt < heardNewAt
     }
 
-    private func isLost(_ index: Int, _ now: Instant) -> Bool { paths[index].missed >= PathSet.missedLimit }
+    private func isLost(_ index: Int) -> Bool { paths[index].missed >= PathSet.missedLimit }
 
     private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
         paths[primary].isAlive = false
@@ -432,7 +432,7 @@ package struct PathSet: Sendable {
         }
         if doubtSince == nil { beginDoubt(now) }
         // What the other path has answered before the last probe was lost counts as well.
-        if isLost(primary, now), let doubtSince,
+        if isLost(primary), let doubtSince,
             let other = paths.indices.first(where: {
                 $0 != primary && paths[$0].isAlive && (paths[$0].answeredAt ?? .origin) > doubtSince
             })

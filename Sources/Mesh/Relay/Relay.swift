@@ -24,10 +24,8 @@ package struct Relay: ~Copyable {
 
     private final class Leg {
         let number: UInt32
-        let node: NodeID
         let tenant: String
         let key: BindKey
-        let keyBytes: [UInt8]
         var address: SocketAddress?
         var boundAt = Instant.origin
         /// Of the last bind that was believed.
@@ -35,13 +33,10 @@ package struct Relay: ~Copyable {
         /// Challenges that nobody asked for, lately.
         var challenged = Instant.origin
 
-        init(number: UInt32, node: NodeID, tenant: String, keyBytes: [UInt8]) {
+        init(number: UInt32, tenant: String, key: BindKey) {
             self.number = number
-            self.node = node
             self.tenant = tenant
-            self.keyBytes = keyBytes
-            // 32 bytes make a key.
-            key = BindKey(keyBytes)!
+            self.key = key
         }
     }
 
@@ -89,11 +84,11 @@ package struct Relay: ~Copyable {
             guard legs.count < limit else { return nil }
             var number = generator.uint32()
             while number == 0 || legs[number] != nil { number = generator.uint32() }
-            leg = Leg(number: number, node: node, tenant: tenant, keyBytes: generator.bytes(BindKey.count))
+            leg = Leg(number: number, tenant: tenant, key: BindKey(using: &generator))
             legs[number] = leg
             legOfNode[node] = number
         }
-        return (leg.number, leg.keyBytes, challenger.challenge(leg: leg.number, at: address))
+        return (leg.number, leg.key.bytes, challenger.challenge(leg: leg.number, at: address))
     }
 
     /// The node's session is over.
@@ -162,33 +157,21 @@ package struct Relay: ~Copyable {
 
 /// A bucket of bytes a tenant.
 struct TenantShares {
-    private struct Bucket {
-        var level: Int64
-        var filledAt: Instant
-    }
     private let bytesPerSecond: Int64
-    private var buckets = Table<String, Bucket>()
+    private var buckets = Table<String, TokenBucket>()
     private static let limit = 4096
 
     init(bytesPerSecond: Int64) { self.bytesPerSecond = bytesPerSecond }
 
     /// A quarter of a second's worth may come at once.
-    private var full: Int64 { max(64 << 10, bytesPerSecond / 4) }
+    private var burst: Int64 { max(64 << 10, bytesPerSecond / 4) }
 
     mutating func take(_ count: Int, of tenant: String, now: Instant) -> Bool {
         // Tenants are in certificates, so there are not many; if there are, everybody begins with a full bucket again.
         if buckets.count >= TenantShares.limit, buckets[tenant] == nil { buckets.removeAll() }
-        var bucket = buckets[tenant] ?? Bucket(level: full, filledAt: now)
-        let elapsed = min(max(0, (now - bucket.filledAt).nanoseconds), 1_000_000_000)
-        let earned = elapsed / 1000 * (bytesPerSecond / 1000) / 1000
-        if earned > 0 || elapsed >= 1_000_000 {
-            bucket.level = min(full, bucket.level + earned)
-            bucket.filledAt = now
-        }
+        var bucket = buckets[tenant] ?? TokenBucket(perSecond: bytesPerSecond, burst: burst, now: now)
         defer { buckets[tenant] = bucket }
-        guard bucket.level >= Int64(count) else { return false }
-        bucket.level -= Int64(count)
-        return true
+        return bucket.take(Int64(count), now: now)
     }
 }
 

@@ -14,17 +14,10 @@ package struct HandshakeGate: Sendable {
         case admit, demandCookie, rateLimited
     }
 
-    private struct Bucket {
-        /// In millionths of a handshake.
-        var level: UInt64
-        var filledAt: Instant
-    }
-    private static let handshake: UInt64 = 1_000_000
-
     private var windowStart = Instant.origin
     private var inWindow: UInt64 = 0
     private var inLastWindow: UInt64 = 0
-    private var buckets = OrderedDictionary<IPAddress, Bucket>()
+    private var buckets = OrderedDictionary<IPAddress, TokenBucket>()
     /// Ephemeral keys of authentic first messages, oldest overwritten first.
     private var seen = Table<NodeID, Bool>()
     private var ring: [NodeID] = []
@@ -68,13 +61,11 @@ package struct HandshakeGate: Sendable {
     }
 
     private mutating func take(_ source: IPAddress, _ now: Instant) -> Bool {
-        let full = Limits.handshakeBurst * HandshakeGate.handshake
-        var bucket = buckets[source] ?? Bucket(level: full, filledAt: now)
-        let elapsed = UInt64(max(0, min((now - bucket.filledAt).nanoseconds, 1_000_000_000)))
-        bucket.level = min(full, bucket.level + elapsed * Limits.handshakesPerSecond / 1000)
-        bucket.filledAt = now
-        let admitted = bucket.level >= HandshakeGate.handshake
-        if admitted { bucket.level -= HandshakeGate.handshake }
+        var bucket =
+            buckets[source]
+            ?? TokenBucket(
+                perSecond: Int64(Limits.handshakesPerSecond), burst: Int64(Limits.handshakeBurst), now: now)
+        let admitted = bucket.take(now: now)
         if buckets[source] == nil, buckets.count >= Limits.handshakeSources { forgetFull(now) }
         buckets[source] = bucket
         return admitted
@@ -82,8 +73,10 @@ package struct HandshakeGate: Sendable {
 
     /// Buckets that time has filled again say nothing; if there are none, everybody starts anew.
     private mutating func forgetFull(_ now: Instant) {
-        let refill = Interval.milliseconds(Int64(Limits.handshakeBurst * 1000 / Limits.handshakesPerSecond))
-        buckets.removeAll { now - $0.value.filledAt > refill }
+        buckets.removeAll { entry in
+            var bucket = entry.value
+            return bucket.isFull(now)
+        }
         if buckets.count >= Limits.handshakeSources { buckets.removeAll() }
     }
 }

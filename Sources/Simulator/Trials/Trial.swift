@@ -117,7 +117,7 @@ package struct Trial: Sendable {
             simulation.network.roam(Trial.left)
             simulation.tellAddresses(of: left)
         case .relayCrash:
-            let path = (left.program as? AgentProcess)?.path(to: right.nodeID)
+            let path = left.report(on: right, now: simulation.now)?.path
             let relay = simulation.machines.first { machine in
                 simulation.network.addresses(of: machine.index).contains { $0 == path?.remote }
             }
@@ -158,14 +158,14 @@ package struct Trial: Sendable {
         private var left: Machine { simulation.machines[Trial.left] }
         private var right: Machine { simulation.machines[Trial.right] }
         private func path(_ from: Machine, _ to: Machine) -> PathAddress? {
-            (from.program as? AgentProcess)?.path(to: to.nodeID)
+            from.report(on: to, now: simulation.now)?.path
         }
         private var report: PathReport? {
-            (left.program as? AgentProcess)?.report(on: right.nodeID, now: left.local(simulation.now))
+            left.report(on: right, now: simulation.now)
         }
         private var transitions: Int {
             [(left, right), (right, left)].reduce(0) { sum, pair in
-                sum + ((pair.0.program as? AgentProcess)?.transitions(to: pair.1.nodeID).count ?? 0)
+                sum + (pair.0.report(on: pair.1, now: simulation.now)?.transitions.count ?? 0)
             }
         }
 
@@ -214,7 +214,7 @@ package struct Trial: Sendable {
                 outcome.switches = transitions - transitionsBefore
             }
             for (from, to) in [(left, right), (right, left)] {
-                for transition in (from.program as? AgentProcess)?.transitions(to: to.nodeID) ?? [] {
+                for transition in from.report(on: to, now: simulation.now)?.transitions ?? [] {
                     let at = from.global(transition.at) - startedAt
                     outcome.log.append("\(from.name) \(at.milliseconds) ms: \(transition.cause) \(transition.to)")
                 }
@@ -235,6 +235,13 @@ package struct Trial: Sendable {
             if let last = times.last, last < end { gap.longest = max(gap.longest, end - last) }
             return gap
         }
+    }
+}
+
+extension Machine {
+    /// What its agent knows of the ways to another machine.
+    fileprivate func report(on other: Machine, now: Instant) -> PathReport? {
+        (program as? AgentProcess)?.report(on: other.nodeID, now: local(now))
     }
 }
 

@@ -81,7 +81,6 @@ struct Why: Verb {
         case "faster": "it is faster"
         case "moved": "the peer moved"
         case "silent": "the old one fell silent"
-        case "asked": "somebody wanted it"
         case "withdrawn": "the old one is no more"
         default: name
         }

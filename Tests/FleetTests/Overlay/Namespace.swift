@@ -1,4 +1,5 @@
 import Base
+import Control
 import Foundation
 import Synchronization
 import Testing
@@ -139,5 +140,25 @@ func complete(_ program: String, _ arguments: [String]) throws {
     let program = try Program(program, arguments, output: output)
     guard program.hasEnded(within: 20), program.exitStatus == 0 else {
         throw Fault("\(arguments.joined(separator: " ")): \(program.text)")
+    }
+}
+
+/// A folder of a test's own, by mkdtemp(3).
+func temporaryFolder(_ role: String) throws -> String {
+    var template = Array("/tmp/asterism-\(role)-\(String(repeating: "X", count: 6))".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Fault.last("mkdtemp") }
+    return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+}
+
+/// An agent that a test has started, and asks over its socket.
+protocol AskedAgent {
+    var socket: String { get }
+}
+
+extension AskedAgent {
+    func status() throws -> StatusView { try ask(socket, AgentRequest.status) }
+    func peers() throws -> [PeerView] { try ask(socket, AgentRequest.peersList) }
+    func counter(_ name: String) throws -> Int {
+        try #require(try status().counters.first { $0.name == name }, "no counter \(name)").count
     }
 }

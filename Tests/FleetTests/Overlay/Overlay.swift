@@ -15,7 +15,7 @@ final class Overlay {
     private var controller: Program?
 
     /// A namespace and the agent in it.
-    final class Node {
+    final class Node: AskedAgent {
         let namespace: Namespace
         let name: String
         /// Its address in the underlay.
@@ -58,12 +58,6 @@ final class Overlay {
         func restart(_ more: [String]? = nil, _ prepare: @escaping () throws -> Void = {}) throws {
             agent.end()
             try start(more ?? arguments, prepare)
-        }
-
-        func status() throws -> StatusView { try ask(socket, AgentRequest.status) }
-        func peers() throws -> [PeerView] { try ask(socket, AgentRequest.peersList) }
-        func counter(_ name: String) throws -> Int {
-            try #require(try status().counters.first { $0.name == name }, "no counter \(name)").count
         }
 
         /// Begins a command of asterism(1) at this node.
@@ -119,9 +113,7 @@ final class Overlay {
     }
 
     private init(_ underlay: Underlay) throws {
-        var template = Array("/tmp/asterism-overlay-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        root = try temporaryFolder("overlay")
         a = try Node("a", #require(IPAddress("\(underlay.rawValue)1")), root: root)
         do { b = try Node("b", #require(IPAddress("\(underlay.rawValue)2")), root: root) } catch {
             a.namespace.remove()

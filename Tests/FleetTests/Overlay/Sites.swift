@@ -47,7 +47,7 @@ final class Sites {
         case withoutFirewall
     }
 
-    final class Node {
+    final class Node: AskedAgent {
         let name: String
         let namespace: Namespace
         let router: Namespace
@@ -67,15 +67,11 @@ final class Sites {
         }
 
         var socket: String { "\(root)/\(name).sock" }
-        func status() throws -> StatusView { try ask(socket, AgentRequest.status) }
         func why(_ peer: Node) throws -> PathsView { try ask(socket, AgentRequest.why(.init(peer: peer.name))) }
         func ping(_ peer: Node, count: Int64 = 1, interval: Int64 = 100) throws -> PingView {
             try ask(
                 socket,
                 AgentRequest.ping(.init(peer: peer.name, count: count, intervalMilliseconds: interval)))
-        }
-        func counter(_ name: String) throws -> Int {
-            try #require(try status().counters.first { $0.name == name }, "no counter \(name)").count
         }
     }
 
@@ -100,9 +96,7 @@ final class Sites {
     }
 
     private init() throws {
-        var template = Array("/tmp/asterism-sites-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        root = try temporaryFolder("sites")
         hub = try Namespace("hub")
         beacon = try Namespace("beacon")
         a = try Node("left", outside: "198.51.100.11", root: root)
@@ -190,8 +184,7 @@ final class Sites {
             guard nodes.count(where: { $0.state == .online }) == 3 else { return false }
             // Both relays are in use when a node has sessions with both.
             return try [a, b].allSatisfy { node in
-                let peers: [PeerView] = try ask(node.socket, AgentRequest.peersList)
-                return peers.count { $0.isConnected } >= 2
+                try node.peers().count { $0.isConnected } >= 2
             }
         }
         // A leg is bound two round trips after its session, and the directory told a moment later.
