@@ -23,6 +23,9 @@ package final class ControllerDaemon {
     package struct Settings: Sendable {
         package var dataDirectory: String
         package var listen: SocketAddress
+        /// Where datagrams are taken over TCP; `nil`: where it listens, if that can be had.
+        package var tcpListen: [SocketAddress]?
+        package static let tcpListenLimit = Limits.tcpPorts
         /// Where agents reach this controller; goes into tokens. Empty: where it listens.
         package var advertised: [SocketAddress] = []
         /// `nil`: no HTTP.
@@ -89,7 +92,19 @@ package final class ControllerDaemon {
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
         let listening = port.localAddress ?? settings.listen
         let addresses = settings.advertised.isEmpty ? LocalAddresses.of(listening) : settings.advertised
-        controller = try ControllerDaemon.restore(store, settings, addresses, now: loop.now)
+        do throws(Errno) {
+            try port.openStreams(
+                on: loop, listen: settings.tcpListen ?? [listening],
+                onReceive: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } }, onLost: { _ in })
+        } catch {
+            guard settings.tcpListen == nil else { throw StartError("--tcp-listen", error.message) }
+            log.warning("not reachable over TCP", metadata: ["address": "\(listening)", "reason": "\(error.message)"])
+        }
+        var own = ControllerSettings(name: settings.name, addresses: addresses)
+        for address in port.streamAddresses where !own.tcpPorts.contains(address.port) {
+            own.tcpPorts.append(address.port)
+        }
+        controller = try ControllerDaemon.restore(store, settings, own, now: loop.now)
         me.object = self
         try open(me, environment)
     }
@@ -128,7 +143,9 @@ package final class ControllerDaemon {
         handle(.clock(Clock.wall()))
         let places = [
             "node": "\(controller.nodeID.short)", "name": settings.name,
-            "listen": "\(port.localAddress ?? settings.listen)", "http": httpAddress.map { "\($0)" } ?? "off",
+            "listen": "\(port.localAddress ?? settings.listen)",
+            "tcp": port.streamAddresses.map(\.description).joined(separator: " "),
+            "http": httpAddress.map { "\($0)" } ?? "off",
             "socket": settings.socketPath,
         ]
         if let address = httpAddress, !address.ip.isLoopback {
@@ -237,13 +254,12 @@ package final class ControllerDaemon {
 
     /// The controller as it was left; at the first start, that of a new fleet.
     private static func restore(
-        _ store: Store, _ settings: Settings, _ addresses: [SocketAddress], now: Instant
+        _ store: Store, _ settings: Settings, _ own: consuming ControllerSettings, now: Instant
     ) throws(StartError) -> Controller {
         let secrets: StoredSecrets, state: StoredState
         do throws(StoreError) { (secrets, state) = try load(store) } catch {
             throw StartError("--data", error.description)
         }
-        var own = ControllerSettings(name: settings.name, addresses: addresses)
         own.overlayNetwork = try overlayNetwork(settings, kept: state.counters)
         // The store gives 32 bytes each, and these make keys.
         return Controller(

@@ -47,7 +47,8 @@ package final class ByteStream: Source {
     private var onRead: (([UInt8]) -> Void)?
     private var onEnd: ((End) -> Void)?
     private var isReading = false
-    private var isConnecting = false
+    /// Connecting is under way.
+    package private(set) var isConnecting = false
     private var isShutDown = false
     private var wantsReading = false
     /// Frees the place that a listener counts for this stream.
@@ -154,6 +155,14 @@ package final class ByteStream: Source {
         let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
         // ENOTCONN means that the far end is gone, which reading tells better.
         if uv_shutdown(request, stream, { request, _ in request!.deallocate() }) < 0 { request.deallocate() }
+    }
+
+    /// On TCP: the kernel takes no more while it holds so many bytes that it has not sent (TCP_NOTSENT_LOWAT of tcp(7)), so
+    /// that what waits, waits here. Without effect on other sockets.
+    package func limitUnsent(_ bytes: Int32) {
+        guard let number else { return }
+        var value = bytes
+        _ = setsockopt(number, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
     /// Our own address, and the far end's, of a TCP connection.

@@ -59,7 +59,7 @@ extension Endpoint {
                     address4: certificate.overlay4Given, address6: certificate.overlay6, remote: remote,
                     datagramBytes: peer.toldBytes, tracksFlows: !policy.allowsEverything,
                     expiresAt: epoch.createdAt + configuration.rejectAfter)))
-        dataPlaneChanges.append(.measure(peer: peer.slot, remote.remote))
+        measure(peer, at: remote)
         peer.toldPath = (remote, nil)
     }
 
@@ -105,7 +105,9 @@ extension Endpoint {
 
     /// The data plane's packets go where the peer's path set says.
     mutating func tellPath(of peer: Peer) {
-        for transition in peer.paths.takeNews() { counters.switched(transition.cause) }
+        let news = peer.paths.takeNews()
+        for transition in news { counters.switched(transition.cause) }
+        if let last = news.last { rerouteRelay(peer, to: last.to, now: last.at) }
         guard let told = peer.toldPath, let primary = peer.paths.primary else { return }
         let second = peer.paths.second
         guard told.primary != primary || told.second != second else { return }
@@ -114,7 +116,12 @@ extension Endpoint {
         guard told.primary != primary else { return tellSize(of: peer) }
         resize(peer, for: primary)
         tellSize(of: peer)
-        dataPlaneChanges.append(.measure(peer: peer.slot, primary.remote))
+        measure(peer, at: primary)
+    }
+
+    /// A connection takes datagrams of any size.
+    private mutating func measure(_ peer: Peer, at path: PathAddress) {
+        if !path.isTCP { dataPlaneChanges.append(.measure(peer: peer.slot, path.remote)) }
     }
 
     /// The index is nobody's any more.

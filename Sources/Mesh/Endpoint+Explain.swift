@@ -7,7 +7,7 @@ package import Wire
 package struct PathReport: Hashable, Sendable {
     /// Why data goes over a relay.
     package enum RelayReason: String, Hashable, Sendable, CaseIterable {
-        /// Direct paths are being tried.
+        /// Direct paths are being tried, for the first time.
         case trying
         /// The peer has told no address of its own, or not yet.
         case noCandidates
@@ -19,6 +19,9 @@ package struct PathReport: Hashable, Sendable {
         case peerMappingVaries
         /// A direct path was there and fell silent; it is not taken back for a while.
         case failed
+        /// This node's network lets no UDP out, so its relays are reached over TCP.
+        case ownUDPBlocked
+        case peerUDPBlocked
         /// Both ends are seen at the same address by all, and yet nothing arrives: a firewall drops it.
         case blocked
         /// What is before one of them is not known, and nothing arrives.
@@ -52,17 +55,19 @@ extension Endpoint {
     }
 
     private func relayReason(of peer: Peer, now: Instant) -> PathReport.RelayReason {
-        let direct = peer.paths.facts(now: now).filter { !$0.address.isRelayed }
+        let direct = peer.paths.facts(now: now).filter(\.address.isDirect)
+        if natMapping == .blocked { return .ownUDPBlocked }
+        if peer.natMapping == .blocked { return .peerUDPBlocked }
         if direct.isEmpty { return .noCandidates }
         if direct.contains(where: { $0.isAlive || $0.barredFor != nil }) { return .failed }
         switch (natMapping, peer.natMapping) {
         case (.varies, .varies): return .bothMappingsVary
         // Shots may still bring it about, where a filter lets in more than it must.
-        case _ where direct.contains(where: \.isPunching): return .trying
+        case _ where peer.paths.vainPunches == 0 && direct.contains(where: \.isPunching): return .trying
         case (.varies, _): return .ownMappingVaries
         case (_, .varies): return .peerMappingVaries
         case (.unknown, _), (_, .unknown): return .unknown
-        case (.none, _), (.stable, _): return .blocked
+        case (.none, _), (.stable, _), (.blocked, _): return .blocked
         }
     }
 }

@@ -31,7 +31,7 @@ extension Endpoint {
         case (.varies, .stable), (.varies, .none): true
         case (.stable, .varies), (.none, .varies): false
         case (.stable, .stable), (.stable, .none), (.none, .stable): (nodeID < peer.node) == (peer.guessRound % 2 == 0)
-        case (.varies, .varies), (.none, .none), (.unknown, _), (_, .unknown): nil
+        case (.varies, .varies), (.none, .none), (.unknown, _), (_, .unknown), (.blocked, _), (_, .blocked): nil
         }
     }
 
@@ -53,7 +53,7 @@ extension Endpoint {
     private mutating func beginGuess(of peer: Peer, now: Instant) {
         guard guess == nil, !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else { return }
         // Private addresses are nobody's translator's.
-        let seen = peer.paths.addresses.filter { !$0.isRelayed && $0.socket == 0 }.map(\.remote)
+        let seen = peer.paths.addresses.filter { $0.isDirect && $0.socket == 0 }.map(\.remote)
             .filter { $0.ip.isIPv4 && !$0.ip.isPrivate }
         let role: PortGuess.Role
         if isOpener {
@@ -85,7 +85,7 @@ extension Endpoint {
             }
         }
         guard let present = guess, let numbers = present.guess.socketNumbers else { return }
-        let used = peers[present.slot]?.paths.addresses.map(\.socket).filter { $0 != 0 } ?? []
+        let used = peers[present.slot]?.paths.addresses.filter { !$0.isTCP }.map(\.socket).filter { $0 != 0 } ?? []
         let before = peers[present.slot]?.sockets ?? []
         peers[present.slot]?.sockets = used
         closedSockets += (before + numbers).filter { !used.contains($0) }

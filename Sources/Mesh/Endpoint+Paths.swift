@@ -24,6 +24,8 @@ extension Endpoint {
 
     /// What is before this node, as beacons see it, over IPv4.
     package var natMapping: NATMapping {
+        let bound = relayClients.filter { $0.place != nil }
+        if !bound.isEmpty, bound.allSatisfy({ $0.path?.isTCP ?? false }) { return .blocked }
         let seen = reflexive.map(\.address).filter(\.ip.isIPv4)
         guard let first = seen.first else { return .unknown }
         if seen.allSatisfy({ ownAddresses.contains($0) }) { return .none }
@@ -42,7 +44,7 @@ extension Endpoint {
 
     /// The relays that this node is to keep, best first; the others that it has are only kept for peers.
     package mutating func useRelays(
-        _ relays: [(node: NodeID, addresses: [SocketAddress])], now: Instant, into out: inout MeshOutbox
+        _ relays: [ControllerAddress], now: Instant, into out: inout MeshOutbox
     ) {
         let wanted = relays.filter { $0.node != nodeID }.prefix(Limits.homeRelays)
         var isChanged = false
@@ -54,7 +56,7 @@ extension Endpoint {
             }
         }
         for relay in wanted {
-            addRelay(relay.node, at: relay.addresses, isHome: true, now: now)
+            addRelay(relay, isHome: true, now: now)
         }
         if isChanged { candidatesHaveChanged() }
         serviceRelays(now: now, into: &out)
@@ -68,33 +70,33 @@ extension Endpoint {
     // MARK: - This node as a relay
 
     mutating func carry(
-        _ datagram: UnsafeMutableRawBufferPointer, _ legs: RelayLegs, from remote: SocketAddress, now: Instant,
+        _ datagram: UnsafeMutableRawBufferPointer, _ legs: RelayLegs, from remote: PathAddress, now: Instant,
         into out: inout MeshOutbox
     ) {
         switch relay.carry(legs, count: datagram.count, from: remote, now: now) {
-        case .forward(let address):
+        case .forward(let path):
             // The legs trade places: what was the sender's is the receiver's far one.
-            out.datagrams.append(reserving: datagram.count, remote: address) { buffer in
+            out.datagrams.append(reserving: datagram.count, remote: path.remote, socket: path.socket) { buffer in
                 buffer.copyMemory(from: UnsafeRawBufferPointer(datagram))
                 buffer[0] = DatagramKind.fromRelay.rawValue
                 return datagram.count
             }
-        case .challenge(let bytes): send(bytes, to: PathAddress(remote), into: &out)
+        case .challenge(let bytes): send(bytes, to: remote, into: &out)
         case .dropped(let reason): counters.drop(reason)
         }
     }
 
     mutating func receiveBind(
-        _ datagram: [UInt8], from remote: SocketAddress, now: Instant, into out: inout MeshOutbox
+        _ datagram: [UInt8], from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
         guard let answer = relay.bind(datagram, from: remote, now: now) else { return counters.drop(.badBind) }
-        send(answer, to: PathAddress(remote), into: &out)
+        send(answer, to: remote, into: &out)
     }
 
     mutating func grantLeg(to peer: Peer, at path: PathAddress, now: Instant) -> MeshFrame {
         guard isBeacon, let certificate = peer.certificate, !path.isRelayed else { return .legRefused(.notARelay) }
         let tenant = certificate.labels.first { $0.name == "app" }?.value ?? ""
-        guard let leg = relay.leg(for: peer.node, tenant: tenant, at: path.remote, now: now) else {
+        guard let leg = relay.leg(for: peer.node, tenant: tenant, at: path, now: now) else {
             return .legRefused(.full)
         }
         return .leg(leg.number, key: leg.key, challenge: leg.challenge)
@@ -102,14 +104,15 @@ extension Endpoint {
 
     // MARK: - This node at relays
 
-    private mutating func addRelay(_ node: NodeID, at addresses: [SocketAddress], isHome: Bool, now: Instant) {
+    private mutating func addRelay(_ place: ControllerAddress, isHome: Bool, now: Instant) {
+        let node = place.node
         if let position = relayClients.firstIndex(where: { $0.relay == node }) {
             // A peer's word does not move a relay that the controller has named.
-            if isHome || !relayClients[position].isHome { relayClients[position].addresses = addresses }
+            if isHome || !relayClients[position].isHome { relayClients[position].whereabouts = place }
             return
         }
         guard node != nodeID, relayClients.count < Endpoint.relayClientLimit else { return }
-        relayClients.append(RelayClient(node, addresses: addresses, isHome: isHome, now: now))
+        relayClients.append(RelayClient(place, isHome: isHome, now: now))
         if let peer = existingPeer(node), peer.isConnected, let path = peer.paths.primary {
             relayPeerConnected(peer, at: path, now: now)
         }
@@ -127,7 +130,7 @@ extension Endpoint {
         relay.release(peer.node)
         guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), !path.isRelayed else { return }
         withdrawPaths(of: position, now: now)
-        relayClients[position].connected(at: path.remote, now: now)
+        relayClients[position].connected(at: path, now: now)
         peer.paths.keepsWarm = configuration.keepAlive
         peer.paths.sent(now: now)
     }
@@ -164,10 +167,7 @@ extension Endpoint {
             relayClients[position].isAnnounced = true
             if relayClients[position].isHome { candidatesHaveChanged() }
             // Peers that are at this relay too can be reached over it from now on.
-            for peer in peers {
-                guard let peer, !peer.relayPlaces.isEmpty else { continue }
-                addRelayPaths(to: peer, now: now)
-            }
+            addRelayPaths(now: now)
         }
         serviceRelays(now: now, into: &out)
     }
@@ -181,12 +181,12 @@ extension Endpoint {
             case .connect:
                 // A peer said that there is a relay; it is not asked for ever on a peer's word.
                 guard client.isHome || client.attempts <= Endpoint.relayAttempts else { continue }
-                connect(to: client.relay, at: client.addresses, now: now, into: &out)
+                connect(to: client.relay, at: client.whereabouts.paths, now: now, into: &out)
             case .ask:
                 guard let peer = existingPeer(client.relay), peer.isConnected else { continue }
                 peer.enqueue(.legRequest)
                 mark(peer)
-            case .bind(let bytes): if let address = client.address { send(bytes, to: PathAddress(address), into: &out) }
+            case .bind(let bytes): if let path = client.path { send(bytes, to: path, into: &out) }
             }
         }
     }
@@ -250,26 +250,72 @@ extension Endpoint {
         }
         peer.paths.add(direct)
         reach(peer, through: places, now: now)
-        peer.paths.punch(now: now)
+        if natMapping != .blocked, mapping != .blocked { peer.paths.punch(now: now) }
         planGuess(of: peer, now: now)
         mark(peer)
     }
 
     /// Takes the peer's legs; relays that this node does not know are made use of where they are few.
     mutating func reach(_ peer: Peer, through places: [RelayPlace], now: Instant) {
-        for old in peer.relayPlaces where !places.contains(old) {
-            peer.paths.withdraw(where: { $0.legs?.far == old.leg && $0.remote == old.address }, now: now)
+        for old in peer.relayPlaces where !places.contains(where: { $0.relay == old.relay && $0.leg == old.leg }) {
+            let near = relayClients.first { $0.relay == old.relay }?.leg
+            peer.paths.withdraw(where: { $0.legs?.far == old.leg && $0.legs?.near == near }, now: now)
         }
         peer.relayPlaces = Array(places.prefix(Limits.homeRelays))
-        for place in peer.relayPlaces { addRelay(place.relay, at: [place.address], isHome: false, now: now) }
+        for place in peer.relayPlaces {
+            addRelay(ControllerAddress(node: place.relay, addresses: [place.address]), isHome: false, now: now)
+        }
         addRelayPaths(to: peer, now: now)
+    }
+
+    /// A TCP connection that this node had made is over. The next datagram makes another, and the relay must be told of it
+    /// before it can be used.
+    package mutating func connectionLost(to remote: SocketAddress, now: Instant, into out: inout MeshOutbox) {
+        for position in relayClients.indices {
+            guard relayClients[position].path == .tcp(remote) else { continue }
+            relayClients[position].moved(now: now)
+            if let peer = existingPeer(relayClients[position].relay) {
+                peer.paths.sent(now: now)
+                mark(peer)
+            }
+        }
+        serviceRelays(now: now, into: &out)
+        flush(now: now, into: &out)
+    }
+
+    private mutating func addRelayPaths(now: Instant) {
+        for peer in peers {
+            guard let peer, !peer.relayPlaces.isEmpty else { continue }
+            addRelayPaths(to: peer, now: now)
+        }
+    }
+
+    /// The session with a relay goes another way: the leg is bound there, and whoever is reached through it is reached that
+    /// way.
+    mutating func rerouteRelay(_ peer: Peer, to path: PathAddress, now: Instant) {
+        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), !path.isRelayed,
+            let leg = relayClients[position].leg, let old = relayClients[position].path, old != path
+        else { return }
+        relayClients[position].rerouted(to: path, now: now)
+        // What there is to tell of this node may be another: whether UDP gets out.
+        if old.isTCP != path.isTCP { candidatesHaveChanged() }
+        addRelayPaths(now: now)
+        // The far end is another, so that nothing arrives from where the leg was bound before.
+        for peer in peers {
+            guard let peer, peer.paths.addresses.contains(where: { $0.legs?.near == leg }) else { continue }
+            peer.paths.withdraw(
+                where: { $0.legs?.near == leg && $0.remote == old.remote && $0.socket == old.socket }, now: now)
+            mark(peer)
+        }
     }
 
     private mutating func addRelayPaths(to peer: Peer, now: Instant) {
         for place in peer.relayPlaces {
-            guard let own = relayClients.first(where: { $0.relay == place.relay })?.place else { continue }
-            let legs = RelayLegs(near: own.leg, far: place.leg)
-            peer.paths.add([PathAddress(own.address, legs: legs)])
+            guard let own = relayClients.first(where: { $0.relay == place.relay }), own.isAnnounced,
+                let leg = own.leg, let path = own.path
+            else { continue }
+            let legs = RelayLegs(near: leg, far: place.leg)
+            peer.paths.add([PathAddress(path.remote, legs: legs, socket: path.socket)])
         }
         peer.paths.tryRelays(now: now)
         // A handshake that waits for a way goes this one at once.

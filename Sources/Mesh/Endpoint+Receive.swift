@@ -51,12 +51,12 @@ extension Endpoint {
         case .packet: counters.drop(.noDataPlane)
         // A relay carries what nodes say to each other, and nothing of its own.
         case _ where remote.isRelayed && header.isForRelays: counters.drop(.malformed)
-        case .toRelay(let legs): carry(datagram, legs, from: remote.remote, now: now, into: &out)
+        case .toRelay(let legs): carry(datagram, legs, from: remote, now: now, into: &out)
         case .fromRelay(let legs):
             receive(
                 UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
                 by: PathAddress(remote.remote, legs: legs, socket: remote.socket), now: now, into: &out)
-        case .bind: receiveBind([UInt8](datagram), from: remote.remote, now: now, into: &out)
+        case .bind: receiveBind([UInt8](datagram), from: remote, now: now, into: &out)
         case .bindAnswer(let leg): receiveBindAnswer([UInt8](datagram), leg: leg, now: now, into: &out)
         }
     }
@@ -146,7 +146,7 @@ extension Endpoint {
         case .ping(let token): peer.reply(.pong(token: token, observed: remote.remote), by: remote)
         case .pong(let token, let observed):
             if peer.paths.answered(token, from: remote, now: now) != nil {
-                if !remote.isRelayed { seen(as: observed, by: peer, now: now) }
+                if remote.isDirect { seen(as: observed, by: peer, now: now) }
                 return nil
             }
             if peer.size?.answered(token, now: now) ?? false { return nil }

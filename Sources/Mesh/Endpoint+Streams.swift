@@ -11,13 +11,20 @@ extension Endpoint {
         to node: NodeID, at addresses: [SocketAddress], through places: [RelayPlace] = [], now: Instant,
         into out: inout MeshOutbox
     ) {
+        connect(to: node, at: addresses.map { PathAddress($0) }, through: places, now: now, into: &out)
+    }
+
+    /// The same, where the node may be reached over TCP too.
+    package mutating func connect(
+        to node: NodeID, at paths: [PathAddress], through places: [RelayPlace] = [], now: Instant,
+        into out: inout MeshOutbox
+    ) {
         precondition(node != nodeID, "a session with oneself")
-        let direct = addresses.map { PathAddress($0) }
-        guard let peer = peer(of: node, at: direct, now: now) else {
+        guard let peer = peer(of: node, at: paths, now: now) else {
             out.events.append(.connectFailed(node, .tooManySessions))
             return
         }
-        peer.paths.add(direct)
+        peer.paths.add(paths)
         if !places.isEmpty { reach(peer, through: places, now: now) }
         if !peer.isConnected, peer.wantedAt == nil { peer.wantedAt = now }
         peer.isWanted = true
@@ -34,7 +41,7 @@ extension Endpoint {
     package func certificate(of node: NodeID) -> Certificate? { existingPeer(node)?.certificate }
     /// Where the peer was last heard from, or is looked for.
     package func address(of node: NodeID) -> SocketAddress? {
-        existingPeer(node)?.paths.primary.flatMap { $0.isRelayed ? nil : $0.remote }
+        existingPeer(node)?.paths.primary.flatMap { $0.isDirect ? $0.remote : nil }
     }
 
     /// An unreliable message of at most `Limits.messageBytes`. With `wantsAnswer` the peer is expected to say something

@@ -21,6 +21,7 @@ final class AgentProcess: Program {
         var configuration = AgentConfiguration(
             name: machine.name, version: AsterismVersion.current, containment: .cgroup)
         configuration.addresses = addresses
+        configuration.tcpPorts = [TCPLinks.port]
         configuration.mesh.hasDataPlane = true
         // What a disk gives back is what was written to it.
         let membership = machine.membership.map { try! MembershipRecord(decoding: $0) }

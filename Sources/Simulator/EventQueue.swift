@@ -4,6 +4,10 @@ import Base
 package enum Event: Sendable {
     /// A datagram's slot in the pool; it carries its own destination.
     case arrival(datagram: Int32)
+    /// What came through a TCP connection.
+    case delivery(datagram: Int32, machine: Int32)
+    /// A machine notices that a connection it had made is over.
+    case connectionLost(machine: Int32, server: Int32)
     /// A machine's program asked for this time.
     case wake(machine: Int32)
     /// A process of a worker does what its script says.

@@ -139,6 +139,15 @@ final class Network {
     func changeGateway(of machine: Int, _ body: (inout NATGateway) -> Void) {
         if let place = lines[machine].place4 { internet.change(place.realm, body) }
     }
+    /// The machine that has an address in the open.
+    func openHost(at ip: IPAddress) -> Int? {
+        internet.host(at: ip, in: ip.isIPv4 ? Internet.ipv4 : Internet.ipv6)
+    }
+    /// How others see where a machine's connections come from; `nil` where it has none of that family.
+    func outside(of machine: Int, isIPv4: Bool) -> IPAddress? {
+        let place = isIPv4 ? lines[machine].place4 : lines[machine].place6
+        return place.map { internet.outside(of: $0.realm) ?? $0.address }
+    }
     func setLoss(_ chance: UInt64) { options.loss = chance }
     func setMTU(of machine: Int, _ mtu: Int) {
         for place in [lines[machine].place4, lines[machine].place6] {

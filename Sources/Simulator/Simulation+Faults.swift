@@ -58,6 +58,7 @@ extension Simulation {
             if let machine = anyAgent() {
                 timeline.record(.roamed, machine.index, at: now)
                 network.roam(machine.index)
+                endStreams(of: machine, onlyMade: true)
             }
         case .clockStep: stepClock()
         case .controllerCrash: crash(machines[0], restartAfter: duration(scenario.faults.downTimeMax))

@@ -1,4 +1,6 @@
 import Base
+import Control
+import Wire
 
 // Datagrams travel, and strangers send theirs.
 
@@ -30,6 +32,7 @@ extension Simulation {
         timeline.record(.sent, machine.index, at: now, UInt64(bytes.count), pool.tail(slot))
         if scenario.network.strangers > 0 { overhear(bytes) }
         let remote = pool.slots[Int(slot)].flight.to
+        if pool.slots[Int(slot)].socket >= PathAddress.tcpOut { return stream(slot, from: machine, to: remote) }
         guard
             case .success(let flight) = network.leave(
                 machine.index, by: pool.slots[Int(slot)].socket, to: remote, count: bytes.count, now: now),
@@ -59,9 +62,12 @@ extension Simulation {
         guard case .success(let target) = network.arrive(pool.slots[Int(slot)].flight, count: count, now: now) else {
             return lose(slot, .unreachable)
         }
-        let machine = machines[target.machine]
         // From here on it says by which socket it came.
         pool.setSocket(slot, target.socket)
+        reached(slot, machines[target.machine])
+    }
+
+    func reached(_ slot: Int32, _ machine: Machine) {
         guard machine.program != nil else { return lose(slot, .unreachable) }
         guard machine.pausedUntil == nil else {
             // What a socket holds while nobody reads it: some 200 KiB, of which small datagrams take 768 bytes each.
@@ -89,6 +95,59 @@ extension Simulation {
         pool.release(slot)
         program.received(&batch, now: machine.local(now), wall: machine.wall(now))
         batch.removeAll()
+        flush(machine)
+    }
+
+    // MARK: - TCP
+
+    private func stream(_ slot: Int32, from machine: Machine, to remote: SocketAddress) {
+        let isUp = pool.slots[Int(slot)].socket == PathAddress.tcpOut
+        let found = isUp ? tcp.index(client: machine.index, to: remote) : tcp.index(server: machine.index, from: remote)
+        guard let index = found ?? (isUp ? openStream(from: machine, to: remote) : nil) else {
+            return lose(slot, .unreachable)
+        }
+        let link = tcp[index], target = isUp ? link.server : link.client
+        let bytes = pool.bytes(slot)
+        let begin = max(now, link.openAt)
+        var arrival: Instant
+        switch network.carry(bytes.count, from: machine.index, to: target, now: begin) {
+        case .lost(.lost): arrival = begin + scenario.network.latency + TCPLinks.repair
+        case .lost(let why): return lose(slot, why)
+        case .arrives(let time, _): arrival = time
+        }
+        arrival = tcp.arrival(index, isUp: isUp, at: arrival)
+        pool.send(slot, on: Internet.Flight(realm: Internet.ipv4, from: isUp ? link.from : link.to, to: remote))
+        pool.setSocket(slot, isUp ? PathAddress.tcpIn : PathAddress.tcpOut)
+        queue.push(.delivery(datagram: slot, machine: Int32(target)), at: arrival)
+    }
+
+    private func openStream(from machine: Machine, to remote: SocketAddress) -> Int? {
+        guard let server = network.openHost(at: remote.ip), remote.port == TCPLinks.port,
+            let outside = network.outside(of: machine.index, isIPv4: remote.ip.isIPv4)
+        else { return nil }
+        let openAt = now + scenario.network.latency * 2
+        guard machines[server].program != nil else {
+            queue.push(.connectionLost(machine: Int32(machine.index), server: Int32(server)), at: openAt)
+            return nil
+        }
+        return tcp.open(client: machine.index, at: outside, server: server, to: remote, openAt: openAt)
+    }
+
+    /// Ends the connections of a machine: all of them, or those that it has made.
+    func endStreams(of machine: Machine, onlyMade: Bool = false) {
+        let over = tcp.end { $0.client == machine.index || (!onlyMade && $0.server == machine.index) }
+        for link in over where machines[link.client].isUp {
+            let client = Int32(link.client)
+            queue.push(
+                .connectionLost(machine: client, server: Int32(link.server)), at: now + scenario.network.latency * 2)
+        }
+    }
+
+    func connectionIsLost(_ machine: Machine, to server: Machine) {
+        guard machine.isUp, let agent = machine.program as? AgentProcess else { return }
+        for address in network.addresses(of: server.index) {
+            agent.handle(.connectionLost(SocketAddress(address.ip, TCPLinks.port)), now: machine.local(now))
+        }
         flush(machine)
     }
 

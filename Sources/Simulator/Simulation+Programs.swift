@@ -12,7 +12,8 @@ extension Simulation {
         timeline.record(.started, machine.index, at: now, UInt64(machine.life))
         let local = machine.local(now), wall = machine.wall(now)
         if machine.index == 0 {
-            let settings = ControllerSettings(name: "controller", addresses: network.addresses(of: 0))
+            var settings = ControllerSettings(name: "controller", addresses: network.addresses(of: 0))
+            settings.tcpPorts = [TCPLinks.port]
             machine.program = ControllerProcess(machine, settings: settings, now: local, wall: wall)
         } else {
             let addresses = network.addresses(of: machine.index)
@@ -219,6 +220,7 @@ extension Simulation {
         for case .datagram(let slot) in machine.waiting { pool.release(slot) }
         for case .arrival(let slot) in machine.held { pool.release(slot) }
         machine.clear()
+        endStreams(of: machine)
         note(.overlay(machine: machine.index, .forgotten))
         updateSilence(of: machine)
     }
@@ -245,7 +247,9 @@ extension Simulation {
             case .arrival(let slot): if machine.isUp { deliver(slot, to: machine) } else { pool.release(slot) }
             case .told(_, let life, _): told(machine, life)
             case .written(_, let life): written(machine, life)
-            case .wake, .process, .start, .fault, .command, .patience, .resume, .stranger, .look, .wish: break
+            case .delivery, .connectionLost, .wake, .process, .start, .fault, .command, .patience, .resume, .stranger,
+                .look, .wish:
+                break
             }
         }
         machine.scheduledWake = nil

@@ -46,6 +46,7 @@ package final class Simulation {
     var now = Instant(nanoseconds: 1_000_000_000)
     var queue = EventQueue()
     let network: Network
+    var tcp = TCPLinks()
     let pool = DatagramPool()
     var machines: [Machine]
     var checkers: [any Checker]
@@ -131,6 +132,9 @@ package final class Simulation {
     private func happen(_ event: Event) {
         switch event {
         case .arrival(let datagram): arrived(datagram)
+        case .delivery(let datagram, let machine): reached(datagram, machines[Int(machine)])
+        case .connectionLost(let machine, let server):
+            connectionIsLost(machines[Int(machine)], to: machines[Int(server)])
         case .wake(let machine): woke(machines[Int(machine)])
         case .process(let machine, let process, let step): stepped(machines[Int(machine)], Int(process), step)
         case .written(let machine, let life): written(machines[Int(machine)], life)

@@ -39,6 +39,8 @@ package enum Limits {
     package static let addressesPerPeer = 16
     /// Relays that a node keeps warm and tells its peers of; two fail at once only if the cause is common.
     package static let homeRelays = 2
+    /// Ports at which one node takes datagrams over TCP.
+    package static let tcpPorts = 4
     /// Nodes that one relay serves.
     package static let relayLegs = 65_536
     package static let directoryEntries = 65_536

@@ -18,8 +18,13 @@ package struct RelayLegs: Hashable, Sendable {
 package struct PathAddress: Hashable, Sendable {
     package var remote: SocketAddress
     package var legs: RelayLegs?
-    /// Which of the node's sockets; 0 is the one that it listens on.
+    /// Which of the node's sockets; 0 is the one that it listens on, and the last two are its TCP connections.
     package var socket: UInt16
+
+    /// A TCP connection to `remote`, made when there is something to send.
+    package static let tcpOut: UInt16 = 0xfffe
+    /// One that came from `remote`. When it is over, nothing can be sent there any more.
+    package static let tcpIn: UInt16 = 0xffff
 
     package init(_ remote: SocketAddress, legs: RelayLegs? = nil, socket: UInt16 = 0) {
         self.remote = remote
@@ -27,7 +32,13 @@ package struct PathAddress: Hashable, Sendable {
         self.socket = socket
     }
 
+    /// Over TCP: datagrams one behind the other in a connection, as `DatagramFraming` has them.
+    package static func tcp(_ remote: SocketAddress) -> PathAddress { PathAddress(remote, socket: tcpOut) }
+
     package var isRelayed: Bool { legs != nil }
+    package var isTCP: Bool { socket >= PathAddress.tcpOut }
+    /// Straight to the node, by UDP.
+    package var isDirect: Bool { !isRelayed && !isTCP }
     /// Bytes that stand before a datagram that goes this way.
     package var overhead: Int { legs == nil ? 0 : DatagramHeader.relayedSize }
 
@@ -41,7 +52,7 @@ package struct PathAddress: Hashable, Sendable {
 }
 
 extension PathAddress: CustomStringConvertible {
-    package var description: String { isRelayed ? "relay \(remote)" : "\(remote)" }
+    package var description: String { (isRelayed ? "relay " : "") + (isTCP ? "tcp \(remote)" : "\(remote)") }
 }
 
 /// What a node has found out about the translator before it (RFC 4787, section 4.1).
@@ -53,6 +64,8 @@ package enum NATMapping: UInt8, Hashable, Sendable, CaseIterable {
     case stable = 2
     /// Each sees it at another.
     case varies = 3
+    /// No UDP gets out, or none comes back: it has relays over TCP alone.
+    case blocked = 4
 }
 
 /// Where a node may be reached, as it says of itself.

@@ -23,6 +23,12 @@ struct AsterismController: ParsableCommand {
     var listen = "0.0.0.0:7950"
     @Option(
         help: """
+            A TCP address, IP:PORT, for agents whose networks let no UDP out, such as 0.0.0.0:443; may be given more \
+            than once; or off. (default: the address of --listen, over TCP)
+            """)
+    var tcpListen: [String] = []
+    @Option(
+        help: """
             An address that goes into tokens, IP:PORT; may be given more than once. (default: the listening address, \
             or those of this machine)
             """)
@@ -68,6 +74,14 @@ struct AsterismController: ParsableCommand {
         }
         var settings = ControllerDaemon.Settings(
             dataDirectory: data, listen: try address(listen, "--listen"), socketPath: socket, name: name)
+        if tcpListen == ["off"] {
+            settings.tcpListen = []
+        } else if !tcpListen.isEmpty {
+            settings.tcpListen = try tcpListen.map { text throws(StartError) in try address(text, "--tcp-listen") }
+            guard tcpListen.count <= ControllerDaemon.Settings.tcpListenLimit else {
+                throw StartError("--tcp-listen", "at most \(ControllerDaemon.Settings.tcpListenLimit) addresses")
+            }
+        }
         settings.advertised = try advertise.map { text throws(StartError) in
             let address = try address(text, "--advertise")
             guard !address.ip.isUnspecified, address.port != 0 else {

@@ -20,6 +20,12 @@ struct AsterismDaemon: ParsableCommand {
     var data = "/var/lib/asterism"
     @Option(help: "UDP address to listen on, IP:PORT; port 0 takes any.")
     var listen = "0.0.0.0:7950"
+    @Option(
+        help: """
+            A TCP address, IP:PORT, at which this node, as a beacon, takes datagrams of nodes whose networks let no UDP \
+            out, such as 0.0.0.0:443; may be given more than once.
+            """)
+    var tcpListen: [String] = []
     @Option(help: "Path of the local socket that the asterism command uses.")
     var socket = "/run/asterism/agent.sock"
     @Option(help: "The name to enrol under. (default: the host's name)")
@@ -98,6 +104,15 @@ struct AsterismDaemon: ParsableCommand {
         var settings = AgentDaemon.Settings(
             stateDirectory: absolute(data), listen: address, socketPath: socket, name: name,
             shim: try shimPath(), tool: tool.map(absolute) ?? "\(Files.parent(of: executable()))/asterism")
+        settings.tcpListen = try tcpListen.map { text throws(StartError) in
+            guard let address = SocketAddress(text), address.port != 0 else {
+                throw StartError("--tcp-listen", "'\(text)' is not IP:PORT or [IPv6]:PORT with a port above 0")
+            }
+            return address
+        }
+        guard settings.tcpListen.count <= AgentDaemon.Settings.tcpListenLimit else {
+            throw StartError("--tcp-listen", "at most \(AgentDaemon.Settings.tcpListenLimit) addresses")
+        }
         settings.site = site
         settings.labels = try label.map { text throws(StartError) in
             guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {

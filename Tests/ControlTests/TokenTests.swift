@@ -19,6 +19,15 @@ import Wire
         #expect(try TokenText("  \(text)\n") == TokenTests.token)
     }
 
+    @Test func `a token may name TCP ports, and is no other without them`() throws {
+        var token = TokenTests.token
+        token.tcpPorts = [443, 7950]
+        let read = try TokenText(token.text)
+        #expect(read == token && read.text != TokenTests.token.text)
+        #expect(
+            read.place.paths.map(\.description).contains("tcp \(SocketAddress(token.addresses[0].ip, 443))"))
+    }
+
     @Test func `a slip of the hand anywhere is noticed`() {
         let text = Array(TokenTests.token.text)
         for index in text.indices {

@@ -39,12 +39,13 @@ import Wire
         pair.connect()
         pair.run(.seconds(1))
         let relay = NodeID([UInt8](repeating: 9, count: 32))!
-        pair.a.endpoint.useRelays([(relay, [Self.first])], now: pair.now, into: &pair.a.outbox)
+        pair.a.endpoint.useRelays(
+            [ControllerAddress(node: relay, addresses: [Self.first])], now: pair.now, into: &pair.a.outbox)
         let known = pair.a.endpoint.existingPeer(pair.b.node)
         let peer = try #require(known)
         let place = RelayPlace(relay: relay, address: Self.second, leg: 1)
         pair.a.endpoint.hear([.relayed(place)], .none, number: 1000, from: peer, now: pair.now)
-        #expect(pair.a.endpoint.relayClients.map(\.addresses) == [[Self.first]])
+        #expect(pair.a.endpoint.relayClients.map(\.whereabouts.addresses) == [[Self.first]])
         // One that nobody named is taken on the peer's word, and not asked for ever.
         let other = RelayPlace(relay: NodeID([UInt8](repeating: 8, count: 32))!, address: Self.second, leg: 1)
         pair.a.endpoint.hear([.relayed(other)], .none, number: 1001, from: peer, now: pair.now)

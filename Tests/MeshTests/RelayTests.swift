@@ -36,19 +36,19 @@ import Wire
         }
 
         mutating func join(_ number: UInt8, tenant: String = "", at address: SocketAddress) -> Node {
-            let leg = relay.leg(for: RelayTests.node(number), tenant: tenant, at: address, now: now)!
+            let leg = relay.leg(for: RelayTests.node(number), tenant: tenant, at: PathAddress(address), now: now)!
             return Node(leg: leg.number, key: BindKey(leg.key)!, challenge: leg.challenge)
         }
 
         mutating func bound(_ number: UInt8, tenant: String = "", at address: SocketAddress) -> Node {
             var node = join(number, tenant: tenant, at: address)
-            let answer = relay.bind(node.bind(), from: address, now: now).flatMap { BindMessage($0) }
+            let answer = relay.bind(node.bind(), from: PathAddress(address), now: now).flatMap { BindMessage($0) }
             precondition(answer?.challenge == BindMessage.none, "not bound")
             return node
         }
 
         mutating func carry(_ from: Node, _ to: Node, count: Int = 500, at address: SocketAddress) -> Relay.Verdict {
-            relay.carry(RelayLegs(near: from.leg, far: to.leg), count: count, from: address, now: now)
+            relay.carry(RelayLegs(near: from.leg, far: to.leg), count: count, from: PathAddress(address), now: now)
         }
     }
 
@@ -56,7 +56,7 @@ import Wire
         var bench = Bench()
         let a = bench.bound(1, at: Self.a), b = bench.bound(2, at: Self.b)
         let there = bench.carry(a, b, at: Self.a), back = bench.carry(b, a, at: Self.b)
-        #expect(there == .forward(Self.b) && back == .forward(Self.a))
+        #expect(there == .forward(PathAddress(Self.b)) && back == .forward(PathAddress(Self.a)))
         #expect(bench.relay.forwardedDatagrams == 2 && bench.relay.forwardedBytes == 1000)
     }
 
@@ -65,9 +65,11 @@ import Wire
         let a = bench.bound(1, at: Self.a), b = bench.join(2, at: Self.b)
         let unbound = bench.carry(a, b, at: Self.a)
         #expect(unbound == .dropped(.relayUnbound))
-        let nowhere = bench.relay.carry(RelayLegs(near: a.leg, far: 7), count: 100, from: Self.a, now: bench.now)
+        let nowhere = bench.relay.carry(
+            RelayLegs(near: a.leg, far: 7), count: 100, from: PathAddress(Self.a), now: bench.now)
         #expect(nowhere == .dropped(.relayUnknownLeg))
-        let nobody = bench.relay.carry(RelayLegs(near: 7, far: a.leg), count: 100, from: Self.a, now: bench.now)
+        let nobody = bench.relay.carry(
+            RelayLegs(near: 7, far: a.leg), count: 100, from: PathAddress(Self.a), now: bench.now)
         #expect(nobody == .dropped(.relayUnknownSender))
     }
 
@@ -76,10 +78,10 @@ import Wire
         let node = bench.join(1, at: Self.a)
         let stranger = BindKey([UInt8](repeating: 9, count: 32))!
         let forged = BindMessage(leg: node.leg, number: 5, challenge: node.challenge).encoded(.bind, key: stranger)
-        #expect(bench.relay.bind(forged, from: Self.victim, now: bench.now) == nil)
+        #expect(bench.relay.bind(forged, from: PathAddress(Self.victim), now: bench.now) == nil)
         for length in [0, 1, 47, 49] {
             let short = Array((forged + forged).prefix(length))
-            #expect(bench.relay.bind(short, from: Self.victim, now: bench.now) == nil)
+            #expect(bench.relay.bind(short, from: PathAddress(Self.victim), now: bench.now) == nil)
         }
     }
 
@@ -89,15 +91,15 @@ import Wire
         let b = bench.bound(2, at: Self.b)
         // Seen on the wire, not yet arrived: sent once more with the victim's address as its source.
         let recorded = a.bind()
-        let answer = bench.relay.bind(recorded, from: Self.victim, now: bench.now)
+        let answer = bench.relay.bind(recorded, from: PathAddress(Self.victim), now: bench.now)
         let length = try #require(answer).count
         #expect(length <= recorded.count)
         let before = bench.carry(b, a, at: Self.b)
-        #expect(before == .forward(Self.a))
+        #expect(before == .forward(PathAddress(Self.a)))
         // It arrives; then once more from where it came from is too late.
-        _ = bench.relay.bind(recorded, from: Self.a, now: bench.now)
-        #expect(bench.relay.bind(recorded, from: Self.a, now: bench.now) == nil)
-        #expect(bench.relay.bind(recorded, from: Self.victim, now: bench.now) == nil)
+        _ = bench.relay.bind(recorded, from: PathAddress(Self.a), now: bench.now)
+        #expect(bench.relay.bind(recorded, from: PathAddress(Self.a), now: bench.now) == nil)
+        #expect(bench.relay.bind(recorded, from: PathAddress(Self.victim), now: bench.now) == nil)
     }
 
     @Test func `an old bind does not move a node back to where it was`() {
@@ -105,15 +107,17 @@ import Wire
         var a = bench.bound(1, at: Self.a)
         let b = bench.bound(2, at: Self.b)
         let old = a.bind()
-        _ = bench.relay.bind(old, from: Self.a, now: bench.now)
+        _ = bench.relay.bind(old, from: PathAddress(Self.a), now: bench.now)
         // It moves: a first bind brings the challenge for the new address, the second one counts.
-        let challenge = bench.relay.bind(a.bind(), from: Self.victim, now: bench.now).flatMap { BindMessage($0) }
-        _ = bench.relay.bind(a.bind(challenge!.challenge), from: Self.victim, now: bench.now)
+        let challenge = bench.relay.bind(a.bind(), from: PathAddress(Self.victim), now: bench.now).flatMap {
+            BindMessage($0)
+        }
+        _ = bench.relay.bind(a.bind(challenge!.challenge), from: PathAddress(Self.victim), now: bench.now)
         let moved = bench.carry(b, a, at: Self.b)
-        #expect(moved == .forward(Self.victim))
-        #expect(bench.relay.bind(old, from: Self.a, now: bench.now) == nil)
+        #expect(moved == .forward(PathAddress(Self.victim)))
+        #expect(bench.relay.bind(old, from: PathAddress(Self.a), now: bench.now) == nil)
         let stays = bench.carry(b, a, at: Self.b)
-        #expect(stays == .forward(Self.victim))
+        #expect(stays == .forward(PathAddress(Self.victim)))
     }
 
     @Test func `who sends from elsewhere is challenged now and then, with less than he sent`() {
@@ -143,11 +147,11 @@ import Wire
         var a = bench.join(1, at: Self.a)
         let early = a.bind()
         bench.now = Self.start + BindChallenger.lifetime * 2 + .seconds(1)
-        let late = bench.relay.bind(early, from: Self.a, now: bench.now).flatMap { BindMessage($0) }
+        let late = bench.relay.bind(early, from: PathAddress(Self.a), now: bench.now).flatMap { BindMessage($0) }
         #expect(late?.challenge != BindMessage.none)
         let b = bench.bound(2, at: Self.b), c = bench.bound(3, at: Self.a)
         let carried = bench.carry(b, c, at: Self.b)
-        #expect(carried == .forward(Self.a))
+        #expect(carried == .forward(PathAddress(Self.a)))
         bench.now = bench.now + Relay.bindLife
         guard case .challenge = bench.carry(b, c, at: Self.b) else {
             Issue.record("a bind holds for ever")
@@ -179,13 +183,13 @@ import Wire
         let first = bench.join(1, at: Self.a), again = bench.join(1, at: Self.a)
         #expect(first.leg == again.leg)
         _ = bench.bound(2, at: Self.b)
-        let full = bench.relay.leg(for: Self.node(3), tenant: "", at: Self.a, now: bench.now) == nil
+        let full = bench.relay.leg(for: Self.node(3), tenant: "", at: PathAddress(Self.a), now: bench.now) == nil
         #expect(full && bench.relay.legCount == 2)
         let renewed = bench.join(2, at: Self.b)
         #expect(bench.relay.legCount == 2)
         bench.now = Self.start + .seconds(1)
         let toOld = bench.relay.carry(
-            RelayLegs(near: renewed.leg, far: first.leg), count: 90, from: Self.b, now: bench.now)
+            RelayLegs(near: renewed.leg, far: first.leg), count: 90, from: PathAddress(Self.b), now: bench.now)
         guard case .challenge = toOld else {
             Issue.record("a new leg was bound from the beginning")
             return

@@ -80,6 +80,7 @@ enum Samples {
         ("frame-leg", frame(leg)),
         ("frame-leg-refused", frame(.legRefused(.full))),
         ("frame-candidates", frame(.candidates(number: 7, .varies, candidates))),
+        ("frame-candidates-blocked", frame(.candidates(number: 7, .blocked, []))),
         ("frame-candidates-heard", frame(.candidatesHeard(number: 0x0141))),
     ]
 }
@@ -232,7 +233,7 @@ enum Samples {
     }
 
     @Test(arguments: [
-        "27010011", "27010400", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
+        "27010011", "27010500", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
     ])
     func `candidates and legs that say nonsense are refused`(_ hex: String) {
         let bytes = [UInt8](hex: hex)!

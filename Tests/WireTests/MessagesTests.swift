@@ -91,6 +91,7 @@ enum MessageSamples {
                     labels: [Label("rack", "r1")], site: "here", addresses: addresses))
         ),
         ("register", .register(Register(addresses: addresses))),
+        ("register-tcp", .register(Register(addresses: addresses, tcpPorts: [443, 7950]))),
         ("register-relays", .register(Register(addresses: addresses, relays: [place]))),
         ("look-up", .lookUp(.node(node))),
         ("look-up-address", .lookUp(.address(IPAddress("100.64.0.7")!))),
@@ -151,6 +152,7 @@ enum MessageSamples {
             "look-up-reply-relays",
             .lookUpReply(LookUpReply(.node(node), node: node, relays: [place], certificate: [9, 9, 9]))
         ),
+        ("relays-tcp", .relays([ControllerAddress(node: node, addresses: addresses, tcpPorts: [443])])),
         ("relays", .relays([ControllerAddress(node: node, addresses: addresses)])),
         ("look-up-reply-name", .lookUpReply(LookUpReply(.name("beta"), node: node, addresses: addresses))),
         ("look-up-reply-nobody", .lookUpReply(LookUpReply(.address(IPAddress("100.64.0.7")!), node: nil))),

@@ -28,6 +28,7 @@ package enum TokenError: Error, Hashable, Sendable, CustomStringConvertible {
 /// ```
 /// version 1 (=1) | token id 8 | secret 32 | controller 32 | authority 32 | fleet 16
 /// address count 1, then family 1 (4 or 6), IP 4 or 16, port 2 each
+/// count 1 of TCP ports at the same hosts, then port 2 each; left out where there are none
 /// checksum 4: the first bytes of BLAKE2b over all before
 /// ```
 ///
@@ -45,11 +46,13 @@ package struct TokenText: Hashable, Sendable {
     package var authority: VerifyingKey
     package var fleet: FleetID
     package var addresses: [SocketAddress]
+    package var tcpPorts: [UInt16]
 
     package init(
         id: [UInt8], secret: [UInt8], controller: NodeID, authority: VerifyingKey, fleet: FleetID,
-        addresses: [SocketAddress]
+        addresses: [SocketAddress], tcpPorts: [UInt16] = []
     ) {
+        precondition(tcpPorts.count <= Limits.tcpPorts, "\(tcpPorts.count) ports")
         precondition(id.count == TokenText.idCount, "a token id of \(id.count) bytes")
         precondition(secret.count == TokenText.secretCount, "a token secret of \(secret.count) bytes")
         precondition(addresses.count <= Limits.addressesPerPeer, "\(addresses.count) addresses")
@@ -59,6 +62,12 @@ package struct TokenText: Hashable, Sendable {
         self.authority = authority
         self.fleet = fleet
         self.addresses = addresses
+        self.tcpPorts = tcpPorts
+    }
+
+    /// Where the controller is.
+    package var place: ControllerAddress {
+        ControllerAddress(node: controller, addresses: addresses, tcpPorts: tcpPorts)
     }
 
     package var text: String {
@@ -74,6 +83,10 @@ package struct TokenText: Hashable, Sendable {
             writer.uint8(address.ip.isIPv4 ? 4 : 6)
             writer.append(address.ip.bytes)
             writer.uint16(address.port)
+        }
+        if !tcpPorts.isEmpty {
+            writer.uint8(UInt8(tcpPorts.count))
+            for port in tcpPorts { writer.uint16(port) }
         }
         writer.append(Hash.blake2b(writer.bytes)[..<4])
         return TokenText.prefix + Base32.encode(writer.bytes)
@@ -122,6 +135,14 @@ package struct TokenText: Hashable, Sendable {
             // 4 or 16 bytes make an address.
             let ip = IPAddress(bytes: try reader.bytes(family == 4 ? 4 : 16, "address"))!
             addresses.append(SocketAddress(ip, try reader.uint16("port")))
+        }
+        tcpPorts = []
+        if reader.remaining > 0 {
+            let count = try reader.uint8("TCP port count")
+            guard count > 0, count <= Limits.tcpPorts else {
+                throw DecodeError(.invalidValue, "TCP ports", at: reader.offset)
+            }
+            for _ in 0..<count { tcpPorts.append(try reader.uint16("TCP port")) }
         }
         try reader.expectEnd("token")
     }

@@ -205,7 +205,7 @@ package struct PathsView: Hashable, Sendable, Codable {
     /// Why it is relayed: `trying`, `noCandidates`, `bothMappingsVary`, `ownMappingVaries`, `peerMappingVaries`, `failed`,
     /// `blocked` or `unknown`.
     package var reason: String?
-    /// `unknown`, `none`, `stable` or `varies`: what others see of the translator before this node, and the peer.
+    /// `unknown`, `none`, `stable`, `varies` or `blocked`: what others see of the translator before this node, and the peer.
     package var ownMapping: String
     package var peerMapping: String
     package var datagramBytes: Int?

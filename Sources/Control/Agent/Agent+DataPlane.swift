@@ -42,8 +42,11 @@ extension Agent {
     ) {
         let known = membership.admission.controllers
         let all = relays.map { relay in
-            let addresses = relay.addresses + (known.first { $0.node == relay.node }?.addresses ?? [])
-            return (node: relay.node, addresses: addresses)
+            let other = known.first { $0.node == relay.node }
+            var ports = relay.tcpPorts
+            for port in other?.tcpPorts ?? [] where !ports.contains(port) { ports.append(port) }
+            return ControllerAddress(
+                node: relay.node, addresses: relay.addresses + (other?.addresses ?? []), tcpPorts: ports)
         }
         endpoint.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
     }

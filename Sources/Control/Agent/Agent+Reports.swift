@@ -39,7 +39,7 @@ extension Agent {
                 case .relayed(let place): places.append(place)
                 }
             }
-            send(.register(Register(addresses: addresses, relays: places)))
+            send(.register(Register(addresses: addresses, relays: places, tcpPorts: configuration.tcpPorts)))
             registerAt = now + Agent.registerEvery
         }
         if let due = renewalAt, due <= now {

@@ -17,7 +17,7 @@ extension Agent {
         switch standing {
         case .unenrolled: []
         case .enrolling(let enrolment):
-            [ControllerAddress(node: enrolment.token.controller, addresses: enrolment.token.addresses)]
+            [enrolment.token.place]
         case .member(let membership): membership.admission.controllers
         }
     }
@@ -35,7 +35,7 @@ extension Agent {
             uplink = .connecting(target.node)
             // Nothing would be said of a session that is there; and it was given up here, for some reason.
             if endpoint.isConnected(target.node) { endpoint.disconnect(target.node, now: now, into: &out.mesh) }
-            endpoint.connect(to: target.node, at: target.addresses, now: now, into: &out.mesh)
+            endpoint.connect(to: target.node, at: target.paths, now: now, into: &out.mesh)
         case .connected(let node, let session, let streamAt) where streamAt <= now:
             guard let stream = endpoint.openStream(to: node) else {
                 uplink = .connected(node, session, streamAt: now + .seconds(1))

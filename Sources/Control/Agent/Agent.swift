@@ -156,6 +156,7 @@ extension Agent {
             configuration.addresses = addresses
             endpoint.listens(at: addresses, now: now)
             registerAt = registerAt.map { min($0, now) }
+        case .connectionLost(let remote): endpoint.connectionLost(to: remote, now: now, into: &out.mesh)
         case .overlayWanted(let address): want(address, now: now, into: &out)
         case .benchServing(let number, let tcpPort, let udpPort, let token):
             benchServing(number, tcpPort: tcpPort, udpPort: udpPort, token: token, now: now, into: &out)
@@ -216,8 +217,8 @@ extension Agent {
             supervisor.exited(ref, exit, logBytes: logBytes, now: now, into: &actions)
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
-        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .overlayWanted,
-            .benchServing, .benchEnded, .stopping:
+        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .connectionLost,
+            .overlayWanted, .benchServing, .benchEnded, .stopping:
             preconditionFailure("\(input) is not about a worker")
         }
         // A state may have changed without an action.

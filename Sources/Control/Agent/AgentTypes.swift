@@ -11,6 +11,8 @@ package struct AgentConfiguration: Sendable {
     package var labels: [Label] = []
     /// Where this node listens, as far as it knows itself.
     package var addresses: [SocketAddress] = []
+    /// Ports at which it takes datagrams over TCP, where it is a beacon.
+    package var tcpPorts: [UInt16] = []
     /// The program's version.
     package var version: String
     package var containment: Containment
@@ -46,6 +48,8 @@ package enum AgentInput: Hashable, Sendable {
     case clock(UnixTime)
     /// Where this node listens has changed.
     case addresses([SocketAddress])
+    /// A TCP connection that was made for a datagram is over, or did not come about.
+    case connectionLost(SocketAddress)
     /// A packet waits for this overlay address, and there is no session with whoever has it. May be said for each packet:
     /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
     /// seconds.

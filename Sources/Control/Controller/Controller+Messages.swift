@@ -12,8 +12,8 @@ extension Controller {
         switch message {
         case .register(let register):
             directory.register(
-                node, addresses: register.addresses, through: register.relays, observed: endpoint.address(of: node),
-                now: now)
+                node, addresses: register.addresses, through: register.relays, tcpPorts: register.tcpPorts,
+                observed: endpoint.address(of: node), now: now)
             tellRelays(slot, now: now)
         case .lookUp(let asked): send(.lookUpReply(lookUp(asked, now: now)), to: slot)
         case .report(let report): take(report, slot, now: now, into: &out)
@@ -183,7 +183,7 @@ extension Controller {
         out.persist(changes)
         return Admission(
             certificate: certificate.encoded(), authorities: [authority.verifyingKey.bytes],
-            controllers: [ControllerAddress(node: nodeID, addresses: settings.addresses)],
+            controllers: [whereabouts],
             overlayNetwork: overlay.network)
     }
 

@@ -57,17 +57,24 @@ extension Controller {
     /// relays share the load, and the same as long as the relays are.
     mutating func tellRelays(_ slot: Int, now: Instant) {
         let node = registry[slot].record.node
-        var relays = [ControllerAddress(node: nodeID, addresses: settings.addresses)]
+        var relays = [whereabouts]
         for entry in registry.entries
         where entry.record.certificate.certificate.roles.contains(.beacon) && entry.state == .online {
             guard let known = directory.lookUp(entry.record.node, now: now) else { continue }
-            relays.append(ControllerAddress(node: entry.record.node, addresses: known.addresses))
+            relays.append(
+                ControllerAddress(
+                    node: entry.record.node, addresses: known.addresses, tcpPorts: known.tcpPorts))
         }
         relays.removeAll { $0.node == node }
         relays.sort { Controller.rank($0.node, for: node) < Controller.rank($1.node, for: node) }
         relays = Array(relays.prefix(Controller.relaysTold))
         guard registry[slot].toldRelays != relays else { return }
         if send(.relays(relays), to: slot) { registry[slot].toldRelays = relays }
+    }
+
+    /// Where this controller is, for agents.
+    var whereabouts: ControllerAddress {
+        ControllerAddress(node: nodeID, addresses: settings.addresses, tcpPorts: settings.tcpPorts)
     }
 
     private static let relaysTold = 4

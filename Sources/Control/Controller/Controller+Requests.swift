@@ -110,7 +110,8 @@ extension Controller {
         view.token =
             TokenText(
                 id: record.id, secret: record.secret, controller: nodeID, authority: authority.verifyingKey,
-                fleet: authority.fleet, addresses: settings.addresses
+                fleet: authority.fleet, addresses: settings.addresses,
+                tcpPorts: settings.tcpPorts
             ).text
         out.reply(id, .token(view))
     }

@@ -192,6 +192,8 @@ package struct ControllerSettings: Sendable {
     package var name: String
     /// Where agents reach this controller; goes into tokens and certificates' answers.
     package var addresses: [SocketAddress]
+    /// Ports at the same hosts where it takes datagrams over TCP.
+    package var tcpPorts: [UInt16] = []
     package var mesh = MeshConfiguration()
     /// As `OverlayPool.network(asked:kept:)` gives it.
     package var overlayNetwork = OverlayPool.defaultNetwork

@@ -41,6 +41,9 @@ package final class AgentDaemon {
         package var accelerators = AcceleratorProbe.none
         package var overlay = OverlayMode.auto
         package var overlayPort = OverlayPort.Settings()
+        /// Where connections over TCP are taken, as a beacon.
+        package var tcpListen: [SocketAddress] = []
+        package static let tcpListenLimit = Limits.tcpPorts
         /// What peers of other applications may reach.
         package var policy: [PolicyRule] = []
         package var bench = BenchPermission.auto
@@ -126,6 +129,7 @@ package final class AgentDaemon {
         configuration.mesh.hasDataPlane = overlay != nil
         // Other threads have the first socket alone.
         configuration.mesh.guessesPorts = overlay == nil || settings.overlayPort.threads == 1
+        configuration.tcpPorts = settings.tcpListen.map(\.port)
         configuration.mesh.policy = settings.policy
         configuration.bench = settings.bench
         if let interval = settings.rekeyAfter { configuration.mesh.rekeyAfter = interval }
@@ -155,6 +159,7 @@ package final class AgentDaemon {
                         me.object?.log.error("the overlay's interface was removed; restart the agent to have it again")
                     }))
         } catch { throw StartError("--data-plane-threads", error.message) }
+        try openStreams(me)
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
             throw StartError("--socket", error.description)
         }
@@ -169,6 +174,22 @@ package final class AgentDaemon {
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
+    }
+
+    private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
+        // A path that carries all but packets would be none.
+        guard settings.overlayPort.threads == 1 || overlay == nil else {
+            guard settings.tcpListen.isEmpty else {
+                throw StartError("--tcp-listen", "not together with --data-plane-threads above 1")
+            }
+            return log.notice("no TCP where UDP is blocked: the data plane has threads of its own")
+        }
+        do throws(Errno) {
+            try port.openStreams(
+                on: loop, listen: settings.tcpListen,
+                onReceive: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
+                onLost: { me.object?.handle(.connectionLost($0)) })
+        } catch { throw StartError("--tcp-listen", error.message) }
     }
 
     /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
@@ -441,42 +462,6 @@ package final class AgentDaemon {
         case .lost(let worker, let at):
             log.warning("worker lost: its shim was killed", metadata: ["worker": "\(worker)"])
             handle(.lost(worker, at: at))
-        }
-    }
-
-    // MARK: - The state folder
-
-    private static func identity(in state: String) throws(StartError) -> Identity {
-        let path = "\(state)/identity"
-        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
-        if let stored {
-            guard let key = SecretKey(stored) else {
-                throw StartError("--data", "\(path): a key has 32 bytes, and this has \(stored.count)")
-            }
-            return Identity(key)
-        }
-        // 32 bytes make a key.
-        let key = SecretKey(Entropy.bytes(SecretKey.count))!
-        let bytes = key.bytes()
-        try StartError.of("--data") { () throws(FileError) in try Files.write(bytes, to: path) }
-        return Identity(key)
-    }
-
-    private static func membership(in state: String) throws(StartError) -> MembershipRecord? {
-        let path = "\(state)/membership"
-        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
-        guard let stored else { return nil }
-        do throws(DecodeError) { return try MembershipRecord(decoding: stored) } catch {
-            throw StartError("--data", "\(path) cannot be read: \(error)")
-        }
-    }
-
-    private static func record(in state: String) throws(StartError) -> AgentRecord {
-        let path = "\(state)/workers.state"
-        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
-        guard let stored else { return AgentRecord() }
-        do throws(DecodeError) { return try AgentRecord(decoding: stored) } catch {
-            throw StartError("--data", "\(path) cannot be read: \(error)")
         }
     }
 }

@@ -1,5 +1,6 @@
 package import Base
 package import EventLoop
+import Wire
 
 /// A node's UDP port: one socket for each family that it listens on, under one roof.
 package final class MeshPort {
@@ -8,6 +9,8 @@ package final class MeshPort {
     private var batch6 = DatagramBatch()
     /// Sockets beside the first, by their numbers: each has a mapping of its own in a translator.
     private var others: [UInt16: DatagramSocket] = [:]
+    /// Datagrams over TCP.
+    private var streams: StreamPort?
     private var openOther: ((UInt16) throws(Errno) -> DatagramSocket)?
     private var receiver: Receiver?
     /// Datagrams to a family that this node does not listen on.
@@ -45,6 +48,31 @@ package final class MeshPort {
                 on: loop, "mesh (IPv4)", bind: SocketAddress(.any4, port), options: options, onReceive: onReceive)
         }
     }
+
+    /// Sends over TCP as well, and takes connections at `addresses`. `onLost` as with `StreamPort`.
+    package func openStreams(
+        on loop: Loop, listen addresses: [SocketAddress], onReceive: @escaping (inout DatagramBatch) -> Void,
+        onLost: @escaping (SocketAddress) -> Void
+    ) throws(Errno) {
+        let me = Weak(self)
+        // As with UDP, `[::]` means both families.
+        let both = addresses.flatMap { address in
+            address.ip == .any6 ? [address, SocketAddress(.any4, address.port)] : [address]
+        }
+        streams = try StreamPort(
+            on: loop, listen: both,
+            onReceive: { batch in
+                guard let receiver = me.object?.receiver else { return onReceive(&batch) }
+                for position in 0..<batch.count {
+                    let entry = batch.entries[position]
+                    batch.withBytes(at: position) { receiver.message($0, $0.count, 0, entry.remote, entry.socket) }
+                }
+                receiver.round()
+            }, onLost: onLost)
+    }
+
+    /// Where it takes connections.
+    package var streamAddresses: [SocketAddress] { streams?.localAddresses ?? [] }
 
     private static func options(joinsDatagrams: Bool) -> DatagramSocket.Options {
         var options = DatagramSocket.Options()
@@ -163,6 +191,10 @@ package final class MeshPort {
                 first.append(batch.bytes(at: position), remote: entry.remote)
                 continue
             }
+            if entry.socket >= PathAddress.tcpOut {
+                sendByStream(batch.bytes(at: position), entry.remote, entry.socket)
+                continue
+            }
             guard let socket = other(entry.socket), entry.remote.ip.isIPv4 else {
                 unroutable += 1
                 continue
@@ -173,6 +205,30 @@ package final class MeshPort {
         }
         batch.removeAll()
         send(&first)
+    }
+
+    private func sendByStream(_ bytes: [UInt8], _ remote: SocketAddress, _ socket: UInt16) {
+        guard let streams else {
+            unroutable += 1
+            return
+        }
+        bytes.withUnsafeBytes { streams.send($0, to: remote, socket: socket) }
+    }
+
+    /// Each of its datagrams by itself: a connection has no use for trains.
+    private func send(_ train: Train, in memory: UnsafeMutableRawPointer) {
+        guard let streams else {
+            unroutable += 1
+            return
+        }
+        var offset = train.offset
+        let end = train.offset + train.count
+        while offset < end {
+            let count = min(train.segment, end - offset)
+            let datagram = UnsafeRawBufferPointer(start: memory + offset, count: count)
+            streams.send(datagram, to: train.remote, socket: train.socket)
+            offset += count
+        }
     }
 
     private func other(_ number: UInt16) -> DatagramSocket? {
@@ -221,6 +277,11 @@ package final class MeshPort {
         var next = first
         while next < trains.count {
             let isIPv4 = trains[next].remote.ip.isIPv4, number = trains[next].socket
+            if number >= PathAddress.tcpOut {
+                send(trains[next], in: memory)
+                next += 1
+                continue
+            }
             var end = next + 1
             while end < trains.count, trains[end].remote.ip.isIPv4 == isIPv4, trains[end].socket == number { end += 1 }
             if let socket = number != 0 ? others[number] : isIPv4 ? socket4 : socket6 {
@@ -248,12 +309,14 @@ package final class MeshPort {
             ("socket.received", Int(received)), ("dropped.oversized", Int(truncated)),
             ("socket.backlogDropped", Int(dropped)), ("socket.sendErrors", Int(failed)),
             ("socket.trainsTooLarge", Int(tooLarge)), ("socket.unroutable", unroutable),
-        ]
+        ] + (streams?.counters ?? [])
     }
 
     package func close() {
         close(Array(others.keys))
         (receiver, openOther) = (nil, nil)
+        streams?.close()
+        streams = nil
         socket4?.close()
         socket6?.close()
     }

@@ -12,6 +12,8 @@ package struct Directory: Sendable {
         package var addresses: [SocketAddress]
         /// Its legs at relays.
         package var places: [RelayPlace]
+        /// Where it takes datagrams over TCP.
+        package var tcpPorts: [UInt16]
         package var expires: Instant
     }
     package static let lifetime = Interval.seconds(120)
@@ -27,7 +29,8 @@ package struct Directory: Sendable {
     /// False if there is no room.
     @discardableResult
     package mutating func register(
-        _ node: NodeID, addresses: [SocketAddress], through places: [RelayPlace], observed: SocketAddress?, now: Instant
+        _ node: NodeID, addresses: [SocketAddress], through places: [RelayPlace], tcpPorts: [UInt16] = [],
+        observed: SocketAddress?, now: Instant
     ) -> Bool {
         if entries[node] == nil, entries.count >= limit {
             expire(now)
@@ -38,7 +41,8 @@ package struct Directory: Sendable {
             all.append(address)
         }
         entries[node] = Entry(
-            addresses: all, places: Array(places.prefix(Limits.homeRelays)), expires: now + Directory.lifetime)
+            addresses: all, places: Array(places.prefix(Limits.homeRelays)), tcpPorts: tcpPorts,
+            expires: now + Directory.lifetime)
         return true
     }
 

@@ -63,7 +63,7 @@ package struct PathSet: Sendable {
     package var keepsWarm: Interval?
     /// When the direct candidates are tried again, and how often they were in vain.
     private var punchAgain: Instant?
-    private var vainPunches = 0
+    private(set) var vainPunches = 0
     private var punchedAt: Instant?
 
     static let probeEvery = Interval.milliseconds(100)
@@ -78,6 +78,8 @@ package struct PathSet: Sendable {
     static let leftAfter = Interval.milliseconds(300)
     /// Longer than this unheard, and a translator may have forgotten the path.
     static let staleAfter = Interval.seconds(20)
+    /// Of a doubt, before TCP is tried.
+    static let probesBeforeTCP = 8
     static let punchEvery = Interval.milliseconds(250)
     /// First shots at a candidate (milliseconds after the first), then one a second up to twelve.
     static let shots: [Int64] = [
@@ -97,7 +99,7 @@ package struct PathSet: Sendable {
         if let newcomer, index(of: newcomer) != nil { return newcomer }
         return standby.map { paths[$0].address }
     }
-    package var hasAliveDirect: Bool { paths.contains { $0.isAlive && !$0.address.isRelayed } }
+    package var hasAliveDirect: Bool { paths.contains { $0.isAlive && $0.address.isDirect } }
     package var smoothedRoundTrip: Interval? {
         guard let primaryIndex, paths[primaryIndex].isTimed else { return nil }
         return paths[primaryIndex].round.smoothed
@@ -171,7 +173,11 @@ package struct PathSet: Sendable {
     /// Where first messages of a handshake go. As long as no path is known, everywhere; later to where data goes, and
     /// from the second attempt on everywhere again.
     package func targets(attempt: Int) -> [PathAddress] {
-        guard let primary = primaryIndex, attempt == 0 else { return addresses }
+        // TCP is for where UDP does not answer, so UDP has a quarter of a second's start. To a relay there is a connection.
+        let others = paths.filter { !$0.address.isTCP || $0.address.isRelayed || $0.isAlive }.map(\.address)
+        if primaryIndex == nil, attempt == 0 { return others.isEmpty ? addresses : others }
+        guard let primary = primaryIndex, attempt < 2 else { return addresses }
+        if attempt == 1 { return others }
         return [paths[primary].address] + (standby.map { [paths[$0].address] } ?? [])
     }
 
@@ -232,9 +238,7 @@ package struct PathSet: Sendable {
             beginDoubt(now)
         }
         if now - (sentAt ?? .origin) >= PathSet.activeFor, let standby { paths[standby].nextProbe = now }
-        if !hasAliveDirect, punchAgain == nil, paths.contains(where: { !$0.address.isRelayed }) {
-            punchAgain = now + PathSet.punchWaits[min(vainPunches, PathSet.punchWaits.count - 1)]
-        }
+        if !hasAliveDirect, punchAgain == nil { planPunch(now) }
     }
 
     /// A probe was answered, which arrived that way. The round trip, or `nil` if there was no such probe.
@@ -255,7 +259,7 @@ package struct PathSet: Sendable {
             paths[index].heardAt = now
             paths[index].shot = nil
             if !probe.isUntimed { paths[index].round.sample(now - probe.sentAt, delay: .zero) }
-            if !address.isRelayed { (vainPunches, punchAgain) = (0, nil) }
+            if address.isDirect { (vainPunches, punchAgain) = (0, nil) }
             decide(index, probe, now)
             return now - probe.sentAt
         }
@@ -352,12 +356,24 @@ package struct PathSet: Sendable {
             return
         }
         punchedAt = now
-        for index in paths.indices where !paths[index].address.isRelayed && !paths[index].isAlive {
+        for index in paths.indices where paths[index].address.isDirect && !paths[index].isAlive {
             paths[index].shot = 0
             paths[index].nextProbe = now
         }
         tryRelays(now: now)
         punchAgain = nil
+    }
+
+    private mutating func planPunch(_ now: Instant) {
+        guard paths.contains(where: \.address.isDirect) else { return }
+        punchAgain = now + PathSet.punchWaits[min(vainPunches, PathSet.punchWaits.count - 1)]
+    }
+
+    /// Nobody keeps a connection for a path that is not needed; when it is, it takes a round trip to be there.
+    private mutating func tryTCP(_ now: Instant) {
+        for index in paths.indices where paths[index].address.isTCP && paths[index].nextProbe == nil {
+            paths[index].nextProbe = now
+        }
     }
 
     /// Probes relays that were never tried.
@@ -420,9 +436,10 @@ package struct PathSet: Sendable {
     private mutating func settle(_ now: Instant) {
         if let again = punchAgain, again <= now {
             punchAgain = nil
-            if !hasAliveDirect, now - (sentAt ?? .origin) < PathSet.activeFor {
+            if !hasAliveDirect, keepsWarm != nil || now - (sentAt ?? .origin) < PathSet.activeFor {
                 vainPunches += 1
                 punch(now: now)
+                if keepsWarm != nil { planPunch(now) }
             }
         }
         for index in paths.indices { miss(index, now) }
@@ -466,8 +483,9 @@ package struct PathSet: Sendable {
             return
         }
         let isActive = now - (sentAt ?? .origin) < PathSet.activeFor
-        if doubtSince != nil, index == primaryIndex || paths[index].isAlive || paths[index].address.isRelayed {
+        if doubtSince != nil, index == primaryIndex || paths[index].isAlive || !paths[index].address.isDirect {
             doubtProbes += 1
+            if doubtProbes == PathSet.probesBeforeTCP { tryTCP(now) }
             // A second of it, and then more slowly: nothing answers.
             let wait = doubtProbes < 60 ? PathSet.doubtEvery : doubtProbes < 120 ? .milliseconds(250) : .seconds(1)
             if isActive || doubtProbes < 120 { paths[index].nextProbe = now + wait }

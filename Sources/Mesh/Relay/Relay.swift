@@ -16,7 +16,7 @@ package struct Relay: ~Copyable {
     /// What becomes of a datagram of kind 6.
     package enum Verdict: Hashable, Sendable {
         /// It goes there, as kind 7.
-        case forward(SocketAddress)
+        case forward(PathAddress)
         /// It goes nowhere, and its sender is told to bind.
         case challenge([UInt8])
         case dropped(DropReason)
@@ -26,7 +26,7 @@ package struct Relay: ~Copyable {
         let number: UInt32
         let tenant: String
         let key: BindKey
-        var address: SocketAddress?
+        var address: PathAddress?
         var boundAt = Instant.origin
         /// Of the last bind that was believed.
         var bind: UInt64 = 0
@@ -71,7 +71,7 @@ package struct Relay: ~Copyable {
     /// A new leg for a node, if there is room; what the node is to be told, with a challenge for where it is. A node asks
     /// when it has none, so one that it has bound is of a former life, whose binds somebody may have on record.
     package mutating func leg(
-        for node: NodeID, tenant: String, at address: SocketAddress, now: Instant
+        for node: NodeID, tenant: String, at address: PathAddress, now: Instant
     ) -> (number: UInt32, key: [UInt8], challenge: [UInt8])? {
         challenger.renew(using: &generator, now: now)
         let leg: Leg
@@ -88,7 +88,7 @@ package struct Relay: ~Copyable {
             legs[number] = leg
             legOfNode[node] = number
         }
-        return (leg.number, leg.key.bytes, challenger.challenge(leg: leg.number, at: address))
+        return (leg.number, leg.key.bytes, challenger.challenge(leg: leg.number, at: address.remote))
     }
 
     /// The node's session is over.
@@ -101,16 +101,17 @@ package struct Relay: ~Copyable {
     // MARK: - Binds
 
     /// The answer to a datagram of kind 8; `nil` for one that its leg's key did not make, or that came before.
-    package mutating func bind(_ datagram: [UInt8], from remote: SocketAddress, now: Instant) -> [UInt8]? {
+    package mutating func bind(_ datagram: [UInt8], from remote: PathAddress, now: Instant) -> [UInt8]? {
         challenger.renew(using: &generator, now: now)
         guard let bind = BindMessage(datagram), let leg = legs[bind.leg], leg.key.isValid(datagram),
             bind.number > leg.bind
         else {
             return nil
         }
-        guard challenger.knows(bind.challenge, leg: leg.number, at: remote) else {
+        guard challenger.knows(bind.challenge, leg: leg.number, at: remote.remote) else {
             return BindMessage(
-                leg: leg.number, number: bind.number, challenge: challenger.challenge(leg: leg.number, at: remote)
+                leg: leg.number, number: bind.number,
+                challenge: challenger.challenge(leg: leg.number, at: remote.remote)
             ).encoded(.bindAnswer, key: leg.key)
         }
         leg.bind = bind.number
@@ -124,7 +125,7 @@ package struct Relay: ~Copyable {
 
     /// What to do with a datagram of `count` bytes. `legs` are the sender's.
     package mutating func carry(
-        _ pair: RelayLegs, count: Int, from remote: SocketAddress, now: Instant
+        _ pair: RelayLegs, count: Int, from remote: PathAddress, now: Instant
     ) -> Verdict {
         guard let near = legs[pair.near] else { return .dropped(.relayUnknownSender) }
         guard near.address == remote, now - near.boundAt < Relay.bindLife else {
@@ -135,7 +136,7 @@ package struct Relay: ~Copyable {
             challenger.renew(using: &generator, now: now)
             return .challenge(
                 BindMessage(
-                    leg: near.number, number: 0, challenge: challenger.challenge(leg: near.number, at: remote)
+                    leg: near.number, number: 0, challenge: challenger.challenge(leg: near.number, at: remote.remote)
                 ).encoded(.bindAnswer, key: near.key))
         }
         guard let far = legs[pair.far] else { return .dropped(.relayUnknownLeg) }

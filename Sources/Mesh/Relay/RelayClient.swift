@@ -21,7 +21,7 @@ struct RelayClient {
     let relay: NodeID
     private(set) var state: State
     /// Where the relay is looked for.
-    var addresses: [SocketAddress]
+    var whereabouts: ControllerAddress
     /// Kept for this node's own sake; else only as long as a peer is reached through it.
     var isHome: Bool
     /// Sessions that were wanted and have not come about, in a row.
@@ -29,8 +29,8 @@ struct RelayClient {
     private(set) var leg: UInt32?
     /// Peers know of this leg.
     var isAnnounced = false
-    /// Of the session: where the relay is reached.
-    var address: SocketAddress?
+    /// Of the session: how the relay is reached.
+    private(set) var path: PathAddress?
     private var key: BindKey?
     private var challenge = BindMessage.none
     private var number: UInt64 = 0
@@ -42,18 +42,20 @@ struct RelayClient {
     private static let refusedWait = Interval.seconds(60)
     static let renewAfter = Relay.bindLife / 3
 
-    init(_ relay: NodeID, addresses: [SocketAddress], isHome: Bool, now: Instant) {
-        self.relay = relay
-        self.addresses = addresses
+    init(_ place: ControllerAddress, isHome: Bool, now: Instant) {
+        relay = place.node
+        whereabouts = place
         self.isHome = isHome
         state = .wanted(again: now)
     }
 
     var isBound: Bool { if case .bound = state { true } else { false } }
 
-    /// What peers are told. It stays while it is bound anew, which is a matter of one round trip.
+    /// What peers are told. It stays while it is bound anew, which is a matter of one round trip. Whoever has the relay by
+    /// TCP alone tells them where it is for others.
     var place: RelayPlace? {
-        guard isAnnounced, let leg, let address else { return nil }
+        guard isAnnounced, let leg, let path else { return nil }
+        guard let address = path.isTCP ? whereabouts.addresses.first : path.remote else { return nil }
         return RelayPlace(relay: relay, address: address, leg: leg)
     }
 
@@ -67,8 +69,8 @@ struct RelayClient {
     // MARK: - What happens
 
     /// There is a session (anew).
-    mutating func connected(at address: SocketAddress, now: Instant) {
-        self.address = address
+    mutating func connected(at path: PathAddress, now: Instant) {
+        self.path = path
         attempts = 0
         leg = nil
         key = nil
@@ -80,7 +82,7 @@ struct RelayClient {
         state = .wanted(again: now + RelayClient.reconnectAfter)
         leg = nil
         key = nil
-        address = nil
+        path = nil
         isAnnounced = false
     }
 
@@ -113,6 +115,12 @@ struct RelayClient {
         guard case .binding = state, answer.number == number else { return nil }
         state = .bound(until: now + RelayClient.renewAfter)
         return true
+    }
+
+    /// The session with the relay goes another way. The leg is bound there anew.
+    mutating func rerouted(to path: PathAddress, now: Instant) {
+        self.path = path
+        moved(now: now)
     }
 
     /// The node is seen elsewhere than it was.

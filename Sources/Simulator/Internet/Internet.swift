@@ -98,6 +98,19 @@ package struct Internet: Sendable {
 
     package mutating func setMTU(of realm: RealmID, _ mtu: Int) { realms[realm].mtu = mtu }
 
+    /// The machine that has an address in a realm.
+    package func host(at ip: IPAddress, in realm: RealmID) -> Int? { realms[realm].hosts[ip] }
+
+    /// The outermost address that is put in place of those of a realm; `nil` where none is.
+    package func outside(of realm: RealmID) -> IPAddress? {
+        var inner = realm, outside: IPAddress?
+        while let parent = realms[inner].parent, let gateway = realms[inner].gateway {
+            if gateway.behaviour.translates { outside = gateway.outside }
+            inner = parent
+        }
+        return outside
+    }
+
     // MARK: - Ways
 
     /// The way up of a datagram of `count` bytes of payload.

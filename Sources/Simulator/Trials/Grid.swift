@@ -1,3 +1,7 @@
+package import Base
+package import Mesh
+import Wire
+
 /// # Every kind of gateway against every other
 ///
 /// The kinds are those that are found in the field, by RFC 4787's terms, with the names that people use. The *oracle* says,
@@ -6,6 +10,16 @@ package enum GridSite: String, CaseIterable, Sendable {
     case open, firewall, fullCone, addressRestricted, portRestricted, portRestrictedRandom, masquerade
     case masqueradeWithoutFirewall
     case addressDependent, symmetricSequential, symmetricParity, symmetricRandom, doubleCone, doubleSymmetric
+    case udpBlocked
+
+    /// With IPv6 beside IPv4, behind a firewall with state where there is anything before the IPv4.
+    package var dualSite: Scenario.Site {
+        var site = self.site
+        site.has6 = true
+        if self != .open { site.firewall6 = .firewall() }
+        if self == .udpBlocked { site.firewall6?.blocksUDP = true }
+        return site
+    }
 
     package var site: Scenario.Site {
         typealias NAT = NATGateway.Behaviour
@@ -34,6 +48,12 @@ package enum GridSite: String, CaseIterable, Sendable {
             Scenario.Site([NAT(independent, .by(port), .random), NAT(independent, .by(independent), .random)])
         case .doubleSymmetric:
             Scenario.Site([NAT(independent, .by(port), .random), NAT(port, .by(port), .random)])
+        case .udpBlocked:
+            {
+                var office = NAT(port, .by(port), .random)
+                office.blocksUDP = true
+                return Scenario.Site([office])
+            }()
         }
     }
 }
@@ -49,8 +69,20 @@ package enum Reach: String, Sendable {
     /// A relay, but for luck: a datagram from the one end must pass another from the other end on its way.
     case unlikely
 
+    /// How long two nodes are watched until all that there is to try has been tried.
+    package var watch: Interval {
+        switch self {
+        case .direct, .relayed: .seconds(4)
+        case .guessed, .unlikely: .seconds(16)
+        }
+    }
+
     /// By RFC 4787's terms alone.
     package init(_ a: Scenario.Site, _ b: Scenario.Site) {
+        if Side(a).isBlocked || Side(b).isBlocked {
+            self = .relayed
+            return
+        }
         // Between two firewalls that translate nothing both ends know where to send.
         if a.has6, b.has6 {
             self = .direct
@@ -71,7 +103,21 @@ package enum Reach: String, Sendable {
         }
     }
 
+    /// What the one node may say to the question why it is relayed, once all has been tried; nothing where it is not to be.
+    package static func reasons(of own: Scenario.Site, to peer: Scenario.Site) -> Set<PathReport.RelayReason> {
+        let own = Side(own), peer = Side(peer)
+        if own.isBlocked { return [.ownUDPBlocked] }
+        if peer.isBlocked { return [.peerUDPBlocked] }
+        return switch (own.isStable, peer.isStable) {
+        case (false, false): [.bothMappingsVary]
+        case (false, true): [.ownMappingVaries]
+        case (true, false): [.peerMappingVaries]
+        case (true, true): [.blocked]
+        }
+    }
+
     private struct Side {
+        var isBlocked = false
         /// The outside address is the same for all far ends, or can be known.
         var isStable = true
         /// A datagram from an address that was spoken to gets in, whatever its port.
@@ -80,6 +126,7 @@ package enum Reach: String, Sendable {
 
         init(_ site: Scenario.Site) {
             for gateway in site.gateways {
+                if gateway.blocksUDP { isBlocked = true }
                 let isKnown = gateway.mapping == .endpointIndependent || gateway.ports == .preserving
                 if gateway.translates, !isKnown { isStable = false }
                 switch gateway.filtering {
@@ -91,5 +138,20 @@ package enum Reach: String, Sendable {
                 if gateway.mapping == .addressAndPortDependent { admitsAnyPort = false }
             }
         }
+    }
+}
+
+extension Trial.Outcome {
+    /// Whether both nodes say why they are relayed, as the oracle knows it; and nothing where they are not.
+    package func tellsTrueReasons(_ left: Scenario.Site, _ right: Scenario.Site) -> Bool {
+        func isTrue(
+            _ path: PathAddress?, _ reason: PathReport.RelayReason?, _ own: Scenario.Site, _ peer: Scenario.Site
+        )
+            -> Bool
+        {
+            guard let path, path.isRelayed else { return reason == nil }
+            return reason.map { Reach.reasons(of: own, to: peer).contains($0) } ?? false
+        }
+        return isTrue(leftPath, reason, left, right) && isTrue(rightPath, rightReason, right, left)
     }
 }

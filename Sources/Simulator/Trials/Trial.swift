@@ -72,8 +72,9 @@ package struct Trial: Sendable {
         /// The largest datagram that the left node believes in at the end, and how long after the fault it did so first.
         package var datagramBytes: Int?
         package var sized: Interval?
-        /// Why the left node says that it is relayed, if it is.
+        /// Why each node says that it is relayed, if it is.
         package var reason: PathReport.RelayReason?
+        package var rightReason: PathReport.RelayReason?
         package var findings: [String] = []
         package var log: [String] = []
     }
@@ -109,17 +110,21 @@ package struct Trial: Sendable {
         case .blackHole:
             simulation.network.sever(Trial.left, Trial.right)
             simulation.network.sever(Trial.right, Trial.left)
-        case .natReboot: simulation.network.changeGateway(of: Trial.left) { $0.reboot() }
+        case .natReboot:
+            simulation.network.changeGateway(of: Trial.left) { $0.reboot() }
+            simulation.endStreams(of: left, onlyMade: true)
         case .natRebinding:
             let now = simulation.now
             simulation.network.changeGateway(of: Trial.left) { $0.rebind(now: now) }
+            simulation.endStreams(of: left, onlyMade: true)
         case .addressChange:
             simulation.network.roam(Trial.left)
+            simulation.endStreams(of: left, onlyMade: true)
             simulation.tellAddresses(of: left)
         case .relayCrash:
             let path = left.report(on: right, now: simulation.now)?.path
             let relay = simulation.machines.first { machine in
-                simulation.network.addresses(of: machine.index).contains { $0 == path?.remote }
+                simulation.network.addresses(of: machine.index).contains { $0.ip == path?.remote.ip }
             }
             simulation.crash(
                 relay.flatMap { $0.index > 2 || $0.index == 0 ? $0 : nil } ?? simulation.machines[3], restartAfter: nil)
@@ -182,7 +187,7 @@ package struct Trial: Sendable {
             if path(right, left) != nil { send(right, left) }
             simulation.advance(to: simulation.now + time)
             if let bytes = report?.datagramBytes, bytes != size.bytes { size = (bytes, simulation.now) }
-            if direct == nil, let a = path(left, right), let b = path(right, left), !a.isRelayed, !b.isRelayed {
+            if direct == nil, let a = path(left, right), let b = path(right, left), a.isDirect, b.isDirect {
                 direct = simulation.now - startedAt
             }
         }
@@ -206,6 +211,7 @@ package struct Trial: Sendable {
             outcome.rightPath = path(right, left)
             outcome.isConnectedAtEnd = outcome.leftPath != nil && outcome.rightPath != nil
             outcome.reason = report?.relayReason
+            outcome.rightReason = right.report(on: left, now: simulation.now)?.relayReason
             outcome.datagramBytes = size.bytes
             if size.since >= markedAt, markedAt > .origin { outcome.sized = size.since - markedAt }
             outcome.findings = simulation.findings.map(\.description)

@@ -22,7 +22,8 @@ extension ControlMessage: Convertible {
             self = .register(
                 Register(
                     addresses: try addresses(body.addresses, "register.addresses"),
-                    relays: try list(body.relays, limit: Limits.homeRelays, "register.relays", RelayPlace.init)))
+                    relays: try list(body.relays, limit: Limits.homeRelays, "register.relays", RelayPlace.init),
+                    tcpPorts: try ports(body.tcpPorts, "register.tcp_ports")))
         case .lookUp(let body): self = .lookUp(try LookUp(body))
         case .report(let body): self = .report(try Report(body))
         case .checkReply(let body):
@@ -70,6 +71,7 @@ extension ControlMessage: Convertible {
                     .with {
                         $0.addresses = register.addresses.map(\.description)
                         $0.relays = register.relays.map(\.proto)
+                        $0.tcpPorts = register.tcpPorts.map { UInt32($0) }
                     })
             case .lookUp(let wanted): .lookUp(wanted.proto)
             case .report(let report): .report(report.proto)
@@ -232,12 +234,14 @@ extension ControllerAddress: Convertible {
     init(_ proto: ProtoControllerAddress) throws(DecodeError) {
         self.init(
             node: try nodeID(proto.node, "controller.node"),
-            addresses: try Wire.addresses(proto.addresses, "controller.addresses"))
+            addresses: try Wire.addresses(proto.addresses, "controller.addresses"),
+            tcpPorts: try ports(proto.tcpPorts, "controller.tcp_ports"))
     }
     var proto: ProtoControllerAddress {
         .with {
             $0.node = blob(node.bytes)
             $0.addresses = addresses.map(\.description)
+            $0.tcpPorts = tcpPorts.map { UInt32($0) }
         }
     }
 }

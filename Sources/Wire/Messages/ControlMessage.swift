@@ -96,13 +96,26 @@ package struct Admission: Hashable, Sendable {
     }
 }
 
+/// Where a controller or a relay is.
 package struct ControllerAddress: Hashable, Sendable {
     package var node: NodeID
     package var addresses: [SocketAddress]
+    /// Ports at the same hosts where it takes datagrams over TCP, best first.
+    package var tcpPorts: [UInt16]
 
-    package init(node: NodeID, addresses: [SocketAddress]) {
+    package init(node: NodeID, addresses: [SocketAddress], tcpPorts: [UInt16] = []) {
         self.node = node
         self.addresses = addresses
+        self.tcpPorts = tcpPorts
+    }
+
+    /// All ways there, UDP first.
+    package var paths: [PathAddress] { addresses.map { PathAddress($0) } + tcpPaths }
+
+    private var tcpPaths: [PathAddress] {
+        var hosts: [IPAddress] = []
+        for address in addresses where !hosts.contains(address.ip) && hosts.count < 4 { hosts.append(address.ip) }
+        return tcpPorts.flatMap { port in hosts.map { .tcp(SocketAddress($0, port)) } }
     }
 }
 
@@ -111,10 +124,13 @@ package struct Register: Hashable, Sendable {
     package var addresses: [SocketAddress]
     /// Its legs at relays.
     package var relays: [RelayPlace]
+    /// Where it takes datagrams over TCP, if it is a beacon.
+    package var tcpPorts: [UInt16]
 
-    package init(addresses: [SocketAddress], relays: [RelayPlace] = []) {
+    package init(addresses: [SocketAddress], relays: [RelayPlace] = [], tcpPorts: [UInt16] = []) {
         self.addresses = addresses
         self.relays = relays
+        self.tcpPorts = tcpPorts
     }
 }
 

@@ -97,6 +97,13 @@ func addresses(_ texts: [String], _ field: String) throws(DecodeError) -> [Socke
     }
 }
 
+func ports(_ numbers: [UInt32], _ field: String) throws(DecodeError) -> [UInt16] {
+    try list(numbers, limit: Limits.tcpPorts, field) { number throws(DecodeError) in
+        guard let port = UInt16(exactly: number), port != 0 else { throw invalid(field) }
+        return port
+    }
+}
+
 func authorities<Blob: Collection<UInt8>>(_ keys: [Blob], _ field: String) throws(DecodeError) -> [[UInt8]] {
     try list(keys, limit: Limits.authorities, field) { key throws(DecodeError) in
         try blob(key, count: 32, field)

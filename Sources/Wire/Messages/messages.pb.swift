@@ -524,6 +524,9 @@ nonisolated struct ProtoRegister: Sendable {
   /// where the node can be reached through others
   var relays: [ProtoRelayPlace] = []
 
+  /// where it takes datagrams over TCP
+  var tcpPorts: [UInt32] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -799,6 +802,9 @@ nonisolated struct ProtoControllerAddress: Sendable {
   var node: Data = Data()
 
   var addresses: [String] = []
+
+  /// at the same hosts
+  var tcpPorts: [UInt32] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2380,7 +2386,7 @@ nonisolated extension ProtoEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Register"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{2}\u{2}relays\0\u{c}\u{2}\u{1}")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{2}\u{2}relays\0\u{3}tcp_ports\0\u{c}\u{2}\u{1}")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2390,6 +2396,7 @@ nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._Messa
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.relays) }()
+      case 4: try { try decoder.decodeRepeatedUInt32Field(value: &self.tcpPorts) }()
       default: break
       }
     }
@@ -2402,12 +2409,16 @@ nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.relays.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.relays, fieldNumber: 3)
     }
+    if !self.tcpPorts.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.tcpPorts, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoRegister, rhs: ProtoRegister) -> Bool {
     if lhs.addresses != rhs.addresses {return false}
     if lhs.relays != rhs.relays {return false}
+    if lhs.tcpPorts != rhs.tcpPorts {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2896,7 +2907,7 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ControllerAddress"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{3}tcp_ports\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2906,6 +2917,7 @@ nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtob
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.tcpPorts) }()
       default: break
       }
     }
@@ -2918,12 +2930,16 @@ nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtob
     if !self.addresses.isEmpty {
       try visitor.visitRepeatedStringField(value: self.addresses, fieldNumber: 2)
     }
+    if !self.tcpPorts.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.tcpPorts, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoControllerAddress, rhs: ProtoControllerAddress) -> Bool {
     if lhs.node != rhs.node {return false}
     if lhs.addresses != rhs.addresses {return false}
+    if lhs.tcpPorts != rhs.tcpPorts {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -59,6 +59,8 @@ struct Why: Verb {
         case "peerMappingVaries":
             "the peer's translator shows each far end another port, and the one here lets in only ports that it knows"
         case "failed": "the direct path fell silent; it is taken back when it has answered for a while"
+        case "ownUDPBlocked": "the network here lets no UDP out, so relays are reached over TCP"
+        case "peerUDPBlocked": "the peer's network lets no UDP out, so it reaches relays over TCP"
         case "blocked": "nothing arrives directly although both addresses are known: a firewall drops it"
         case "unknown": "nothing arrives directly, and what is before one of the two is not known"
         default: reason
@@ -68,6 +70,7 @@ struct Why: Verb {
     private static func mapping(_ name: String) -> String {
         switch name {
         case "none": "none"
+        case "blocked": "no UDP gets out"
         case "stable": "the same port for all (endpoint-independent)"
         case "varies": "another port for each (endpoint-dependent)"
         default: "not known"

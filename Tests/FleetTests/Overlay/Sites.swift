@@ -45,12 +45,18 @@ final class Sites {
         case fullCone
         /// As `masquerade`, and no firewall: what is for nobody inside is answered by the router itself.
         case withoutFirewall
+        /// Behind a provider's translator, which masquerades too.
+        case double
+        /// An office: nothing gets out but TCP to port 443.
+        case only443
     }
 
     final class Node: AskedAgent {
         let name: String
         let namespace: Namespace
         let router: Namespace
+        /// The provider's, where there is one.
+        fileprivate var provider: Namespace?
         let outside: String
         fileprivate(set) var agent: Program!
         fileprivate let root: String
@@ -109,7 +115,11 @@ final class Sites {
         try hub.ip("link set wan up")
         try attach(beacon, "198.51.100.2", port: "to-beacon")
         for (node, nat, lan) in [(a, first, "192.168.1"), (b, second, "192.168.2")] {
-            try attach(node.router, node.outside, port: "to-\(node.name)")
+            if nat == .double {
+                try connectThroughProvider(node)
+            } else {
+                try attach(node.router, node.outside, port: "to-\(node.name)")
+            }
             let words = "link add lan netns \(node.router.name) type veth peer name eth0 netns \(node.namespace.name)"
             try Namespace.ip(words.split(separator: " ").map(String.init))
             try node.router.ip("addr add \(lan).1/24 dev lan")
@@ -130,9 +140,28 @@ final class Sites {
         try namespace.ip("link set eth0 up")
     }
 
+    private func connectThroughProvider(_ node: Node) throws {
+        let provider = try Namespace("provider-\(node.name)")
+        node.provider = provider
+        try attach(provider, node.outside, port: "to-\(node.name)")
+        let words = "link add lan netns \(provider.name) type veth peer name eth0 netns \(node.router.name)"
+        try Namespace.ip(words.split(separator: " ").map(String.init))
+        try provider.ip("addr add 100.64.0.1/24 dev lan")
+        try provider.ip("link set lan up")
+        try node.router.ip("addr add 100.64.0.2/24 dev eth0")
+        try node.router.ip("link set eth0 up")
+        try node.router.ip("route add default via 100.64.0.1")
+        try provider.run("/usr/sbin/sysctl", "-qw net.ipv4.ip_forward=1")
+        try translate(provider, .masquerade, inside: "100.64.0.2")
+    }
+
     private func translate(_ router: Namespace, _ nat: NAT, inside: String) throws {
         // A home's router answers nothing that was not asked for.
         if nat != .withoutFirewall { try filter(router, "-A INPUT -i eth0 -j DROP") }
+        if nat == .only443 {
+            try filter(router, "-A FORWARD -o eth0 -p tcp --dport 443 -j ACCEPT")
+            try filter(router, "-A FORWARD -o eth0 -j DROP")
+        }
         let more = nat == .random ? " --random-fully" : ""
         try filter(router, "-t nat -A POSTROUTING -o eth0 -j MASQUERADE\(more)")
         if nat == .fullCone { try filter(router, "-t nat -A PREROUTING -i eth0 -p udp -j DNAT --to \(inside)") }
@@ -147,6 +176,13 @@ final class Sites {
         try hub.ip("link set to-\(node.name) mtu \(mtu)")
     }
 
+    /// The router says to both ends of each connection that it is over, once.
+    func breakStreams(of node: Node) throws {
+        try filter(node.router, "-I FORWARD -p tcp -m limit --limit 1/s -j REJECT --reject-with tcp-reset")
+        sleep(2)
+        try filter(node.router, "-D FORWARD -p tcp -m limit --limit 1/s -j REJECT --reject-with tcp-reset")
+    }
+
     /// iptables(8) in a router.
     func filter(_ router: Namespace, _ rule: String) throws { try router.run("/usr/sbin/iptables", "-w \(rule)") }
 
@@ -155,7 +191,8 @@ final class Sites {
         try launch(
             hub, "asterism-controller", "controller",
             [
-                "--data", "\(root)/controller", "--listen", "198.51.100.1:7900", "--http", "off", "--socket", socket,
+                "--data", "\(root)/controller", "--listen", "198.51.100.1:7900", "--tcp-listen", "198.51.100.1:443",
+                "--http", "off", "--socket", socket,
                 "--name", "controller",
             ])
         func token(_ isForBeacons: Bool, _ uses: Int64) throws -> String {
@@ -168,7 +205,9 @@ final class Sites {
             }
             return try #require(token)
         }
-        try launchAgent(beacon, "beacon", ["--overlay", "off", "--join-token", try token(true, 1)])
+        try launchAgent(
+            beacon, "beacon",
+            ["--overlay", "off", "--tcp-listen", "198.51.100.2:443", "--join-token", try token(true, 1)])
         try eventually("the beacon is online") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
             return nodes.contains { $0.state == .online && $0.roles.contains("beacon") }
@@ -224,7 +263,10 @@ final class Sites {
 
     private func close() {
         for program in programs { program.end() }
-        for namespace in [hub, beacon, a.namespace, a.router, b.namespace, b.router] { namespace.remove() }
+        for node in [a, b] {
+            for namespace in [node.namespace, node.router, node.provider] { namespace?.remove() }
+        }
+        for namespace in [hub, beacon] { namespace.remove() }
         try? FileManager.default.removeItem(atPath: root)
     }
 

@@ -44,6 +44,44 @@ extension OverlayTests {
             }
         }
 
+        @Test func `a node behind its provider's router is passed directly too`() throws {
+            try Sites.with(.double, .masquerade) { sites in
+                let path = try sites.waitForPath(.direct)
+                #expect(path.ownMapping == "stable" && path.reason == nil)
+            }
+        }
+
+        /// It joins, finds relays, and carries packets over TCP alone, and says so.
+        @Test func `an office that lets out nothing but TCP to port 443 is reached over a relay`() throws {
+            try Sites.with(.only443, .masquerade) { sites in
+                let path = try sites.waitForPath(.relayed)
+                #expect(path.reason == "ownUDPBlocked" && path.ownMapping == "blocked")
+                let other = try sites.b.why(sites.a)
+                #expect(other.reason == "peerUDPBlocked" && other.peerMapping == "blocked")
+                let (near, far) = try Self.connection(sites)
+                let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
+                print("over TCP 443: \(exchange)")
+                #expect(exchange.received == 8 << 20)
+                #expect(try sites.a.counter("tcp.made") >= 2 && sites.b.counter("tcp.made") == 0)
+                // Connections that break are made again, and the session goes on.
+                let before = try sites.a.counter("sessionsEstablished"), made = try sites.a.counter("tcp.made")
+                try sites.breakStreams(of: sites.a)
+                try eventually("pings come back") {
+                    try sites.a.ping(sites.b, count: 2, interval: 50).roundTripsMicroseconds.count == 2
+                }
+                #expect(try sites.a.counter("tcp.made") > made)
+                #expect(try sites.a.counter("sessionsEstablished") == before)
+            }
+        }
+
+        @Test func `two offices without UDP talk to each other`() throws {
+            try Sites.with(.only443, .only443) { sites in
+                let path = try sites.waitForPath(.relayed)
+                #expect(path.reason == "ownUDPBlocked")
+                #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
+            }
+        }
+
         /// Such as a node of Kubernetes before its pods.
         @Test(arguments: [true, false])
         func `a router without a firewall is passed although shots spoil its port`(isFirst: Bool) throws {

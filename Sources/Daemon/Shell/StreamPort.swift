@@ -1,0 +1,262 @@
+package import Base
+package import EventLoop
+import Mesh
+import Wire
+
+/// # Datagrams over TCP
+///
+/// For networks that let no UDP out: a node makes a connection to a relay when it has a datagram for it, and sends there
+/// what it would have sent by UDP, as `DatagramFraming` has it. A relay takes such connections, and a datagram from one is
+/// like any other, but for where it came from.
+///
+/// A connection takes only what the kernel can send soon; the rest waits in a `CoDelQueue`, so that a slow line drops early,
+/// as UDP would, and does not make every round trip longer.
+///
+/// - A connection that this node made, and by which it has not sent for `idleAfter`, is closed. One that is over, or did not
+///   come about, is told (`onLost`) and made again when there is something to send; soon after a failure not at once.
+/// - Whoever connects and brings nothing that is worth an answer within `strangerAfter` is sent away, and whoever says
+///   nothing for `silentAfter`.
+package final class StreamPort {
+    private final class Connection {
+        let stream: ByteStream
+        let remote: SocketAddress
+        let isOutgoing: Bool
+        let since: Instant
+        var framing: DatagramFraming
+        var queue = CoDelQueue()
+        var sentAt: Instant?
+        var heardAt: Instant
+
+        init(_ stream: ByteStream, _ remote: SocketAddress, isOutgoing: Bool, now: Instant) {
+            self.stream = stream
+            self.remote = remote
+            self.isOutgoing = isOutgoing
+            since = now
+            heardAt = now
+            framing = DatagramFraming(isServer: !isOutgoing)
+        }
+    }
+    private struct Key: Hashable {
+        var remote: SocketAddress
+        var isOutgoing: Bool
+    }
+    private struct Failure {
+        var count: Int
+        var until: Instant
+    }
+
+    static let idleAfter = Interval.seconds(90)
+    static let silentAfter = Interval.seconds(180)
+    static let strangerAfter = Interval.seconds(10)
+    private static let connectWithin = Interval.seconds(10)
+    private static let outgoingLimit = 16
+    private static let incomingLimit = 4096
+    /// Bytes that the kernel holds unsent; what is beyond waits where it can still be dropped.
+    private static let unsentBytes: Int32 = 32 << 10
+
+    private let loop: Loop
+    private var listeners: [Listener] = []
+    private var connections: [Key: Connection] = [:]
+    private var failures: [SocketAddress: Failure] = [:]
+    private var sweeper: Timer?
+    private var batch = DatagramBatch()
+    private let onReceive: (inout DatagramBatch) -> Void
+    private let onLost: (SocketAddress) -> Void
+    private var figures = (accepted: 0, made: 0, failed: 0, strangers: 0, dropped: 0, full: 0, unroutable: 0)
+
+    /// Listens at each of `addresses`; a node that only connects listens nowhere. `onLost`: a connection that this node had
+    /// made, or wanted to make, is no more.
+    package init(
+        on loop: Loop, listen addresses: [SocketAddress], onReceive: @escaping (inout DatagramBatch) -> Void,
+        onLost: @escaping (SocketAddress) -> Void
+    ) throws(Errno) {
+        self.loop = loop
+        self.onReceive = onReceive
+        self.onLost = onLost
+        for address in addresses {
+            do throws(Errno) {
+                let listener = try Listener(on: loop, "mesh (TCP)", tcp: address) { [weak self] in self?.accept($0) }
+                listener.connectionLimit = StreamPort.incomingLimit
+                listeners.append(listener)
+            } catch {
+                close()
+                throw error
+            }
+        }
+    }
+
+    /// Where it listens.
+    package var localAddresses: [SocketAddress] { listeners.compactMap(\.localAddress) }
+
+    package func close() {
+        for listener in listeners { listener.close() }
+        for connection in connections.values { connection.stream.close() }
+        connections = [:]
+        sweeper?.close()
+        sweeper = nil
+    }
+
+    // MARK: - Connections
+
+    private func accept(_ stream: ByteStream) {
+        guard let remote = stream.remoteAddress else { return stream.close() }
+        figures.accepted += 1
+        add(Connection(stream, remote, isOutgoing: false, now: loop.now))
+    }
+
+    private func connect(to remote: SocketAddress) -> Connection? {
+        if let failure = failures[remote], failure.until > loop.now { return nil }
+        guard connections.count(where: { $0.key.isOutgoing }) < StreamPort.outgoingLimit else { return nil }
+        do throws(Errno) {
+            let stream = try ByteStream(on: loop, "mesh (TCP to \(remote))", to: .tcp(remote)) { [weak self] problem in
+                guard let self else { return }
+                guard problem == nil else { return self.failed(remote) }
+                self.failures[remote] = nil
+                self.figures.made += 1
+            }
+            let connection = Connection(stream, remote, isOutgoing: true, now: loop.now)
+            add(connection)
+            stream.write(DatagramFraming.greeting)
+            return connection
+        } catch {
+            wait(for: remote)
+            return nil
+        }
+    }
+
+    private func add(_ connection: Connection) {
+        let key = Key(remote: connection.remote, isOutgoing: connection.isOutgoing)
+        connections[key]?.stream.close()
+        connections[key] = connection
+        connection.stream.limitUnsent(StreamPort.unsentBytes)
+        connection.stream.onDrained = { [weak self, weak connection] in
+            guard let self, let connection else { return }
+            self.sendWaiting(connection)
+        }
+        connection.stream.start(
+            onRead: { [weak self, weak connection] bytes in
+                guard let self, let connection else { return }
+                self.received(bytes, connection)
+            },
+            onEnd: { [weak self, weak connection] _ in
+                guard let self, let connection else { return }
+                self.over(connection)
+            })
+        guard sweeper == nil else { return }
+        sweeper = Timer(on: loop, "mesh (TCP)") { [weak self] in self?.sweep() }
+        sweeper?.arm(every: .seconds(5))
+    }
+
+    private func failed(_ remote: SocketAddress) {
+        figures.failed += 1
+        connections[Key(remote: remote, isOutgoing: true)] = nil
+        wait(for: remote)
+        onLost(remote)
+    }
+
+    /// Twice as long after each failure, from a quarter of a second up to ten.
+    private func wait(for remote: SocketAddress) {
+        let count = (failures[remote]?.count ?? 0) + 1
+        let wait = min(Interval.milliseconds(125) * Int64(1 << min(count, 8)), .seconds(10))
+        failures[remote] = Failure(count: count, until: loop.now + wait)
+    }
+
+    private func over(_ connection: Connection) {
+        let key = Key(remote: connection.remote, isOutgoing: connection.isOutgoing)
+        guard connections[key] === connection else { return }
+        connections[key] = nil
+        connection.stream.close()
+        figures.dropped += connection.queue.dropped
+        figures.full += connection.queue.refused
+        guard connection.isOutgoing else { return }
+        // One that ends as soon as it is there is no better than one that does not come about.
+        if loop.now - connection.since < .seconds(1) { wait(for: connection.remote) }
+        onLost(connection.remote)
+    }
+
+    private func sweep() {
+        let now = loop.now
+        for connection in Array(connections.values) {
+            if connection.isOutgoing {
+                let isIdle = now - (connection.sentAt ?? connection.since) >= StreamPort.idleAfter
+                let isStuck = connection.stream.isConnecting && now - connection.since >= StreamPort.connectWithin
+                if isStuck { wait(for: connection.remote) }
+                if isIdle || isStuck { over(connection) }
+            } else if connection.sentAt == nil, now - connection.since >= StreamPort.strangerAfter {
+                figures.strangers += 1
+                over(connection)
+            } else if now - connection.heardAt >= StreamPort.silentAfter {
+                over(connection)
+            }
+        }
+        failures = failures.filter { $0.value.until + .minutes(1) > now }
+        guard connections.isEmpty else { return }
+        sweeper?.close()
+        sweeper = nil
+    }
+
+    // MARK: - In
+
+    private func received(_ bytes: [UInt8], _ connection: Connection) {
+        connection.heardAt = loop.now
+        let socket = connection.isOutgoing ? PathAddress.tcpOut : PathAddress.tcpIn
+        var isOurs = true
+        do throws(DatagramFraming.Fault) {
+            try connection.framing.receive(bytes) { datagram in
+                batch.append(reserving: datagram.count, remote: connection.remote, socket: socket) {
+                    $0.copyMemory(from: UnsafeRawBufferPointer(datagram))
+                    return datagram.count
+                }
+            }
+        } catch { isOurs = false }
+        if !batch.isEmpty {
+            // What it brings about may come back here.
+            var taken = DatagramBatch(capacity: 2048)
+            swap(&taken, &batch)
+            onReceive(&taken)
+            taken.removeAll()
+            if batch.isEmpty { swap(&taken, &batch) }
+        }
+        guard !isOurs else { return }
+        figures.strangers += 1
+        over(connection)
+    }
+
+    // MARK: - Out
+
+    /// Sends one datagram, or lets it wait, or drops it.
+    package func send(_ datagram: UnsafeRawBufferPointer, to remote: SocketAddress, socket: UInt16) {
+        let isOutgoing = socket == PathAddress.tcpOut
+        guard datagram.count <= DatagramFraming.limit,
+            let connection = connections[Key(remote: remote, isOutgoing: isOutgoing)]
+                ?? (isOutgoing ? connect(to: remote) : nil)
+        else {
+            figures.unroutable += 1
+            return
+        }
+        var frame: [UInt8] = []
+        frame.reserveCapacity(DatagramFraming.lengthSize + datagram.count)
+        DatagramFraming.append(datagram, to: &frame)
+        connection.sentAt = loop.now
+        if connection.queue.isEmpty, connection.stream.pendingBytes == 0, connection.stream.write(frame) { return }
+        connection.queue.push(frame, now: loop.now)
+        if connection.stream.pendingBytes == 0 { sendWaiting(connection) }
+    }
+
+    private func sendWaiting(_ connection: Connection) {
+        while connection.stream.pendingBytes == 0, let frame = connection.queue.pop(now: loop.now) {
+            guard connection.stream.write(frame) else { break }
+        }
+    }
+
+    package var counters: [(name: String, count: Int)] {
+        let queues = connections.values.map(\.queue)
+        return [
+            ("tcp.connections", connections.count), ("tcp.accepted", figures.accepted), ("tcp.made", figures.made),
+            ("tcp.failed", figures.failed), ("tcp.strangers", figures.strangers),
+            ("tcp.waiting", queues.map(\.depth).reduce(0, +)),
+            ("tcp.dropped", queues.map(\.dropped).reduce(figures.dropped, +)),
+            ("tcp.full", queues.map(\.refused).reduce(figures.full, +)), ("tcp.unroutable", figures.unroutable),
+        ]
+    }
+}
