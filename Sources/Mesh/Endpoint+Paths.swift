@@ -163,6 +163,13 @@ extension Endpoint {
         guard let position = relayClients.firstIndex(where: { $0.leg == leg }),
             let isBound = relayClients[position].answered(datagram, now: now)
         else { return counters.drop(.badBind) }
+        if isBound {
+            for peer in peers {
+                guard let peer, peer.paths.addresses.contains(where: { $0.legs?.near == leg }) else { continue }
+                peer.paths.bound(leg, now: now)
+                mark(peer)
+            }
+        }
         if isBound, relayClients[position].isAnnounced == false {
             relayClients[position].isAnnounced = true
             if relayClients[position].isHome { candidatesHaveChanged() }
@@ -281,6 +288,19 @@ extension Endpoint {
         }
         serviceRelays(now: now, into: &out)
         flush(now: now, into: &out)
+    }
+
+    /// A peer is heard by no path: perhaps nothing gets out any more, relays included, which are asked seldom.
+    mutating func suspectRelays(of peer: Peer, now: Instant) {
+        guard peer.paths.isDeaf(now), now - relaysSuspectedAt >= PathSet.probeEvery,
+            !relayClients.contains(where: { $0.relay == peer.node })
+        else { return }
+        relaysSuspectedAt = now
+        for client in relayClients where client.isBound {
+            guard let relay = existingPeer(client.relay), relay.isConnected else { continue }
+            relay.paths.sent(now: now)
+            mark(relay)
+        }
     }
 
     private mutating func addRelayPaths(now: Instant) {

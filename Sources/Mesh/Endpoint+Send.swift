@@ -63,6 +63,7 @@ extension Endpoint {
         }
         answer(peer, with: epoch, now: now, into: &out)
         probe(peer, with: epoch, now: now, into: &out)
+        suspectRelays(of: peer, now: now)
         guessPorts(of: peer, with: epoch, now: now, into: &out)
         probeSize(of: peer, with: epoch, now: now, into: &out)
         // More may wait; it goes on as soon as the driver comes by again, so that one peer cannot hold up the rest.

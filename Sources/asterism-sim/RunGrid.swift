@@ -1,15 +1,6 @@
 import Base
 import Simulator
 
-/// Which of the two sites of a pair have IPv6 beside IPv4.
-enum GridFamily: String, CaseIterable {
-    case neither = "IPv4", left = "IPv6 left", right = "IPv6 right", both = "IPv6 both"
-
-    func sites(_ a: GridSite, _ b: GridSite) -> (Scenario.Site, Scenario.Site) {
-        (self == .left || self == .both ? a.dualSite : a.site, self == .right || self == .both ? b.dualSite : b.site)
-    }
-}
-
 /// Every kind of gateway against every other, with and without IPv6, some seeds each: a line a pair of what came about, and
 /// the status of `Options` where it is not what the oracle foretold.
 func runGrid(seeds: UInt64, trace: Bool) -> Int32 {
@@ -66,7 +57,7 @@ private func runPair(_ a: GridSite, _ b: GridSite, _ family: GridFamily, seeds: 
 func runFailovers(seeds: UInt64, trace: Bool) -> Int32 {
     let pairs: [(GridSite, GridSite)] = [
         (.portRestricted, .masquerade), (.fullCone, .portRestrictedRandom), (.symmetricRandom, .symmetricRandom),
-        (.open, .portRestricted),
+        (.open, .portRestricted), (.udpBlocked, .portRestricted),
     ]
     var worst: Int32 = 0
     for (a, b) in pairs {

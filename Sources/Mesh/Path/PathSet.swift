@@ -48,7 +48,7 @@ package struct PathSet: Sendable {
         package var cause: Cause
     }
 
-    private(set) var paths: [Path] = []
+    var paths: [Path] = []
     private(set) var primaryIndex: Int?
     /// Since when the primary is in doubt.
     private var doubtSince: Instant?
@@ -62,9 +62,9 @@ package struct PathSet: Sendable {
     /// Whether the primary is probed while nothing is sent, and how often.
     package var keepsWarm: Interval?
     /// When the direct candidates are tried again, and how often they were in vain.
-    private var punchAgain: Instant?
-    private(set) var vainPunches = 0
-    private var punchedAt: Instant?
+    var punchAgain: Instant?
+    var vainPunches = 0
+    var punchedAt: Instant?
 
     static let probeEvery = Interval.milliseconds(100)
     static let doubtEvery = Interval.milliseconds(50)
@@ -346,41 +346,10 @@ package struct PathSet: Sendable {
         }
     }
 
-    // MARK: - Punching
-
-    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' translators.
-    package mutating func punch(now: Instant) {
-        // Whoever is told new candidates all the time does not begin anew each time.
-        guard now - (punchedAt ?? .origin) >= PathSet.punchEvery else {
-            punchAgain = min(punchAgain ?? .distantFuture, now + PathSet.punchEvery)
-            return
-        }
-        punchedAt = now
-        for index in paths.indices where paths[index].address.isDirect && !paths[index].isAlive {
-            paths[index].shot = 0
-            paths[index].nextProbe = now
-        }
-        tryRelays(now: now)
-        punchAgain = nil
-    }
-
-    private mutating func planPunch(_ now: Instant) {
-        guard paths.contains(where: \.address.isDirect) else { return }
-        punchAgain = now + PathSet.punchWaits[min(vainPunches, PathSet.punchWaits.count - 1)]
-    }
-
-    /// Nobody keeps a connection for a path that is not needed; when it is, it takes a round trip to be there.
-    private mutating func tryTCP(_ now: Instant) {
-        for index in paths.indices where paths[index].address.isTCP && paths[index].nextProbe == nil {
-            paths[index].nextProbe = now
-        }
-    }
-
-    /// Probes relays that were never tried.
-    package mutating func tryRelays(now: Instant) {
-        for index in paths.indices where paths[index].address.isRelayed && paths[index].answeredAt == nil {
-            paths[index].nextProbe = paths[index].nextProbe ?? now
-        }
+    /// No path has answered since the doubt began, and one would have.
+    func isDeaf(_ now: Instant) -> Bool {
+        guard let doubtSince, now - doubtSince >= patience else { return false }
+        return !paths.contains { ($0.answeredAt ?? .origin) >= doubtSince }
     }
 
     // MARK: - Time
@@ -480,6 +449,11 @@ package struct PathSet: Sendable {
             } else {
                 paths[index].shot = nil
             }
+            return
+        }
+        guard primaryIndex != nil else {
+            // Whichever answers first; the way may not be there yet.
+            paths[index].nextProbe = now + (paths[index].probes.count < 16 ? PathSet.probeEvery : .seconds(1))
             return
         }
         let isActive = now - (sentAt ?? .origin) < PathSet.activeFor

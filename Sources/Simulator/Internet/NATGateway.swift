@@ -146,6 +146,12 @@ package struct NATGateway: Sendable {
         nextPort = UInt16(self.random.next(in: NATGateway.ports))
     }
 
+    /// Lets no UDP out any more, nor in what was let in until now.
+    package mutating func block() {
+        behaviour.blocksUDP = true
+        mappings = []
+    }
+
     /// Mappings in use.
     package func count(now: Instant) -> Int { mappings.count { !$0.expires(now) } }
 

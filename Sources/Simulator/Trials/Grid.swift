@@ -58,6 +58,15 @@ package enum GridSite: String, CaseIterable, Sendable {
     }
 }
 
+/// Which of the two sites of a pair have IPv6 beside IPv4.
+package enum GridFamily: String, CaseIterable, Sendable {
+    case neither = "IPv4", left = "IPv6 left", right = "IPv6 right", both = "IPv6 both"
+
+    package func sites(_ a: GridSite, _ b: GridSite) -> (Scenario.Site, Scenario.Site) {
+        (self == .left || self == .both ? a.dualSite : a.site, self == .right || self == .both ? b.dualSite : b.site)
+    }
+}
+
 /// What two sites allow.
 package enum Reach: String, Sendable {
     /// A direct path comes about by sending from both ends at the same time, or needs not even that.
@@ -142,6 +151,9 @@ package enum Reach: String, Sendable {
 }
 
 extension Trial.Outcome {
+    /// What the two say, the left one first.
+    package var reasons: [PathReport.RelayReason?] { [reason, rightReason] }
+
     /// Whether both nodes say why they are relayed, as the oracle knows it; and nothing where they are not.
     package func tellsTrueReasons(_ left: Scenario.Site, _ right: Scenario.Site) -> Bool {
         func isTrue(

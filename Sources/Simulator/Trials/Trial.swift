@@ -19,6 +19,8 @@ package struct Trial: Sendable {
         case natReboot
         /// It gives all mappings other ports.
         case natRebinding
+        /// It lets no UDP out any more.
+        case udpBlock
         /// The left node gets another address.
         case addressChange
         /// The relay in use is gone; where none is, one of the two.
@@ -117,6 +119,7 @@ package struct Trial: Sendable {
             let now = simulation.now
             simulation.network.changeGateway(of: Trial.left) { $0.rebind(now: now) }
             simulation.endStreams(of: left, onlyMade: true)
+        case .udpBlock: simulation.network.changeGateway(of: Trial.left) { $0.block() }
         case .addressChange:
             simulation.network.roam(Trial.left)
             simulation.endStreams(of: left, onlyMade: true)

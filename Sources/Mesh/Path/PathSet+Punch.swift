@@ -1,0 +1,48 @@
+package import Base
+import Wire
+
+// First shots at paths that were never open.
+
+extension PathSet {
+    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' translators.
+    package mutating func punch(now: Instant) {
+        // Whoever is told new candidates all the time does not begin anew each time.
+        guard now - (punchedAt ?? .origin) >= PathSet.punchEvery else {
+            punchAgain = min(punchAgain ?? .distantFuture, now + PathSet.punchEvery)
+            return
+        }
+        punchedAt = now
+        for index in paths.indices where paths[index].address.isDirect && !paths[index].isAlive {
+            paths[index].shot = 0
+            paths[index].nextProbe = now
+        }
+        tryRelays(now: now)
+        punchAgain = nil
+    }
+
+    mutating func planPunch(_ now: Instant) {
+        guard paths.contains(where: \.address.isDirect) else { return }
+        punchAgain = now + PathSet.punchWaits[min(vainPunches, PathSet.punchWaits.count - 1)]
+    }
+
+    /// Nobody keeps a connection for a path that is not needed; when it is, it takes a round trip to be there.
+    mutating func tryTCP(_ now: Instant) {
+        for index in paths.indices where paths[index].address.isTCP && paths[index].nextProbe == nil {
+            paths[index].nextProbe = now
+        }
+    }
+
+    /// A leg is bound (anew): what goes through it can be answered from now on.
+    mutating func bound(_ near: UInt32, now: Instant) {
+        for index in paths.indices where paths[index].address.legs?.near == near && !paths[index].isAlive {
+            paths[index].nextProbe = now
+        }
+    }
+
+    /// Probes relays that were never tried.
+    package mutating func tryRelays(now: Instant) {
+        for index in paths.indices where paths[index].address.isRelayed && paths[index].answeredAt == nil {
+            paths[index].nextProbe = paths[index].nextProbe ?? now
+        }
+    }
+}
