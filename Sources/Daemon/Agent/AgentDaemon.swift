@@ -44,6 +44,8 @@ package final class AgentDaemon {
         /// What peers of other applications may reach.
         package var policy: [PolicyRule] = []
         package var bench = BenchPermission.auto
+        /// Servers that are asked how this node is seen from outside.
+        package var stun: [STUNServer] = []
         /// The program `asterism`, which serves peers that measure.
         package var tool: String
         /// New keys after this time instead of the protocol's; for tests.
@@ -88,6 +90,8 @@ package final class AgentDaemon {
     private var sampler: HealthSampler!
     private var overlay: OverlayPort?
     private var benches: BenchHost!
+    private var surveys: SurveyHost!
+    private let pod: MachineNetwork.Pod?
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
@@ -105,6 +109,7 @@ package final class AgentDaemon {
         self.loop = loop
         self.settings = settings
         self.log = log
+        pod = MachineNetwork.Pod(environment)
         let state = settings.stateDirectory
         lock = try StartError.of("--data") { () throws(FileError) in
             try Files.makeDirectory(state)
@@ -169,6 +174,7 @@ package final class AgentDaemon {
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
+        surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: overlay?.interface)
     }
 
     /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
@@ -182,7 +188,7 @@ package final class AgentDaemon {
         wallTimer.arm(every: .seconds(1))
         sampler.start()
         placeOverlay()
-        if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
+        lookAtAddresses()
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -206,6 +212,7 @@ package final class AgentDaemon {
         log.info("stopped")
         sampler.close()
         benches.close()
+        surveys.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -324,11 +331,18 @@ package final class AgentDaemon {
     }
 
     private func withShellFacts(_ reply: AgentReply) -> AgentReply {
-        guard case .status(var view) = reply else { return reply }
-        view.cryptography = CipherAcceleration.describe()
-        view.counters.add(port.counters)
-        if let overlay { view.counters.add(overlay.counters) }
-        return .status(view)
+        switch reply {
+        case .status(var view):
+            view.cryptography = CipherAcceleration.describe()
+            view.counters.add(port.counters)
+            if let overlay { view.counters.add(overlay.counters) }
+            return .status(view)
+        case .netcheck(var view):
+            view.add(MachineNetwork.read(pod: pod, overlay: overlay?.interface))
+            view.add(surveys.report, now: loop.now)
+            return .netcheck(view)
+        case .peers, .ping, .joined, .workers, .accelerators, .bench, .why: return reply
+        }
     }
 
     // MARK: - The overlay
@@ -390,8 +404,14 @@ package final class AgentDaemon {
 
     private func everySecond() {
         overlay?.report()
-        if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
+        lookAtAddresses()
         handle(.clock(Clock.wall()))
+    }
+
+    private func lookAtAddresses() {
+        guard let present = watch.look(port.localAddress, without: overlay?.interface) else { return }
+        surveys.begin()
+        handle(.addresses(present))
     }
 
     // MARK: - What happens
@@ -403,7 +423,8 @@ package final class AgentDaemon {
         // Whoever takes differences wants what was carried until now, and not until the last second. Threads answer later,
         // so with them it is the last second after all.
         if request == .peersList { overlay?.report() }
-        handle(.request(id, request))
+        guard request == .netcheck else { return handle(.request(id, request)) }
+        surveys.freshen { [weak self] in self?.handle(.request(id, request)) }
     }
 
     private func sampled(_ reading: HealthSampler.Reading) {
@@ -441,58 +462,6 @@ package final class AgentDaemon {
         case .lost(let worker, let at):
             log.warning("worker lost: its shim was killed", metadata: ["worker": "\(worker)"])
             handle(.lost(worker, at: at))
-        }
-    }
-
-    // MARK: - The state folder
-
-    private static func identity(in state: String) throws(StartError) -> Identity {
-        let path = "\(state)/identity"
-        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
-        if let stored {
-            guard let key = SecretKey(stored) else {
-                throw StartError("--data", "\(path): a key has 32 bytes, and this has \(stored.count)")
-            }
-            return Identity(key)
-        }
-        // 32 bytes make a key.
-        let key = SecretKey(Entropy.bytes(SecretKey.count))!
-        let bytes = key.bytes()
-        try StartError.of("--data") { () throws(FileError) in try Files.write(bytes, to: path) }
-        return Identity(key)
-    }
-
-    private static func membership(in state: String) throws(StartError) -> MembershipRecord? {
-        let path = "\(state)/membership"
-        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
-        guard let stored else { return nil }
-        do throws(DecodeError) { return try MembershipRecord(decoding: stored) } catch {
-            throw StartError("--data", "\(path) cannot be read: \(error)")
-        }
-    }
-
-    private static func record(in state: String) throws(StartError) -> AgentRecord {
-        let path = "\(state)/workers.state"
-        let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
-        guard let stored else { return AgentRecord() }
-        do throws(DecodeError) { return try AgentRecord(decoding: stored) } catch {
-            throw StartError("--data", "\(path) cannot be read: \(error)")
-        }
-    }
-}
-
-extension Control.AdoptedWorker.State {
-    init(_ found: AdoptedWorker.State) {
-        switch found {
-        case .starting: self = .starting
-        case .running(let start):
-            self = .running(pid: start.pid, startedAt: start.at, containment: start.containment)
-        case .exited(let end): self = .exited(end.exit, logBytes: end.logBytes)
-        case .launchFailed(let problem): self = .launchFailed(problem)
-        case .lost(let at): self = .lost(at: at)
-        case .vanished: self = .vanished
-        case .unknown: self = .unknown
-        case .neverStarted: self = .neverStarted
         }
     }
 }

@@ -44,7 +44,7 @@ package struct NATFindings: Hashable, Sendable {
         /// How it saw the survey's first socket; a round trip only where one datagram was enough.
         case answered(SocketAddress, roundTrip: Interval?)
         case silent
-        /// An ICMP error came back: nobody listens there, or a firewall says so.
+        /// This machine could not send, or an ICMP error came back: nobody listens there, or a firewall says no.
         case unreachable
         /// It answered with an error of STUN.
         case refused(code: Int)

@@ -205,7 +205,7 @@ package struct NATSurvey: ~Copyable {
 
     private mutating func advance(now: Instant, into out: inout DatagramBatch) {
         if phase == .finding, let place = candidate { examine(place, now: now, into: &out) }
-        if transactions.isEmpty { finish() }
+        if transactions.isEmpty, phase != .done { finish() }
     }
 
     /// The server to examine with: the first that has a second address, and if all are heard or given up the first at all.
@@ -277,6 +277,8 @@ extension NATSurvey {
     private var udp: NATFinding<Bool> {
         if !observations.isEmpty { return .known(true) }
         if servers.isEmpty { return .unknown(.noAnswer) }
+        // What it said is no use, but it came.
+        if servers.contains(where: { if case .refused = $0.outcome { true } else { false } }) { return .known(true) }
         return servers.contains { $0.outcome == .pending } ? .unknown(.pending) : .known(false)
     }
 
