@@ -11,6 +11,13 @@ package struct NetworkReport: Hashable, Sendable {
         package var name: String?
         package var address: SocketAddress
         package var roundTrip: Interval?
+
+        package init(beacon: NodeID, name: String?, address: SocketAddress, roundTrip: Interval?) {
+            self.beacon = beacon
+            self.name = name
+            self.address = address
+            self.roundTrip = roundTrip
+        }
     }
 
     package enum RelayState: String, Hashable, Sendable, CaseIterable {
@@ -40,6 +47,13 @@ package struct NetworkReport: Hashable, Sendable {
     /// What comes of the sights, over IPv4.
     package var mapping: NATMapping
     package var relays: [RelayFacts]
+
+    package init(listening: [SocketAddress], sights: [Sight], mapping: NATMapping, relays: [RelayFacts]) {
+        self.listening = listening
+        self.sights = sights
+        self.mapping = mapping
+        self.relays = relays
+    }
 }
 
 extension Endpoint {

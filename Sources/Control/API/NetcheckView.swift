@@ -60,6 +60,17 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package var software: String?
         /// In words.
         package var problem: String?
+
+        package init(
+            name: String, address: SocketAddress? = nil, otherAddress: SocketAddress? = nil, software: String? = nil,
+            problem: String? = nil
+        ) {
+            self.name = name
+            self.address = address
+            self.otherAddress = otherAddress
+            self.software = software
+            self.problem = problem
+        }
     }
 
     package struct Lifetime: Hashable, Sendable, Codable {
@@ -67,6 +78,12 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         /// Absent where the mapping outlived the longest wait.
         package var belowSeconds: Int64?
         package var unknown: String?
+
+        package init(atLeastSeconds: Int64? = nil, belowSeconds: Int64? = nil, unknown: String? = nil) {
+            self.atLeastSeconds = atLeastSeconds
+            self.belowSeconds = belowSeconds
+            self.unknown = unknown
+        }
     }
 
     /// IPv4 or IPv6.
@@ -91,6 +108,12 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package var pod: String?
         /// Whether what leaves the pod gets another address: `yes` or `no`.
         package var translated: Finding
+
+        package init(namespace: String?, pod: String?, translated: Finding) {
+            self.namespace = namespace
+            self.pod = pod
+            self.translated = translated
+        }
     }
 
     package struct Relay: Hashable, Sendable, Codable {

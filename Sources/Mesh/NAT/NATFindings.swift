@@ -37,6 +37,8 @@ package struct NATFindings: Hashable, Sendable {
         /// Its second address, which it answers from when asked to.
         package var other: SocketAddress?
         package var software: String?
+
+        package init(address: SocketAddress) { self.address = address }
     }
 
     package enum Outcome: Hashable, Sendable {
@@ -84,6 +86,19 @@ package struct NATFindings: Hashable, Sendable {
     package var ports: NATFinding<Ports>
     /// Two sockets of this machine reach each other at their outside addresses (RFC 4787, section 6).
     package var hairpin: NATFinding<Bool>
+
+    package init(
+        servers: [Server], udp: NATFinding<Bool>, reflexive: SocketAddress?, mapping: NATFinding<Mapping>,
+        filtering: NATFinding<Filtering>, ports: NATFinding<Ports>, hairpin: NATFinding<Bool>
+    ) {
+        self.servers = servers
+        self.udp = udp
+        self.reflexive = reflexive
+        self.mapping = mapping
+        self.filtering = filtering
+        self.ports = ports
+        self.hairpin = hairpin
+    }
 }
 
 /// How long a mapping is kept that nothing is sent through.

@@ -118,10 +118,8 @@ struct Netcheck: Verb {
             if family.udp.unknown == "noAddress" { continue }
             if name == "IPv6", family.mapping.value == nil, family.filtering.value == nil { continue }
             var details = Details()
-            let mapping = mapping(family.mapping)
-            details.add("mapping", mapping.text, mapping.style)
-            let filtering = filtering(family)
-            details.add("filtering", filtering.text, filtering.style)
+            details.add("mapping", mapping(family.mapping), style(family.mapping))
+            details.add("filtering", filtering(family.filtering), style(family.filtering))
             details.add("ports", ports(family))
             details.add("hairpin", hairpin(family.hairpin))
             details.add("lifetime", lifetime(family.lifetime))
@@ -131,40 +129,40 @@ struct Netcheck: Verb {
         return text
     }
 
-    private static func mapping(_ finding: NetcheckView.Finding) -> (text: String, style: Terminal.Style) {
+    private static func mapping(_ finding: NetcheckView.Finding) -> String {
         switch finding.value {
-        case "none": ("none: this node has its own address outside", .good)
+        case "none": "none: this node has its own address outside"
         case "endpointIndependent":
-            ("endpoint-independent: all far ends see one port, so peers can be told where this node is", .good)
-        case "stable": ("stable: all beacons see one port, so peers can be told where this node is", .good)
+            "endpoint-independent: all far ends see one port, so peers can be told where this node is"
+        case "stable": "stable: all beacons see one port, so peers can be told where this node is"
         case "addressDependent":
-            ("address-dependent: each far address sees another port; peers must guess it, or use a relay", .caution)
+            "address-dependent: each far address sees another port; peers must guess it, or use a relay"
         case "addressAndPortDependent":
-            (
-                "address- and port-dependent: each far end sees another port; peers must guess it, or use a relay",
-                .caution
-            )
+            "address- and port-dependent: each far end sees another port; peers must guess it, or use a relay"
         case "dependent", "varies":
-            ("endpoint-dependent: far ends see different ports; peers must guess one, or use a relay", .caution)
-        default: ("unknown: \(reason(finding.unknown))", .faint)
+            "endpoint-dependent: far ends see different ports; peers must guess one, or use a relay"
+        default: "unknown: \(reason(finding.unknown))"
         }
     }
 
-    private static func filtering(_ family: NetcheckView.Family) -> (text: String, style: Terminal.Style) {
-        switch family.filtering.value {
+    private static func filtering(_ finding: NetcheckView.Finding) -> String {
+        switch finding.value {
         case "endpointIndependent":
-            ("endpoint-independent: whoever knows the address is let in; any peer can reach this node directly", .good)
+            "endpoint-independent: whoever knows the address is let in; any peer can reach this node directly"
         case "addressDependent":
-            (
-                "address-dependent: machines that this node has sent to are let in, at any port; peers get in by punching",
-                .good
-            )
+            "address-dependent: only machines that were sent to are let in, at any port; peers get in by punching"
         case "addressAndPortDependent":
-            (
-                "address- and port-dependent: only far ends that were sent to are let in; peers get in by punching, if "
-                    + "port varies", .good
-            )
-        default: ("unknown: \(reason(family.filtering.unknown))", .faint)
+            "address- and port-dependent: only far ends that were sent to are let in; peers get in by punching"
+        default: "unknown: \(reason(finding.unknown))"
+        }
+    }
+
+    /// Good is what makes a peer's way in simple.
+    private static func style(_ finding: NetcheckView.Finding) -> Terminal.Style {
+        switch finding.value {
+        case "none", "endpointIndependent", "stable": .good
+        case "addressDependent", "addressAndPortDependent", "dependent", "varies": .caution
+        default: .faint
         }
     }
 
