@@ -202,6 +202,31 @@ import Testing
         #expect(findings.reflexive == nil && findings.servers[0].outcome == .pending)
     }
 
+    @Test func `servers that answer nonsense keep no survey from its end`()
+        throws
+    {
+        var conclusions = 0
+        for seed: UInt64 in 1...1000 {
+            let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
+            let (found, world) = try Self.survey(behaviour, [Self.server, Self.plain], seed: seed) {
+                $0.nonsense = Random(Seed(seed))
+            }
+            // Whatever is said, there is an end to it, and hardly a datagram more.
+            #expect(world.now - SurveyWorld.start <= .seconds(9) + SurveyWorld.way * 6 && world.sent <= 100)
+            if found.mapping.value != nil { conclusions += 1 }
+            var out = DatagramBatch()
+            var lifetime = SurveyWorld(
+                behaviour, servers: [Self.server], sockets: LifetimeSurvey.sockets, seed: seed)
+            lifetime.nonsense = Random(Seed(seed))
+            var survey = LifetimeSurvey(server: Self.server.address, seed: Seed(seed), now: lifetime.now, into: &out)
+            try lifetime.run(&survey, &out)
+            let result = survey.result
+            #expect(result != nil && lifetime.sent <= 100)
+        }
+        // Both roads were travelled, or nothing was shown.
+        #expect(conclusions > 100)
+    }
+
     // MARK: - Lifetime
 
     private static func lifetime(

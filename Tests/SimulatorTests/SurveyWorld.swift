@@ -34,7 +34,7 @@ struct SurveyWorld {
         /// The answer, where it is sent from, and where to.
         func answer(
             _ bytes: [UInt8], to remote: SocketAddress, at place: SocketAddress
-        ) throws -> ([UInt8], SocketAddress, SocketAddress)? {
+        ) throws -> (STUNMessage, SocketAddress, SocketAddress)? {
             let request = try STUNMessage(decoding: bytes)
             var attributes: [STUNMessage.Attribute] = [.xorMappedAddress(remote), .software("a server of the tests")]
             if let other { attributes.append(.otherAddress(other)) }
@@ -50,8 +50,31 @@ struct SurveyWorld {
                 }
             }
             guard listens(at: origin) else { return nil }
-            return (STUNMessage(.success, request.transaction, attributes).encoded(), origin, target)
+            return (STUNMessage(.success, request.transaction, attributes), origin, target)
         }
+    }
+
+    /// What a server that is broken, or worse, may make of an answer.
+    private static func nonsense(_ random: inout Random, _ answer: STUNMessage) -> [UInt8] {
+        var answer = answer
+        let places = [
+            "0.0.0.0:0", "255.255.255.255:65535", "127.0.0.1:1", "[::]:0", "[2001:db8::7]:9", "203.0.113.1:3478",
+        ]
+        let place = SocketAddress(places[random.index(below: places.count)])!
+        switch random.index(below: 8) {
+        case 0: answer.attributes = [.xorMappedAddress(place)]
+        case 1: answer.attributes.insert(.otherAddress(place), at: 0)
+        case 2: answer.attributes.insert(.mappedAddress(place), at: 0)
+        case 3: answer.messageClass = STUNMessage.Class.allCases[random.index(below: 4)]
+        case 4: (answer.messageClass, answer.attributes) = (.error, [.errorCode(420, "no")])
+        case 5: answer.attributes.removeAll()
+        case 6:
+            var bytes = answer.encoded(fingerprint: false)
+            bytes[random.index(below: bytes.count)] = UInt8(random.index(below: 256))
+            return bytes
+        case _: break
+        }
+        return answer.encoded()
     }
 
     private enum Event {
@@ -72,6 +95,8 @@ struct SurveyWorld {
     var ports: [UInt16]
     /// Another host makes a mapping with each datagram of ours.
     var isBusy = false
+    /// Servers say what they should not, by these draws.
+    var nonsense: Random?
     private(set) var now = start
     /// Datagrams of the survey.
     private(set) var sent = 0
@@ -133,7 +158,10 @@ struct SurveyWorld {
                 let (answer, origin, target) = try server.answer(bytes, to: from, at: to),
                 !random.chance(lossPercent, in: 100)
             else { return }
-            events.append((now + SurveyWorld.way, .inward(answer, from: origin, to: target)))
+            var random = nonsense
+            let bytes = random == nil ? answer.encoded() : SurveyWorld.nonsense(&random!, answer)
+            nonsense = random
+            events.append((now + SurveyWorld.way, .inward(bytes, from: origin, to: target)))
         case .inward(let bytes, let from, let to): enter(bytes, from: from, to: to, &batch)
         }
     }

@@ -43,6 +43,9 @@ extension OverlayTests {
                 #expect(view.ipv4.mapping == .known("none") && view.ipv4.filtering == .known("endpointIndependent"))
                 #expect(view.ipv4.ports == .unknown("noTranslation"))
                 #expect(view.kubernetes?.translated == .known("no"))
+                guard STUNSite.hasIPv6 else { return print("a survey over IPv6 is skipped: this kernel has no IPv6") }
+                #expect(view.stun[1].seen?.ip == IPAddress("2001:db8:2::2") && view.ipv6.udp == .known("works"))
+                #expect(view.ipv6.mapping == .known("none") && view.ipv6.filtering == .known("endpointIndependent"))
             }
         }
 

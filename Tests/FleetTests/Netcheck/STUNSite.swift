@@ -49,7 +49,7 @@ final class STUNSite {
         defer { site.close() }
         do {
             try site.connect(road)
-            try site.start(isPod)
+            try site.start(isPod, hasIPv6: hasIPv6 && road == .open)
             try body(site)
         } catch {
             print("--- agent:\n\(site.log)")
@@ -80,6 +80,21 @@ final class STUNSite {
         try router.run("/usr/sbin/sysctl", "-qw net.ipv4.ip_forward=1")
         for rule in Self.rules(road) { try router.run("/usr/sbin/iptables", "-w \(rule)") }
         if [.open, .firewall].contains(road) { try hub.ip("route add 192.168.1.0/24 via 198.51.100.11") }
+        if Self.hasIPv6, road == .open { try connect6() }
+    }
+
+    /// Whether this kernel has IPv6 at all.
+    static let hasIPv6 = access("/proc/net/if_inet6", R_OK) == 0
+
+    /// The same with IPv6, which nobody translates.
+    private func connect6() throws {
+        for address in ["2001:db8:1::1/64", "2001:db8:1::2/64"] { try hub.ip("addr add \(address) dev wan nodad") }
+        try hub.ip("route add 2001:db8:2::/64 via 2001:db8:1::11")
+        try router.ip("addr add 2001:db8:1::11/64 dev eth0 nodad")
+        try router.ip("addr add 2001:db8:2::1/64 dev lan nodad")
+        try router.run("/usr/sbin/sysctl", "-qw net.ipv6.conf.all.forwarding=1")
+        try node.ip("addr add 2001:db8:2::2/64 dev eth0 nodad")
+        try node.ip("route add default via 2001:db8:2::1")
     }
 
     private static func rules(_ road: Road) -> [String] {
@@ -96,19 +111,22 @@ final class STUNSite {
         }
     }
 
-    private func start(_ isPod: Bool) throws {
+    private func start(_ isPod: Bool, hasIPv6: Bool) throws {
         let root = root
-        let words =
+        var words =
             "-n --no-auth --stun-only --no-tcp --no-tls --no-dtls --no-cli --no-stdout-log -p 3478 -L 198.51.100.1 "
             + "-L 198.51.100.2 --log-file \(root)/turn.log --pidfile \(root)/turn.pid"
+        if hasIPv6 { words += " -L 2001:db8:1::1 -L 2001:db8:1::2" }
+        let arguments = words.split(separator: " ").map(String.init)
         programs.append(
             try hub.enter {
-                try Program(Self.server, words.split(separator: " ").map(String.init), output: "\(root)/turn.out")
+                try Program(Self.server, arguments, output: "\(root)/turn.out")
             })
-        let options = [
-            "--data", "\(root)/agent", "--listen", "0.0.0.0:7950", "--socket", socket, "--name", "node",
-            "--accelerators", "none", "--overlay", "off", "--stun", "198.51.100.1:3478",
-        ]
+        let options =
+            [
+                "--data", "\(root)/agent", "--listen", "0.0.0.0:7950", "--socket", socket, "--name", "node",
+                "--accelerators", "none", "--overlay", "off", "--stun", "198.51.100.1:3478",
+            ] + (hasIPv6 ? ["--stun", "[2001:db8:1::1]:3478"] : [])
         let environment = isPod ? ["KUBERNETES_SERVICE_HOST": "10.96.0.1", "HOSTNAME": "trainer-0"] : [:]
         programs.append(
             try node.enter {
