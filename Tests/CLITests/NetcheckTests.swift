@@ -84,7 +84,7 @@ import Testing
             "STUN x.invalid:1 ", "its name cannot be resolved",
             "mapping    endpoint-independent: all far ends see one port, so peers can be told where this node is\n",
             "filtering  address- and port-dependent: ", "peers get in by punching\n", "ports      preserved: ",
-            "hairpin    no: ", "lifetime   20 to 45 s without a datagram\n",
+            "hairpin    no: ", "lifetime   20 to 45 s without a datagram; then a peer's way in is shut again\n",
         ] { #expect(text.contains(line), "\(line)\n\n\(text)") }
     }
 

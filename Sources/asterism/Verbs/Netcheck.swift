@@ -186,10 +186,12 @@ struct Netcheck: Verb {
     private static func lifetime(_ life: NetcheckView.Lifetime) -> String {
         if life.unknown == "pending" { return "unknown: it is being measured, which takes up to five minutes" }
         guard let least = life.atLeastSeconds else { return "unknown: \(reason(life.unknown))" }
-        guard let below = life.belowSeconds else { return "more than \(least) s without a datagram" }
+        guard let below = life.belowSeconds else {
+            return "more than \(least) s without a datagram; a peer's way in stays open for minutes"
+        }
         return least == 0
-            ? "less than \(below) s without a datagram; idle paths must be kept open"
-            : "\(least) to \(below) s without a datagram"
+            ? "less than \(below) s without a datagram; a peer's way in that rests is shut again at once"
+            : "\(least) to \(below) s without a datagram; then a peer's way in is shut again"
     }
 
     static func reason(_ code: String?) -> String {
