@@ -67,6 +67,18 @@ extension OverlayTests {
             }
         }
 
+        @Test func `a survey is made at the start and when the node's addresses change, unasked`() throws {
+            try STUNSite.with(.masquerade) { site in
+                // The first may come before the server does.
+                try eventually("a survey at the start") { site.surveys >= 1 }
+                let before = site.surveys
+                try site.addAddress()
+                try eventually("a survey at the new address") { site.surveys > before }
+                let view = try site.netcheck()
+                #expect(view.interfaces.contains { $0.addresses.contains(STUNSite.secondAddress) })
+            }
+        }
+
         /// Three quarters of a minute; the kernel's own figure is nf_conntrack_udp_timeout, 30 s.
         @Test(.enabled(if: isRelease, "takes 45 s, so only release programs are measured"))
         func `the life of a mapping of Linux is found`() throws {

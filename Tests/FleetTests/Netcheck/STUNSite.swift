@@ -145,6 +145,12 @@ final class STUNSite {
         return try #require(last)
     }
 
+    static let secondAddress = IPAddress("192.168.1.3")!
+    func addAddress() throws { try node.ip("addr add \(Self.secondAddress)/24 dev eth0") }
+
+    /// Surveys that the agent's log tells of.
+    var surveys: Int { log.split(separator: "\n").count { $0.contains("asterismd: survey ") } }
+
     private func close() {
         for program in programs { program.end() }
         for namespace in [hub, router, node] { namespace.remove() }
