@@ -84,7 +84,7 @@ let all: [Target] = [
     tests("ControlTests", core + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
-    tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"]),
+    tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"] + logging),
     tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
     tests("FleetTests", core + ["asterism", "asterism-controller", "asterism-shim", "asterismd"]),

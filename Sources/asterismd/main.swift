@@ -68,6 +68,12 @@ struct AsterismDaemon: ParsableCommand {
     var bench = "auto"
     @Option(help: "The program asterism, for that. (default: beside this program)")
     var tool: String?
+    @Option(
+        help: ArgumentHelp(
+            "A STUN server, HOST:PORT, that tells how this node is seen from outside; may be given more than once. One "
+                + "with a second address (RFC 5780) tells most. See 'asterism netcheck'.",
+            valueName: "host:port"))
+    var stun: [String] = []
     @Option(help: "Whether AES-GCM may use VAES instructions where they pass a self-test: auto or off.")
     var cryptoAccelerate = "auto"
     @Option(help: .hidden)
@@ -119,6 +125,12 @@ struct AsterismDaemon: ParsableCommand {
                 throw StartError("--label", "'\(text)' is not NAME=VALUE")
             }
             return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+        }
+        settings.stun = try stun.map { text throws(StartError) in
+            guard let server = STUNServer(text) else {
+                throw StartError("--stun", "'\(text)' is not HOST:PORT, IP:PORT or [IPv6]:PORT")
+            }
+            return server
         }
         try setOverlay(&settings)
         settings.workersCgroup = workersCgroup

@@ -7,7 +7,7 @@ import Testing
         ["dev"], ["token", "create"], ["token", "list"], ["token", "revoke"], ["join"], ["status"], ["nodes"], ["node"],
         ["peers"], ["ping"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"],
         ["worker", "rm"],
-        ["gpu"], ["events"], ["version"], ["token"], ["worker"],
+        ["gpu"], ["events"], ["netcheck"], ["version"], ["token"], ["worker"],
     ]
 
     @Test(arguments: verbs)

@@ -12,6 +12,7 @@ package enum AgentRequest: Hashable, Sendable {
         case acceleratorsList = "accelerators.list"
         case benchStart = "bench.start"
         case why
+        case netcheck
     }
 
     case status
@@ -22,6 +23,8 @@ package enum AgentRequest: Hashable, Sendable {
     case acceleratorsList
     case benchStart(Bench)
     case why(Why)
+    /// Surveys the network anew where there are servers for it, and answers within ten seconds.
+    case netcheck
 
     package struct Why: Hashable, Sendable, Codable {
         /// As in `Ping`.
@@ -72,6 +75,7 @@ package enum AgentRequest: Hashable, Sendable {
         case .acceleratorsList: .acceleratorsList
         case .benchStart: .benchStart
         case .why: .why
+        case .netcheck: .netcheck
         }
     }
 
@@ -86,13 +90,14 @@ package enum AgentRequest: Hashable, Sendable {
         case .acceleratorsList: self = .acceleratorsList
         case .benchStart: self = .benchStart(try Bench(from: decoder))
         case .why: self = .why(try Why(from: decoder))
+        case .netcheck: self = .netcheck
         }
     }
 
     /// Writes the parameters; an empty object where there are none.
     package func encodeParameters(to encoder: any Encoder) throws {
         switch self {
-        case .status, .peersList, .workersList, .acceleratorsList: try NoParameters().encode(to: encoder)
+        case .status, .peersList, .workersList, .acceleratorsList, .netcheck: try NoParameters().encode(to: encoder)
         case .ping(let parameters): try parameters.encode(to: encoder)
         case .join(let parameters): try parameters.encode(to: encoder)
         case .benchStart(let parameters): try parameters.encode(to: encoder)
@@ -111,6 +116,7 @@ package enum AgentReply: Hashable, Sendable {
     case accelerators([AcceleratorView])
     case bench(BenchView)
     case why(PathsView)
+    case netcheck(NetcheckView)
 }
 
 extension AgentReply: Encodable {
@@ -125,6 +131,7 @@ extension AgentReply: Encodable {
         case .accelerators(let views): try container.encode(views)
         case .bench(let view): try container.encode(view)
         case .why(let view): try container.encode(view)
+        case .netcheck(let view): try container.encode(view)
         }
     }
 }

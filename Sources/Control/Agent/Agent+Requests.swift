@@ -14,6 +14,9 @@ extension Agent {
         case .ping(let ping): begin(ping, id, now: now, into: &out)
         case .benchStart(let bench): begin(bench, id, now: now, into: &out)
         case .why(let why): explain(why, id, now: now, into: &out)
+        case .netcheck:
+            let view = NetcheckView(of: endpoint.networkReport(now: now), isMember: standing.membership != nil)
+            reply(id, .netcheck(view), into: &out)
         case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
         case .acceleratorsList:

@@ -1,9 +1,10 @@
 import Base
+import Control
 import Mesh
 import Noise
 import Wire
 
-// What the agent keeps in its state folder, as it was left.
+// What an agent finds in its state folder when it starts.
 
 extension AgentDaemon {
     static func identity(in state: String) throws(StartError) -> Identity {
@@ -37,6 +38,22 @@ extension AgentDaemon {
         guard let stored else { return AgentRecord() }
         do throws(DecodeError) { return try AgentRecord(decoding: stored) } catch {
             throw StartError("--data", "\(path) cannot be read: \(error)")
+        }
+    }
+}
+
+extension Control.AdoptedWorker.State {
+    init(_ found: AdoptedWorker.State) {
+        switch found {
+        case .starting: self = .starting
+        case .running(let start):
+            self = .running(pid: start.pid, startedAt: start.at, containment: start.containment)
+        case .exited(let end): self = .exited(end.exit, logBytes: end.logBytes)
+        case .launchFailed(let problem): self = .launchFailed(problem)
+        case .lost(let at): self = .lost(at: at)
+        case .vanished: self = .vanished
+        case .unknown: self = .unknown
+        case .neverStarted: self = .neverStarted
         }
     }
 }

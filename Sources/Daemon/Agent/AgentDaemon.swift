@@ -47,6 +47,8 @@ package final class AgentDaemon {
         /// What peers of other applications may reach.
         package var policy: [PolicyRule] = []
         package var bench = BenchPermission.auto
+        /// Servers that are asked how this node is seen from outside.
+        package var stun: [STUNServer] = []
         /// The program `asterism`, which serves peers that measure.
         package var tool: String
         /// New keys after this time instead of the protocol's; for tests.
@@ -91,6 +93,8 @@ package final class AgentDaemon {
     private var sampler: HealthSampler!
     private var overlay: OverlayPort?
     private var benches: BenchHost!
+    private var surveys: SurveyHost!
+    private let pod: MachineNetwork.Pod?
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
@@ -108,6 +112,7 @@ package final class AgentDaemon {
         self.loop = loop
         self.settings = settings
         self.log = log
+        pod = MachineNetwork.Pod(environment)
         let state = settings.stateDirectory
         lock = try StartError.of("--data") { () throws(FileError) in
             try Files.makeDirectory(state)
@@ -174,6 +179,7 @@ package final class AgentDaemon {
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
+        surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: overlay?.interface)
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
@@ -203,7 +209,7 @@ package final class AgentDaemon {
         wallTimer.arm(every: .seconds(1))
         sampler.start()
         placeOverlay()
-        if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
+        lookAtAddresses()
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -227,6 +233,7 @@ package final class AgentDaemon {
         log.info("stopped")
         sampler.close()
         benches.close()
+        surveys.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -345,11 +352,18 @@ package final class AgentDaemon {
     }
 
     private func withShellFacts(_ reply: AgentReply) -> AgentReply {
-        guard case .status(var view) = reply else { return reply }
-        view.cryptography = CipherAcceleration.describe()
-        view.counters.add(port.counters)
-        if let overlay { view.counters.add(overlay.counters) }
-        return .status(view)
+        switch reply {
+        case .status(var view):
+            view.cryptography = CipherAcceleration.describe()
+            view.counters.add(port.counters)
+            if let overlay { view.counters.add(overlay.counters) }
+            return .status(view)
+        case .netcheck(var view):
+            view.add(MachineNetwork.read(pod: pod, overlay: overlay?.interface))
+            view.add(surveys.report, now: loop.now)
+            return .netcheck(view)
+        case .peers, .ping, .joined, .workers, .accelerators, .bench, .why: return reply
+        }
     }
 
     // MARK: - The overlay
@@ -411,8 +425,14 @@ package final class AgentDaemon {
 
     private func everySecond() {
         overlay?.report()
-        if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
+        lookAtAddresses()
         handle(.clock(Clock.wall()))
+    }
+
+    private func lookAtAddresses() {
+        guard let present = watch.look(port.localAddress, without: overlay?.interface) else { return }
+        surveys.begin()
+        handle(.addresses(present))
     }
 
     // MARK: - What happens
@@ -424,7 +444,8 @@ package final class AgentDaemon {
         // Whoever takes differences wants what was carried until now, and not until the last second. Threads answer later,
         // so with them it is the last second after all.
         if request == .peersList { overlay?.report() }
-        handle(.request(id, request))
+        guard request == .netcheck else { return handle(.request(id, request)) }
+        surveys.freshen { [weak self] in self?.handle(.request(id, request)) }
     }
 
     private func sampled(_ reading: HealthSampler.Reading) {
@@ -462,22 +483,6 @@ package final class AgentDaemon {
         case .lost(let worker, let at):
             log.warning("worker lost: its shim was killed", metadata: ["worker": "\(worker)"])
             handle(.lost(worker, at: at))
-        }
-    }
-}
-
-extension Control.AdoptedWorker.State {
-    init(_ found: AdoptedWorker.State) {
-        switch found {
-        case .starting: self = .starting
-        case .running(let start):
-            self = .running(pid: start.pid, startedAt: start.at, containment: start.containment)
-        case .exited(let end): self = .exited(end.exit, logBytes: end.logBytes)
-        case .launchFailed(let problem): self = .launchFailed(problem)
-        case .lost(let at): self = .lost(at: at)
-        case .vanished: self = .vanished
-        case .unknown: self = .unknown
-        case .neverStarted: self = .neverStarted
         }
     }
 }

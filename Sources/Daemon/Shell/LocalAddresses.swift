@@ -27,24 +27,29 @@ package enum LocalAddresses {
 
     /// The addresses of all interfaces that are up, IPv4 first.
     private static func interfaces(without overlay: String?) -> [IPAddress] {
+        named().filter { $0.interface != overlay }.map(\.address).sorted()
+    }
+
+    /// The same with the interfaces' names, in the kernel's order.
+    static func named() -> [(interface: String, address: IPAddress)] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&list) == 0 else { return [] }
         defer { freeifaddrs(list) }
-        var found: [IPAddress] = [], next = list
+        var found: [(interface: String, address: IPAddress)] = [], next = list
         while let entry = next {
             next = entry.pointee.ifa_next
             guard let address = entry.pointee.ifa_addr, entry.pointee.ifa_flags & UInt32(IFF_UP) != 0 else {
                 continue
             }
-            if let overlay, let name = entry.pointee.ifa_name, String(cString: name) == overlay { continue }
+            let name = entry.pointee.ifa_name.map { String(cString: $0) } ?? ""
             let raw = UnsafeRawPointer(address)
             switch Int32(address.pointee.sa_family) {
-            case AF_INET: found.append(IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4))!)
-            case AF_INET6: found.append(IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 8, count: 16))!)
+            case AF_INET: found.append((name, IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4))!))
+            case AF_INET6: found.append((name, IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 8, count: 16))!))
             default: break
             }
         }
-        return found.sorted()
+        return found
     }
 }
 

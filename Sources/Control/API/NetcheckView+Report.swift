@@ -1,0 +1,215 @@
+package import Base
+package import Mesh
+import Wire
+
+// Puts together what the mesh knows, what the machine says of itself, and what a survey found. What is surer wins: a
+// survey's word on the mapping over the beacons', anybody's answer over a server's silence.
+
+/// What the shell has read of its machine.
+package struct MachineNetwork: Hashable, Sendable {
+    package struct Pod: Hashable, Sendable {
+        package var namespace: String?
+        package var name: String?
+
+        package init(namespace: String?, name: String?) {
+            self.namespace = namespace
+            self.name = name
+        }
+    }
+
+    package var interfaces: [NetcheckView.Interface]
+    package var gateway4: NetcheckView.Gateway?
+    /// `nil` where this is no pod of Kubernetes.
+    package var pod: Pod?
+
+    package init(interfaces: [NetcheckView.Interface], gateway4: NetcheckView.Gateway? = nil, pod: Pod? = nil) {
+        self.interfaces = interfaces
+        self.gateway4 = gateway4
+        self.pod = pod
+    }
+
+    /// Not the overlay's: those lead through the mesh.
+    package var addresses: [IPAddress] { interfaces.filter { !$0.isOverlay }.flatMap(\.addresses) }
+}
+
+/// What became of the servers that the shell asks.
+package struct SurveyReport: Hashable, Sendable {
+    package struct Server: Hashable, Sendable {
+        /// As it was configured.
+        package var name: String
+        package var addresses: [SocketAddress]
+        /// Why there is no address, in words.
+        package var problem: String?
+
+        package init(name: String, addresses: [SocketAddress] = [], problem: String? = nil) {
+            self.name = name
+            self.addresses = addresses
+            self.problem = problem
+        }
+    }
+
+    package var servers: [Server]
+    /// `nil` where no server has an address of the family.
+    package var ipv4: NATFindings?
+    package var ipv6: NATFindings?
+    /// Over IPv4; `nil`: not measured here.
+    package var lifetime: NATFinding<NATLifetime>?
+    package var endedAt: Instant?
+
+    package init(servers: [Server]) { self.servers = servers }
+}
+
+extension NetcheckView {
+    /// What the mesh knows by itself.
+    package init(of report: NetworkReport, isMember: Bool) {
+        listening = report.listening
+        beacons = report.sights.map { sight in
+            Beacon(
+                node: sight.beacon, name: sight.name, seen: sight.address,
+                roundTripMicroseconds: sight.roundTrip.map { $0.nanoseconds / 1000 })
+        }
+        relays = report.relays.map { relay in
+            Relay(
+                node: relay.node, name: relay.name, address: relay.address, isTCP: relay.isTCP,
+                state: relay.state.rawValue,
+                roundTripMicroseconds: relay.roundTrip.map { $0.nanoseconds / 1000 }, isHome: relay.isHome)
+        }
+        let nobody = isMember ? "noAnswer" : "noFleet"
+        ipv4 = Family(isSeen: report.sights.contains { $0.address.ip.isIPv4 }, nobody)
+        ipv6 = Family(isSeen: report.sights.contains { !$0.address.ip.isIPv4 }, nobody)
+        switch report.mapping {
+        case .none, .stable, .varies: ipv4.mapping = .known("\(report.mapping)")
+        case .blocked: ipv4.udp = .known("blocked")
+        case .unknown where ipv4.udp.value != nil: ipv4.mapping = .unknown("oneBeacon")
+        case .unknown: break
+        }
+    }
+
+    package mutating func add(_ machine: MachineNetwork) {
+        interfaces = machine.interfaces
+        gateway4 = machine.gateway4
+        let own = machine.addresses.filter { !$0.isLoopback }
+        for (isIPv4, path) in [(true, \NetcheckView.ipv4), (false, \NetcheckView.ipv6)] {
+            guard !own.contains(where: { $0.isIPv4 == isIPv4 && !$0.isLinkLocal }), self[keyPath: path].udp.value == nil
+            else { continue }
+            self[keyPath: path] = Family(isSeen: false, "noAddress")
+            self[keyPath: path].setAll("noAddress")
+        }
+        guard let pod = machine.pod else { return }
+        kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.name, translated: translated(own))
+    }
+
+    /// Whether anybody outside sees this pod at an address that is not its own.
+    private func translated(_ own: [IPAddress]) -> Finding {
+        let seen = (beacons.map(\.seen) + stun.compactMap(\.seen)).map(\.ip).filter { $0.isIPv4 && !$0.isLoopback }
+        guard !seen.isEmpty else { return .unknown("noAnswer") }
+        return .known(seen.allSatisfy(own.contains) ? "no" : "yes")
+    }
+
+    package mutating func add(_ survey: SurveyReport, now: Instant) {
+        sinceSurveyedMilliseconds = survey.endedAt.map { (now - $0).milliseconds }
+        stun = survey.servers.flatMap { server -> [Server] in
+            guard !server.addresses.isEmpty else { return [Server(name: server.name, problem: server.problem)] }
+            return server.addresses.map { address in
+                let findings = address.ip.isIPv4 ? survey.ipv4 : survey.ipv6
+                return Server(server.name, address, findings?.servers.first { $0.address == address })
+            }
+        }
+        if let findings = survey.ipv4 { ipv4.take(findings) }
+        if let findings = survey.ipv6 { ipv6.take(findings) }
+        if ipv4.lifetime.unknown == "notAsked", let findings = survey.ipv4 {
+            let isAnswered = findings.udp == .known(true), isAble = findings.servers.contains { $0.other != nil }
+            ipv4.lifetime.unknown = !isAnswered ? "noAnswer" : isAble ? "daily" : "noOtherAddress"
+        }
+        if let lifetime = survey.lifetime { ipv4.lifetime = Lifetime(of: lifetime) }
+        if ipv4.mapping.value == "none", ipv4.filtering.value == "endpointIndependent" {
+            ipv4.lifetime = Lifetime(unknown: "noTranslation")
+        }
+        guard let pod = kubernetes else { return }
+        let own = interfaces.filter { !$0.isOverlay }.flatMap(\.addresses)
+        kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.pod, translated: translated(own))
+    }
+}
+
+extension NetcheckView.Family {
+    /// Without a survey, by beacons alone; `nobody`: why there is none.
+    fileprivate init(isSeen: Bool, _ nobody: String) {
+        udp = isSeen ? .known("works") : .unknown(nobody)
+        mapping = .unknown(nobody)
+        (filtering, ports, hairpin) = (.unknown("notAsked"), .unknown("notAsked"), .unknown("notAsked"))
+        lifetime = NetcheckView.Lifetime(unknown: "notAsked")
+    }
+
+    fileprivate mutating func setAll(_ reason: String) {
+        (udp, mapping, filtering) = (.unknown(reason), .unknown(reason), .unknown(reason))
+        (ports, hairpin) = (.unknown(reason), .unknown(reason))
+        lifetime = NetcheckView.Lifetime(unknown: reason)
+    }
+
+    fileprivate mutating func take(_ findings: NATFindings) {
+        if udp.unknown == "noAddress", findings.udp != .known(true) { return }
+        switch findings.udp {
+        case .known(true): udp = .known("works")
+        case .known(false): if udp.value == nil { udp = .known("blocked") }
+        case .unknown(let reason): if udp.value == nil { udp = .unknown(reason.rawValue) }
+        }
+        if case .known(let value) = findings.mapping {
+            mapping = .known(value.rawValue)
+        } else if mapping.value == nil {
+            mapping = NetcheckView.Finding(findings.mapping) { $0.rawValue }
+        }
+        filtering = NetcheckView.Finding(findings.filtering) { $0.rawValue }
+        hairpin = NetcheckView.Finding(findings.hairpin) { $0 ? "yes" : "no" }
+        portStep = nil
+        switch findings.ports {
+        case .known(.preserving): ports = .known("preserving")
+        case .known(.sequential(let step)): (ports, portStep) = (.known("sequential"), step)
+        case .known(.random): ports = .known("random")
+        case .unknown(let reason): ports = .unknown(reason.rawValue)
+        }
+    }
+}
+
+extension NetcheckView.Finding {
+    fileprivate init<Value>(_ finding: NATFinding<Value>, _ text: (Value) -> String) {
+        switch finding {
+        case .known(let value): self = .known(text(value))
+        case .unknown(let reason): self = .unknown(reason.rawValue)
+        }
+    }
+}
+
+extension NetcheckView.Lifetime {
+    fileprivate init(of finding: NATFinding<NATLifetime>) {
+        switch finding {
+        case .known(let life): self.init(atLeastSeconds: life.atLeast.seconds, belowSeconds: life.below?.seconds)
+        case .unknown(let reason): self.init(unknown: reason.rawValue)
+        }
+    }
+}
+
+extension NetcheckView.Server {
+    fileprivate init(_ name: String, _ address: SocketAddress, _ found: NATFindings.Server?) {
+        self.init(name: name, address: address, otherAddress: found?.other, software: found?.software)
+        switch found?.outcome {
+        case .answered(let seen, let roundTrip):
+            self.seen = seen
+            roundTripMicroseconds = roundTrip.map { $0.nanoseconds / 1000 }
+        case .pending: problem = "has not answered yet"
+        case .silent: problem = "does not answer"
+        case .unreachable: problem = "cannot be reached: this machine cannot send there, or an error came back"
+        case .refused(let code): problem = "refuses, with error \(code)"
+        case nil: problem = "is one of more than are asked, \(NATSurvey.serverLimit)"
+        }
+    }
+}
+
+extension IPAddress {
+    /// RFC 3927 and RFC 4291, section 2.5.6.
+    fileprivate var isLinkLocal: Bool {
+        switch self {
+        case .v4(let value): value >> 16 == 0xa9fe
+        case .v6(let high, _): high >> 54 == 0x3fa
+        }
+    }
+}

@@ -1,0 +1,223 @@
+import Base
+package import Control
+package import EventLoop
+package import Logging
+import Mesh
+
+/// # Surveys of this node
+///
+/// Runs `NATSurvey` for each family of addresses that the configured servers have, when the node starts, when its addresses
+/// change and when somebody asks; then, once a day at most and in the background, `LifetimeSurvey`. Names are resolved anew
+/// for each survey, since servers move. Without servers nothing is sent, and there is nothing to report.
+package final class SurveyHost {
+    private let loop: Loop
+    private let servers: [STUNServer]
+    private let log: Logger
+    private let overlay: String?
+    private let resolver: Blocking
+    private var timer: Timer!
+    private var patience: Timer!
+    private var resolved: [SurveyReport.Server?] = []
+    private var isResolving = false
+    /// Of the present or the last survey.
+    private var runs: [SurveyRun<NATSurvey>] = []
+    private var isRunning = false
+    /// Something has changed since it began.
+    private var isStale = false
+    private var waiting: [() -> Void] = []
+    private var lifetimeRun: SurveyRun<LifetimeSurvey>?
+    private var lifetimeBegan: Instant?
+    private var last: SurveyReport
+
+    /// A person waits so long for the end of a survey, and is then told what is known by then.
+    private static let patience = Interval.seconds(8)
+    /// A name that takes longer is done without.
+    private static let resolvePatience = Interval.seconds(3)
+    private static let lifetimeEvery = Interval.seconds(86_400)
+
+    package init(on loop: Loop, servers: [STUNServer], log: Logger, overlay: String?) {
+        self.loop = loop
+        self.servers = servers
+        self.log = log
+        self.overlay = overlay
+        last = SurveyReport(servers: servers.map { SurveyReport.Server(name: "\($0)") })
+        resolver = Blocking(on: loop, "names of STUN servers")
+        let me = Weak<SurveyHost>()
+        timer = Timer(on: loop, "names of STUN servers") { me.object?.survey() }
+        patience = Timer(on: loop, "somebody waits for a survey") { me.object?.release() }
+        me.object = self
+    }
+
+    package func close() {
+        resolver.close()
+        timer.close()
+        patience.close()
+        for run in runs { run.close() }
+        lifetimeRun?.close()
+        (runs, lifetimeRun, waiting) = ([], nil, [])
+    }
+
+    /// What is known: of the survey that runs, what it has found so far.
+    package var report: SurveyReport {
+        var report = last
+        if isRunning, !isResolving { collect(into: &report) }
+        return report
+    }
+
+    /// The node is somewhere else than it was: surveys anew, and forgets what a mapping's life was there.
+    package func begin() {
+        guard !servers.isEmpty else { return }
+        lifetimeRun?.close()
+        (lifetimeRun, last.lifetime) = (nil, nil)
+        start()
+    }
+
+    /// Surveys anew; `then` is called at its end, or when it has taken too long for a person. At once where there is nobody
+    /// to ask.
+    package func freshen(then: @escaping () -> Void) {
+        guard !servers.isEmpty else { return then() }
+        waiting.append(then)
+        if waiting.count == 1 { patience.arm(after: SurveyHost.patience) }
+        if !isRunning { start() }
+    }
+
+    // MARK: -
+
+    private func start() {
+        guard !isRunning else {
+            isStale = true
+            return
+        }
+        isRunning = true
+        isResolving = true
+        resolved = servers.map { server in
+            server.address.map { SurveyReport.Server(name: "\(server)", addresses: [$0]) }
+        }
+        for (place, server) in servers.enumerated() where server.address == nil {
+            resolver.run({ server.resolve() }) { [weak self] result in self?.resolved(place, result) }
+        }
+        if resolved.allSatisfy({ $0 != nil }) { survey() } else { timer.arm(after: SurveyHost.resolvePatience) }
+    }
+
+    private func resolved(_ place: Int, _ result: Result<[SocketAddress], STUNServer.ResolveError>) {
+        guard isResolving, resolved[place] == nil else { return }
+        let name = "\(servers[place])"
+        switch result {
+        case .success(let addresses):
+            let problem = addresses.isEmpty ? "its name has no address that this machine could use" : nil
+            resolved[place] = SurveyReport.Server(name: name, addresses: addresses, problem: problem)
+        case .failure(let error):
+            resolved[place] = SurveyReport.Server(name: name, problem: "its name cannot be resolved: \(error.message)")
+        }
+        if resolved.allSatisfy({ $0 != nil }) { survey() }
+    }
+
+    private func survey() {
+        guard isResolving else { return }
+        timer.cancel()
+        isResolving = false
+        last.servers = zip(servers, resolved).map { server, found in
+            found ?? SurveyReport.Server(name: "\(server)", problem: "its name was not resolved in time")
+        }
+        let own = LocalAddresses.named().filter { $0.interface != overlay }.map(\.address)
+        runs = [IPAddress.any4, .any6].compactMap { any in
+            let addresses = last.servers.flatMap(\.addresses).filter { $0.ip.isIPv4 == any.isIPv4 }
+            return addresses.isEmpty ? nil : run(addresses, any, own)
+        }
+        if runs.isEmpty { ended() }
+    }
+
+    private func run(_ addresses: [SocketAddress], _ any: IPAddress, _ own: [IPAddress]) -> SurveyRun<NATSurvey>? {
+        do throws(Errno) {
+            return try SurveyRun(
+                on: loop, "survey", count: NATSurvey.sockets, any: any,
+                { ports, out in
+                    NATSurvey(
+                        servers: addresses, own: own, ports: ports, seed: Entropy.seed(), now: loop.now, into: &out)
+                }, onEnd: { [weak self] in self?.ended() })
+        } catch {
+            log.notice("no survey", metadata: ["family": any.isIPv4 ? "IPv4" : "IPv6", "reason": "\(error.message)"])
+            return nil
+        }
+    }
+
+    private func ended() {
+        guard isRunning, runs.allSatisfy({ $0.machine.isDone }) else { return }
+        collect(into: &last)
+        last.endedAt = loop.now
+        for run in runs { run.close() }
+        runs = []
+        isRunning = false
+        tell()
+        if isStale {
+            isStale = false
+            return start()
+        }
+        measureLifetime()
+        release()
+    }
+
+    private func collect(into report: inout SurveyReport) {
+        (report.ipv4, report.ipv6) = (nil, nil)
+        for run in runs {
+            let findings = run.machine.findings
+            if findings.servers.first?.address.ip.isIPv4 ?? true {
+                report.ipv4 = findings
+            } else {
+                report.ipv6 = findings
+            }
+        }
+    }
+
+    /// Whoever waits waits no longer.
+    private func release() {
+        patience.cancel()
+        let waiting = waiting
+        self.waiting = []
+        for then in waiting { then() }
+    }
+
+    private func tell() {
+        guard let found = last.ipv4 ?? last.ipv6 else { return }
+        func text<Value>(_ finding: NATFinding<Value>) -> String {
+            finding.value.map { "\($0)" } ?? "unknown"
+        }
+        log.info(
+            "survey",
+            metadata: [
+                "udp": "\(text(found.udp))", "seen": "\(found.reflexive.map { "\($0)" } ?? "unknown")",
+                "mapping": "\(text(found.mapping))", "filtering": "\(text(found.filtering))",
+                "ports": "\(text(found.ports))",
+            ])
+    }
+
+    // MARK: - Lifetime
+
+    /// Where something keeps state that can run out, and a server is there that may answer to other ports.
+    private func measureLifetime() {
+        guard lifetimeRun == nil, let found = last.ipv4 else { return }
+        if found.mapping == .known(.none), found.filtering == .known(.endpointIndependent) { return }
+        if let lifetimeBegan, loop.now - lifetimeBegan < SurveyHost.lifetimeEvery { return }
+        let able = found.servers.first { server in
+            if case .answered = server.outcome { server.other != nil } else { false }
+        }
+        guard let server = able?.address else { return }
+        lifetimeBegan = loop.now
+        do throws(Errno) {
+            lifetimeRun = try SurveyRun(
+                on: loop, "lifetime", count: LifetimeSurvey.sockets, any: .any4,
+                { _, out in LifetimeSurvey(server: server, seed: Entropy.seed(), now: loop.now, into: &out) },
+                onEnd: { [weak self] in self?.measuredLifetime() })
+            last.lifetime = .unknown(.pending)
+        } catch { log.notice("the life of mappings is not measured", metadata: ["reason": "\(error.message)"]) }
+    }
+
+    private func measuredLifetime() {
+        guard let result = lifetimeRun?.machine.result else { return }
+        last.lifetime = result
+        lifetimeRun = nil
+        guard let life = result.value else { return }
+        let below = life.below.map { "\($0)" } ?? "unknown"
+        log.info("a mapping's life", metadata: ["atLeast": "\(life.atLeast)", "below": "\(below)"])
+    }
+}

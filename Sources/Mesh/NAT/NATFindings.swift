@@ -1,0 +1,115 @@
+package import Base
+
+/// Something that was found out about a translator, or why it was not.
+package enum NATFinding<Value: Hashable & Sendable>: Hashable, Sendable {
+    case known(Value)
+    case unknown(NATUnknown)
+
+    package var value: Value? { if case .known(let value) = self { value } else { nil } }
+    package var reason: NATUnknown? { if case .unknown(let reason) = self { reason } else { nil } }
+}
+
+/// Why something could not be found out.
+package enum NATUnknown: String, Hashable, Sendable, CaseIterable {
+    /// It is being found out.
+    case pending
+    /// No server answered, or the one that mattered did not.
+    case noAnswer
+    /// One address was asked; it takes two to compare.
+    case oneAddress
+    /// No server has a second address (RFC 5780's OTHER-ADDRESS) from which it would answer.
+    case noOtherAddress
+    /// The server names a second address, and nobody answers there.
+    case otherIsSilent
+    /// The server did not do what it was asked for: to answer from elsewhere, or to elsewhere.
+    case notServed
+    /// Nothing translates, so there is nothing to know.
+    case noTranslation
+    /// Too few mappings were seen.
+    case tooFew
+}
+
+/// What a `NATSurvey` found out, for one family of addresses.
+package struct NATFindings: Hashable, Sendable {
+    package struct Server: Hashable, Sendable {
+        package var address: SocketAddress
+        package var outcome = Outcome.pending
+        /// Its second address, which it answers from when asked to.
+        package var other: SocketAddress?
+        package var software: String?
+
+        package init(address: SocketAddress) { self.address = address }
+    }
+
+    package enum Outcome: Hashable, Sendable {
+        case pending
+        /// How it saw the survey's first socket; a round trip only where one datagram was enough.
+        case answered(SocketAddress, roundTrip: Interval?)
+        case silent
+        /// This machine could not send, or an ICMP error came back: nobody listens there, or a firewall says no.
+        case unreachable
+        /// It answered with an error of STUN.
+        case refused(code: Int)
+    }
+
+    /// RFC 4787, section 4.1.
+    package enum Mapping: String, Hashable, Sendable, CaseIterable {
+        /// The machine's own address is seen outside.
+        case none
+        case endpointIndependent, addressDependent, addressAndPortDependent
+        /// One of the two: no two ports of one far address were asked.
+        case dependent
+    }
+
+    /// RFC 4787, section 5: from whom datagrams come in. Firewalls that do not translate filter as well.
+    package enum Filtering: String, Hashable, Sendable, CaseIterable {
+        case endpointIndependent, addressDependent, addressAndPortDependent
+    }
+
+    /// RFC 4787, section 4.2: which outside port a mapping gets.
+    package enum Ports: Hashable, Sendable {
+        /// The inside port.
+        case preserving
+        /// Each mapping's is so far from the one before; where others make mappings too, the usual distance.
+        case sequential(step: Int)
+        /// No pattern was seen.
+        case random
+    }
+
+    package var servers: [Server]
+    /// Datagrams come back.
+    package var udp: NATFinding<Bool>
+    /// How the first socket is seen by the first server that answered.
+    package var reflexive: SocketAddress?
+    package var mapping: NATFinding<Mapping>
+    package var filtering: NATFinding<Filtering>
+    package var ports: NATFinding<Ports>
+    /// Two sockets of this machine reach each other at their outside addresses (RFC 4787, section 6).
+    package var hairpin: NATFinding<Bool>
+
+    package init(
+        servers: [Server], udp: NATFinding<Bool>, reflexive: SocketAddress?, mapping: NATFinding<Mapping>,
+        filtering: NATFinding<Filtering>, ports: NATFinding<Ports>, hairpin: NATFinding<Bool>
+    ) {
+        self.servers = servers
+        self.udp = udp
+        self.reflexive = reflexive
+        self.mapping = mapping
+        self.filtering = filtering
+        self.ports = ports
+        self.hairpin = hairpin
+    }
+}
+
+/// How long a mapping is kept that nothing is sent through.
+package struct NATLifetime: Hashable, Sendable {
+    /// It was still there after so long.
+    package var atLeast: Interval
+    /// It was gone after so long; `nil` where it outlived the longest wait.
+    package var below: Interval?
+
+    package init(atLeast: Interval, below: Interval?) {
+        self.atLeast = atLeast
+        self.below = below
+    }
+}

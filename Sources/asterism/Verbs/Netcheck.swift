@@ -1,0 +1,271 @@
+import ArgumentParser
+import Base
+import Control
+import Foundation
+
+struct Netcheck: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Says what the network lets this node do, and how that is known.",
+        discussion: """
+            Beacons tell how they see this node; STUN servers (asterismd --stun) tell more, and are asked anew each time, \
+            which takes up to ten seconds. Whatever is not known says why.
+            """)
+
+    @OptionGroup var common: Common
+
+    func perform() throws {
+        let link = try common.link(.agent)
+        try show(try link.call(AgentRequest.netcheck), as: NetcheckView.self) { Netcheck.text($0, terminal) }
+    }
+
+    /// One page, from what matters most to the details.
+    static func text(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        var parts = [summary(view, terminal), machine(view, terminal), sights(view, terminal)]
+        parts.append(translator(view, terminal))
+        if let pod = view.kubernetes { parts.append(kubernetes(pod, terminal)) }
+        parts.append(relays(view.relays, terminal))
+        parts.append(portMappings(view.portMappings, terminal))
+        return parts.filter { !$0.isEmpty }.joined(separator: "\n")
+    }
+
+    private static func heading(_ text: String, _ terminal: Terminal) -> String {
+        terminal.styled(text, .heading) + "\n"
+    }
+
+    // MARK: - UDP
+
+    private static func summary(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        var details = Details()
+        for (name, family, isIPv4) in [("UDP over IPv4", view.ipv4, true), ("UDP over IPv6", view.ipv6, false)] {
+            let (text, style) = udp(view, family, isIPv4: isIPv4)
+            details.add(name, text, style)
+        }
+        return details.render(terminal)
+    }
+
+    private static func udp(
+        _ view: NetcheckView, _ family: NetcheckView.Family, isIPv4: Bool
+    ) -> (String, Terminal.Style) {
+        let beacons = view.beacons.count { $0.seen.ip.isIPv4 == isIPv4 }
+        let servers = view.stun.filter { $0.address?.ip.isIPv4 == isIPv4 }
+        let answering = servers.count { $0.seen != nil }
+        switch family.udp.value {
+        case "works":
+            let witnesses = [
+                beacons > 0 ? counted(beacons, "beacon") : nil, answering > 0 ? counted(answering, "STUN server") : nil,
+            ].compactMap { $0 }
+            guard !witnesses.isEmpty else { return ("works: something came back", .good) }
+            return ("works: \(witnesses.joined(separator: " and ")) answered", .good)
+        case "blocked" where isIPv4 && view.relays.contains { $0.isTCP && $0.state == "bound" }:
+            return ("blocked: relays are reached over TCP alone", .bad)
+        case "blocked":
+            let who =
+                servers.count == 1 ? "the STUN server does not answer" : "none of \(servers.count) STUN servers answers"
+            return ("blocked, as it seems: \(who), and no beacon; else they are all down", .bad)
+        default: return ("unknown: \(reason(family.udp.unknown))", .caution)
+        }
+    }
+
+    private static func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+
+    // MARK: - Addresses
+
+    private static func machine(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        var details = Details()
+        for interface in view.interfaces {
+            let addresses = interface.addresses.map { "\($0)" }.joined(separator: ", ")
+            details.add(interface.name.printable, addresses + (interface.isOverlay ? " (the overlay)" : ""))
+        }
+        details.add("gateway", view.gateway4.map { "\($0.address) at \($0.interface)" } ?? "none over IPv4")
+        let listening = view.listening.map { "\($0)" }.joined(separator: ", ")
+        details.add("mesh", listening.isEmpty ? "unknown: the agent has no address to listen at" : listening)
+        return heading("This machine", terminal) + details.render(terminal)
+    }
+
+    private static func sights(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        let title = heading("As others see it", terminal)
+        guard !view.beacons.isEmpty || !view.stun.isEmpty else {
+            return title + "unknown: no beacon has answered, and asterismd was given no --stun server\n"
+        }
+        var table = Table([
+            .init("WHO", least: 12), .init("SEES", least: 12), .init("RTT", right: true),
+            .init("SECOND ADDRESS", importance: 1), .init("SOFTWARE", least: 8, importance: 0),
+        ])
+        for beacon in view.beacons {
+            table.add([
+                .init("beacon \(beacon.name ?? beacon.node.short)"), .init("\(beacon.seen)"),
+                .init(beacon.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }), .init(nil), .init(nil),
+            ])
+        }
+        for server in view.stun {
+            // A name says nothing of which of its addresses was asked.
+            let isNamed = server.address.map { "\($0)" != server.name } ?? false
+            let place = isNamed ? " (\(server.address!))" : ""
+            table.add([
+                .init("STUN \(server.name)\(place)"),
+                server.problem.map { .init($0, .bad) } ?? .init(server.seen.map { "\($0)" }),
+                .init(server.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
+                .init(server.otherAddress.map { "\($0)" }), .init(server.software),
+            ])
+        }
+        return title + table.render(terminal)
+    }
+
+    // MARK: - What is between
+
+    private static func translator(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        var text = ""
+        for (name, family) in [("IPv4", view.ipv4), ("IPv6", view.ipv6)] {
+            // Of a family that is not there, the first lines have said so.
+            if family.udp.unknown == "noAddress" { continue }
+            if name == "IPv6", family.mapping.value == nil, family.filtering.value == nil { continue }
+            var details = Details()
+            details.add("mapping", mapping(family.mapping), style(family.mapping))
+            details.add("filtering", filtering(family.filtering), style(family.filtering))
+            details.add("ports", ports(family))
+            details.add("hairpin", hairpin(family.hairpin))
+            details.add("lifetime", lifetime(family.lifetime))
+            if !text.isEmpty { text += "\n" }
+            text += heading("Between this node and the others (\(name))", terminal) + details.render(terminal)
+        }
+        return text
+    }
+
+    private static func mapping(_ finding: NetcheckView.Finding) -> String {
+        switch finding.value {
+        case "none": "none: this node has its own address outside"
+        case "endpointIndependent":
+            "endpoint-independent: all far ends see one port, so peers can be told where this node is"
+        case "stable": "stable: all beacons see one port, so peers can be told where this node is"
+        case "addressDependent":
+            "address-dependent: each far address sees another port; peers must guess it, or use a relay"
+        case "addressAndPortDependent":
+            "address- and port-dependent: each far end sees another port; peers must guess it, or use a relay"
+        case "dependent", "varies":
+            "endpoint-dependent: far ends see different ports; peers must guess one, or use a relay"
+        default: "unknown: \(reason(finding.unknown))"
+        }
+    }
+
+    private static func filtering(_ finding: NetcheckView.Finding) -> String {
+        switch finding.value {
+        case "endpointIndependent":
+            "endpoint-independent: whoever knows the address is let in; any peer can reach this node directly"
+        case "addressDependent":
+            "address-dependent: only machines that were sent to are let in, at any port; peers get in by punching"
+        case "addressAndPortDependent":
+            "address- and port-dependent: only far ends that were sent to are let in; peers get in by punching"
+        default: "unknown: \(reason(finding.unknown))"
+        }
+    }
+
+    /// Good is what makes a peer's way in simple.
+    private static func style(_ finding: NetcheckView.Finding) -> Terminal.Style {
+        switch finding.value {
+        case "none", "endpointIndependent", "stable": .good
+        case "addressDependent", "addressAndPortDependent", "dependent", "varies": .caution
+        default: .faint
+        }
+    }
+
+    private static func ports(_ family: NetcheckView.Family) -> String {
+        switch family.ports.value {
+        case "preserving": "preserved: the port outside is the one inside, so long as nobody else has it"
+        case "sequential": "sequential: each new mapping's port is \(family.portStep.map(String.init) ?? "a little") on"
+        case "random": "random: no pattern; whoever must guess has to try many"
+        default: "unknown: \(reason(family.ports.unknown))"
+        }
+    }
+
+    private static func hairpin(_ finding: NetcheckView.Finding) -> String {
+        switch finding.value {
+        case "yes": "yes: nodes behind the same translator reach each other at their outside addresses"
+        case "no": "no: nodes behind the same translator reach each other only at their inside addresses"
+        default: "unknown: \(reason(finding.unknown))"
+        }
+    }
+
+    private static func lifetime(_ life: NetcheckView.Lifetime) -> String {
+        if life.unknown == "pending" { return "unknown: it is being measured, which takes up to five minutes" }
+        guard let least = life.atLeastSeconds else { return "unknown: \(reason(life.unknown))" }
+        guard let below = life.belowSeconds else {
+            return "more than \(least) s without a datagram; a peer's way in stays open for minutes"
+        }
+        return least == 0
+            ? "less than \(below) s without a datagram; a peer's way in that rests is shut again at once"
+            : "\(least) to \(below) s without a datagram; then a peer's way in is shut again"
+    }
+
+    static func reason(_ code: String?) -> String {
+        switch code {
+        case "pending": "it is being found out"
+        case "noAnswer": "nobody has answered who would tell"
+        case "oneAddress": "one server with one address was asked, and it takes two to compare"
+        case "noOtherAddress": "no STUN server has a second address to answer from (RFC 5780)"
+        case "otherIsSilent": "nobody answers at the STUN server's second address"
+        case "notServed": "the STUN server does not answer from elsewhere, or to elsewhere, as it was asked to"
+        case "noTranslation": "nothing translates, so there is nothing to know"
+        case "tooFew": "too few mappings were seen"
+        case "notAsked": "asterismd was given no --stun server for this"
+        case "noFleet": "this node is in no fleet, and asterismd was given no --stun server for this"
+        case "oneBeacon": "one beacon has answered, and it takes two to compare"
+        case "noAddress": "this machine has no address of that family"
+        case "daily": "it is measured in the background, once a day, with a STUN server that has a second address"
+        case let code?: code.printable
+        case nil: "nothing was said of it"
+        }
+    }
+
+    private static func kubernetes(_ pod: NetcheckView.Kubernetes, _ terminal: Terminal) -> String {
+        var details = Details()
+        details.add("pod", pod.pod ?? "unknown: HOSTNAME is not set")
+        details.add("namespace", pod.namespace ?? "unknown: no service account is mounted")
+        switch pod.translated.value {
+        case "yes":
+            details.add(
+                "SNAT", "yes: outside, the pod is seen at another address (its node's, or a gateway's)", .caution)
+        case "no": details.add("SNAT", "no: outside, the pod is seen at its own address", .good)
+        default: details.add("SNAT", "unknown: \(reason(pod.translated.unknown))")
+        }
+        return heading("Kubernetes", terminal) + details.render(terminal)
+    }
+
+    private static func relays(_ relays: [NetcheckView.Relay], _ terminal: Terminal) -> String {
+        let title = heading("Relays", terminal)
+        guard !relays.isEmpty else { return title + "none: no fleet has told this node of any\n" }
+        var table = Table([
+            .init("RELAY", least: 8), .init("STATE"), .init("RTT", right: true), .init("ADDRESS", least: 12),
+            .init("FOR", importance: 0),
+        ])
+        for relay in relays {
+            let style: Terminal.Style =
+                switch relay.state {
+                case "bound": .good
+                case "refused": .bad
+                default: .caution
+                }
+            table.add([
+                .init(relay.name ?? relay.node.short), .init(relay.state, style),
+                .init(relay.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
+                .init(relay.address.map { (relay.isTCP ? "tcp " : "") + "\($0)" }),
+                .init(relay.isHome ? "this node" : "a peer"),
+            ])
+        }
+        return title + table.render(terminal)
+    }
+
+    private static func portMappings(_ mappings: [PortMappingView], _ terminal: Terminal) -> String {
+        guard !mappings.isEmpty else { return "port mapping: none found\n" }
+        var table = Table([
+            .init("PORT MAPPING"), .init("OUTSIDE", least: 12), .init("INSIDE", right: true),
+            .init("FOR", right: true), .init("GATEWAY", least: 8),
+        ])
+        for mapping in mappings {
+            table.add([
+                .init(mapping.mappingProtocol), .init("\(mapping.external)"), .init("\(mapping.internalPort)"),
+                .init(Units.age(.seconds(mapping.lifetimeSeconds))), .init("\(mapping.gateway)"),
+            ])
+        }
+        return table.render(terminal)
+    }
+}
