@@ -68,6 +68,11 @@ struct AsterismDaemon: ParsableCommand {
     var bench = "auto"
     @Option(help: "The program asterism, for that. (default: beside this program)")
     var tool: String?
+    @Option(
+        help: ArgumentHelp(
+            "Whether the default gateway is asked to let peers in, by PCP, NAT-PMP or UPnP: auto (where this node's "
+                + "own address is private), or off."))
+    var portMapping = "auto"
     @Option(help: "Whether AES-GCM may use VAES instructions where they pass a self-test: auto or off.")
     var cryptoAccelerate = "auto"
     @Option(help: .hidden)
@@ -121,6 +126,10 @@ struct AsterismDaemon: ParsableCommand {
             return (String(text[..<equals]), String(text[text.index(after: equals)...]))
         }
         try setOverlay(&settings)
+        guard let mode = PortMappingHost.Mode(rawValue: portMapping) else {
+            throw StartError("--port-mapping", "'\(portMapping)' is neither auto nor off")
+        }
+        settings.portMapping = mode
         settings.workersCgroup = workersCgroup
         settings.token = try token()
         settings.accelerators = try source()

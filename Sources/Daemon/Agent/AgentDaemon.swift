@@ -47,6 +47,7 @@ package final class AgentDaemon {
         /// What peers of other applications may reach.
         package var policy: [PolicyRule] = []
         package var bench = BenchPermission.auto
+        package var portMapping = PortMappingHost.Mode.auto
         /// The program `asterism`, which serves peers that measure.
         package var tool: String
         /// New keys after this time instead of the protocol's; for tests.
@@ -91,6 +92,7 @@ package final class AgentDaemon {
     private var sampler: HealthSampler!
     private var overlay: OverlayPort?
     private var benches: BenchHost!
+    private var portMapping: PortMappingHost?
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
@@ -174,6 +176,14 @@ package final class AgentDaemon {
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
+        guard settings.portMapping == .auto, let address = port.localAddress else { return }
+        let identity = try StartError.of("--data") { () throws(FileError) in
+            try Files.read("\(settings.stateDirectory)/identity")
+        }
+        let nonce = PortMappingHost.nonce(identity: identity ?? Entropy.bytes(SecretKey.count))
+        portMapping = PortMappingHost(on: loop, listening: address, nonce: nonce, log: log) {
+            me.object?.handle(.mapped($0))
+        }
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
@@ -204,6 +214,7 @@ package final class AgentDaemon {
         sampler.start()
         placeOverlay()
         if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
+        portMapping?.look()
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -220,13 +231,16 @@ package final class AgentDaemon {
         guard !isStopping else { return }
         isStopping = true
         signals.stopping("stopping; workers go on")
-        handle(.stopping(leave: false))
+        guard let portMapping else { return handle(.stopping(leave: false)) }
+        let me = Weak(self)
+        portMapping.stop { me.object?.handle(.stopping(leave: false)) }
     }
 
     private func close() {
         log.info("stopped")
         sampler.close()
         benches.close()
+        portMapping?.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -347,6 +361,7 @@ package final class AgentDaemon {
     private func withShellFacts(_ reply: AgentReply) -> AgentReply {
         guard case .status(var view) = reply else { return reply }
         view.cryptography = CipherAcceleration.describe()
+        view.portMapping = portMapping?.view
         view.counters.add(port.counters)
         if let overlay { view.counters.add(overlay.counters) }
         return .status(view)
@@ -412,6 +427,7 @@ package final class AgentDaemon {
     private func everySecond() {
         overlay?.report()
         if let present = watch.look(port.localAddress, without: overlay?.interface) { handle(.addresses(present)) }
+        portMapping?.look()
         handle(.clock(Clock.wall()))
     }
 
@@ -462,22 +478,6 @@ package final class AgentDaemon {
         case .lost(let worker, let at):
             log.warning("worker lost: its shim was killed", metadata: ["worker": "\(worker)"])
             handle(.lost(worker, at: at))
-        }
-    }
-}
-
-extension Control.AdoptedWorker.State {
-    init(_ found: AdoptedWorker.State) {
-        switch found {
-        case .starting: self = .starting
-        case .running(let start):
-            self = .running(pid: start.pid, startedAt: start.at, containment: start.containment)
-        case .exited(let end): self = .exited(end.exit, logBytes: end.logBytes)
-        case .launchFailed(let problem): self = .launchFailed(problem)
-        case .lost(let at): self = .lost(at: at)
-        case .vanished: self = .vanished
-        case .unknown: self = .unknown
-        case .neverStarted: self = .neverStarted
         }
     }
 }
