@@ -51,6 +51,8 @@ struct PortControlClient: Sendable {
     private var pcpEpoch = GatewayEpoch()
     private var pmpEpoch = GatewayEpoch()
     private var problem: String?
+    /// What PCP said, where it is more than that it is not spoken.
+    private var pcpRefusal: String?
 
     static let lifetimeSeconds: UInt32 = 7200
     private static let firstWait = Interval.milliseconds(250)
@@ -79,7 +81,7 @@ struct PortControlClient: Sendable {
     mutating func begin(_ random: inout Random, now: Instant, into out: inout PortMapperOutbox) {
         phase = .asking
         grant = nil
-        (pmpExternal, pmpPort, problem) = (nil, nil, nil)
+        (pmpExternal, pmpPort, problem, pcpRefusal) = (nil, nil, nil, nil)
         ask([.pcpMap, .pmpAddress], &random, now: now, into: &out)
     }
 
@@ -200,7 +202,7 @@ struct PortControlClient: Sendable {
         guard questions.contains(.pcpMap) else {
             // A gateway of PCP alone was asked by NAT-PMP after its refusal, which is what there is to tell.
             guard answer.result == PCP.ResultCode.unsupportedVersion.rawValue else { return }
-            return refused(.pmpMap, problem ?? "PCP: \(answer.meaning)", &random, now: now, into: &out)
+            return refused(.pmpMap, "the gateway does not know NAT-PMP", &random, now: now, into: &out)
         }
         if let map = answer.map {
             guard map.nonce == nonce, map.internalPort == port, map.transport == PCP.udp else { return }
@@ -211,6 +213,7 @@ struct PortControlClient: Sendable {
                     map.external, isPCP: true, lifetimeSeconds: answer.lifetimeSeconds, &random, now: now)
             }
         }
+        if answer.result != PCP.ResultCode.unsupportedVersion.rawValue { pcpRefusal = "PCP: \(answer.meaning)" }
         refused(.pcpMap, "PCP: \(answer.meaning)", &random, now: now, into: &out)
     }
 
@@ -277,7 +280,7 @@ struct PortControlClient: Sendable {
         switch (phase, question) {
         case (.asking, .pcpMap): askByPMP(&random, now: now, into: &out)
         // Without the address the mapping is of no use, without the mapping the address.
-        case (.asking, .pmpMap): fail(why)
+        case (.asking, .pmpMap): fail([pcpRefusal, why].compactMap { $0 }.joined(separator: "; "))
         case (.asking, .pmpAddress): if questions.isEmpty { fail(why) }
         case (.mapped, _): postpone(now: now)
         case (.idle, _), (.failed, _), (.ending, _), (.ended, _): break
@@ -286,7 +289,7 @@ struct PortControlClient: Sendable {
 
     private mutating func wasSilent(now: Instant) {
         switch phase {
-        case .asking: fail(problem ?? "the gateway answers neither PCP nor NAT-PMP")
+        case .asking: fail(pcpRefusal ?? problem ?? "the gateway answers neither PCP nor NAT-PMP")
         case .mapped:
             problem = "the gateway does not answer"
             postpone(now: now)
