@@ -214,7 +214,7 @@ final class Sites {
         }
         try launchAgent(
             beacon, "beacon",
-            ["--overlay", "off", "--tcp-listen", "198.51.100.2:443", "--join-token", try token(true, 1)])
+            ["--overlay", "off", "--tcp-listen", "\(network).2:443", "--join-token", try token(true, 1)])
         try eventually("the beacon is online") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
             return nodes.contains { $0.state == .online && $0.roles.contains("beacon") }
