@@ -1,3 +1,5 @@
+import Base
+
 /// # Mistakes of files and tools
 ///
 /// Everything that this module reads was written by somebody else: the kernel, a vendor's tool, a command that an
@@ -62,6 +64,20 @@ package struct HealthError: Error, Hashable, Sendable, CustomStringConvertible {
         case .commandFailed(let status): "command ended with status \(status)"
         case .deviceLost(let pciAddress): "device \(pciAddress ?? "of unknown address") is lost"
         }
+    }
+}
+
+extension HealthError {
+    /// What the XML of a tool is guilty of.
+    init(_ error: XMLError) {
+        let reason: Reason =
+            switch error.reason {
+            case .truncated: .truncated
+            case .malformed: .malformed
+            case .tooLarge: .tooLarge
+            case .unsupported: .unsupported
+            }
+        self.init(reason, error.place, line: error.line, at: error.offset, error.detail)
     }
 }
 

@@ -1,3 +1,4 @@
+import Base
 package import Wire
 
 /// # What nvidia-smi -q -x says
@@ -24,8 +25,11 @@ package enum NvidiaSMI {
     /// The cards in the order of their indices. Throws where there is no whole report.
     package static func parse(_ output: [UInt8], exitStatus: Int32 = 0) throws(HealthError) -> [AcceleratorStatus] {
         guard let start = reportStart(output) else { throw failureWithoutReport(output, exitStatus) }
-        var report = try Report(output, from: start)
-        try report.read()
+        var report: Report
+        do throws(XMLError) {
+            report = try Report(output, from: start)
+            try report.read()
+        } catch { throw HealthError(error) }
         for message in messages(output[..<start]) + messages(output[report.end...]) { report.apply(message) }
         return report.finished()
     }
@@ -44,7 +48,10 @@ package enum NvidiaSMI {
         /// Cards that a message calls lost and the report omits.
         var lost: [NvidiaDevice] = []
 
-        init(_ output: [UInt8], from start: Int) throws(HealthError) { xml = try XMLReader(output, from: start) }
+        init(_ output: [UInt8], from start: Int) throws(XMLError) {
+            xml = try XMLReader(
+                output, from: start, maximumBytes: HealthLimits.xmlBytes, maximumDepth: HealthLimits.xmlDepth)
+        }
 
         var end: Int { xml.offset }
     }
@@ -54,7 +61,7 @@ extension NvidiaSMI.Report {
     /// Subtrees of no interest, among them the one that makes up most of a report.
     private static let skipped = ["supported_clocks", "accounted_processes", "supported_gpu_target_temp"]
 
-    mutating func read() throws(HealthError) {
+    mutating func read() throws(XMLError) {
         guard try xml.next() == .start, xml.name == "nvidia_smi_log" else {
             throw xml.failure(.malformed, "the root element is not nvidia_smi_log")
         }
@@ -69,12 +76,12 @@ extension NvidiaSMI.Report {
     }
 
     /// From inside one element to past its end.
-    private mutating func skip() throws(HealthError) {
+    private mutating func skip() throws(XMLError) {
         let depth = xml.depth
         while xml.depth >= depth, try xml.next() != nil {}
     }
 
-    private mutating func readDevice() throws(HealthError) {
+    private mutating func readDevice() throws(XMLError) {
         guard devices.count < Limits.acceleratorsPerNode else {
             throw xml.failure(.tooLarge, "more than \(Limits.acceleratorsPerNode) devices")
         }

@@ -4,8 +4,9 @@ package import Wire
 // Where this node is, where its peers are, and the relays between them.
 //
 //   beacons' pongs ──→ how we are seen ──┐
-//   the shell ──→ our own addresses ─────┼──→ candidates ──→ peers, who answer with theirs: PathSet punches
-//   relays ──→ legs, bound ──────────────┘            └────→ the directory, for those who are no peers yet
+//   the shell ──→ our own addresses, ────┼──→ candidates ──→ peers, who answer with theirs: PathSet punches
+//                 ports mapped for us    │            └────→ the directory, for those who are no peers yet
+//   relays ──→ legs, bound ──────────────┘
 //
 // A session is made over whatever carries it first, and a relay is nearly always there: data flows at once, and better
 // paths are found meanwhile.
@@ -14,7 +15,7 @@ extension Endpoint {
     /// Where this node may be reached, as it knows itself, best first.
     package var candidates: [PathCandidate] {
         var direct: [SocketAddress] = []
-        for address in ownAddresses + reflexive.map(\.address) where !direct.contains(address) {
+        for address in ownAddresses + mappedAddresses + reflexive.map(\.address) where !direct.contains(address) {
             direct.append(address)
         }
         let places = relayClients.filter(\.isHome).compactMap(\.place)
@@ -41,6 +42,16 @@ extension Endpoint {
         for position in relayClients.indices { relayClients[position].moved(now: now) }
         candidatesHaveChanged()
     }
+
+    /// Addresses at gateways that lead to this node's port, whoever sends there.
+    package mutating func mapped(_ addresses: [SocketAddress]) {
+        let few = Array(addresses.prefix(Endpoint.mappedLimit))
+        guard few != mappedAddresses else { return }
+        mappedAddresses = few
+        candidatesHaveChanged()
+    }
+
+    private static let mappedLimit = 2
 
     /// The relays that this node is to keep, best first; the others that it has are only kept for peers.
     package mutating func useRelays(

@@ -54,6 +54,8 @@ package struct Endpoint: ~Copyable {
     /// What this node knows of itself; see `Endpoint+Paths.swift`.
     var ownAddresses: [SocketAddress] = []
     var reflexive: [(beacon: NodeID, address: SocketAddress)] = []
+    /// Ports that gateways keep open for this node.
+    var mappedAddresses: [SocketAddress] = []
     var candidatesNumber: UInt64 = 1
     /// With whom ports are being guessed: one peer at a time.
     var guess: (slot: Int, guess: PortGuess)?

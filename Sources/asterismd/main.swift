@@ -74,6 +74,11 @@ struct AsterismDaemon: ParsableCommand {
                 + "with a second address (RFC 5780) tells most. See 'asterism netcheck'.",
             valueName: "host:port"))
     var stun: [String] = []
+    @Option(
+        help: ArgumentHelp(
+            "Whether the default gateway is asked to let peers in, by PCP, NAT-PMP or UPnP: auto (where this node's "
+                + "own address is private), or off."))
+    var portMapping = "auto"
     @Option(help: "Whether AES-GCM may use VAES instructions where they pass a self-test: auto or off.")
     var cryptoAccelerate = "auto"
     @Option(help: .hidden)
@@ -133,6 +138,10 @@ struct AsterismDaemon: ParsableCommand {
             return server
         }
         try setOverlay(&settings)
+        guard let mode = PortMappingHost.Mode(rawValue: portMapping) else {
+            throw StartError("--port-mapping", "'\(portMapping)' is neither auto nor off")
+        }
+        settings.portMapping = mode
         settings.workersCgroup = workersCgroup
         settings.token = try token()
         settings.accelerators = try source()

@@ -10,7 +10,7 @@ import Testing
     /// A view as an agent gives it; what is not given is unknown.
     private static func view(
         ipv4: String = family(), ipv6: String = family(udp: #"{"unknown":"noAddress"}"#), beacons: String = "[]",
-        stun: String = "[]", relays: String = "[]", mappings: String = "[]", more: String = ""
+        stun: String = "[]", relays: String = "[]", mapping portMapping: String = "null", more: String = ""
     ) -> NetcheckView {
         Sample.decode(
             NetcheckView.self,
@@ -18,7 +18,7 @@ import Testing
             {"listening":["192.168.1.2:7950"],"interfaces":[{"name":"eth0","addresses":["192.168.1.2"],\
             "isOverlay":false},{"name":"asterism0","addresses":["100.64.0.7"],"isOverlay":true}],\
             "beacons":\(beacons),"stun":\(stun),"ipv4":\(ipv4),"ipv6":\(ipv6),"relays":\(relays),\
-            "portMappings":\(mappings)\(more)}
+            "portMapping":\(portMapping)\(more)}
             """)
     }
 
@@ -63,7 +63,7 @@ import Testing
             "unknown: no beacon has answered, and asterismd was given no --stun server",
             "mapping    unknown: asterismd was given no --stun server for this",
             "lifetime   unknown: asterismd was given no --stun server for this",
-            "none: no fleet has told this node of any", "port mapping: none found",
+            "none: no fleet has told this node of any", "port mapping  not asked for",
         ] { #expect(text.contains(line + "\n"), "\(line)\n\n\(text)") }
         #expect(!text.contains("Kubernetes"))
     }
@@ -135,16 +135,16 @@ import Testing
             "state":"connecting","isHome":false}]
             """
         let mapping = """
-            [{"mappingProtocol":"NAT-PMP","external":"198.51.100.7:7950","internalPort":7950,"lifetimeSeconds":7200,\
-            "gateway":"192.168.1.1"}]
+            {"protocol":"NAT-PMP","externalAddress":"198.51.100.7:7950","internalPort":7950,"lifetimeSeconds":7200,\
+            "gateway":"192.168.1.1"}
             """
         let pod = #","kubernetes":{"namespace":"training","pod":"trainer-0","translated":{"value":"yes"}}"#
-        let text = try Self.page(Self.view(relays: relay, mappings: mapping, more: pod))
+        let text = try Self.page(Self.view(relays: relay, mapping: mapping, more: pod))
         for line in [
             "pod        trainer-0\n", "namespace  training\n", "SNAT       yes: ", "frankfurt ", "bound ", "840us",
             "connecting", "a peer", "NAT-PMP", "198.51.100.7:7950", "2h",
         ] { #expect(text.contains(line), "\(line)\n\n\(text)") }
-        #expect(!text.contains("none found"))
+        #expect(!text.contains("not asked for"))
     }
 
     @Test func `relays over TCP alone mean that UDP is blocked`() throws {

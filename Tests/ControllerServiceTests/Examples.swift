@@ -182,6 +182,8 @@ enum Examples {
             """
             {"program":"controller","version":"1","node":"\(id.hex)","name":"a","fleet":"b","phase":"serving",
             "incarnation":1,"startedAt":1,"certificateExpiresAt":1,"overlay4":"100.64.0.1","overlay6":"fd00::1","cryptography":"VAES",
+            "portMapping":{"protocol":"PCP","externalAddress":"203.0.113.9:7950","internalPort":7950,"lifetimeSeconds":7200,
+            "gateway":"192.168.1.1","problem":"a"},
             "controllers":[{"node":"\(id.hex)","addresses":["127.0.0.1:1"],"isConnected":true}],"revision":1,
             "workersActive":1,"workersTotal":1,"containment":"cgroup","verdict":"healthy",
             "nodes":{"online":1,"suspect":1,"offline":1,"left":1,"unknown":1},"counters":[{"name":"a","count":1}]}

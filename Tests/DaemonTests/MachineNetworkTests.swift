@@ -22,8 +22,8 @@ import Testing
     @Test(arguments: gateways.indices)
     func `the default gateway is that of the least metric`(_ index: Int) {
         let (name, gateway, interface) = Self.gateways[index]
-        let found = MachineNetwork.defaultGateway(root: Self.machine(name))
-        #expect(found?.address == gateway.flatMap { IPAddress($0) })
+        let found = DefaultGateway.read(root: Self.machine(name))
+        #expect(found?.gateway == gateway.flatMap { IPAddress($0) })
         #expect((found?.interface ?? "") == interface)
     }
 

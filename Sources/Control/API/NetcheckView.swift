@@ -141,26 +141,6 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     /// Absent outside of a pod.
     package var kubernetes: Kubernetes?
     package var relays: [Relay]
-    package var portMappings: [PortMappingView] = []
-}
-
-/// A port that a gateway lets in for this node.
-package struct PortMappingView: Hashable, Sendable, Codable {
-    /// `PCP`, `NAT-PMP` or `UPnP`.
-    package var mappingProtocol: String
-    package var external: SocketAddress
-    package var internalPort: UInt16
-    package var lifetimeSeconds: Int64
-    package var gateway: IPAddress
-
-    package init(
-        mappingProtocol: String, external: SocketAddress, internalPort: UInt16, lifetimeSeconds: Int64,
-        gateway: IPAddress
-    ) {
-        self.mappingProtocol = mappingProtocol
-        self.external = external
-        self.internalPort = internalPort
-        self.lifetimeSeconds = lifetimeSeconds
-        self.gateway = gateway
-    }
+    /// Absent where none is asked for.
+    package var portMapping: PortMappingView?
 }

@@ -311,6 +311,8 @@ package struct StatusView: Hashable, Sendable, Codable {
     package var overlay6: IPAddress?
     /// What does AES-GCM in this process: `VAES`, or `libsodium` and why.
     package var cryptography: String?
+    /// An agent's, unless it was told to ask for none.
+    package var portMapping: PortMappingView?
     /// An agent's controllers.
     package var controllers: [ControllerPeerView]?
     package var revision: UInt64?

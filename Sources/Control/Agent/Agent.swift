@@ -157,6 +157,7 @@ extension Agent {
             endpoint.listens(at: addresses, now: now)
             registerAt = registerAt.map { min($0, now) }
         case .connectionLost(let remote): endpoint.connectionLost(to: remote, now: now, into: &out.mesh)
+        case .mapped(let addresses): endpoint.mapped(addresses)
         case .overlayWanted(let address): want(address, now: now, into: &out)
         case .benchServing(let number, let tcpPort, let udpPort, let token):
             benchServing(number, tcpPort: tcpPort, udpPort: udpPort, token: token, now: now, into: &out)
@@ -217,7 +218,7 @@ extension Agent {
             supervisor.exited(ref, exit, logBytes: logBytes, now: now, into: &actions)
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
-        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .connectionLost,
+        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .connectionLost, .mapped,
             .overlayWanted, .benchServing, .benchEnded, .stopping:
             preconditionFailure("\(input) is not about a worker")
         }

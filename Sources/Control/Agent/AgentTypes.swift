@@ -50,6 +50,8 @@ package enum AgentInput: Hashable, Sendable {
     case addresses([SocketAddress])
     /// A TCP connection that was made for a datagram is over, or did not come about.
     case connectionLost(SocketAddress)
+    /// Gateways keep ports open that lead to this node's; none any more where there are none.
+    case mapped([SocketAddress])
     /// A packet waits for this overlay address, and there is no session with whoever has it. May be said for each packet:
     /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
     /// seconds.

@@ -197,10 +197,17 @@ extension OpenAPI {
             object([
                 "program": choice(StatusView.Program.self), "version": text, "node": node, "name?": text,
                 "fleet?": text, "phase": text, "incarnation": count, "startedAt": time, "certificateExpiresAt?": time,
-                "overlay4?": ip, "overlay6?": ip, "cryptography?": text,
+                "overlay4?": ip, "overlay6?": ip, "cryptography?": text, "portMapping?": of("PortMapping"),
                 "controllers?": list("ControllerPeer"), "revision?": count, "workersActive?": count,
                 "workersTotal?": count, "containment?": choice(Containment.self), "verdict?": choice(Verdict.self),
                 "nodes?": of("NodeCounts"), "counters": list("Counter"),
+            ])
+        ),
+        (
+            "PortMapping",
+            object([
+                "protocol?": text, "externalAddress?": address, "internalPort": count, "lifetimeSeconds?": count,
+                "gateway?": ip, "problem?": text,
             ])
         ),
         ("ControllerPeer", object(["node": node, "addresses": OpenAPI.array(of: address), "isConnected": flag])),

@@ -49,6 +49,7 @@ package final class AgentDaemon {
         package var bench = BenchPermission.auto
         /// Servers that are asked how this node is seen from outside.
         package var stun: [STUNServer] = []
+        package var portMapping = PortMappingHost.Mode.auto
         /// The program `asterism`, which serves peers that measure.
         package var tool: String
         /// New keys after this time instead of the protocol's; for tests.
@@ -95,6 +96,7 @@ package final class AgentDaemon {
     private var benches: BenchHost!
     private var surveys: SurveyHost!
     private let pod: MachineNetwork.Pod?
+    private var portMapping: PortMappingHost?
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
@@ -180,6 +182,14 @@ package final class AgentDaemon {
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
         surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: overlay?.interface)
+        guard settings.portMapping == .auto, let address = port.localAddress else { return }
+        let identity = try StartError.of("--data") { () throws(FileError) in
+            try Files.read("\(settings.stateDirectory)/identity")
+        }
+        let nonce = PortMappingHost.nonce(identity: identity ?? Entropy.bytes(SecretKey.count))
+        portMapping = PortMappingHost(on: loop, listening: address, nonce: nonce, log: log) {
+            me.object?.handle(.mapped($0))
+        }
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
@@ -210,6 +220,7 @@ package final class AgentDaemon {
         sampler.start()
         placeOverlay()
         lookAtAddresses()
+        portMapping?.look()
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -226,7 +237,9 @@ package final class AgentDaemon {
         guard !isStopping else { return }
         isStopping = true
         signals.stopping("stopping; workers go on")
-        handle(.stopping(leave: false))
+        guard let portMapping else { return handle(.stopping(leave: false)) }
+        let me = Weak(self)
+        portMapping.stop { me.object?.handle(.stopping(leave: false)) }
     }
 
     private func close() {
@@ -234,6 +247,7 @@ package final class AgentDaemon {
         sampler.close()
         benches.close()
         surveys.close()
+        portMapping?.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -355,37 +369,20 @@ package final class AgentDaemon {
         switch reply {
         case .status(var view):
             view.cryptography = CipherAcceleration.describe()
+            view.portMapping = portMapping?.view
             view.counters.add(port.counters)
             if let overlay { view.counters.add(overlay.counters) }
             return .status(view)
         case .netcheck(var view):
             view.add(MachineNetwork.read(pod: pod, overlay: overlay?.interface))
             view.add(surveys.report, now: loop.now)
+            view.portMapping = portMapping?.view
             return .netcheck(view)
         case .peers, .ping, .joined, .workers, .accelerators, .bench, .why: return reply
         }
     }
 
     // MARK: - The overlay
-
-    private static func overlay(_ settings: Settings, on loop: Loop, log: Logger) throws(StartError) -> OverlayPort? {
-        guard settings.overlay != .off else { return nil }
-        do throws(Errno) {
-            let overlay = try OverlayPort(on: loop, settings.overlayPort)
-            log.info(
-                "overlay",
-                metadata: [
-                    "interface": "\(overlay.interface)", "offload": "\(overlay.offload)",
-                    "threads": "\(settings.overlayPort.threads)",
-                ])
-            return overlay
-        } catch {
-            let why = "no network interface for the overlay: \(error.message)"
-            guard settings.overlay == .auto else { throw StartError("--overlay", why) }
-            log.notice("\(why); all else works", metadata: ["needs": "/dev/net/tun and CAP_NET_ADMIN"])
-            return nil
-        }
-    }
 
     /// Gives the interface the addresses that this node has now.
     private func placeOverlay() {
@@ -426,6 +423,7 @@ package final class AgentDaemon {
     private func everySecond() {
         overlay?.report()
         lookAtAddresses()
+        portMapping?.look()
         handle(.clock(Clock.wall()))
     }
 

@@ -24,7 +24,7 @@ struct Netcheck: Verb {
         parts.append(translator(view, terminal))
         if let pod = view.kubernetes { parts.append(kubernetes(pod, terminal)) }
         parts.append(relays(view.relays, terminal))
-        parts.append(portMappings(view.portMappings, terminal))
+        parts.append(portMapping(view.portMapping, terminal))
         return parts.filter { !$0.isEmpty }.joined(separator: "\n")
     }
 
@@ -254,18 +254,10 @@ struct Netcheck: Verb {
         return title + table.render(terminal)
     }
 
-    private static func portMappings(_ mappings: [PortMappingView], _ terminal: Terminal) -> String {
-        guard !mappings.isEmpty else { return "port mapping: none found\n" }
-        var table = Table([
-            .init("PORT MAPPING"), .init("OUTSIDE", least: 12), .init("INSIDE", right: true),
-            .init("FOR", right: true), .init("GATEWAY", least: 8),
-        ])
-        for mapping in mappings {
-            table.add([
-                .init(mapping.mappingProtocol), .init("\(mapping.external)"), .init("\(mapping.internalPort)"),
-                .init(Units.age(.seconds(mapping.lifetimeSeconds))), .init("\(mapping.gateway)"),
-            ])
-        }
-        return table.render(terminal)
+    private static func portMapping(_ mapping: PortMappingView?, _ terminal: Terminal) -> String {
+        var details = Details()
+        let style: Terminal.Style = mapping.map { $0.problem == nil ? .good : .caution } ?? .faint
+        details.add("port mapping", mapping.map(Status.text) ?? "not asked for (asterismd --port-mapping)", style)
+        return details.render(terminal)
     }
 }

@@ -35,6 +35,9 @@ struct Status: Verb {
         details.add("certificate", view.certificateExpiresAt.map { expiry($0, now) })
         details.add("overlay", [view.overlay4, view.overlay6].overlayText)
         details.add("cryptography", view.cryptography)
+        if let mapping = view.portMapping {
+            details.add("port mapping", Status.text(mapping), mapping.problem == nil ? .plain : .caution)
+        }
         for controller in view.controllers ?? [] {
             let addresses = controller.addresses.map(\.description).joined(separator: ", ")
             details.add(
@@ -55,6 +58,16 @@ struct Status: Verb {
         let counted = view.counters.filter { $0.count != 0 }
         for counter in counted { details.add(counter.name, "\(counter.count)") }
         return details.render(terminal)
+    }
+
+    /// `203.0.113.9:7950 by PCP from 192.168.1.1, for 2h, then renewed`, or why there is none.
+    static func text(_ mapping: PortMappingView) -> String {
+        guard let address = mapping.externalAddress, let how = mapping.protocol else {
+            return "none: \(mapping.problem ?? "not asked for")"
+        }
+        let gateway = mapping.gateway.map { " from \($0)" } ?? ""
+        let life = mapping.lifetimeSeconds.map { ", for \(Units.age(.seconds($0))), then renewed" } ?? ""
+        return "\(address) by \(how)\(gateway)\(life)\(mapping.problem.map { "; \($0)" } ?? "")"
     }
 
     private func expiry(_ at: UnixTime, _ now: UnixTime) -> String {

@@ -85,14 +85,20 @@ final class Sites {
     let b: Node
     private let hub: Namespace
     private let beacon: Namespace
-    private let root: String
+    let root: String
+    private let network: String
     private var programs: [Program] = []
 
-    static func with(_ first: NAT, _ second: NAT, _ body: (Sites) throws -> Void) throws {
-        let sites = try Sites()
+    /// `network` is the first three numbers of the outer one. `prepare` comes before the agents do.
+    static func with(
+        _ first: NAT, _ second: NAT, network: String = "198.51.100", prepare: (Sites) throws -> Void = { _ in },
+        _ body: (Sites) throws -> Void
+    ) throws {
+        let sites = try Sites(network)
         defer { sites.close() }
         do {
             try sites.connect(first, second)
+            try prepare(sites)
             try sites.start()
             try body(sites)
         } catch {
@@ -101,19 +107,20 @@ final class Sites {
         }
     }
 
-    private init() throws {
+    private init(_ network: String) throws {
+        self.network = network
         root = try temporaryFolder("sites")
         hub = try Namespace("hub")
         beacon = try Namespace("beacon")
-        a = try Node("left", outside: "198.51.100.11", root: root)
-        b = try Node("right", outside: "198.51.100.12", root: root)
+        a = try Node("left", outside: "\(network).11", root: root)
+        b = try Node("right", outside: "\(network).12", root: root)
     }
 
     private func connect(_ first: NAT, _ second: NAT) throws {
         try hub.ip("link add wan type bridge")
-        try hub.ip("addr add 198.51.100.1/24 dev wan")
+        try hub.ip("addr add \(network).1/24 dev wan")
         try hub.ip("link set wan up")
-        try attach(beacon, "198.51.100.2", port: "to-beacon")
+        try attach(beacon, "\(network).2", port: "to-beacon")
         for (node, nat, lan) in [(a, first, "192.168.1"), (b, second, "192.168.2")] {
             if nat == .double {
                 try connectThroughProvider(node)
@@ -191,7 +198,7 @@ final class Sites {
         try launch(
             hub, "asterism-controller", "controller",
             [
-                "--data", "\(root)/controller", "--listen", "198.51.100.1:7900", "--tcp-listen", "198.51.100.1:443",
+                "--data", "\(root)/controller", "--listen", "\(network).1:7900", "--tcp-listen", "\(network).1:443",
                 "--http", "off", "--socket", socket,
                 "--name", "controller",
             ])
@@ -207,7 +214,7 @@ final class Sites {
         }
         try launchAgent(
             beacon, "beacon",
-            ["--overlay", "off", "--tcp-listen", "198.51.100.2:443", "--join-token", try token(true, 1)])
+            ["--overlay", "off", "--tcp-listen", "\(network).2:443", "--join-token", try token(true, 1)])
         try eventually("the beacon is online") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
             return nodes.contains { $0.state == .online && $0.roles.contains("beacon") }
@@ -241,7 +248,7 @@ final class Sites {
     }
 
     @discardableResult
-    private func launch(_ namespace: Namespace, _ name: String, _ log: String, _ words: [String]) throws -> Program {
+    func launch(_ namespace: Namespace, _ name: String, _ log: String, _ words: [String]) throws -> Program {
         let path = "\(root)/\(log).log"
         let program = try namespace.enter { try Program(name, words, output: path) }
         programs.append(program)
@@ -271,7 +278,7 @@ final class Sites {
     }
 
     private func tellLogs() {
-        for name in ["controller", "beacon", "left", "right"] {
+        for name in ["controller", "beacon", "left", "right", "miniupnpd"] {
             let text = (try? String(contentsOfFile: "\(root)/\(name).log", encoding: .utf8)) ?? ""
             print("--- \(name):\n" + text.split(separator: "\n").suffix(15).joined(separator: "\n"))
         }

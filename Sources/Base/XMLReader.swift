@@ -1,4 +1,4 @@
-/// # A pull parser for the XML that tools print
+/// # A pull parser for the XML that tools and routers print
 ///
 /// Strict about structure, which is what tells a cut-off report from a whole one: every element is closed by its own name,
 /// nothing but blanks and comments stands outside the one root element. Bounded in depth and size, never recursive, and
@@ -19,6 +19,9 @@ package struct XMLReader {
     }
 
     private let bytes: [UInt8]
+    private let maximumDepth: Int
+    /// Of one name in an error's place.
+    private static let nameBytes = 256
     /// Bytes consumed.
     package private(set) var offset = 0
     /// Names of the open elements, as ranges of `bytes`.
@@ -31,12 +34,16 @@ package struct XMLReader {
     /// The root element has been closed.
     package private(set) var isComplete = false
 
-    /// Throws `.tooLarge` for a document beyond `HealthLimits.xmlBytes`.
-    package init(_ bytes: [UInt8], from start: Int = 0) throws(HealthError) {
+    /// Throws `.tooLarge` for a document of more than `maximumBytes`, and later for elements nested deeper than
+    /// `maximumDepth`.
+    package init(
+        _ bytes: [UInt8], from start: Int = 0, maximumBytes: Int, maximumDepth: Int = 32
+    ) throws(XMLError) {
         self.bytes = bytes
+        self.maximumDepth = maximumDepth
         offset = min(max(0, start), bytes.count)
-        guard bytes.count <= HealthLimits.xmlBytes else {
-            throw HealthError(.tooLarge, "document", line: 1, "\(bytes.count) bytes")
+        guard bytes.count <= maximumBytes else {
+            throw XMLError(.tooLarge, "document", line: 1, "\(bytes.count) bytes")
         }
         if bytes[offset...].starts(with: [0xef, 0xbb, 0xbf]) { offset += 3 }
     }
@@ -46,7 +53,7 @@ package struct XMLReader {
     package var depth: Int { open.count }
 
     /// The next event; `nil` once, and for ever after, the root element has been closed.
-    package mutating func next() throws(HealthError) -> Event? {
+    package mutating func next() throws(XMLError) -> Event? {
         if isEmptyElement {
             isEmptyElement = false
             return close()
@@ -77,7 +84,7 @@ package struct XMLReader {
     }
 
     /// After `.start`: everything up to the end tag of that element, taken as text, and the end tag consumed.
-    package mutating func rawText() throws(HealthError) -> [UInt8] {
+    package mutating func rawText() throws(XMLError) -> [UInt8] {
         precondition(!open.isEmpty, "rawText outside of an element")
         if isEmptyElement {
             isEmptyElement = false
@@ -113,10 +120,10 @@ package struct XMLReader {
     }
 
     /// An error at the present place, named by the path of open elements.
-    package func failure(_ reason: HealthError.Reason, _ detail: String = "") -> HealthError {
-        let path = open.map { String(decoding: bytes[$0].prefix(HealthLimits.textBytes), as: UTF8.self) }
+    package func failure(_ reason: XMLError.Reason, _ detail: String = "") -> XMLError {
+        let path = open.map { String(decoding: bytes[$0].prefix(XMLReader.nameBytes), as: UTF8.self) }
         let line = bytes[..<min(offset, bytes.count)].count { $0 == UInt8(ascii: "\n") } + 1
-        return HealthError(
+        return XMLError(
             reason, path.isEmpty ? "document" : path.joined(separator: "/"), line: line, at: offset, detail)
     }
 }
@@ -129,7 +136,7 @@ extension XMLReader {
     }
 
     /// Moves past the next `literal` at or after `start`.
-    private mutating func skip(past literal: StaticString, from start: Int) throws(HealthError) {
+    private mutating func skip(past literal: StaticString, from start: Int) throws(XMLError) {
         let count = literal.utf8CodeUnitCount
         var at = start
         let found = literal.withUTF8Buffer { wanted in
@@ -143,7 +150,7 @@ extension XMLReader {
         offset = at + count
     }
 
-    private mutating func skipDocumentType() throws(HealthError) {
+    private mutating func skipDocumentType() throws(XMLError) {
         guard open.isEmpty else { throw failure(.malformed, "DOCTYPE inside an element") }
         var at = offset
         var quote: UInt8?
@@ -165,7 +172,7 @@ extension XMLReader {
     }
 
     /// Text up to the next `<`; false where it is the blanks between things outside the root.
-    private mutating func characterData() throws(HealthError) -> Bool {
+    private mutating func characterData() throws(XMLError) -> Bool {
         let start = offset
         var end = start
         while end < bytes.count, bytes[end] != UInt8(ascii: "<") { end += 1 }
@@ -182,9 +189,9 @@ extension XMLReader {
         return true
     }
 
-    private mutating func startTag() throws(HealthError) -> Event {
+    private mutating func startTag() throws(XMLError) -> Event {
         let name = try name(from: offset + 1)
-        guard open.count < HealthLimits.xmlDepth else { throw failure(.tooLarge, "elements nested too deep") }
+        guard open.count < maximumDepth else { throw failure(.tooLarge, "elements nested too deep") }
         var at = name.upperBound
         let first = at
         while let (_, _, next) = attribute(at: at, end: bytes.count) { at = next }
@@ -204,7 +211,7 @@ extension XMLReader {
         return .start
     }
 
-    private mutating func endTag() throws(HealthError) -> Event {
+    private mutating func endTag() throws(XMLError) -> Event {
         let name = try name(from: offset + 2)
         guard let last = open.last, bytes[last].elementsEqual(bytes[name]) else {
             throw failure(.malformed, "end of \(String(decoding: bytes[name].prefix(64), as: UTF8.self))")
@@ -223,7 +230,7 @@ extension XMLReader {
         return .end
     }
 
-    private func name(from start: Int) throws(HealthError) -> Range<Int> {
+    private func name(from start: Int) throws(XMLError) -> Range<Int> {
         let end = nameEnd(start)
         if end == bytes.count { throw failure(.truncated) }
         guard end > start else { throw failure(.malformed, "a tag without a name") }
@@ -297,5 +304,40 @@ extension XMLReader {
             let value = isHexadecimal ? UInt32(digits.dropFirst(), radix: 16) : UInt32(digits)
             return value.flatMap(Unicode.Scalar.init)
         }
+    }
+}
+
+extension UInt8 {
+    fileprivate var isDigit: Bool { self >= UInt8(ascii: "0") && self <= UInt8(ascii: "9") }
+    fileprivate var isBlank: Bool { self == 32 || self == 9 || self == 10 || self == 13 }
+}
+
+/// Why a document could not be read, and where.
+package struct XMLError: Error, Hashable, Sendable {
+    package enum Reason: Hashable, Sendable {
+        /// The text ends inside the place named.
+        case truncated
+        /// The text does not follow the grammar.
+        case malformed
+        /// Longer or deeper than what the reader was given as limits.
+        case tooLarge
+        /// Legal, and refused here: an internal DTD subset.
+        case unsupported
+    }
+    package var reason: Reason
+    /// The open elements, such as `root/device`.
+    package var place: String
+    /// From 1.
+    package var line: Int
+    /// Bytes before the mistake.
+    package var offset: Int
+    package var detail: String
+
+    package init(_ reason: Reason, _ place: String, line: Int, at offset: Int = 0, _ detail: String = "") {
+        self.reason = reason
+        self.place = place
+        self.line = line
+        self.offset = offset
+        self.detail = detail
     }
 }

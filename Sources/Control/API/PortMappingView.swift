@@ -1,0 +1,31 @@
+package import Base
+package import Mesh
+
+/// The port of a gateway that leads to this node, or why there is none.
+package struct PortMappingView: Hashable, Sendable, Codable {
+    /// `PCP`, `NAT-PMP` or `UPnP`; absent where there is no mapping.
+    package var `protocol`: String?
+    /// Where others reach this node by it.
+    package var externalAddress: SocketAddress?
+    package var internalPort: UInt16
+    /// What is left of the mapping's life, before which it is renewed; absent where it has no end.
+    package var lifetimeSeconds: Int64?
+    package var gateway: IPAddress?
+    /// Why there is no mapping, or why it does not help strangers.
+    package var problem: String?
+
+    package init(_ status: PortMappingStatus) {
+        `protocol` = status.protocol?.rawValue
+        externalAddress = status.external
+        internalPort = status.internalPort
+        lifetimeSeconds = status.lifetime?.seconds
+        gateway = status.gateway
+        problem = status.problem
+    }
+
+    /// There is none, and none is asked for.
+    package init(off port: UInt16, _ problem: String) {
+        internalPort = port
+        self.problem = problem
+    }
+}

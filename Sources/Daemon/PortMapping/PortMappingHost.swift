@@ -1,0 +1,209 @@
+package import Base
+package import Control
+package import EventLoop
+package import Logging
+import Mesh
+import Noise
+
+/// # The gateway's door, kept open
+///
+/// Runs a `PortMapper` for the mesh's port: looks every five seconds where the node is, carries its datagrams and its HTTP
+/// exchanges, and tells which outer addresses lead to the node. Nothing is asked for where nothing could come of it: without a
+/// default gateway, where the node's own address is a public one, and where it listens on another interface only.
+package final class PortMappingHost {
+    package enum Mode: String, Hashable, Sendable, CaseIterable {
+        /// Where the node's own address is private.
+        case auto
+        case off
+    }
+
+    private let loop: Loop
+    private let listening: SocketAddress
+    private let root: String
+    private let log: Logger
+    private let onChange: ([SocketAddress]) -> Void
+    private var mapper: PortMapper
+    private var out = PortMapperOutbox()
+    private var place: PortMapper.Place?
+    /// Why nothing is asked for.
+    private var hindrance: String?
+    private var socket: DatagramSocket?
+    private var announcements: DatagramSocket?
+    private var fetches: [UInt64: GatewayFetch] = [:]
+    private var timer: Timer!
+    private var stopTimer: Timer?
+    private var onStopped: (() -> Void)?
+    private var told: SocketAddress?
+    private var toldProblem: String?
+    private var looks = 0
+
+    private static let lookEvery = 5
+    private static let stopPatience = Interval.seconds(1)
+
+    /// `listening` is where the mesh's socket is bound; `root` lies before /proc, for tests. `onChange` is told of each change of
+    /// the outer addresses.
+    package init(
+        on loop: Loop, listening: SocketAddress, nonce: [UInt8], root: String = "", log: Logger,
+        onChange: @escaping ([SocketAddress]) -> Void
+    ) {
+        self.loop = loop
+        self.listening = listening
+        self.root = root
+        self.log = log
+        self.onChange = onChange
+        mapper = PortMapper(port: listening.port, nonce: nonce, random: Random(Entropy.seed()))
+        let me = Weak(self)
+        timer = Timer(on: loop, "port mapping") { me.object?.drive { $0.tick(now: $1, into: &$2) } }
+    }
+
+    /// What a gateway is to know a node's mapping by: bytes that nobody can guess, and the same after a crash, so that the
+    /// mapping of before is taken up again rather than refused as another's until it expires.
+    package static func nonce(identity: [UInt8]) -> [UInt8] {
+        let key = SecretBytes(identity)
+        return Array(HashFunction.blake2b.hmac(key: key, Array("asterism port mapping".utf8)).bytes().prefix(12))
+    }
+
+    /// Called once a second.
+    package func look() {
+        defer { looks += 1 }
+        guard looks % PortMappingHost.lookEvery == 0, onStopped == nil else { return }
+        let found = present()
+        guard found != place || looks == 0 else { return }
+        place = found
+        openSockets()
+        drive { $0.moved(to: found, now: $1, into: &$2) }
+    }
+
+    /// Gives the mapping back, waits a second for it at most, and calls back.
+    package func stop(_ done: @escaping () -> Void) {
+        onStopped = done
+        let me = Weak(self)
+        let timer = Timer(on: loop, "port mapping: stop") { me.object?.stopped() }
+        timer.arm(after: PortMappingHost.stopPatience)
+        stopTimer = timer
+        drive { $0.stop(now: $1, into: &$2) }
+    }
+
+    package func close() {
+        onStopped = nil
+        for fetch in fetches.values { fetch.close() }
+        fetches = [:]
+        socket?.close()
+        announcements?.close()
+        stopTimer?.close()
+        timer.close()
+    }
+
+    package var view: PortMappingView {
+        if let hindrance { return PortMappingView(off: listening.port, hindrance) }
+        return PortMappingView(mapper.status(now: loop.now))
+    }
+
+    // MARK: - Where the node is
+
+    private func present() -> PortMapper.Place? {
+        hindrance = nil
+        guard let gateway = DefaultGateway.read(root: root) else { return hinder("there is no default gateway") }
+        guard let own = gateway.ownAddress else { return hinder("\(gateway.interface) has no IPv4 address") }
+        guard own.isOfPrivateNetwork4, !own.isLoopback else {
+            return hinder("\(own) is a public address, which nobody translates")
+        }
+        guard listening.ip.isUnspecified || listening.ip == own else {
+            return hinder("the node listens on \(listening.ip) only")
+        }
+        return PortMapper.Place(gateway: gateway.gateway, own: own)
+    }
+
+    private func hinder(_ why: String) -> PortMapper.Place? {
+        hindrance = why
+        return nil
+    }
+
+    private func openSockets() {
+        socket?.close()
+        announcements?.close()
+        (socket, announcements) = (nil, nil)
+        guard let place else { return }
+        do throws(Errno) {
+            // From the address that is asked for: a gateway of PCP compares them, and UPnP's search leaves by its interface.
+            socket = try open(SocketAddress(place.own, 0))
+        } catch { log.notice("no port mapping", metadata: ["reason": "\(place.own): \(error.message)"]) }
+        // Every interface is in the group of all hosts. Where another program has the port, restarts are noticed later.
+        announcements = try? open(SocketAddress(.any4, PCP.announcementPort))
+    }
+
+    private func open(_ address: SocketAddress) throws(Errno) -> DatagramSocket {
+        var options = DatagramSocket.Options()
+        options.maximumDatagram = 4096
+        options.roundsPerWake = 1
+        let me = Weak(self)
+        return try DatagramSocket(on: loop, "port mapping", bind: address, options: options) { batch in
+            for index in batch.entries.indices {
+                let bytes = batch.bytes(at: index), remote = batch.entries[index].remote
+                me.object?.drive { $0.received(bytes, from: remote, now: $1, into: &$2) }
+            }
+        }
+    }
+
+    // MARK: - The pump
+
+    private func drive(_ body: (inout PortMapper, Instant, inout PortMapperOutbox) -> Void) {
+        body(&mapper, loop.now, &out)
+        // A fetch that cannot even begin is answered at once, and may be followed by another.
+        repeat { flush() } while !out.requests.isEmpty || !out.datagrams.isEmpty
+        if let deadline = mapper.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
+        tell()
+        if mapper.isEnded { stopped() }
+    }
+
+    private func flush() {
+        if !out.datagrams.isEmpty {
+            var batch = DatagramBatch(capacity: 4096)
+            for datagram in out.datagrams { batch.append(datagram.bytes, remote: datagram.remote) }
+            out.datagrams.removeAll(keepingCapacity: true)
+            socket?.send(&batch)
+        }
+        let requests = out.requests
+        out.requests.removeAll()
+        for request in requests {
+            let me = Weak(self)
+            do throws(Errno) {
+                fetches[request.id] = try GatewayFetch(on: loop, request) { answer in
+                    me.object?.fetches[request.id] = nil
+                    me.object?.drive { $0.answered(request.id, answer, now: $1, into: &$2) }
+                }
+            } catch {
+                mapper.answered(request.id, .failed(error.message), now: loop.now, into: &out)
+            }
+        }
+    }
+
+    private func tell() {
+        let status = mapper.status(now: loop.now)
+        if mapper.external != told {
+            told = mapper.external
+            if let told, let how = status.protocol {
+                log.info(
+                    "the gateway maps a port",
+                    metadata: [
+                        "address": "\(told)", "protocol": "\(how.rawValue)", "gateway": "\(status.gateway ?? .any4)",
+                        "problem": "\(status.problem ?? "none")",
+                    ])
+            } else {
+                log.info("no port is mapped any more")
+            }
+            onChange(told.map { [$0] } ?? [])
+        } else if told == nil, mapper.isResting, status.problem != toldProblem {
+            toldProblem = status.problem
+            log.info("no port mapping", metadata: ["reason": "\(status.problem ?? "none")"])
+        }
+    }
+
+    private func stopped() {
+        let done = onStopped
+        onStopped = nil
+        stopTimer?.close()
+        stopTimer = nil
+        done?()
+    }
+}

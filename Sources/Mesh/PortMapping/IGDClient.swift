@@ -1,0 +1,334 @@
+import Base
+
+/// # Asking by UPnP
+///
+/// A search by multicast finds the gateway's description, the description its services, and the best service is asked for its
+/// outer address and a mapping. The next service is asked if the first one has no address.
+///
+/// ```
+///  idle ── begin ──→ searching ── LOCATION ──→ asking: describe → address → add ── granted ──→ mapped
+///                        │ no answer               │ refused by all                          │ every ten minutes:
+///                        └─────────────────────────┴──→ failed ←── mapping expired ──────────┘ address → add
+/// ```
+///
+/// Only the gateway's own address is believed, and only it is called: anybody on the network may answer a search. One call is
+/// under way at a time. A gateway of UPnP counts no epoch, so it is asked anew every ten minutes whatever the lease: a restart
+/// has then cost ten minutes at most.
+struct IGDClient: Sendable {
+    struct Grant: Hashable, Sendable {
+        var external: SocketAddress
+        /// 0: for ever, or so the gateway says.
+        var leaseSeconds: UInt32
+        var expiresAt: Instant
+        var renewAt: Instant
+    }
+    enum Phase: Hashable, Sendable {
+        case idle, searching, asking, mapped
+        case failed(String)
+        /// The end of the mapping is asked for.
+        case ending
+        case ended
+    }
+    private enum Step: Hashable, Sendable {
+        case describe, address, add, delete
+    }
+    private struct Call: Hashable, Sendable {
+        var id: UInt64
+        var step: Step
+        /// Whoever fetches answers in time, or says why not; this is for one that does not.
+        var patienceEnds: Instant
+    }
+
+    private(set) var phase = Phase.idle
+    private(set) var grant: Grant?
+    private let place: PortMapper.Place
+    private let port: UInt16
+    private var call: Call?
+    private var lastID: UInt64
+    private var searches = 0
+    private var nextSearchAt: Instant?
+    private var location: GatewayURL?
+    /// What is still to be tried, the present one first.
+    private var services: [IGDService] = []
+    private var address: IPAddress?
+    /// How the mapping is asked for: what a gateway may not like of it is changed, a few times.
+    private var wish: (port: UInt16, leaseSeconds: UInt32, isAny: Bool)
+    private var refusals = 0
+    /// A mapping that comes now is of no use.
+    private var isAbandoned = false
+    private var problem: String?
+    private var random: Random
+
+    static let leaseSeconds: UInt32 = 7200
+    private static let searchLimit = 3
+    private static let searchEvery = Interval.seconds(1)
+    private static let refusalLimit = 6
+    private static let callPatience = Interval.seconds(10)
+    private static let renewEvery = Interval.minutes(10)
+    private static let leastRenewal = Interval.seconds(10)
+
+    /// `lastID`: calls get higher numbers, so that answers to somebody before are not mistaken.
+    init(at place: PortMapper.Place, port: UInt16, lastID: UInt64, random: Random) {
+        self.place = place
+        self.port = port
+        self.lastID = lastID
+        self.random = random
+        wish = (port, IGDClient.leaseSeconds, false)
+    }
+
+    var highestID: UInt64 { lastID }
+
+    var deadline: Instant? {
+        switch phase {
+        case .idle, .failed, .ended: call?.patienceEnds
+        case .searching: nextSearchAt
+        case .asking, .ending: call?.patienceEnds
+        case .mapped:
+            [call?.patienceEnds, call == nil ? grant?.renewAt : nil, grant?.expiresAt].compactMap { $0 }.min()
+        }
+    }
+
+    // MARK: - What is wanted
+
+    mutating func begin(now: Instant, into out: inout PortMapperOutbox) {
+        phase = .searching
+        (isAbandoned, problem, searches, refusals) = (false, nil, 0, 0)
+        search(now: now, into: &out)
+    }
+
+    /// Nothing is wanted any more. A mapping that is being made is undone when it is there.
+    mutating func abandon() {
+        isAbandoned = true
+        grant = nil
+        phase = .idle
+        if call?.step != .add { call = nil }
+    }
+
+    mutating func end(now: Instant, into out: inout PortMapperOutbox) {
+        guard let external = grant?.external.port, let service = services.first else {
+            abandon()
+            phase = call == nil ? .ended : .ending
+            return
+        }
+        phase = .ending
+        delete(external, service, now: now, into: &out)
+    }
+
+    mutating func tick(now: Instant, into out: inout PortMapperOutbox) {
+        if let call, call.patienceEnds <= now { answered(call.id, .failed("no answer"), now: now, into: &out) }
+        switch phase {
+        case .searching:
+            guard let at = nextSearchAt, at <= now else { return }
+            if searches < IGDClient.searchLimit { return search(now: now, into: &out) }
+            fail("the gateway does not answer UPnP's search")
+        case .mapped:
+            guard let grant else { return }
+            if grant.expiresAt <= now { return fail(problem ?? "the mapping has expired") }
+            guard call == nil, grant.renewAt <= now, let service = services.first else { return }
+            refusals = 0
+            ask(.address, service, now: now, into: &out)
+        case .idle, .asking, .failed, .ending, .ended: return
+        }
+    }
+
+    private mutating func search(now: Instant, into out: inout PortMapperOutbox) {
+        // The second address is for networks that lose multicasts (UPnP Device Architecture 1.1, section 1.3.2).
+        for remote in [SSDP.group, SocketAddress(place.gateway, SSDP.group.port)] {
+            for target in SSDP.targets { out.datagrams.append((SSDP.search(target, host: remote), remote)) }
+        }
+        searches += 1
+        // Whoever has MX 1 answers within a second.
+        nextSearchAt = now + IGDClient.searchEvery * (searches == IGDClient.searchLimit ? 2 : 1)
+    }
+
+    /// A datagram from the gateway.
+    mutating func received(_ bytes: [UInt8], now: Instant, into out: inout PortMapperOutbox) {
+        guard phase == .searching, let text = SSDP.location(in: bytes),
+            let url = GatewayURL(text, at: place.gateway)
+        else { return }
+        phase = .asking
+        location = url
+        begin(.describe, SOAP.descriptionRequest(url), at: url.remote, now: now, into: &out)
+    }
+
+    // MARK: - Calls
+
+    private mutating func begin(
+        _ step: Step, _ bytes: [UInt8], at remote: SocketAddress, now: Instant, into out: inout PortMapperOutbox
+    ) {
+        lastID += 1
+        call = Call(id: lastID, step: step, patienceEnds: now + IGDClient.callPatience)
+        out.requests.append(PortMapperRequest(id: lastID, remote: remote, bytes: bytes))
+    }
+
+    private mutating func ask(
+        _ step: Step, _ service: IGDService, now: Instant, into out: inout PortMapperOutbox
+    ) {
+        let bytes: [UInt8]
+        switch step {
+        case .describe: return
+        case .address: bytes = SOAP.request("GetExternalIPAddress", of: service, [])
+        case .add: bytes = addRequest(service)
+        case .delete: return
+        }
+        begin(step, bytes, at: service.control.remote, now: now, into: &out)
+    }
+
+    private func addRequest(_ service: IGDService) -> [UInt8] {
+        SOAP.request(
+            wish.isAny ? "AddAnyPortMapping" : "AddPortMapping", of: service,
+            [
+                ("NewRemoteHost", ""), ("NewExternalPort", "\(wish.port)"), ("NewProtocol", "UDP"),
+                ("NewInternalPort", "\(port)"), ("NewInternalClient", "\(place.own)"), ("NewEnabled", "1"),
+                ("NewPortMappingDescription", "asterism"), ("NewLeaseDuration", "\(wish.leaseSeconds)"),
+            ])
+    }
+
+    private mutating func delete(
+        _ external: UInt16, _ service: IGDService, now: Instant, into out: inout PortMapperOutbox
+    ) {
+        let bytes = SOAP.request(
+            "DeletePortMapping", of: service,
+            [("NewRemoteHost", ""), ("NewExternalPort", "\(external)"), ("NewProtocol", "UDP")])
+        begin(.delete, bytes, at: service.control.remote, now: now, into: &out)
+    }
+
+    mutating func answered(
+        _ id: UInt64, _ result: PortMapperAnswer, now: Instant, into out: inout PortMapperOutbox
+    ) {
+        guard let call, call.id == id else { return }
+        self.call = nil
+        switch call.step {
+        case .describe: described(result, now: now, into: &out)
+        case .address: addressed(IGDClient.read(result), now: now, into: &out)
+        case .add: added(IGDClient.read(result), now: now, into: &out)
+        case .delete: if phase == .ending { phase = .ended }
+        }
+    }
+
+    /// What came of a call: values, a refusal, or no answer that makes sense.
+    private enum Outcome {
+        case values([SOAP.Answer.Value])
+        case refused(SOAP.Fault)
+        case nothing(String)
+    }
+
+    private static func read(_ result: PortMapperAnswer) -> Outcome {
+        guard case .bytes(let bytes) = result else {
+            guard case .failed(let why) = result else { return .nothing("no answer") }
+            return .nothing(why)
+        }
+        guard let http = try? HTTPAnswer(decoding: bytes) else { return .nothing("an answer that cannot be read") }
+        guard let answer = try? SOAP.Answer(decoding: http.body) else { return .nothing("HTTP status \(http.status)") }
+        switch answer {
+        case .values(let values): return http.status == 200 ? .values(values) : .nothing("HTTP status \(http.status)")
+        case .fault(let fault): return .refused(fault)
+        }
+    }
+
+    private mutating func described(
+        _ result: PortMapperAnswer, now: Instant, into out: inout PortMapperOutbox
+    ) {
+        guard phase == .asking, let location else { return }
+        guard case .bytes(let bytes) = result, let http = try? HTTPAnswer(decoding: bytes), http.status == 200,
+            let found = try? IGDService.all(in: http.body, at: location)
+        else { return fail("the gateway's description cannot be had") }
+        services = found
+        tryService(now: now, into: &out)
+    }
+
+    private mutating func tryService(now: Instant, into out: inout PortMapperOutbox) {
+        guard let service = services.first else { return fail(problem ?? "the gateway's UPnP makes no mappings") }
+        wish = (port, IGDClient.leaseSeconds, service.kind == .ip2)
+        refusals = 0
+        ask(.address, service, now: now, into: &out)
+    }
+
+    private mutating func addressed(_ outcome: Outcome, now: Instant, into out: inout PortMapperOutbox) {
+        guard phase == .asking || phase == .mapped, let service = services.first else { return }
+        switch outcome {
+        case .values(let values):
+            let text = values.first { $0.name == "NewExternalIPAddress" }?.text ?? ""
+            guard let found = IPAddress(text), found.isIPv4, !found.isUnspecified else {
+                return wasRefused("the gateway has no outer address", now: now, into: &out)
+            }
+            address = found
+            ask(.add, service, now: now, into: &out)
+        case .refused(let fault): wasRefused(fault.meaning, now: now, into: &out)
+        case .nothing(let why): wasRefused(why, now: now, into: &out)
+        }
+    }
+
+    private mutating func added(_ outcome: Outcome, now: Instant, into out: inout PortMapperOutbox) {
+        guard let service = services.first else { return }
+        // AddAnyPortMapping says which port it took.
+        if wish.isAny, case .values(let values) = outcome {
+            guard let text = values.first(where: { $0.name == "NewReservedPort" })?.text, let port = UInt16(text),
+                port != 0
+            else { return wasRefused("the gateway names no port", now: now, into: &out) }
+            wish.port = port
+        }
+        guard !isAbandoned else {
+            if case .values = outcome { return delete(wish.port, service, now: now, into: &out) }
+            if phase == .ending { phase = .ended }
+            return
+        }
+        guard phase == .asking || phase == .mapped, let address else { return }
+        switch outcome {
+        case .values:
+            // From now on it is this port.
+            wish.isAny = false
+            let life =
+                wish.leaseSeconds == 0 ? IGDClient.renewEvery * 6 : Interval.seconds(Int64(wish.leaseSeconds))
+            grant = Grant(
+                external: SocketAddress(address, wish.port), leaseSeconds: wish.leaseSeconds, expiresAt: now + life,
+                renewAt: now + min(life / 2, IGDClient.renewEvery))
+            phase = .mapped
+            problem = nil
+        case .refused(let fault):
+            guard refusals < IGDClient.refusalLimit, changeWish(after: fault) else {
+                return wasRefused(fault.meaning, now: now, into: &out)
+            }
+            refusals += 1
+            ask(.add, service, now: now, into: &out)
+        case .nothing(let why): wasRefused(why, now: now, into: &out)
+        }
+    }
+
+    /// Asks for what the gateway may rather give; false where there is nothing of the kind.
+    private mutating func changeWish(after fault: SOAP.Fault) -> Bool {
+        switch fault.code {
+        case 725 where wish.leaseSeconds != 0: wish.leaseSeconds = 0
+        // Some know the service and not all of its actions.
+        case 401, 402, 501,
+            602 where wish.isAny:
+            wish.isAny = false
+        case 724 where wish.port != port: wish.port = port
+        // Any port but those that services have.
+        case 718, 729: wish.port = UInt16(random.next(in: 1024...65_535))
+        default: return false
+        }
+        return true
+    }
+
+    private mutating func wasRefused(_ why: String, now: Instant, into out: inout PortMapperOutbox) {
+        guard !isAbandoned else {
+            if phase == .ending { phase = .ended }
+            return
+        }
+        problem = why
+        if phase == .mapped, var present = grant {
+            present.renewAt = now + max((present.expiresAt - now) / 2, IGDClient.leastRenewal)
+            grant = present
+            return
+        }
+        if !services.isEmpty { services.removeFirst() }
+        tryService(now: now, into: &out)
+    }
+
+    private mutating func fail(_ why: String) {
+        phase = .failed("UPnP: \(why)")
+        grant = nil
+        call = nil
+    }
+}

@@ -1,0 +1,34 @@
+import Base
+import Testing
+import Wire
+
+@testable import Mesh
+
+/// What an endpoint makes of a port that its gateway keeps open.
+@Suite struct MappedAddressTests {
+    private static let own = SocketAddress("192.168.1.2:7950")!, mapped = SocketAddress("203.0.113.9:7951")!
+
+    @Test func `a mapped address stands behind the node's own, and goes when the mapping does`() {
+        let pair = TestPair.members()
+        pair.a.endpoint.listens(at: [Self.own], now: pair.now)
+        pair.a.endpoint.mapped([Self.mapped])
+        #expect(pair.a.endpoint.candidates == [.direct(Self.own), .direct(Self.mapped)])
+        let number = pair.a.endpoint.candidatesNumber
+        pair.a.endpoint.mapped([Self.mapped])
+        #expect(pair.a.endpoint.candidatesNumber == number)
+        pair.a.endpoint.mapped([])
+        #expect(pair.a.endpoint.candidates == [.direct(Self.own)] && pair.a.endpoint.candidatesNumber == number + 1)
+    }
+
+    @Test func `peers are told of it while the session lasts, and the layer above too`() {
+        let pair = TestPair.members()
+        pair.connect()
+        pair.run(.seconds(1))
+        pair.a.endpoint.mapped([Self.mapped])
+        pair.drain(pair.a)
+        pair.run(.seconds(1))
+        #expect(pair.a.events.contains(.candidatesChanged))
+        let paths = pair.b.endpoint.report(on: pair.a.node, now: pair.now)?.paths ?? []
+        #expect(paths.contains { $0.address.remote == Self.mapped })
+    }
+}
