@@ -252,6 +252,7 @@ extension Endpoint {
         reach(peer, through: places, now: now)
         if natMapping != .blocked, mapping != .blocked { peer.paths.punch(now: now) }
         planGuess(of: peer, now: now)
+        beginTrial(with: peer, now: now)
         mark(peer)
     }
 

@@ -12,6 +12,12 @@ package enum AgentRequest: Hashable, Sendable {
         case acceleratorsList = "accelerators.list"
         case benchStart = "bench.start"
         case why
+        case debugRebind = "debug.rebind"
+        case debugDropPath = "debug.dropPath"
+        case debugRelayOnly = "debug.relayOnly"
+        case captureStart = "capture.start"
+        case captureRead = "capture.read"
+        case captureStop = "capture.stop"
     }
 
     case status
@@ -22,6 +28,12 @@ package enum AgentRequest: Hashable, Sendable {
     case acceleratorsList
     case benchStart(Bench)
     case why(Why)
+    case debugRebind(Rebind)
+    case debugDropPath(DropPath)
+    case debugRelayOnly(RelayOnly)
+    case captureStart(Capture)
+    case captureRead(CaptureNumber)
+    case captureStop(CaptureNumber)
 
     package struct Why: Hashable, Sendable, Codable {
         /// As in `Ping`.
@@ -46,10 +58,15 @@ package enum AgentRequest: Hashable, Sendable {
         package var count: Int64?
         /// Without it, 1000; at least 10.
         package var intervalMilliseconds: Int64?
-        package init(peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil) {
+        /// By one path, whatever data uses: `direct`, `relay`, an address with a port, or a relay's name or id.
+        package var via: String?
+        package init(
+            peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil, via: String? = nil
+        ) {
             self.peer = peer
             self.count = count
             self.intervalMilliseconds = intervalMilliseconds
+            self.via = via
         }
     }
     package struct Join: Hashable, Sendable, Codable {
@@ -72,6 +89,12 @@ package enum AgentRequest: Hashable, Sendable {
         case .acceleratorsList: .acceleratorsList
         case .benchStart: .benchStart
         case .why: .why
+        case .debugRebind: .debugRebind
+        case .debugDropPath: .debugDropPath
+        case .debugRelayOnly: .debugRelayOnly
+        case .captureStart: .captureStart
+        case .captureRead: .captureRead
+        case .captureStop: .captureStop
         }
     }
 
@@ -86,6 +109,12 @@ package enum AgentRequest: Hashable, Sendable {
         case .acceleratorsList: self = .acceleratorsList
         case .benchStart: self = .benchStart(try Bench(from: decoder))
         case .why: self = .why(try Why(from: decoder))
+        case .debugRebind: self = .debugRebind(try Rebind(from: decoder))
+        case .debugDropPath: self = .debugDropPath(try DropPath(from: decoder))
+        case .debugRelayOnly: self = .debugRelayOnly(try RelayOnly(from: decoder))
+        case .captureStart: self = .captureStart(try Capture(from: decoder))
+        case .captureRead: self = .captureRead(try CaptureNumber(from: decoder))
+        case .captureStop: self = .captureStop(try CaptureNumber(from: decoder))
         }
     }
 
@@ -97,6 +126,11 @@ package enum AgentRequest: Hashable, Sendable {
         case .join(let parameters): try parameters.encode(to: encoder)
         case .benchStart(let parameters): try parameters.encode(to: encoder)
         case .why(let parameters): try parameters.encode(to: encoder)
+        case .debugRebind(let parameters): try parameters.encode(to: encoder)
+        case .debugDropPath(let parameters): try parameters.encode(to: encoder)
+        case .debugRelayOnly(let parameters): try parameters.encode(to: encoder)
+        case .captureStart(let parameters): try parameters.encode(to: encoder)
+        case .captureRead(let parameters), .captureStop(let parameters): try parameters.encode(to: encoder)
         }
     }
 }
@@ -111,6 +145,8 @@ package enum AgentReply: Hashable, Sendable {
     case accelerators([AcceleratorView])
     case bench(BenchView)
     case why(PathsView)
+    case rebound(RebindView)
+    case capture(CaptureView)
 }
 
 extension AgentReply: Encodable {
@@ -125,6 +161,8 @@ extension AgentReply: Encodable {
         case .accelerators(let views): try container.encode(views)
         case .bench(let view): try container.encode(view)
         case .why(let view): try container.encode(view)
+        case .rebound(let view): try container.encode(view)
+        case .capture(let view): try container.encode(view)
         }
     }
 }

@@ -73,28 +73,29 @@ package final class AgentDaemon {
         case required
     }
 
-    private let loop: Loop
-    private let settings: Settings
-    private let log: Logger
+    let loop: Loop
+    let settings: Settings
+    let log: Logger
     private let lock: FileDescriptor
-    private var agent: Agent
+    var agent: Agent
     private var out = AgentOutbox()
     /// What happened while actions were being done.
     private var inputs: [AgentInput] = []
     private var isPumping = false
     private var host: WorkerHost!
-    private var port: MeshPort!
+    var port: MeshPort!
     private var timer: Timer!
     private var wallTimer: Timer!
     private var reportTimer: Timer!
     private var rpc: RPCServer<AgentRequest, AgentReply>!
     private var sampler: HealthSampler!
-    private var overlay: OverlayPort?
+    var overlay: OverlayPort?
     private var benches: BenchHost!
+    var captures: CaptureHost!
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
-    private var watch = AddressWatch()
+    var watch = AddressWatch()
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
     private var isStopping = false
@@ -145,7 +146,7 @@ package final class AgentDaemon {
     private func open(_ me: Weak<AgentDaemon>, _ environment: (String) -> String?) throws(StartError) {
         do throws(Errno) {
             port = try MeshPort(on: loop, bind: settings.listen, joinsDatagrams: overlay != nil) { batch in
-                me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
+                me.object?.arrived(&batch)
             }
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
         do throws(Errno) {
@@ -165,6 +166,7 @@ package final class AgentDaemon {
         }
         do throws(Errno) {
             rpc = try RPCServer(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
+            rpc.mayAsk = AgentDaemon.mayAsk
         } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
         do throws(Errno) {
             signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
@@ -174,6 +176,7 @@ package final class AgentDaemon {
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
+        captures = makeCaptures()
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
@@ -187,7 +190,7 @@ package final class AgentDaemon {
         do throws(Errno) {
             try port.openStreams(
                 on: loop, listen: settings.tcpListen,
-                onReceive: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
+                onReceive: { batch in me.object?.arrived(&batch) },
                 onLost: { me.object?.handle(.connectionLost($0)) })
         } catch { throw StartError("--tcp-listen", error.message) }
     }
@@ -227,6 +230,7 @@ package final class AgentDaemon {
         log.info("stopped")
         sampler.close()
         benches.close()
+        captures.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -240,13 +244,13 @@ package final class AgentDaemon {
 
     // MARK: - The pump
 
-    private func handle(_ input: AgentInput) {
+    func handle(_ input: AgentInput) {
         inputs.append(input)
         drain()
     }
 
     /// Feeds the agent, and does what it says.
-    private func pump(_ body: (inout Agent, Instant, inout AgentOutbox) -> Void) {
+    func pump(_ body: (inout Agent, Instant, inout AgentOutbox) -> Void) {
         precondition(!isPumping, "pumping while pumping")
         isPumping = true
         body(&agent, loop.now, &out)
@@ -282,6 +286,7 @@ package final class AgentDaemon {
             overlay.apply(changes)
             for case .measure(let peer, let remote) in changes { unmeasured.append((peer, remote)) }
         }
+        captures.tap?.outer(&out.mesh.datagrams, isOutward: true)
         port.send(&out.mesh.datagrams)
         if !out.mesh.closedSockets.isEmpty {
             port.close(out.mesh.closedSockets)
@@ -342,14 +347,6 @@ package final class AgentDaemon {
             log.critical("cannot keep state", metadata: ["reason": "\(error)"])
             preconditionFailure("cannot keep state: \(error)")
         }
-    }
-
-    private func withShellFacts(_ reply: AgentReply) -> AgentReply {
-        guard case .status(var view) = reply else { return reply }
-        view.cryptography = CipherAcceleration.describe()
-        view.counters.add(port.counters)
-        if let overlay { view.counters.add(overlay.counters) }
-        return .status(view)
     }
 
     // MARK: - The overlay
@@ -418,6 +415,7 @@ package final class AgentDaemon {
     // MARK: - What happens
 
     private func asked(_ request: AgentRequest, _ answer: @escaping RPCServer<AgentRequest, AgentReply>.Answer) {
+        guard !answered(request, answer) else { return }
         let id = RequestID(nextRequest)
         nextRequest += 1
         answers[id] = answer
