@@ -49,6 +49,15 @@ import Wire
             simulation.flush(left)
         }
 
+        /// At the left node.
+        var failovers: (count: Int, milliseconds: Int) {
+            let figures = (left.program as? AgentProcess)?.figures ?? []
+            return (
+                figures.filter { $0.name.hasPrefix("failovers.") }.reduce(0) { $0 + $1.count },
+                figures.first { $0.name == "failoverMilliseconds" }?.count ?? 0
+            )
+        }
+
         /// Of what was sent until now, so many have not come.
         var lost: Int {
             let all = sent
@@ -88,6 +97,20 @@ import Wire
         fleet.talk(.seconds(60))
         #expect(fleet.report(fleet.left, fleet.right)?.path?.isRelayed == false)
         #expect(fleet.report(fleet.right, fleet.left)?.path?.isRelayed == false)
+    }
+
+    @Test func `a failover is counted once at each end, with the time that data was in doubt`() {
+        let fleet = Fleet(.portRestricted, .masquerade, seed: 24)
+        fleet.talk(.seconds(3))
+        let before = fleet.failovers
+        fleet.simulation.network.sever(1, 2)
+        fleet.simulation.network.sever(2, 1)
+        fleet.talk(.seconds(3))
+        #expect(fleet.report(fleet.left, fleet.right)?.path?.isRelayed == true)
+        let after = fleet.failovers
+        #expect(before.count == 0 && after.count == 1)
+        // Six probes lost 50 ms apart, of 50 ms of round trip and their patience.
+        #expect((150...600).contains(after.milliseconds), "\(after)")
     }
 
     @Test func `punching is counted by what is before both, with its method and its result`() {
