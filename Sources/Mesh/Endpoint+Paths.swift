@@ -39,6 +39,11 @@ extension Endpoint {
         ownAddresses = addresses
         // What others saw belongs to the addresses of before.
         for position in relayClients.indices { relayClients[position].moved(now: now) }
+        for seen in reflexive {
+            guard let beacon = existingPeer(seen.beacon) else { continue }
+            beacon.paths.ask(now: now)
+            mark(beacon)
+        }
         candidatesHaveChanged()
     }
 

@@ -63,6 +63,11 @@ extension PathSet {
             ?? meant.first { paths[$0].address.isRelayed }
     }
 
+    /// Probes the primary at once: its answer says how this node is seen now.
+    mutating func ask(now: Instant) {
+        if let primaryIndex { paths[primaryIndex].nextProbe = now }
+    }
+
     /// Since the first probe of the primary that is still unanswered, or since doubt began where that was before; `nil`
     /// where there is none.
     func lengthOfDoubt(_ now: Instant) -> Interval? {
