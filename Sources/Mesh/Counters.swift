@@ -76,6 +76,7 @@ package struct MeshCounters: Sendable {
     /// Peers whose ports were guessed, and datagrams that went out for it.
     package var guesses = 0
     package var guessesSent = 0
+    package internal(set) var paths = PathMetrics()
     /// Changes of the path that data takes, by their cause.
     private var switches = [Int](repeating: 0, count: PathSet.Cause.allCases.count)
     private var drops = [Int](repeating: 0, count: DropReason.allCases.count)
@@ -83,7 +84,10 @@ package struct MeshCounters: Sendable {
     package init() {}
 
     package func switches(_ cause: PathSet.Cause) -> Int { switches[PathSet.Cause.allCases.firstIndex(of: cause)!] }
-    mutating func switched(_ cause: PathSet.Cause) { switches[PathSet.Cause.allCases.firstIndex(of: cause)!] += 1 }
+    mutating func switched(_ change: PathSet.Transition) {
+        switches[PathSet.Cause.allCases.firstIndex(of: change.cause)!] += 1
+        if let took = change.took { paths.failedOver(took) }
+    }
 
     package subscript(reason: DropReason) -> Int { drops[reason.ordinal] }
     package mutating func drop(_ reason: DropReason, count: Int = 1) { drops[reason.ordinal] += count }
@@ -97,6 +101,6 @@ package struct MeshCounters: Sendable {
             ("rekeys", rekeys), ("probesSent", probesSent),
             ("guesses", guesses), ("guessesSent", guessesSent),
         ] + PathSet.Cause.allCases.map { ("pathSwitches.\($0.rawValue)", switches($0)) }
-            + DropReason.allCases.map { ("dropped.\($0.rawValue)", self[$0]) }
+            + paths.all + DropReason.allCases.map { ("dropped.\($0.rawValue)", self[$0]) }
     }
 }

@@ -106,7 +106,7 @@ extension Endpoint {
     /// The data plane's packets go where the peer's path set says.
     mutating func tellPath(of peer: Peer) {
         let news = peer.paths.takeNews()
-        for transition in news { counters.switched(transition.cause) }
+        for transition in news { counters.switched(transition) }
         if let last = news.last { rerouteRelay(peer, to: last.to, now: last.at) }
         guard let told = peer.toldPath, let primary = peer.paths.primary else { return }
         let second = peer.paths.second
@@ -171,6 +171,7 @@ extension Endpoint {
         }
         for activity in activities where !activity.isInward {
             guard let peer = peer(of: activity) else { continue }
+            counters.paths.relayedBytesSent += Int(activity.relayedBytes)
             peer.packetsSent += Int(activity.packets)
             peer.packetBytesSent += Int(activity.bytes)
             peer.lastSentAt = max(peer.lastSentAt ?? .origin, activity.lastAt)
@@ -182,6 +183,7 @@ extension Endpoint {
         }
         for activity in activities where activity.isInward {
             guard let peer = peer(of: activity) else { continue }
+            counters.paths.relayedBytesReceived += Int(activity.relayedBytes)
             peer.packetsReceived += Int(activity.packets)
             peer.packetBytesReceived += Int(activity.bytes)
             peer.lastReceivedAt = max(peer.lastReceivedAt ?? .origin, activity.lastAt)

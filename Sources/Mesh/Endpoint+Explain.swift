@@ -26,6 +26,8 @@ package struct PathReport: Hashable, Sendable {
         case blocked
         /// What is before one of them is not known, and nothing arrives.
         case unknown
+        /// A person wants it so (`asterism debug relay-only`).
+        case relayOnly
     }
 
     package var node: NodeID
@@ -39,6 +41,8 @@ package struct PathReport: Hashable, Sendable {
     package var datagramBytes: Int?
     package var paths: [PathSet.Facts]
     package var transitions: [PathSet.Transition]
+    /// Whose relays are in `paths` and `transitions`.
+    package var relays: [RelayName] = []
 }
 
 extension Endpoint {
@@ -46,15 +50,18 @@ extension Endpoint {
     package func report(on node: NodeID, now: Instant) -> PathReport? {
         guard let peer = existingPeer(node) else { return nil }
         let path = peer.isConnected ? peer.paths.primary : nil
+        let relays = relayNames(for: peer)
         return PathReport(
             node: node, name: peer.certificate?.name, path: path, second: peer.paths.second,
             relayReason: path.flatMap { $0.isRelayed ? relayReason(of: peer, now: now) : nil },
             ownMapping: natMapping, peerMapping: peer.natMapping,
             datagramBytes: configuration.hasDataPlane ? path.map { datagramBytes(of: peer, at: $0) } : nil,
-            paths: peer.paths.facts(now: now), transitions: peer.paths.transitions)
+            paths: peer.paths.facts(now: now), transitions: peer.paths.transitions,
+            relays: relays)
     }
 
     private func relayReason(of peer: Peer, now: Instant) -> PathReport.RelayReason {
+        if peer.paths.isRelayOnly { return .relayOnly }
         let direct = peer.paths.facts(now: now).filter(\.address.isDirect)
         if natMapping == .blocked { return .ownUDPBlocked }
         if peer.natMapping == .blocked { return .peerUDPBlocked }

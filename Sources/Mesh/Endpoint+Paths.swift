@@ -40,6 +40,11 @@ extension Endpoint {
         ownAddresses = addresses
         // What others saw belongs to the addresses of before.
         for position in relayClients.indices { relayClients[position].moved(now: now) }
+        for seen in reflexive {
+            guard let beacon = existingPeer(seen.beacon) else { continue }
+            beacon.paths.ask(now: now)
+            mark(beacon)
+        }
         candidatesHaveChanged()
     }
 
@@ -270,6 +275,7 @@ extension Endpoint {
         reach(peer, through: places, now: now)
         if natMapping != .blocked, mapping != .blocked { peer.paths.punch(now: now) }
         planGuess(of: peer, now: now)
+        beginTrial(with: peer, now: now)
         mark(peer)
     }
 

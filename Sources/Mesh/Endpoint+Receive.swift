@@ -81,6 +81,7 @@ extension Endpoint {
         peer.unansweredSince = nil
         if peer.vainHandshakes > 0, now - epoch.createdAt >= Endpoint.wellTime { peer.vainHandshakes = 0 }
         peer.bytesReceived += datagram.count
+        if remote.isRelayed { counters.paths.relayedBytesReceived += datagram.count }
         let plain = UnsafeRawBufferPointer(rebasing: sealed[..<(sealed.count - DatagramHeader.tagSize)])
         deliver(plain, from: remote, of: peer, now: now, into: &out)
         mark(peer)
@@ -153,7 +154,7 @@ extension Endpoint {
             guard let position = peer.pings.firstIndex(where: { $0.token == token }) else { return nil }
             let roundTrip = now - peer.pings.remove(at: position).sentAt
             peer.paths.measured(roundTrip, at: remote)
-            return .pong(peer.node, token: token, roundTrip: roundTrip)
+            return .pong(peer.node, token: token, roundTrip: roundTrip, by: remote)
         case .message(let bytes): return .message(peer.node, bytes)
         case .close(let code, _): return .disconnected(peer.node, .closedByPeer(code))
         case .legRequest: peer.reply(grantLeg(to: peer, at: remote, now: now), by: remote)

@@ -43,7 +43,10 @@ extension Endpoint {
 
     private mutating func flush(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
         startIfWanted(peer, now: now, into: &out)
-        defer { tellPath(of: peer) }
+        defer {
+            tellPath(of: peer)
+            judgeTrial(with: peer, now: now)
+        }
         guard peer.isConnected, let epoch = peer.session.current, let address = peer.paths.primary else { return }
         guard now - epoch.createdAt < configuration.rejectAfter else { return }
         offerCandidates(to: peer, now: now)
@@ -103,7 +106,7 @@ extension Endpoint {
     /// Answers go back the way that the questions came, whatever way data goes: that is what was asked.
     private mutating func answer(_ peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
         guard !peer.replies.isEmpty else { return }
-        for (frame, address) in peer.takeReplies() {
+        for (frame, address) in peer.takeReplies() where address.isRelayed || !peer.paths.isRelayOnly {
             sealAlone(frame, with: epoch, of: peer, to: address, now: now, into: &out)
         }
     }
@@ -164,6 +167,7 @@ extension Endpoint {
             let bytes = out.datagrams.bytes(at: out.datagrams.count - 1).dropFirst(address.overhead)
             send(Array(bytes), to: second, into: &out)
         }
+        if address.isRelayed { counters.paths.relayedBytesSent += size }
         peer.lastSentAt = now
         peer.bytesSent += size
         counters.datagramsSent += 1

@@ -63,6 +63,8 @@ package struct Endpoint: ~Copyable {
     /// Go to the driver with the next `flush`.
     var closedSockets: [UInt16] = []
     var hasNewCandidates = false
+    /// Peers with which only relays are used; see `Endpoint+Debug.swift`.
+    var relayOnly: [NodeID] = []
 
     package init(
         identity: consuming Identity, credentials: Credentials?, configuration: MeshConfiguration, seed: Seed,
@@ -227,6 +229,7 @@ package struct Endpoint: ~Copyable {
             if let time = peer.candidatesAt { times.append(time) }
             if let time = peer.size?.deadline { times.append(time) }
             if let time = peer.guessAt { times.append(time) }
+            if let time = trialEnd(of: peer) { times.append(time) }
             if let guess, guess.slot == peer.slot { times.append(guess.guess.deadline) }
         }
         timers.set(peer.slot, at: times.min())
@@ -244,6 +247,7 @@ package struct Endpoint: ~Copyable {
             streams: StreamMux(role: role, limits: configuration.streams, now: now), now: now)
         peers[slot] = peer
         slotOfNode[node] = slot
+        if relayOnly.contains(node) { peer.paths.relayOnly(true, now: now) }
         return peer
     }
 

@@ -26,7 +26,8 @@ package enum MeshEvent: Hashable, Sendable {
     /// An unreliable message; at most once, in any order.
     case message(NodeID, [UInt8])
     case stream(NodeID, StreamEvent)
-    case pong(NodeID, token: UInt64, roundTrip: Interval)
+    /// The answer to a ping came that way.
+    case pong(NodeID, token: UInt64, roundTrip: Interval, by: PathAddress)
     /// Where this node can be reached is not what it was: see `Endpoint.candidates`.
     case candidatesChanged
 }

@@ -51,6 +51,8 @@ final class Peer {
     var guessedAt: Instant?
     /// How often since its candidates came.
     var guessRound = 0
+    /// Candidates were shot at, and nothing has come of it yet.
+    var trial: PunchTrial?
     /// Sockets beside the first that lead to this peer.
     var sockets: [UInt16] = []
     /// The paths that the data plane was told last.

@@ -85,6 +85,7 @@ final class AgentProcess: Program {
 
     // MARK: - Paths
 
+    var figures: [(name: String, count: Int)] { agent.figures }
     func report(on node: NodeID, now: Instant) -> PathReport? { agent.report(on: node, now: now) }
 
     // MARK: - The overlay

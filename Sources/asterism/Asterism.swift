@@ -8,8 +8,8 @@ struct Asterism: ParsableCommand {
         abstract: "Looks at an Asterism fleet and commands it.",
         discussion: """
             Each verb takes --json. Verbs about workers, nodes, tokens and events ask the controller; status, peers \
-            and gpu ask this machine's agent, or the controller where there is no agent; ping, why, netcheck, top, \
-            bench and join ask the agent.
+            and gpu ask this machine's agent, or the controller where there is no agent; ping, why, netcheck, debug, \
+            capture, top, bench and join ask the agent.
 
             Sockets: --socket, else --dir, else ASTERISM_SOCKET (agent) and ASTERISM_CONTROLLER_SOCKET, else \
             /run/asterism/agent.sock and /run/asterism-controller/controller.sock.
@@ -20,8 +20,8 @@ struct Asterism: ParsableCommand {
         version: AsterismVersion.current,
         subcommands: [
             Dev.self, Token.self, Join.self, Status.self, Nodes.self, NodeDetail.self, Peers.self, Ping.self,
-            Why.self, Netcheck.self, Top.self, Bench.self, Worker.self, GPU.self, Events.self, VersionVerb.self,
-            BenchServe.self,
+            Why.self, Netcheck.self, Debug.self, Capture.self, Top.self, Bench.self, Worker.self, GPU.self,
+            Events.self, VersionVerb.self, BenchServe.self,
         ])
 
     static func main() {

@@ -5,9 +5,10 @@ import Testing
 @Suite struct HelpTests {
     static let verbs: [[String]] = [
         ["dev"], ["token", "create"], ["token", "list"], ["token", "revoke"], ["join"], ["status"], ["nodes"], ["node"],
-        ["peers"], ["ping"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"],
+        ["peers"], ["ping"], ["why"], ["capture"], ["debug", "rebind"], ["debug", "drop-path"],
+        ["debug", "relay-only"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"],
         ["worker", "rm"],
-        ["gpu"], ["events"], ["netcheck"], ["version"], ["token"], ["worker"],
+        ["gpu"], ["events"], ["netcheck"], ["version"], ["token"], ["worker"], ["debug"],
     ]
 
     @Test(arguments: verbs)
@@ -40,7 +41,12 @@ import Testing
         ["worker", "logs", "x", "--tail", "1", "--bytes", "1"], ["token", "revoke", "xyz"],
         ["token", "create", "--ttl", "1x"],
         ["token", "create", "--uses", "0"], ["join"], ["join", "nonsense"], ["dev", "--agents", "0"],
-        ["status", "--timeout", "0"], ["nodes", "--agent", "x"],
+        ["status", "--timeout", "0"], ["nodes", "--agent", "x"], ["status", "--json", "--prometheus"],
+        ["ping", "x", "--until-direct", "--via", "direct"], ["debug", "rebind", "--port", "0"],
+        ["debug", "drop-path", "x"],
+        ["debug", "relay-only", "x", "maybe"], ["capture", "--inner", "--outer"],
+        ["capture", "-w", "f", "--count", "0"],
+        ["capture", "-w", "f", "--seconds", "0"], ["capture", "--json"],
     ])
     func `a wrong command line is status 2 and a line on the standard error`(_ arguments: [String]) throws {
         let run = try CommandRun.run(arguments)

@@ -98,6 +98,40 @@ enum Sample {
             """)
     }
 
+    /// By a direct path, by a relay's, and by another relay's.
+    static let answers = [
+        #"{"number":1,"roundTripMicroseconds":840,"address":"192.0.2.7:7950","isRelayed":false,"isTCP":false}"#,
+        #"{"number":1,"roundTripMicroseconds":910,"address":"203.0.113.1:7950","isRelayed":true,"relay":"beacon","isTCP":false}"#,
+        #"{"number":1,"roundTripMicroseconds":1250,"address":"203.0.113.2:7950","isRelayed":true,"isTCP":true}"#,
+    ]
+
+    /// One ping, and its answer if there was one.
+    static func ping(_ answers: [String]) -> PingView {
+        var view = decode(
+            PingView.self,
+            #"{"node":"\#(id.hex)","name":"gpu-7","sent":1,"roundTripsMicroseconds":[],"answers":[\#(answers.joined(separator: ","))]}"#
+        )
+        view.roundTripsMicroseconds = view.answers.map(\.roundTripMicroseconds)
+        return view
+    }
+
+    static func paths(_ reason: String?) -> PathsView {
+        decode(
+            PathsView.self,
+            """
+            {"node":"\(id.hex)","name":"gpu-7","path":"\(reason == nil ? "direct" : "relayed")",\
+            \(reason.map { "\"reason\":\"\($0)\"," } ?? "")"ownMapping":"stable","peerMapping":"varies",\
+            "datagramBytes":1460,"pathMTU":1500,"paths":[\
+            {"address":"203.0.113.1:7950","isRelayed":true,"relay":"beacon","isTCP":false,"isPrimary":\(reason != nil),"isAlive":true,\
+            "roundTripMicroseconds":910,"sinceAnsweredMilliseconds":1200,"sinceHeardMilliseconds":900,"missed":0,\
+            "isPunching":false,"sinceProbedMilliseconds":1201,"probe":"answered"},\
+            {"address":"192.0.2.7:7950","isRelayed":false,"isTCP":false,"isPrimary":\(reason == nil),"isAlive":false,"missed":6,\
+            "barredMilliseconds":21000,"isPunching":false,"sinceProbedMilliseconds":300,"probe":"unanswered"}],\
+            "transitions":[{"agoMilliseconds":9000,"from":"192.0.2.7:7950","fromIsRelayed":false,"fromIsTCP":false,"toIsTCP":false,\
+            "to":"203.0.113.1:7950","toIsRelayed":true,"toRelay":"beacon","cause":"silent","doubtMilliseconds":240}]}
+            """)
+    }
+
     static func accelerator() -> AcceleratorView {
         var device = AcceleratorStatus(vendor: "nvidia", index: 3)
         device.model = "NVIDIA H100 80GB HBM3"

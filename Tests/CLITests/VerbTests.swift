@@ -8,10 +8,10 @@ import Wire
 @Suite struct VerbTests {
     /// Answers everything as a healthy fleet would.
     private static func server(_ program: StatusView.Program = .controller) throws -> FakeServer {
-        try FakeServer { question, _ in
+        try FakeServer { question, number in
             switch question {
-            case .agent(.ping):
-                .view(Sample.decode(PingView.self, pingJSON))
+            // The fourth is not answered.
+            case .agent(.ping): .view(Sample.ping(number == 3 ? [] : [Sample.answers[number % 3]]))
             case .agent(.join), .agent(.status): .view(Sample.status(.agent))
             case .agent(.peersList): .view([Sample.peer("gpu-7", packets: 1000)])
             case .agent: .error(APIError(.invalid, "not scripted"))
@@ -19,9 +19,6 @@ import Wire
             }
         }
     }
-
-    private static let pingJSON =
-        #"{"node":"\#(Sample.id.hex)","name":"gpu-7","sent":4,"roundTripsMicroseconds":[840,910,1250]}"#
 
     private static func answer(_ request: ControllerRequest, _ program: StatusView.Program) -> FakeServer.Reply {
         switch request {
@@ -57,7 +54,7 @@ import Wire
         (["status"], "bad mac"), (["nodes"], "gpu-8"), (["node", "gpu-7"], "300GiB available of 512GiB"),
         (["nodes", "gpu-7"], "300GiB"), (["peers"], "840us"), (["nodes"], "100.64.0.7"), (["peers"], "100.64.0.7"),
         (["node", "gpu-7"], "100.64.0.7, fd11:2233:4455:6677:8899:aabb:ccdd:eeff"),
-        (["ping", "gpu-7"], "4 sent, 3 answered, 25% lost"),
+        (["ping", "gpu-7", "-i", "10"], "4 sent, 3 answered, 25% lost"),
         (["gpu"], "20GiB/80GiB"), (["events"], "first heartbeat"), (["token", "create"], "ast1-secret"),
         (["token", "list"], "1/2"), (["token", "revoke", "00112233445566ff"], "revoked"),
         (["peers"], "1204/1.5MiB"), (["top", "--count", "1", "--interval", "0.1"], "\"packetsPerSecondIn\":0"),
@@ -243,7 +240,7 @@ import Wire
 
     @Test func `a ping without an answer is status 5`() throws {
         let server = try FakeServer { _, _ in
-            .view(Sample.decode(PingView.self, #"{"node":"\#(Sample.id.hex)","sent":2,"roundTripsMicroseconds":[]}"#))
+            .view(Sample.ping([]))
         }
         let run = try CommandRun.run(["ping", "x", "-c", "2", "-i", "10", "--socket", server.path])
         #expect(run.status == 5)

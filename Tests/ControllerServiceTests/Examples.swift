@@ -149,7 +149,7 @@ enum Examples {
             {"node":"\(id.hex)","name":"a","isConnected":true,"address":"127.0.0.1:1","overlay4":"100.64.0.2",
             "overlay6":"fd00::1","roundTripMicroseconds":1,"cipher":"a","keyAgeSeconds":1,"sinceHeardMilliseconds":1,
             "bytesReceived":1,"bytesSent":1,"openStreams":1,
-            "isRelayed":true,"packetsReceived":2,"packetsSent":3,"packetBytesReceived":4,"packetBytesSent":5,"hasRoute":true,
+            "isRelayed":true,"relay":"b","packetsReceived":2,"packetsSent":3,"packetBytesReceived":4,"packetBytesSent":5,"hasRoute":true,
             "datagramBytes":1472}
             """,
             """

@@ -58,7 +58,8 @@ import Wire
         #expect(sent)
         pair.drain(pair.a)
         pair.run(.milliseconds(100))
-        #expect(pair.a.events.contains(.pong(pair.b.node, token: 7, roundTrip: .milliseconds(20))))
+        let by = PathAddress(pair.b.address)
+        #expect(pair.a.events.contains(.pong(pair.b.node, token: 7, roundTrip: .milliseconds(20), by: by)))
     }
 
     @Test func `a lost first message is sent again`() {

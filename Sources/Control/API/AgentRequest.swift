@@ -13,6 +13,12 @@ package enum AgentRequest: Hashable, Sendable {
         case benchStart = "bench.start"
         case why
         case netcheck
+        case debugRebind = "debug.rebind"
+        case debugDropPath = "debug.dropPath"
+        case debugRelayOnly = "debug.relayOnly"
+        case captureStart = "capture.start"
+        case captureRead = "capture.read"
+        case captureStop = "capture.stop"
     }
 
     case status
@@ -25,6 +31,12 @@ package enum AgentRequest: Hashable, Sendable {
     case why(Why)
     /// Surveys the network anew where there are servers for it, and answers within ten seconds.
     case netcheck
+    case debugRebind(Rebind)
+    case debugDropPath(DropPath)
+    case debugRelayOnly(RelayOnly)
+    case captureStart(Capture)
+    case captureRead(CaptureNumber)
+    case captureStop(CaptureNumber)
 
     package struct Why: Hashable, Sendable, Codable {
         /// As in `Ping`.
@@ -49,10 +61,15 @@ package enum AgentRequest: Hashable, Sendable {
         package var count: Int64?
         /// Without it, 1000; at least 10.
         package var intervalMilliseconds: Int64?
-        package init(peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil) {
+        /// By one path, whatever data uses: `direct`, `relay`, an address with a port, or a relay's name or id.
+        package var via: String?
+        package init(
+            peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil, via: String? = nil
+        ) {
             self.peer = peer
             self.count = count
             self.intervalMilliseconds = intervalMilliseconds
+            self.via = via
         }
     }
     package struct Join: Hashable, Sendable, Codable {
@@ -76,6 +93,12 @@ package enum AgentRequest: Hashable, Sendable {
         case .benchStart: .benchStart
         case .why: .why
         case .netcheck: .netcheck
+        case .debugRebind: .debugRebind
+        case .debugDropPath: .debugDropPath
+        case .debugRelayOnly: .debugRelayOnly
+        case .captureStart: .captureStart
+        case .captureRead: .captureRead
+        case .captureStop: .captureStop
         }
     }
 
@@ -91,6 +114,12 @@ package enum AgentRequest: Hashable, Sendable {
         case .benchStart: self = .benchStart(try Bench(from: decoder))
         case .why: self = .why(try Why(from: decoder))
         case .netcheck: self = .netcheck
+        case .debugRebind: self = .debugRebind(try Rebind(from: decoder))
+        case .debugDropPath: self = .debugDropPath(try DropPath(from: decoder))
+        case .debugRelayOnly: self = .debugRelayOnly(try RelayOnly(from: decoder))
+        case .captureStart: self = .captureStart(try Capture(from: decoder))
+        case .captureRead: self = .captureRead(try CaptureNumber(from: decoder))
+        case .captureStop: self = .captureStop(try CaptureNumber(from: decoder))
         }
     }
 
@@ -102,6 +131,11 @@ package enum AgentRequest: Hashable, Sendable {
         case .join(let parameters): try parameters.encode(to: encoder)
         case .benchStart(let parameters): try parameters.encode(to: encoder)
         case .why(let parameters): try parameters.encode(to: encoder)
+        case .debugRebind(let parameters): try parameters.encode(to: encoder)
+        case .debugDropPath(let parameters): try parameters.encode(to: encoder)
+        case .debugRelayOnly(let parameters): try parameters.encode(to: encoder)
+        case .captureStart(let parameters): try parameters.encode(to: encoder)
+        case .captureRead(let parameters), .captureStop(let parameters): try parameters.encode(to: encoder)
         }
     }
 }
@@ -117,6 +151,8 @@ package enum AgentReply: Hashable, Sendable {
     case bench(BenchView)
     case why(PathsView)
     case netcheck(NetcheckView)
+    case rebound(RebindView)
+    case capture(CaptureView)
 }
 
 extension AgentReply: Encodable {
@@ -132,6 +168,8 @@ extension AgentReply: Encodable {
         case .bench(let view): try container.encode(view)
         case .why(let view): try container.encode(view)
         case .netcheck(let view): try container.encode(view)
+        case .rebound(let view): try container.encode(view)
+        case .capture(let view): try container.encode(view)
         }
     }
 }

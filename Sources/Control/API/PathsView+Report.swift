@@ -11,23 +11,70 @@ extension PathsView {
         ownMapping = "\(report.ownMapping)"
         peerMapping = "\(report.peerMapping)"
         datagramBytes = report.datagramBytes
-        paths = report.paths.map { Path(of: $0) }
+        if let bytes = report.datagramBytes, let path = report.path {
+            pathMTU = bytes + path.overhead + (path.remote.ip.isIPv4 ? 28 : 48)
+        }
+        paths = report.paths.map { Path(of: $0, relay: report.relay(of: $0.address)) }
         transitions = report.transitions.map { transition in
             Transition(
                 agoMilliseconds: (now - transition.at).milliseconds, from: transition.from?.remote,
-                fromIsRelayed: transition.from?.isRelayed ?? false, to: transition.to.remote,
-                toIsRelayed: transition.to.isRelayed, cause: transition.cause.rawValue)
+                fromIsRelayed: transition.from?.isRelayed ?? false,
+                fromRelay: transition.from.flatMap { report.relay(of: $0) },
+                fromIsTCP: transition.from?.isTCP ?? false, to: transition.to.remote,
+                toIsRelayed: transition.to.isRelayed, toRelay: report.relay(of: transition.to),
+                toIsTCP: transition.to.isTCP,
+                cause: transition.cause.rawValue, doubtMilliseconds: transition.took?.milliseconds)
         }
     }
 }
 
 extension PathsView.Path {
-    fileprivate init(of facts: PathSet.Facts) {
+    fileprivate init(of facts: PathSet.Facts, relay: String?) {
         self.init(
-            address: facts.address.remote, isRelayed: facts.address.isRelayed, isPrimary: facts.isPrimary,
+            address: facts.address.remote, isRelayed: facts.address.isRelayed, relay: relay,
+            isTCP: facts.address.isTCP, isPrimary: facts.isPrimary,
             isAlive: facts.isAlive, roundTripMicroseconds: facts.roundTrip.map { $0.nanoseconds / 1000 },
             sinceAnsweredMilliseconds: facts.sinceAnswered?.milliseconds,
             sinceHeardMilliseconds: facts.sinceHeard?.milliseconds, missed: facts.missed,
-            barredMilliseconds: facts.barredFor?.milliseconds, isPunching: facts.isPunching)
+            barredMilliseconds: facts.barredFor?.milliseconds, isPunching: facts.isPunching,
+            sinceProbedMilliseconds: facts.sinceProbed?.milliseconds, probe: facts.probe?.rawValue)
+    }
+}
+
+// Paths as people call them.
+extension PathReport {
+    /// Of a relayed path: the relay's name, or the first digits of its id.
+    func relay(of path: PathAddress) -> String? {
+        relays.first { $0.path == path }.map { $0.name ?? $0.node.short }
+    }
+
+    /// The paths that `text` means: `direct`, `relay`, an address with a port, a relay's name, or the first digits of its
+    /// id. The best one where any is alive, all of them where none is.
+    func paths(called text: String) -> [PathAddress] {
+        let meant = paths.filter { isCalled(text, $0.address) }
+        let alive = meant.filter { $0.isAlive || $0.isPrimary }
+        let best = alive.min { a, b in
+            if a.isPrimary != b.isPrimary { return a.isPrimary }
+            return (a.roundTrip ?? .seconds(60)) < (b.roundTrip ?? .seconds(60))
+        }
+        return best.map { [$0.address] } ?? meant.map(\.address)
+    }
+
+    private func isCalled(_ text: String, _ path: PathAddress) -> Bool {
+        if text == "direct" { return !path.isRelayed }
+        if text == "relay" { return path.isRelayed }
+        if let address = SocketAddress(text) { return path.remote == address }
+        guard let relay = relays.first(where: { $0.path == path }) else { return false }
+        return relay.name == text || (text.utf8.count >= 4 && relay.node.hex.hasPrefix(text))
+    }
+
+    /// What can be said instead of a name that means none.
+    var pathNames: String {
+        let all = paths.map { facts in
+            let address = facts.address
+            guard address.isRelayed else { return "\(address.remote)" }
+            return relay(of: address).map { "relay \($0) (\(address.remote))" } ?? "relay \(address.remote)"
+        }
+        return all.isEmpty ? "it has none" : "it has " + all.joined(separator: ", ")
     }
 }

@@ -147,6 +147,8 @@ package struct PeerView: Hashable, Sendable, Codable {
     package var address: SocketAddress?
     /// Whether `address` is a relay's; `false` while there is none.
     package var isRelayed: Bool
+    /// The relay's name, or the first digits of its id.
+    package var relay: String?
     package var overlay4: IPAddress?
     package var overlay6: IPAddress?
     package var roundTripMicroseconds: Int64?
@@ -173,6 +175,10 @@ package struct PathsView: Hashable, Sendable, Codable {
         package var address: SocketAddress
         /// `address` is a relay's.
         package var isRelayed: Bool
+        /// The relay's name, or the first digits of its id.
+        package var relay: String?
+        /// The peer, or the relay, is reached over TCP.
+        package var isTCP: Bool
         package var isPrimary: Bool
         /// A probe was answered there, and none went unanswered for long since.
         package var isAlive: Bool
@@ -183,15 +189,24 @@ package struct PathsView: Hashable, Sendable, Codable {
         /// It failed, and is not taken for so long.
         package var barredMilliseconds: Int64?
         package var isPunching: Bool
+        /// How long ago the newest probe was sent, and what came of it: `answered`, `waiting` or `unanswered`.
+        package var sinceProbedMilliseconds: Int64?
+        package var probe: String?
     }
     package struct Transition: Hashable, Sendable, Codable {
         package var agoMilliseconds: Int64
         package var from: SocketAddress?
         package var fromIsRelayed: Bool
+        package var fromRelay: String?
+        package var fromIsTCP: Bool
         package var to: SocketAddress
         package var toIsRelayed: Bool
-        /// `first`, `better`, `faster`, `moved`, `silent` or `withdrawn`.
+        package var toRelay: String?
+        package var toIsTCP: Bool
+        /// `first`, `better`, `faster`, `moved`, `silent`, `withdrawn` or `debug`.
         package var cause: String
+        /// How long data had been in doubt, where it was.
+        package var doubtMilliseconds: Int64?
     }
     package enum Kind: String, Hashable, Sendable, Codable {
         /// There is no session.
@@ -203,12 +218,15 @@ package struct PathsView: Hashable, Sendable, Codable {
     package var name: String?
     package var path: Kind
     /// Why it is relayed: `trying`, `noCandidates`, `bothMappingsVary`, `ownMappingVaries`, `peerMappingVaries`, `failed`,
-    /// `blocked` or `unknown`.
+    /// `blocked`, `ownUDPBlocked`, `peerUDPBlocked`, `unknown` or `relayOnly`.
     package var reason: String?
     /// `unknown`, `none`, `stable`, `varies` or `blocked`: what others see of the translator before this node, and the peer.
     package var ownMapping: String
     package var peerMapping: String
     package var datagramBytes: Int?
+    /// Of the path in use: the largest IP packet that it carries, as far as is known; absent where this node carries no
+    /// packets of the overlay.
+    package var pathMTU: Int?
     package var paths: [Path]
     /// The last 32, oldest first.
     package var transitions: [Transition]
@@ -239,6 +257,21 @@ package struct PingView: Hashable, Sendable, Codable {
     package var sent: Int
     /// One for each answer, in the order of their coming.
     package var roundTripsMicroseconds: [Int64]
+    /// The same answers, each with the path that it came by.
+    package var answers: [PingAnswer]
+}
+
+package struct PingAnswer: Hashable, Sendable, Codable {
+    /// Of the ping that it answers, from 1.
+    package var number: Int
+    package var roundTripMicroseconds: Int64
+    /// Of the path: the peer's, or a relay's.
+    package var address: SocketAddress
+    package var isRelayed: Bool
+    /// The relay's name, or the first digits of its id.
+    package var relay: String?
+    /// The peer, or the relay, is reached over TCP.
+    package var isTCP: Bool
 }
 
 /// A peer's server, to measure the way to it with.

@@ -9,7 +9,10 @@ extension Agent {
         switch request {
         case .status: reply(id, .status(status(now: now)), into: &out)
         case .peersList:
-            let views = endpoint.summaries(now: now).map { PeerView(of: $0, endpoint.certificate(of: $0.node)) }
+            let views = endpoint.summaries(now: now).map {
+                PeerView(
+                    of: $0, endpoint.certificate(of: $0.node), relay: $0.path.flatMap { relayName(of: $0) })
+            }
             reply(id, .peers(views), into: &out)
         case .ping(let ping): begin(ping, id, now: now, into: &out)
         case .benchStart(let bench): begin(bench, id, now: now, into: &out)
@@ -17,6 +20,11 @@ extension Agent {
         case .netcheck:
             let view = NetcheckView(of: endpoint.networkReport(now: now), isMember: standing.membership != nil)
             reply(id, .netcheck(view), into: &out)
+        case .debugDropPath(let drop): self.drop(drop, id, now: now, into: &out)
+        case .debugRelayOnly(let wish): relayOnly(wish, id, now: now, into: &out)
+        // Sockets, and what passes them, are the shell's, which answers by itself.
+        case .debugRebind, .captureStart, .captureRead, .captureStop:
+            refuse(id, .unavailable, "this node has no sockets", into: &out)
         case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
         case .acceleratorsList:
@@ -28,7 +36,7 @@ extension Agent {
         }
     }
 
-    private func reply(_ id: RequestID, _ reply: AgentReply, into out: inout AgentOutbox) {
+    func reply(_ id: RequestID, _ reply: AgentReply, into out: inout AgentOutbox) {
         out.actions.append(.reply(id, .success(reply)))
     }
 
@@ -108,7 +116,7 @@ extension Agent {
         guard let (asked, known) = target(ping.peer, id, now: now, into: &out) else { return }
         var job = PingBoard.Job(
             request: id, asked: asked, name: known?.name, count: Int(count), interval: .milliseconds(interval),
-            next: now)
+            via: ping.via, next: now)
         if case .node(let node) = asked { job.node = node }
         if !(job.node.map { endpoint.isConnected($0) } ?? false) {
             job.connectBy = now + PingBoard.connectPatience
@@ -144,7 +152,7 @@ extension Agent {
     }
 
     /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
-    private func peers(called text: String, now: Instant) -> [PeerSummary] {
+    func peers(called text: String, now: Instant) -> [PeerSummary] {
         guard !text.isEmpty else { return [] }
         let address = IPAddress(text), all = endpoint.summaries(now: now)
         // A short name may be the beginning of somebody's id.
@@ -201,9 +209,10 @@ extension Agent {
 
     mutating func servicePings(now: Instant, into out: inout AgentOutbox) {
         guard !pings.isEmpty else { return }
-        let (answers, unreachable) = pings.tick(&endpoint, now: now)
-        for (id, view) in answers { reply(id, .ping(view), into: &out) }
-        for id in unreachable { refuse(id, .timeout, "no session came about", into: &out) }
+        let outcome = pings.tick(&endpoint, now: now)
+        for (id, view) in outcome.answers { reply(id, .ping(view), into: &out) }
+        for id in outcome.unreachable { refuse(id, .timeout, "no session came about", into: &out) }
+        for (id, problem) in outcome.pathless { refuse(id, .notFound, problem, field: "via", into: &out) }
     }
 }
 
@@ -231,10 +240,10 @@ extension LookUp {
 }
 
 extension PeerView {
-    init(of summary: PeerSummary, _ certificate: Certificate?) {
+    init(of summary: PeerSummary, _ certificate: Certificate?, relay: String? = nil) {
         self.init(
             node: summary.node, name: summary.name, isConnected: summary.isConnected, address: summary.path?.remote,
-            isRelayed: summary.path?.isRelayed ?? false,
+            isRelayed: summary.path?.isRelayed ?? false, relay: relay,
             roundTripMicroseconds: summary.roundTrip.map { $0.nanoseconds / 1000 }, cipher: summary.cipher,
             keyAgeSeconds: summary.keyAge?.seconds, sinceHeardMilliseconds: summary.sinceHeard?.milliseconds,
             bytesReceived: summary.bytesReceived, bytesSent: summary.bytesSent, openStreams: summary.openStreams,

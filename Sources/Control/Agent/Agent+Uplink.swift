@@ -90,7 +90,8 @@ extension Agent {
             if uplink.node == node { retryUplink(now: now) }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
-        case .pong(_, let token, let roundTrip): pings.pong(token: token, roundTrip: roundTrip)
+        case .pong(_, let token, let roundTrip, let path):
+            pings.pong(token: token, roundTrip: roundTrip, by: path, relay: relayName(of: path))
         // Those who look for this node should find it; not at once for each of several changes.
         case .candidatesChanged: registerAt = registerAt.map { min($0, now + Agent.registerDelay) }
         }

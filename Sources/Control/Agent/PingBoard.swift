@@ -12,13 +12,30 @@ struct PingBoard: Sendable {
         var name: String?
         let count: Int
         let interval: Interval
+        /// By one path only, as `PathReport.paths(called:)` has it.
+        let via: String?
         var sent = 0
-        var tokens: [UInt64] = []
-        var roundTrips: [Int64] = []
+        var waiting: [Sent] = []
+        var answers: [PingAnswer] = []
         /// The next ping, or the end of patience when all are sent.
         var next: Instant
         /// No session yet: given up at this time.
         var connectBy: Instant?
+    }
+
+    /// A ping that may still be answered.
+    struct Sent: Hashable, Sendable {
+        let token: UInt64
+        let number: Int
+    }
+
+    /// What a look at the board has brought.
+    struct Outcome {
+        var answers: [(RequestID, PingView)] = []
+        /// Their session did not come.
+        var unreachable: [RequestID] = []
+        /// The peer has no such path; with what there is.
+        var pathless: [(RequestID, String)] = []
     }
 
     private(set) var jobs: [Job] = []
@@ -66,45 +83,63 @@ struct PingBoard: Sendable {
         return lost
     }
 
-    mutating func pong(token: UInt64, roundTrip: Interval) {
-        guard let index = jobs.firstIndex(where: { $0.tokens.contains(token) }) else { return }
-        jobs[index].tokens.removeAll { $0 == token }
-        jobs[index].roundTrips.append(roundTrip.nanoseconds / 1000)
+    /// `relay`: whose the path is that the answer came by.
+    mutating func pong(token: UInt64, roundTrip: Interval, by path: PathAddress, relay: String?) {
+        guard let index = jobs.firstIndex(where: { $0.waiting.contains { $0.token == token } }),
+            let place = jobs[index].waiting.firstIndex(where: { $0.token == token })
+        else { return }
+        jobs[index].answers.append(
+            PingAnswer(
+                number: jobs[index].waiting.remove(at: place).number,
+                roundTripMicroseconds: roundTrip.nanoseconds / 1000, address: path.remote, isRelayed: path.isRelayed,
+                relay: relay, isTCP: path.isTCP))
     }
 
-    /// Sends what is due; hands back the answers that are complete, and the requests whose session did not come.
-    mutating func tick(
-        _ endpoint: inout Endpoint, now: Instant
-    ) -> (answers: [(RequestID, PingView)], unreachable: [RequestID]) {
-        var answers: [(RequestID, PingView)] = [], unreachable: [RequestID] = []
+    private mutating func send(_ index: Int, to node: NodeID, _ endpoint: inout Endpoint, now: Instant) -> String? {
+        let isSent: Bool
+        if let via = jobs[index].via, endpoint.isConnected(node), let report = endpoint.report(on: node, now: now) {
+            let paths = report.paths(called: via)
+            // It may go away while it is pinged, and then nothing is answered.
+            if paths.isEmpty, jobs[index].sent == 0 { return "'\(via)': no path of the peer; \(report.pathNames)" }
+            isSent = endpoint.ping(node, token: nextToken, by: paths, now: now)
+        } else {
+            isSent = endpoint.ping(node, token: nextToken, now: now)
+        }
+        jobs[index].sent += 1
+        // Without a session the ping counts as sent and lost, which is what it is.
+        if isSent { jobs[index].waiting.append(Sent(token: nextToken, number: jobs[index].sent)) }
+        nextToken += 1
+        return nil
+    }
+
+    /// Sends what is due, and takes out the jobs that are done.
+    mutating func tick(_ endpoint: inout Endpoint, now: Instant) -> Outcome {
+        var outcome = Outcome()
         for index in jobs.indices {
             if let connectBy = jobs[index].connectBy {
-                if connectBy <= now { unreachable.append(jobs[index].request) }
+                if connectBy <= now { outcome.unreachable.append(jobs[index].request) }
                 continue
             }
             // Only who is known is connected to.
             guard let node = jobs[index].node else { continue }
             if jobs[index].sent < jobs[index].count, jobs[index].next <= now {
-                // Without a session the ping counts as sent and lost, which is what it is.
-                if endpoint.ping(node, token: nextToken, now: now) { jobs[index].tokens.append(nextToken) }
-                nextToken += 1
-                jobs[index].sent += 1
+                if let problem = send(index, to: node, &endpoint, now: now) {
+                    outcome.pathless.append((jobs[index].request, problem))
+                    continue
+                }
                 let isLast = jobs[index].sent == jobs[index].count
                 jobs[index].next = now + (isLast ? PingBoard.patience : jobs[index].interval)
             }
             let job = jobs[index]
-            if job.sent == job.count, job.next <= now || job.roundTrips.count == job.count {
-                answers.append(
-                    (
-                        job.request,
-                        PingView(
-                            node: node, name: job.name, sent: job.sent, roundTripsMicroseconds: job.roundTrips)
-                    ))
+            if job.sent == job.count, job.next <= now || job.answers.count == job.count {
+                let view = PingView(
+                    node: node, name: job.name, sent: job.sent,
+                    roundTripsMicroseconds: job.answers.map(\.roundTripMicroseconds), answers: job.answers)
+                outcome.answers.append((job.request, view))
             }
         }
-        jobs.removeAll { job in
-            unreachable.contains(job.request) || answers.contains { $0.0 == job.request }
-        }
-        return (answers, unreachable)
+        let done = outcome.answers.map(\.0) + outcome.unreachable + outcome.pathless.map(\.0)
+        jobs.removeAll { done.contains($0.request) }
+        return outcome
     }
 }

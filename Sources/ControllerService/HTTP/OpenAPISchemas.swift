@@ -185,6 +185,7 @@ extension OpenAPI {
             "Peer",
             object([
                 "node": node, "name?": text, "isConnected": flag, "address?": address, "isRelayed": flag,
+                "relay?": text,
                 "overlay4?": ip,
                 "overlay6?": ip, "roundTripMicroseconds?": count, "cipher?": text, "keyAgeSeconds?": count,
                 "sinceHeardMilliseconds?": count, "bytesReceived": count,

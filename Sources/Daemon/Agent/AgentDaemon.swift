@@ -76,31 +76,32 @@ package final class AgentDaemon {
         case required
     }
 
-    private let loop: Loop
-    private let settings: Settings
-    private let log: Logger
+    let loop: Loop
+    let settings: Settings
+    let log: Logger
     private let lock: FileDescriptor
-    private var agent: Agent
+    var agent: Agent
     private var out = AgentOutbox()
     /// What happened while actions were being done.
     private var inputs: [AgentInput] = []
     private var isPumping = false
     private var host: WorkerHost!
-    private var port: MeshPort!
+    var port: MeshPort!
     private var timer: Timer!
     private var wallTimer: Timer!
     private var reportTimer: Timer!
     private var rpc: RPCServer<AgentRequest, AgentReply>!
     private var sampler: HealthSampler!
-    private var overlay: OverlayPort?
+    var overlay: OverlayPort?
     private var benches: BenchHost!
-    private var surveys: SurveyHost!
-    private let pod: MachineNetwork.Pod?
-    private var portMapping: PortMappingHost?
+    var surveys: SurveyHost!
+    let pod: MachineNetwork.Pod?
+    var portMapping: PortMappingHost?
+    var captures: CaptureHost!
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
-    private var watch = AddressWatch()
+    var watch = AddressWatch()
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
     private var isStopping = false
@@ -152,7 +153,7 @@ package final class AgentDaemon {
     private func open(_ me: Weak<AgentDaemon>, _ environment: (String) -> String?) throws(StartError) {
         do throws(Errno) {
             port = try MeshPort(on: loop, bind: settings.listen, joinsDatagrams: overlay != nil) { batch in
-                me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
+                me.object?.arrived(&batch)
             }
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
         do throws(Errno) {
@@ -172,6 +173,7 @@ package final class AgentDaemon {
         }
         do throws(Errno) {
             rpc = try RPCServer(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
+            rpc.mayAsk = AgentDaemon.mayAsk
         } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
         do throws(Errno) {
             signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
@@ -181,15 +183,9 @@ package final class AgentDaemon {
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
         sampler = HealthSampler(on: loop, settings.accelerators) { me.object?.sampled($0) }
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
+        captures = makeCaptures()
         surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: overlay?.interface)
-        guard settings.portMapping == .auto, let address = port.localAddress else { return }
-        let identity = try StartError.of("--data") { () throws(FileError) in
-            try Files.read("\(settings.stateDirectory)/identity")
-        }
-        let nonce = PortMappingHost.nonce(identity: identity ?? Entropy.bytes(SecretKey.count))
-        portMapping = PortMappingHost(on: loop, listening: address, nonce: nonce, log: log) {
-            me.object?.handle(.mapped($0))
-        }
+        portMapping = makePortMapping()
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
@@ -203,7 +199,7 @@ package final class AgentDaemon {
         do throws(Errno) {
             try port.openStreams(
                 on: loop, listen: settings.tcpListen,
-                onReceive: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
+                onReceive: { batch in me.object?.arrived(&batch) },
                 onLost: { me.object?.handle(.connectionLost($0)) })
         } catch { throw StartError("--tcp-listen", error.message) }
     }
@@ -248,6 +244,7 @@ package final class AgentDaemon {
         benches.close()
         surveys.close()
         portMapping?.close()
+        captures.close()
         overlay?.close()
         rpc.close()
         port.close()
@@ -261,13 +258,13 @@ package final class AgentDaemon {
 
     // MARK: - The pump
 
-    private func handle(_ input: AgentInput) {
+    func handle(_ input: AgentInput) {
         inputs.append(input)
         drain()
     }
 
     /// Feeds the agent, and does what it says.
-    private func pump(_ body: (inout Agent, Instant, inout AgentOutbox) -> Void) {
+    func pump(_ body: (inout Agent, Instant, inout AgentOutbox) -> Void) {
         precondition(!isPumping, "pumping while pumping")
         isPumping = true
         body(&agent, loop.now, &out)
@@ -303,6 +300,7 @@ package final class AgentDaemon {
             overlay.apply(changes)
             for case .measure(let peer, let remote) in changes { unmeasured.append((peer, remote)) }
         }
+        captures.tap?.outer(&out.mesh.datagrams, isOutward: true)
         port.send(&out.mesh.datagrams)
         if !out.mesh.closedSockets.isEmpty {
             port.close(out.mesh.closedSockets)
@@ -365,23 +363,6 @@ package final class AgentDaemon {
         }
     }
 
-    private func withShellFacts(_ reply: AgentReply) -> AgentReply {
-        switch reply {
-        case .status(var view):
-            view.cryptography = CipherAcceleration.describe()
-            view.portMapping = portMapping?.view
-            view.counters.add(port.counters)
-            if let overlay { view.counters.add(overlay.counters) }
-            return .status(view)
-        case .netcheck(var view):
-            view.add(MachineNetwork.read(pod: pod, overlay: overlay?.interface))
-            view.add(surveys.report, now: loop.now)
-            view.portMapping = portMapping?.view
-            return .netcheck(view)
-        case .peers, .ping, .joined, .workers, .accelerators, .bench, .why: return reply
-        }
-    }
-
     // MARK: - The overlay
 
     /// Gives the interface the addresses that this node has now.
@@ -427,7 +408,7 @@ package final class AgentDaemon {
         handle(.clock(Clock.wall()))
     }
 
-    private func lookAtAddresses() {
+    func lookAtAddresses() {
         guard let present = watch.look(port.localAddress, without: overlay?.interface) else { return }
         surveys.begin()
         handle(.addresses(present))
@@ -436,6 +417,7 @@ package final class AgentDaemon {
     // MARK: - What happens
 
     private func asked(_ request: AgentRequest, _ answer: @escaping RPCServer<AgentRequest, AgentReply>.Answer) {
+        guard !answered(request, answer) else { return }
         let id = RequestID(nextRequest)
         nextRequest += 1
         answers[id] = answer

@@ -14,6 +14,8 @@ final class LaneThread {
         case unreachable(IPAddress)
         /// Tell activity and counters.
         case report
+        /// Copy what passes, or do no more.
+        case capture(CaptureTap?)
         case close
     }
 
@@ -129,6 +131,7 @@ final class LaneThread {
                 var counters = lane.counters
                 counters.ports = port.counters
                 reports.send(.figures(lane: number, lane.takeActivity(), counters))
+            case .capture(let tap): lane.tap = tap
             case .close:
                 lane.close()
                 port.close()

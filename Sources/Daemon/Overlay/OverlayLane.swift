@@ -28,8 +28,8 @@ final class OverlayLane {
 
     private let loop: Loop
     private var queue: TunQueue!
-    private var plane: DataPlane
-    private var out = DataPlaneOutbox()
+    var plane: DataPlane
+    var out = DataPlaneOutbox()
     private var port: MeshPort?
     private var listener: Listener?
     private var handed = DatagramBatch(capacity: 4096)
@@ -37,6 +37,8 @@ final class OverlayLane {
     private var isBlocked = false
     private var turn: Instant?
     private var queueLength = QueueLength()
+    /// Where what passes is copied to, while somebody captures.
+    var tap: CaptureTap?
 
     /// Begins to carry packets in the directions of `role`. `device` is a descriptor of the device's queue.
     init(
@@ -70,7 +72,7 @@ final class OverlayLane {
 
     // MARK: - Outwards
 
-    private var now: Instant {
+    var now: Instant {
         if let turn { return turn }
         let now = loop.now
         turn = now
@@ -78,7 +80,11 @@ final class OverlayLane {
     }
 
     private func submit(_ bytes: UnsafeMutableRawPointer, _ count: Int) -> Bool {
-        plane.submitted(frame: bytes, count: count, now: now, into: &out)
+        if let tap {
+            submit(bytes, count, copyTo: tap)
+        } else {
+            plane.submitted(frame: bytes, count: count, now: now, into: &out)
+        }
         if out.trains.byteCount >= OverlayLane.flushBytes || !out.trains.hasRoom { sendTrains() }
         return !isBlocked
     }
@@ -92,6 +98,7 @@ final class OverlayLane {
     private func sendTrains() {
         guard let port, !out.trains.isEmpty else { return }
         let next = port.send(out.trains.all, from: sentTrains, in: out.trains.memory)
+        if let tap { for train in sentTrains..<next { tap.outer(out.trains[train], in: out.trains.memory) } }
         if next < out.trains.count {
             sentTrains = next
             isBlocked = true
@@ -119,6 +126,7 @@ final class OverlayLane {
     ) {
         listener?.willReceive()
         if !out.packets.hasRoom { writePackets() }
+        if let tap { return receive(bytes, segment, congestion, remote, socket, copyTo: tap) }
         plane.received(
             bytes, segment: segment, congestion: congestion, from: remote, by: socket, now: now, into: &out)
     }

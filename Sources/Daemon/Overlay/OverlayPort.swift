@@ -220,6 +220,12 @@ package final class OverlayPort {
         for thread in threads { thread.send(.report) }
     }
 
+    /// Copies what passes to a tap, or does no more.
+    func capture(_ tap: CaptureTap?) {
+        lane?.tap = tap
+        for thread in threads { thread.send(.capture(tap)) }
+    }
+
     /// With several threads, as of the last report; among them those of the ports that the threads have, one by one.
     package var counters: [(name: String, count: Int)] {
         var sum = lane?.counters ?? OverlayCounters()

@@ -1,5 +1,6 @@
 package import Base
 package import EventLoop
+import Glibc
 import Wire
 
 /// A node's UDP port: one socket for each family that it listens on, under one roof.
@@ -13,6 +14,10 @@ package final class MeshPort {
     private var streams: StreamPort?
     private var openOther: ((UInt16) throws(Errno) -> DatagramSocket)?
     private var receiver: Receiver?
+    private typealias Pair = (four: DatagramSocket?, six: DatagramSocket?)
+    private var openPair: ((UInt16) throws(Errno) -> Pair)?
+    /// Of sockets that were closed for new ones.
+    private var past: [(name: String, count: Int)] = []
     /// Datagrams to a family that this node does not listen on.
     package private(set) var unroutable = 0
 
@@ -35,18 +40,43 @@ package final class MeshPort {
             me.object?.attachReceiver(to: socket, number)
             return socket
         }
-        if address.ip.isIPv4 {
-            socket4 = try DatagramSocket(
-                on: loop, "mesh (IPv4)", bind: address, options: options, onReceive: onReceive)
-            return
+        let openPair = { (number: UInt16) throws(Errno) -> Pair in
+            func open(_ name: String, _ ip: IPAddress, _ number: UInt16) throws(Errno) -> DatagramSocket {
+                try DatagramSocket(
+                    on: loop, "mesh (\(name))", bind: SocketAddress(ip, number), options: options, onReceive: onReceive)
+            }
+            if address.ip.isIPv4 { return (try open("IPv4", address.ip, number), nil) }
+            let six = try open("IPv6", address.ip, number)
+            guard address.ip.isUnspecified else { return (nil, six) }
+            do throws(Errno) { return (try open("IPv4", .any4, six.localAddress?.port ?? number), six) } catch {
+                six.close()
+                throw error
+            }
         }
-        let six = try DatagramSocket(on: loop, "mesh (IPv6)", bind: address, options: options, onReceive: onReceive)
-        socket6 = six
-        if address.ip.isUnspecified {
-            let port = six.localAddress?.port ?? address.port
-            socket4 = try DatagramSocket(
-                on: loop, "mesh (IPv4)", bind: SocketAddress(.any4, port), options: options, onReceive: onReceive)
+        (socket4, socket6) = try openPair(address.port)
+        self.openPair = openPair
+    }
+
+    /// Opens all sockets anew, as after a change of network, at that port or at one that the kernel chooses (0). Where that
+    /// fails, all is as it was.
+    package func rebind(to number: UInt16) throws(Errno) {
+        guard let openPair else { throw Errno(EBADF) }
+        let fresh = try openPair(number)
+        past = counters
+        unroutable = 0
+        socket4?.close()
+        socket6?.close()
+        (socket4, socket6) = fresh
+        for socket in [socket4, socket6].compactMap({ $0 }) { attachReceiver(to: socket, 0) }
+        for number in others.keys {
+            others[number]?.close()
+            others[number] = try? openOther?(number)
         }
+    }
+
+    /// Where a socket beside the first is bound to.
+    package func localPort(of number: UInt16) -> UInt16? {
+        number == 0 ? localAddress?.port : others[number]?.localAddress?.port
     }
 
     /// Sends over TCP as well, and takes connections at `addresses`. `onLost` as with `StreamPort`.
@@ -305,16 +335,18 @@ package final class MeshPort {
             failed += socket.counters.sendErrors.values.reduce(0, +)
             tooLarge += socket.counters.trainsTooLarge
         }
-        return [
+        let now = [
             ("socket.received", Int(received)), ("dropped.oversized", Int(truncated)),
             ("socket.backlogDropped", Int(dropped)), ("socket.sendErrors", Int(failed)),
             ("socket.trainsTooLarge", Int(tooLarge)), ("socket.unroutable", unroutable),
-        ] + (streams?.counters ?? [])
+        ]
+        let own = past.isEmpty ? now : zip(now, past).map { ($0.0, $0.1 + $1.count) }
+        return own + (streams?.counters ?? [])
     }
 
     package func close() {
         close(Array(others.keys))
-        (receiver, openOther) = (nil, nil)
+        (receiver, openOther, openPair) = (nil, nil, nil)
         streams?.close()
         streams = nil
         socket4?.close()

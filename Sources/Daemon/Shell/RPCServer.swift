@@ -15,6 +15,8 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
     private let listener: Listener
     private var connections: [ObjectIdentifier: Connection] = [:]
     private let onCall: (Request, @escaping Answer) -> Void
+    /// Who asks may be asked for: an error refuses. Without it, whoever may open the socket may ask anything.
+    package var mayAsk: ((Request, ByteStream.Credentials?) -> APIError?)?
 
     /// `onCall` is given each call, and a closure to answer it with, once; an answer that comes after the connection is
     /// gone goes nowhere.
@@ -93,6 +95,9 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
         switch call.request {
         case .failure(let error): send(JSONRPCReply(id: id, .failure(error)), on: connection)
         case .success(let request):
+            if let error = mayAsk?(request, connection.stream.peerCredentials) {
+                return send(JSONRPCReply(id: id, .failure(JSONRPCError(error))), on: connection)
+            }
             guard connection.waiting < RPC.waitingLimit else {
                 let error = APIError(.limit, "\(RPC.waitingLimit) calls of this connection wait for an answer")
                 return send(JSONRPCReply(id: id, .failure(JSONRPCError(error))), on: connection)

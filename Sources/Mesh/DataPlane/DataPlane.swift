@@ -252,6 +252,8 @@ package struct DataPlaneActivity: Hashable, Sendable {
     package var lastAt: Instant
     /// Counters used under the present keys; 0 for what came in.
     package var counter: UInt64
+    /// Sealed bytes that went or came over a relay.
+    package var relayedBytes: UInt64 = 0
 }
 
 /// This node in the overlay.

@@ -176,6 +176,7 @@ struct RxPath: ~Copyable {
         let state = entry.state
         state.pointee.traffic.packets &+= 1
         if state.pointee.traffic.count(bytes: count - TxPath.overhead, now: now) { active.append(entry) }
+        if remote.legs != nil { state.pointee.traffic.relayedBytes &+= UInt64(count) }
         if !state.pointee.isConfirmed {
             state.pointee.isConfirmed = true
             state.pointee.remote = remote

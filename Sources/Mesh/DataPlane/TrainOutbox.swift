@@ -87,6 +87,13 @@ package struct TrainOutbox: ~Copyable {
         isOpen = false
     }
 
+    /// Of the trains from `first` on, all of them for relays, without what relays want.
+    func sealedBytes(from first: Int) -> UInt64 {
+        (first..<count).reduce(0) {
+            $0 + UInt64(trains[$1].count - trains[$1].datagrams * DatagramHeader.relayedSize)
+        }
+    }
+
     /// Room for a datagram of `size` bytes to a peer; joins the train before it where that is allowed.
     @inline(__always)
     mutating func append(

@@ -117,7 +117,9 @@ struct TxPath: ~Copyable {
         let first = trains.count
         let verdict = seal(packet, count: count, header, inner, route, into: &trains)
         if let second = route.state.pointee.second {
+            let repeated = trains.count
             trains.repeatTrains(from: first, on: second, insteadOf: route.state.pointee.remote)
+            if second.isRelayed { route.state.pointee.traffic.relayedBytes &+= trains.sealedBytes(from: repeated) }
         }
         return verdict
     }
@@ -276,6 +278,7 @@ struct TxPath: ~Copyable {
             size: count + TxPath.overhead + path.overhead, peer: route.peer, path: path,
             congestion: InnerPacket.congestion(packet), mayFragment: mayFragment)
         if let legs = path.legs {
+            state.pointee.traffic.relayedBytes &+= UInt64(count + TxPath.overhead)
             TrainOutbox.write(legs, at: datagram)
             datagram += DatagramHeader.relayedSize
         }

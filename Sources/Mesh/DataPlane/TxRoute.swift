@@ -82,6 +82,7 @@ package final class TxRoute: @unchecked Sendable {
 struct Traffic {
     var packets: UInt64 = 0
     var bytes: UInt64 = 0
+    var relayedBytes: UInt64 = 0
     var lastAt = Instant.origin
     private var isReported = true
 
@@ -98,7 +99,8 @@ struct Traffic {
     mutating func take(peer: Int, isInward: Bool, counter: UInt64 = 0) -> DataPlaneActivity {
         defer { self = Traffic() }
         return DataPlaneActivity(
-            peer: peer, isInward: isInward, packets: packets, bytes: bytes, lastAt: lastAt, counter: counter)
+            peer: peer, isInward: isInward, packets: packets, bytes: bytes, lastAt: lastAt, counter: counter,
+            relayedBytes: relayedBytes)
     }
 }
 

@@ -61,16 +61,41 @@ extension PathSet {
         package var barredFor: Interval?
         /// First shots are under way.
         package var isPunching: Bool
+        /// Since when the newest probe is on its way, or was, and what has become of it; `nil` where there was none.
+        package var sinceProbed: Interval?
+        package var probe: ProbeOutcome?
+    }
+
+    package enum ProbeOutcome: String, Hashable, Sendable, CaseIterable {
+        case answered, waiting, unanswered
+    }
+
+    private func newestProbe(_ path: Path) -> (sentAt: Instant, outcome: ProbeOutcome)? {
+        if let open = path.probes.last, open.sentAt >= path.answeredProbeAt {
+            return (open.sentAt, open.isMissed ? .unanswered : .waiting)
+        }
+        return path.answeredProbeAt > .origin ? (path.answeredProbeAt, .answered) : nil
+    }
+
+    /// This machine stood still for so long: what was not answered meanwhile was perhaps not heard.
+    package mutating func slept(_ length: Interval) {
+        for index in paths.indices {
+            for place in paths[index].probes.indices where !paths[index].probes[place].isMissed {
+                paths[index].probes[place].sentAt = paths[index].probes[place].sentAt + length
+                paths[index].probes[place].isUntimed = true
+            }
+        }
     }
 
     package func facts(now: Instant) -> [Facts] {
         paths.indices.map { index in
-            let path = paths[index]
+            let path = paths[index], probe = newestProbe(paths[index])
             return Facts(
                 address: path.address, isPrimary: index == primaryIndex, isAlive: path.isAlive,
                 roundTrip: path.isTimed ? path.round.smoothed : nil, sinceAnswered: path.answeredAt.map { now - $0 },
                 sinceHeard: path.heardAt.map { now - $0 }, missed: path.missed,
-                barredFor: path.barredUntil > now ? path.barredUntil - now : nil, isPunching: path.shot != nil)
+                barredFor: path.barredUntil > now ? path.barredUntil - now : nil, isPunching: path.shot != nil,
+                sinceProbed: probe.map { now - $0.sentAt }, probe: probe?.outcome)
         }
     }
 }

@@ -39,6 +39,8 @@ package struct PathSet: Sendable {
         case silent
         /// The relay is gone, or the node's own address is.
         case withdrawn
+        /// A person wanted it so (`asterism debug`).
+        case debug
     }
 
     package struct Transition: Hashable, Sendable {
@@ -46,12 +48,14 @@ package struct PathSet: Sendable {
         package var from: PathAddress?
         package var to: PathAddress
         package var cause: Cause
+        /// How long data had been in doubt, where it was left for silence or because the peer had moved.
+        package var took: Interval?
     }
 
     var paths: [Path] = []
     private(set) var primaryIndex: Int?
     /// Since when the primary is in doubt.
-    private var doubtSince: Instant?
+    private(set) var doubtSince: Instant?
     private var doubtProbes = 0
     private var sentAt: Instant?
     /// An unknown address from which the peer was heard, and since when: it may have moved there.
@@ -65,6 +69,8 @@ package struct PathSet: Sendable {
     var punchAgain: Instant?
     var vainPunches = 0
     var punchedAt: Instant?
+    /// Direct addresses that are not made use of, while only relays are to be; see `PathSet+Debug.swift`.
+    var setAside: [PathAddress]?
 
     static let probeEvery = Interval.milliseconds(100)
     static let doubtEvery = Interval.milliseconds(50)
@@ -111,7 +117,7 @@ package struct PathSet: Sendable {
     }
     package var addresses: [PathAddress] { paths.map(\.address) }
 
-    private func index(of address: PathAddress) -> Int? { paths.firstIndex { $0.address == address } }
+    func index(of address: PathAddress) -> Int? { paths.firstIndex { $0.address == address } }
 
     /// The best path beside the primary.
     private var standby: Int? {
@@ -120,13 +126,13 @@ package struct PathSet: Sendable {
             ?? paths.indices.first { $0 != primaryIndex && paths[$0].address.isRelayed }
     }
 
-    private func isBetter(_ a: Int, than b: Int) -> Bool {
+    func isBetter(_ a: Int, than b: Int) -> Bool {
         if paths[a].tier != paths[b].tier { return paths[a].tier < paths[b].tier }
         return paths[a].round.smoothed < paths[b].round.smoothed
     }
 
     package mutating func add(_ addresses: [PathAddress]) {
-        for address in addresses where index(of: address) == nil {
+        for address in addresses where index(of: address) == nil && !setsAside(address) {
             if paths.count >= Limits.addressesPerPeer { makeRoom() }
             guard paths.count < Limits.addressesPerPeer else { return }
             paths.append(Path(address))
@@ -261,6 +267,10 @@ package struct PathSet: Sendable {
             if !probe.isUntimed { paths[index].round.sample(now - probe.sentAt, delay: .zero) }
             if address.isDirect { (vainPunches, punchAgain) = (0, nil) }
             decide(index, probe, now)
+            // A late answer can make a path the second best one, and then it is to be taken back in its time.
+            if index == standby, paths[index].nextProbe == nil, now - (sentAt ?? .origin) < PathSet.activeFor {
+                paths[index].nextProbe = now + PathSet.warmEvery
+            }
             return now - probe.sentAt
         }
         return nil
@@ -298,21 +308,20 @@ package struct PathSet: Sendable {
     private func isLost(_ index: Int) -> Bool { paths[index].missed >= PathSet.missedLimit }
 
     private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
-        paths[primary].isAlive = false
-        paths[primary].bar = min(max(paths[primary].bar * 2, .seconds(30)), .minutes(10))
-        paths[primary].barredUntil = now + paths[primary].bar
+        bar(primary, now)
         take(index, .silent, from: paths[primary].address, now: now)
     }
 
-    private mutating func take(_ index: Int, _ cause: Cause, from old: PathAddress?, now: Instant) {
+    mutating func take(_ index: Int, _ cause: Cause, from old: PathAddress?, now: Instant) {
+        let took = cause == .silent || cause == .moved ? lengthOfDoubt(now) : nil
         primaryIndex = index
         paths[index].timesFaster = 0
         endDoubt()
         if transitions.count >= PathSet.transitionsKept { transitions.removeFirst() }
-        transitions.append(Transition(at: now, from: old, to: paths[index].address, cause: cause))
+        transitions.append(Transition(at: now, from: old, to: paths[index].address, cause: cause, took: took))
         untold += 1
         // Another may have been left for silence: see soon whether it is back.
-        if cause == .silent { punchAgain = now + PathSet.punchWaits[0] }
+        if cause == .silent || cause == .debug { punchAgain = now + PathSet.punchWaits[0] }
         if let standby, paths[standby].nextProbe == nil { paths[standby].nextProbe = now }
     }
 
@@ -374,16 +383,6 @@ package struct PathSet: Sendable {
             schedule(index, now)
         }
         return due
-    }
-
-    /// This machine stood still for so long: what was not answered meanwhile was perhaps not heard.
-    package mutating func slept(_ length: Interval) {
-        for index in paths.indices {
-            for place in paths[index].probes.indices where !paths[index].probes[place].isMissed {
-                paths[index].probes[place].sentAt = paths[index].probes[place].sentAt + length
-                paths[index].probes[place].isUntimed = true
-            }
-        }
     }
 
     /// The next time at which `takeProbes` has something to do.

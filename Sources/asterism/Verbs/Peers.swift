@@ -31,7 +31,11 @@ struct Peers: Verb {
             table.add([
                 .init(peer.name ?? peer.node.short),
                 .init(peer.isConnected ? "connected" : "idle", peer.isConnected ? .good : .faint),
-                peer.address == nil ? .init(nil) : peer.isRelayed ? .init("relay", .caution) : .init("direct", .good),
+                peer.address == nil
+                    ? .init(nil)
+                    : peer.isRelayed
+                        ? .init(["relay", peer.relay].compactMap { $0 }.joined(separator: " "), .caution)
+                        : .init("direct", .good),
                 .init(peer.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
                 .init(peer.overlay4?.description), .init(peer.address?.description),
                 .init(peer.sinceHeardMilliseconds.map { Units.age(.milliseconds($0)) }),
@@ -44,66 +48,5 @@ struct Peers: Verb {
             ])
         }
         return table
-    }
-}
-
-struct Ping: Verb {
-    static let configuration = CommandConfiguration(
-        abstract: "Measures round trips to a node of the fleet, inside a session with it.",
-        discussion: "Exit status 5 where no answer came.")
-
-    @OptionGroup var common: Common
-    @Argument(help: "A node's name, overlay address, id, or the first digits of its id.") var peer: String
-    @Option(name: .shortAndLong, help: "How often, 1 to 100.") var count: Int = 4
-    @Option(name: .shortAndLong, help: "Milliseconds between two, 10 to 60000.") var interval: Int = 1000
-
-    func validate() throws {
-        guard (1...100).contains(count) else { throw ValidationError("--count must be 1 to 100, not \(count)") }
-        guard (10...60_000).contains(interval) else {
-            throw ValidationError("--interval must be 10 to 60000 milliseconds, not \(interval)")
-        }
-    }
-
-    func perform() throws {
-        let link = try common.link(.agent)
-        let answer: Answer
-        do {
-            answer = try ping(peer, link)
-        } catch let error as APIError where error.code == .notFound {
-            // An agent knows the first digits of few ids. Where the controller is at hand, it knows all.
-            guard let id = try? idAtController() else { throw error }
-            answer = try ping(id, link)
-        }
-        try show(answer) { Ping.text($0) }
-        if try answer.view(PingView.self).roundTripsMicroseconds.isEmpty {
-            throw Failure(.unavailable, "no answer from \(peer)")
-        }
-    }
-
-    private func ping(_ peer: String, _ link: Link) throws -> Answer {
-        let request = AgentRequest.Ping(peer: peer, count: Int64(count), intervalMilliseconds: Int64(interval))
-        let duration = Double(count * interval) / 1000
-        return try link.call(AgentRequest.ping(request), within: common.timeout + duration)
-    }
-
-    private func idAtController() throws -> String {
-        let link = try common.link(.controller)
-        return try link.call(ControllerRequest.nodesGet(.init(node: peer))).view(NodeView.self).id.hex
-    }
-
-    static func text(_ view: PingView) -> String {
-        let name = (view.name ?? view.node.short).printable
-        var text = ""
-        for (index, trip) in view.roundTripsMicroseconds.enumerated() {
-            text += "\(index + 1): \(name) \(Units.roundTrip(microseconds: trip))\n"
-        }
-        let sorted = view.roundTripsMicroseconds.sorted()
-        let lost = max(0, view.sent - sorted.count)
-        text += "\(view.sent) sent, \(sorted.count) answered, \(view.sent == 0 ? 0 : lost * 100 / view.sent)% lost"
-        if let least = sorted.first, let most = sorted.last {
-            let values = [least, sorted[sorted.count / 2], most].map { Units.roundTrip(microseconds: $0) }
-            text += "; least \(values[0]), median \(values[1]), most \(values[2])"
-        }
-        return text + "\n"
     }
 }

@@ -17,10 +17,15 @@ struct Status: Verb {
         discussion: "The agent of this machine is asked first, then the controller.")
 
     @OptionGroup var common: Common
+    @Flag(help: "Print all figures in Prometheus' text format, for a collector of text files.") var prometheus = false
+
+    func validate() throws {
+        if prometheus, common.json { throw ValidationError("give --prometheus or --json, and not both") }
+    }
 
     func perform() throws {
         let link = try common.link(.agent, .controller)
-        try show(try link.call(AgentRequest.status)) { text($0) }
+        try show(try link.call(AgentRequest.status)) { prometheus ? Prometheus.text($0) : text($0) }
     }
 
     func text(_ view: StatusView) -> String {

@@ -23,28 +23,36 @@ struct Why: Verb {
         var text = "\(name): \(headline(view))\n"
         if let reason = view.reason { text += "  because \(explanation(of: reason))\n" }
         text += "  address translation: here \(mapping(view.ownMapping)), there \(mapping(view.peerMapping))\n"
-        if let bytes = view.datagramBytes { text += "  datagrams of up to \(bytes) bytes\n" }
+        if let bytes = view.datagramBytes {
+            let mtu = view.pathMTU.map { "MTU \($0): " } ?? ""
+            text += "  \(mtu)datagrams of up to \(bytes) bytes\n"
+        }
         text += "\n" + table(view.paths).render(terminal)
         guard !view.transitions.isEmpty else { return text }
-        var changes = Table([.init("AGO", right: true), .init("FROM", least: 8), .init("TO", least: 8), .init("CAUSE")])
+        var changes = Table([
+            .init("AGO", right: true), .init("FROM", least: 8), .init("TO", least: 8), .init("CAUSE"),
+            .init("IN DOUBT", right: true, importance: 2),
+        ])
         for change in view.transitions.reversed() {
             changes.add([
                 .init(Units.age(.milliseconds(change.agoMilliseconds))),
-                .init(change.from.map { way($0, change.fromIsRelayed) }), .init(way(change.to, change.toIsRelayed)),
+                .init(change.from.map { way($0, change.fromIsRelayed, change.fromRelay, isTCP: change.fromIsTCP) }),
+                .init(way(change.to, change.toIsRelayed, change.toRelay, isTCP: change.toIsTCP)),
                 .init(cause(change.cause)),
+                .init(change.doubtMilliseconds.map { "\($0)ms" }),
             ])
         }
         return text + "\n" + changes.render(terminal)
     }
 
-    private static func headline(_ view: PathsView) -> String {
+    static func headline(_ view: PathsView) -> String {
         let primary = view.paths.first(where: \.isPrimary)
         let trip = primary?.roundTripMicroseconds.map { ", \(Units.roundTrip(microseconds: $0))" } ?? ""
-        let address = primary.map { "\($0.address)" } ?? "?"
+        let address = primary.map { way($0.address, $0.isRelayed, $0.relay, isTCP: $0.isTCP) } ?? "?"
         return switch view.path {
         case .none: "no session"
         case .direct: "direct, \(address)\(trip)"
-        case .relayed: "over the relay \(address)\(trip)"
+        case .relayed: "over the \(address)\(trip)"
         }
     }
 
@@ -62,6 +70,7 @@ struct Why: Verb {
         case "ownUDPBlocked": "the network here lets no UDP out, so relays are reached over TCP"
         case "peerUDPBlocked": "the peer's network lets no UDP out, so it reaches relays over TCP"
         case "blocked": "nothing arrives directly although both addresses are known: a firewall drops it"
+        case "relayOnly": "'asterism debug relay-only' wants it so"
         case "unknown": "nothing arrives directly, and what is before one of the two is not known"
         default: reason
         }
@@ -85,24 +94,32 @@ struct Why: Verb {
         case "moved": "the peer moved"
         case "silent": "the old one fell silent"
         case "withdrawn": "the old one is no more"
+        case "debug": "'asterism debug' wanted it so"
         default: name
         }
     }
 
-    private static func way(_ address: SocketAddress, _ isRelayed: Bool) -> String {
-        isRelayed ? "relay \(address)" : "\(address)"
+    /// `198.51.100.12:7950`, `relay beacon (198.51.100.2:7950)`.
+    static func way(
+        _ address: SocketAddress, _ isRelayed: Bool, _ relay: String?, isTCP: Bool, direct: String = ""
+    ) -> String {
+        let address = isTCP ? "tcp \(address)" : "\(address)"
+        guard isRelayed else { return direct + address }
+        return relay.map { "relay \($0.printable) (\(address))" } ?? "relay \(address)"
     }
 
     private static func table(_ paths: [PathsView.Path]) -> Table {
         var table = Table([
-            .init("PATH", least: 12), .init("STATE"), .init("RTT", right: true), .init("ANSWERED", right: true),
-            .init("HEARD", right: true, importance: 1), .init("UNANSWERED", right: true, importance: 2),
+            .init("PATH", least: 12), .init("STATE"), .init("RTT", right: true), .init("LAST PROBE"),
+            .init("ANSWERED", right: true, importance: 3), .init("HEARD", right: true, importance: 1),
+            .init("UNANSWERED", right: true, importance: 2),
         ])
         for path in paths {
             let (state, style) = state(of: path)
             table.add([
-                .init(way(path.address, path.isRelayed)), .init(state, style),
+                .init(way(path.address, path.isRelayed, path.relay, isTCP: path.isTCP)), .init(state, style),
                 .init(path.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
+                .init(probe(of: path)),
                 .init(path.sinceAnsweredMilliseconds.map { "\(Units.age(.milliseconds($0))) ago" }),
                 .init(path.sinceHeardMilliseconds.map { "\(Units.age(.milliseconds($0))) ago" }),
                 .init(path.missed > 0 ? "\(path.missed)" : nil),
@@ -111,9 +128,16 @@ struct Why: Verb {
         return table
     }
 
+    private static func probe(of path: PathsView.Path) -> String? {
+        guard let since = path.sinceProbedMilliseconds, let outcome = path.probe else { return nil }
+        return "\(Units.age(.milliseconds(since))) ago, \(outcome)"
+    }
+
     private static func state(of path: PathsView.Path) -> (String, Terminal.Style) {
         if path.isPrimary { return ("in use", .good) }
-        if path.barredMilliseconds != nil { return ("failed", .bad) }
+        if path.barredMilliseconds != nil {
+            return ("failed, barred for \(Units.age(.milliseconds(path.barredMilliseconds ?? 0)))", .bad)
+        }
         if path.isAlive { return ("ready", .good) }
         return path.isPunching ? ("trying", .caution) : ("no answer", .faint)
     }

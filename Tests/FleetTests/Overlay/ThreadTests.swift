@@ -39,6 +39,28 @@ extension OverlayTests {
         }
     }
 
+    @Test func `with threads, a capture sees both layers, and new sockets are refused with the reason`() throws {
+        try Overlay.with(a: Self.threads(4), b: Self.threads(2)) { overlay in
+            for layer in CaptureLayer.allCases {
+                var view: CaptureView = try ask(
+                    overlay.a.socket, AgentRequest.captureStart(.init(layer: layer, seconds: 2)))
+                let (near, far) = try Socket.connection(from: overlay.a, to: overlay.b, isIPv4: true)
+                #expect(try Exchange.run(near, far, .bytes(64 << 10)).received == 128 << 10)
+                var text = ""
+                for _ in 0..<200 where !view.isFinal {
+                    view = try ask(overlay.a.socket, AgentRequest.captureRead(.init(capture: view.capture)))
+                    text += String(decoding: view.bytes ?? [], as: UTF8.self)
+                }
+                #expect(text.contains("out to b, direct ") && text.contains("in from b, direct "), "\(layer)")
+                #expect(text.contains(", packet") == (layer == .outer), "\(layer)")
+            }
+            let error = #expect(throws: APIError.self) {
+                let _: RebindView = try ask(overlay.a.socket, AgentRequest.debugRebind(.init()))
+            }
+            #expect(error?.code == .unavailable)
+        }
+    }
+
     @Test func `with threads, new keys every two seconds and two changes of address`() throws {
         let rekey = ["--debug-rekey-seconds", "2"]
         try Self.underLoad(a: rekey + Self.threads(4), b: rekey + Self.threads(4)) { overlay in

@@ -1,0 +1,93 @@
+import Base
+import Control
+import Glibc
+import Mesh
+import Synchronization
+import Wire
+
+/// Where packets are copied to while somebody captures. Lanes on several threads share it. It holds so many bytes and no
+/// more; what comes when it is full is counted.
+final class CaptureTap: Sendable {
+    struct Catch {
+        var packets: [CapturedPacket] = []
+        var droppedInner = 0
+        var droppedOuter = 0
+    }
+
+    private struct State {
+        var caught = Catch()
+        var bytes = 0
+    }
+
+    private let state = Mutex(State())
+    private let layer: CaptureLayer?
+
+    /// A packet costs more than its bytes.
+    private static let limit = 4 << 20
+    private static let cost = 128
+
+    /// Without a layer, both are wanted.
+    init(_ layer: CaptureLayer?) { self.layer = layer }
+
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    func wants(_ layer: CaptureLayer) -> Bool { self.layer.map { $0 == layer } ?? true }
+
+    /// What was caught since the last call.
+    func take() -> Catch {
+        state.withLock { state in
+            defer { state = State() }
+            return state.caught
+        }
+    }
+
+    func inner(_ packet: [UInt8], isOutward: Bool, path: PathAddress?) {
+        put(CapturedPacket(at: CaptureTap.now(), layer: .inner, isOutward: isOutward, path: path, bytes: packet))
+    }
+
+    func outer(_ datagram: UnsafeRawBufferPointer, isOutward: Bool, _ remote: SocketAddress, socket: UInt16) {
+        guard wants(.outer) else { return }
+        let path = CapturedPacket.path(of: datagram, remote, socket: socket, isOutward: isOutward)
+        put(
+            CapturedPacket(
+                at: CaptureTap.now(), layer: .outer, isOutward: isOutward, path: path, bytes: [UInt8](datagram)))
+    }
+
+    /// All datagrams of a batch.
+    func outer(_ batch: inout DatagramBatch, isOutward: Bool) {
+        guard wants(.outer) else { return }
+        for position in 0..<batch.count {
+            let entry = batch.entries[position]
+            batch.withBytes(at: position) { bytes in
+                outer(UnsafeRawBufferPointer(bytes), isOutward: isOutward, entry.remote, socket: entry.socket)
+            }
+        }
+    }
+
+    /// All datagrams of a train.
+    func outer(_ train: Train, in memory: UnsafeRawPointer) {
+        guard wants(.outer) else { return }
+        for begin in stride(from: 0, to: train.count, by: train.segment) {
+            let count = min(train.segment, train.count - begin)
+            outer(
+                UnsafeRawBufferPointer(start: memory + train.offset + begin, count: count), isOutward: true,
+                train.remote, socket: train.socket)
+        }
+    }
+
+    private func put(_ packet: CapturedPacket) {
+        state.withLock { state in
+            let cost = packet.bytes.count + CaptureTap.cost
+            guard state.bytes + cost <= CaptureTap.limit else {
+                if packet.layer == .inner { state.caught.droppedInner += 1 } else { state.caught.droppedOuter += 1 }
+                return
+            }
+            state.bytes += cost
+            state.caught.packets.append(packet)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import ArgumentParser
+import Base
+import Control
+import Foundation
+import Wire
+
+struct Capture: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Writes what passes this node's overlay and its sockets to a pcapng file.",
+        discussion: """
+            Two interfaces are in it: 'inner' has the overlay's packets in clear, 'outer' the datagrams that carry them, \
+            sealed as they are. A comment on each packet says whose it is and which path it took. It lasts until Ctrl-C, \
+            or as long as --count and --seconds say:
+
+              asterism capture -w - | wireshark -k -i -
+
+            Only root and the agent's own user may capture, one at a time. With --json the standard output gets, in the \
+            end, how many packets there were.
+            """)
+
+    @OptionGroup var common: Common
+    @Argument(help: "Only what is said to and by this peer: its name, overlay address, or the first digits of its id.")
+    var peer: String?
+    @Option(name: .customShort("w"), help: ArgumentHelp("The file; - is the standard output.", valueName: "file"))
+    var file: String = "-"
+    @Flag(help: "Only packets of the overlay.") var inner = false
+    @Flag(help: "Only datagrams of the mesh.") var outer = false
+    @Option(help: "End after so many packets.") var count: Int?
+    @Option(help: "End after so many seconds.") var seconds: Int?
+
+    func validate() throws {
+        if inner, outer { throw ValidationError("give --inner or --outer, or neither for both") }
+        if let count, !(1...1_000_000_000).contains(count) {
+            throw ValidationError("--count must be 1 to 1000000000, not \(count)")
+        }
+        if let seconds, !(1...86_400).contains(seconds) {
+            throw ValidationError("--seconds must be 1 to 86400, not \(seconds)")
+        }
+        guard file == "-" else { return }
+        if common.json {
+            throw ValidationError("--json and the capture both want the standard output; name a file with -w")
+        }
+        if isatty(STDOUT_FILENO) == 1 {
+            throw ValidationError("a terminal cannot show a capture; name a file with -w, or pipe it on")
+        }
+    }
+
+    func perform() throws {
+        // From here on a signal is waited for: the file gets its end.
+        var signals = DevSignals()
+        let link = try common.link(.agent)
+        let layer: CaptureLayer? = inner ? .inner : outer ? .outer : nil
+        let order = AgentRequest.Capture(
+            peer: peer, layer: layer, count: count.map { Int64($0) }, seconds: seconds.map { Int64($0) })
+        var view: CaptureView = try link.call(AgentRequest.captureStart(order), repeats: false).view()
+        // The file is made when there is something to write: a refusal leaves what was there alone.
+        let output = try open()
+        defer { close(output) }
+        try write(view, output)
+        while !view.isFinal {
+            let request = AgentRequest.CaptureNumber(capture: view.capture)
+            let isOver = signals.sleep(0.001)
+            view = try link.call(
+                isOver ? AgentRequest.captureStop(request) : .captureRead(request), repeats: false
+            ).view()
+            try write(view, output)
+        }
+        if common.json {
+            view.data = ""
+            writeOut(try JSONText.document(view))
+        } else {
+            writeError("\(view.packets) packets\(view.dropped > 0 ? ", \(view.dropped) dropped for want of room" : "")")
+        }
+    }
+
+    private func open() throws -> Int32 {
+        guard file != "-" else { return dup(STDOUT_FILENO) }
+        let descriptor = Foundation.open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Failure(.usage, "-w: \(file): \(String(cString: strerror(errno)))") }
+        return descriptor
+    }
+
+    private func write(_ view: CaptureView, _ output: Int32) throws {
+        guard let bytes = view.bytes else { throw Failure(.refused, "the agent's answer is no base64") }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Foundation.write(output, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { throw Failure(.refused, "-w: \(file): \(String(cString: strerror(errno)))") }
+            rest = rest.dropFirst(count)
+        }
+    }
+}

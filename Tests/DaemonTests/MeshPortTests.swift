@@ -1,0 +1,100 @@
+import Base
+import EventLoop
+import Testing
+
+@testable import Daemon
+
+/// A node's port whose sockets are opened anew.
+@Suite(.serialized) struct MeshPortTests {
+    private static let here = SocketAddress(.loopback4, 0)
+
+    /// A port on a loop of its own, and a socket that talks to it.
+    private final class Bench {
+        let loop: Loop
+        var port: MeshPort!
+        var other: DatagramSocket!
+        /// What the port and the other one got, each with its sender.
+        var got: [(bytes: [UInt8], from: SocketAddress)] = []
+        var answered: [(bytes: [UInt8], from: SocketAddress)] = []
+
+        init(takesMessages: Bool = false) throws {
+            loop = Loop()
+            port = try MeshPort(on: loop, bind: MeshPortTests.here, joinsDatagrams: takesMessages) { [unowned self] in
+                for index in 0..<$0.count { got.append(($0.bytes(at: index), $0.entries[index].remote)) }
+            }
+            if takesMessages {
+                port.attach(
+                    MeshPort.Receiver(
+                        message: { [unowned self] bytes, _, _, remote, _ in got.append(([UInt8](bytes), remote)) },
+                        round: {}, writable: {}, tooLarge: { _ in }))
+            }
+            other = try DatagramSocket(on: loop, "other", bind: MeshPortTests.here) { [unowned self] in
+                for index in 0..<$0.count { answered.append(($0.bytes(at: index), $0.entries[index].remote)) }
+            }
+        }
+
+        func close() {
+            port.close()
+            other.close()
+        }
+
+        func tell(_ bytes: [UInt8], at address: SocketAddress?) {
+            var batch = DatagramBatch()
+            batch.append(bytes, remote: address!)
+            other.send(&batch)
+        }
+
+        func answer(_ bytes: [UInt8], socket: UInt16 = 0) {
+            var batch = DatagramBatch()
+            batch.append(bytes, remote: other.localAddress!, socket: socket)
+            port.send(&batch)
+        }
+
+        func wait(_ done: () -> Bool) -> Bool {
+            let tick = Timer(on: loop, "test limit") {}
+            tick.arm(every: .milliseconds(5))
+            defer { tick.close() }
+            for _ in 0..<2000 {
+                if done() { return true }
+                loop.runOnce()
+            }
+            return done()
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `after it another port sends and receives, and the figures go on`(takesMessages: Bool) throws {
+        let bench = try Bench(takesMessages: takesMessages)
+        defer { bench.close() }
+        let before = try #require(bench.port.localAddress)
+        bench.tell([1], at: before)
+        #expect(bench.wait { bench.got.count == 1 })
+        bench.answer([2], socket: 3)
+        #expect(bench.wait { bench.answered.count == 1 })
+        let third = try #require(bench.port.localPort(of: 3))
+        #expect(bench.answered[0].from.port == third)
+        try bench.port.rebind(to: 0)
+        let now = try #require(bench.port.localAddress)
+        #expect(now.port != before.port && now.ip == before.ip)
+        let moved = try #require(bench.port.localPort(of: 3))
+        #expect(moved != third)
+        bench.tell([4], at: now)
+        bench.tell([5], at: SocketAddress(now.ip, moved))
+        #expect(bench.wait { bench.got.count == 3 })
+        bench.answer([6])
+        #expect(bench.wait { bench.answered.count == 2 })
+        #expect(bench.answered[1].from == now)
+        let received = bench.port.counters.first { $0.name == "socket.received" }?.count
+        #expect(received == 2)
+    }
+
+    @Test func `a port that is taken leaves all as it was`() throws {
+        let bench = try Bench()
+        defer { bench.close() }
+        let before = try #require(bench.port.localAddress), taken = try #require(bench.other.localAddress)
+        #expect(throws: Errno.self) { try bench.port.rebind(to: taken.port) }
+        #expect(bench.port.localAddress == before)
+        bench.tell([1], at: before)
+        #expect(bench.wait { bench.got.count == 1 })
+    }
+}
