@@ -59,7 +59,7 @@ let all: [Target] = [
     library("Fuzz", core + collections),
 
     program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
-    program("asterism-bench", ["Base", "Wire", "Noise", "Mesh"] + arguments),
+    program("asterism-bench", ["Base", "CLinux", "Wire", "Noise", "Mesh"] + arguments),
     program("asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging),
     program("asterism-fuzz", ["Base", "Fuzz"] + arguments),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.

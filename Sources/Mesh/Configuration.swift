@@ -55,7 +55,7 @@ package struct MeshConfiguration: Sendable {
     /// Whether ports are guessed where an address translator leaves nothing else (`PortGuess`). Wants a driver that can
     /// open sockets.
     package var guessesPorts = true
-    /// Probes of paths that this node sends at most, over all peers.
+    /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
     package var probesPerSecond: Int64 = 200
     /// How often the way to a relay is used, so that translators on it do not forget it.
     package var keepAlive = Interval.seconds(20)

@@ -82,13 +82,14 @@ extension Endpoint {
         let due = size.due(
             now, patience: peer.paths.patience,
             isAlive: peer.paths.isAnswered(since: now - peer.paths.patience - .milliseconds(500)),
-            firstToken: probeTokens)
+            room: Int(sizeBudget.available(now)), firstToken: probeTokens)
         peer.size = size
         for (bytes, token) in due {
             sealAlone(.ping(token: token), with: epoch, of: peer, to: path, size: bytes, now: now, into: &out)
             counters.probesSent += 1
         }
         probeTokens &+= UInt64(due.count)
+        if !due.isEmpty { _ = sizeBudget.take(Int64(due.count), now: now) }
         tellSize(of: peer)
     }
 

@@ -81,6 +81,8 @@ extension Endpoint {
     mutating func candidatesHaveChanged() {
         candidatesNumber += 1
         hasNewCandidates = true
+        // Of another place other things are true.
+        hopeless.forget()
     }
 
     // MARK: - This node as a relay
@@ -273,8 +275,9 @@ extension Endpoint {
         }
         peer.paths.add(direct)
         reach(peer, through: places, now: now)
-        if natMapping != .blocked, mapping != .blocked { peer.paths.punch(now: now) }
-        planGuess(of: peer, now: now)
+        let isHopeless = isHopeless(peer, now: now)
+        if natMapping != .blocked, mapping != .blocked { peer.paths.punch(isBrief: isHopeless, now: now) }
+        if isHopeless { peer.guessAt = nil } else { planGuess(of: peer, now: now) }
         beginTrial(with: peer, now: now)
         mark(peer)
     }

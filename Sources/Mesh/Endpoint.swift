@@ -47,6 +47,9 @@ package struct Endpoint: ~Copyable {
     /// Probes over all peers: whoever talks to ten thousand at once must not flood its own line, nor the table of the
     /// translator that it is behind (EasyTier#1504, tailscale#5389).
     var probeBudget: TokenBucket
+    /// Probes of sizes, which come in dozens, have as much, so that they do not take the place of those that find out whether a
+    /// path is alive.
+    var sizeBudget: TokenBucket
     /// Tokens of probes count on from here; they travel sealed, so nobody can guess them.
     var probeTokens: UInt64
     /// When the driver came by last.
@@ -57,6 +60,8 @@ package struct Endpoint: ~Copyable {
     /// Ports that gateways keep open for this node.
     var mappedAddresses: [SocketAddress] = []
     var candidatesNumber: UInt64 = 1
+    /// Sites to which no direct way was found.
+    var hopeless = SiteMemo()
     /// With whom ports are being guessed: one peer at a time.
     var guess: (slot: Int, guess: PortGuess)?
     var guessSockets: UInt16 = 1
@@ -75,6 +80,8 @@ package struct Endpoint: ~Copyable {
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
         relay = Relay(using: &generator, bytesPerSecond: configuration.relayBytesPerSecond, now: now)
         probeBudget = TokenBucket(
+            perSecond: configuration.probesPerSecond, burst: configuration.probesPerSecond, now: now)
+        sizeBudget = TokenBucket(
             perSecond: configuration.probesPerSecond, burst: configuration.probesPerSecond, now: now)
         probeTokens = generator.uint64()
         lastEntry = now

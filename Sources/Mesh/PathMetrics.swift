@@ -108,6 +108,7 @@ extension Endpoint {
         let isDirect = peer.paths.hasAliveDirect
         guard isDirect || trialEnd(of: peer).map({ $0 <= now }) ?? false else { return }
         peer.trial = nil
+        remember(peer, isDirect: isDirect, now: now)
         counters.paths.ended(
             PathMetrics.Punch(
                 own: natMapping, peer: peer.natMapping, method: trial.hasGuessed ? .guess : .shots, isDirect: isDirect))

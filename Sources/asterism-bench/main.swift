@@ -4,7 +4,7 @@ import ArgumentParser
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "asterism-bench", abstract: "Measures the steps of the packet path, one at a time.",
-        subcommands: [AEAD.self, Packets.self], defaultSubcommand: AEAD.self)
+        subcommands: [AEAD.self, Packets.self, Peers.self], defaultSubcommand: AEAD.self)
 }
 
 Bench.main()

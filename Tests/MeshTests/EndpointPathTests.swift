@@ -86,4 +86,59 @@ import Wire
         let moved = try #require(peer.paths.paths[0].probes.last?.sentAt)
         #expect(moved - sent == pair.now - due)
     }
+
+    // MARK: - What is known to be impossible
+
+    /// Datagrams to a candidate that nobody answers at, within 14 seconds.
+    private static func shots(_ pair: TestPair, _ place: RelayPlace) throws -> Int {
+        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let peer = try #require(known)
+        // As if all had come over a relay until now.
+        let relayed = PathAddress(first, legs: RelayLegs(near: 1, far: 2))
+        peer.paths.established(at: relayed, isNew: true, now: pair.now)
+        peer.paths.withdraw(where: \.isDirect, now: pair.now)
+        let number = peer.remoteCandidatesNumber + 1
+        pair.a.endpoint.hear([.direct(second)], .stable, number: number, from: peer, now: pair.now)
+        let before = pair.recorded.count { $0.to == second }
+        pair.path = { _, _ in [] }
+        pair.run(.seconds(14))
+        return pair.recorded.count { $0.to == second } - before
+    }
+
+    @Test func `what was in vain with one node of a site is not tried for long with the next`() throws {
+        let place = RelayPlace(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, leg: 2)
+        func pair() -> TestPair {
+            let pair = TestPair.members(site: "oslo")
+            pair.connect()
+            pair.run(.seconds(1))
+            return pair
+        }
+        #expect(try Self.shots(pair(), place) == PathSet.shots.count)
+        let warned = pair()
+        warned.a.endpoint.hopeless.failed("oslo", .stable, now: warned.now)
+        #expect(try Self.shots(warned, place) == PathSet.briefShots)
+        // Another kind of mapping, another site, an hour later, another place of one's own: all may be otherwise.
+        for change in [
+            { $0.failed("oslo", .varies, now: warned.now) }, { $0.failed("bergen", .stable, now: warned.now) },
+            { $0.failed("oslo", .stable, now: warned.now + .minutes(-61)) },
+            { $0.failed("", .stable, now: warned.now) },
+        ] as [(inout SiteMemo) -> Void] {
+            let other = pair()
+            change(&other.a.endpoint.hopeless)
+            #expect(try Self.shots(other, place) == PathSet.shots.count)
+        }
+        warned.a.endpoint.listens(at: [Self.second], now: warned.now)
+        #expect(warned.a.endpoint.hopeless.count == 0)
+    }
+
+    @Test func `what was in vain is remembered of the site, and forgotten when it helps after all`() throws {
+        let pair = TestPair.members(site: "oslo")
+        pair.connect()
+        pair.run(.seconds(1))
+        let place = RelayPlace(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, leg: 2)
+        _ = try Self.shots(pair, place)
+        #expect(pair.a.endpoint.hopeless.isHopeless("oslo", .stable, now: pair.now))
+        pair.a.endpoint.hopeless.succeeded("oslo", .stable)
+        #expect(!pair.a.endpoint.hopeless.isHopeless("oslo", .stable, now: pair.now))
+    }
 }

@@ -64,6 +64,25 @@ import Wire
         }
     }
 
+    @Test func `of several relays the one with the shortest way is soon in use, and the others are left in peace`() {
+        let relays = (0..<3).map { number in
+            PathAddress(
+                SocketAddress(.v4(0xcb00_7100 + number), 3), legs: RelayLegs(near: number + 1, far: number + 11))
+        }
+        var world = World(relays)
+        for (relay, time) in zip(relays, [200, 90, 120] as [Int64]) { world.roundTrips[relay] = .milliseconds(time) }
+        world.paths.established(at: relays[0], isNew: true, now: world.now)
+        world.paths.tryRelays(now: world.now)
+        let time = world.time { $0.primary == relays[1] }
+        #expect(time.map { $0 <= .seconds(1) } ?? false, "\(String(describing: time))")
+        world.run(.seconds(2))
+        #expect(world.paths.primary == relays[1] && world.paths.transitions.map(\.cause) == [.first, .faster])
+        // The one in use ten times a second; of the two others one is kept warm.
+        let before = world.probes
+        world.run(.seconds(30))
+        #expect(world.probes - before <= 300 + 3)
+    }
+
     @Test func `a session begins where it was made and goes direct with the first answer`() {
         var world = World([Self.relayed, Self.direct])
         world.roundTrips = [Self.relayed: .milliseconds(90), Self.direct: .milliseconds(50)]

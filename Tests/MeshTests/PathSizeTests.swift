@@ -38,6 +38,20 @@ import Wire
         }
     }
 
+    /// Ten thousand peers that begin to talk at once must not send a dozen large probes each.
+    @Test func `a search waits for room among the probes of others, and is not forgotten`() {
+        var size = PathSize(ceiling: 1472, isIPv4: true)
+        var now = Instant(nanoseconds: 1_000_000_000)
+        size.used(now)
+        for _ in 0..<3 {
+            #expect(size.due(now, patience: .milliseconds(150), isAlive: true, room: 5, firstToken: 1).isEmpty)
+            let again = size.deadline ?? .distantFuture
+            #expect(again > now && again <= now + .milliseconds(200))
+            now = again
+        }
+        #expect(size.due(now, patience: .milliseconds(150), isAlive: true, room: 100, firstToken: 1).count > 5)
+    }
+
     @Test(arguments: [1472, 1452, 1392, 1252, 1096])
     func `the largest size that passes is found in one search`(bytes: Int) {
         var path = Path()

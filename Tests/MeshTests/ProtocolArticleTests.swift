@@ -108,6 +108,12 @@ import Wire
         return header + sealed
     }
 
+    @Test func `a connection begins as the article shows`() throws {
+        var stream = DatagramFraming.greeting
+        ([9, 8, 7] as [UInt8]).withUnsafeBytes { DatagramFraming.append($0, to: &stream) }
+        #expect(stream.hex == (try Self.vectors())["tcp"])
+    }
+
     @Test func `the article's overlay addresses are those of the code`() throws {
         let fleet = FleetID(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f)
         let nodes = [Self.bytes(from: 0), Self.bytes(from: 0x20)].map { SecretKey($0)!.publicKey }

@@ -18,12 +18,12 @@ struct TestFleet: ~Copyable {
 
     mutating func credentials(
         for node: NodeID, name: String, roles: Roles = .agent, notBefore: UnixTime = TestFleet.start,
-        life: Interval = .minutes(60), labels: [Label] = []
+        life: Interval = .minutes(60), site: String = "", labels: [Label] = []
     ) -> Credentials {
         serial += 1
         var certificate = Certificate(
             fleet: id, serial: serial, node: node, roles: roles, notBefore: notBefore, notAfter: notBefore + life,
-            name: name, labels: labels)
+            name: name, site: site, labels: labels)
         certificate.overlay4 = .v4(0x6440_0000 + UInt32(serial))
         let signed = SignedCertificate(certificate, signature: signing.sign(certificate.encoded()))
         return Credentials(certificate: signed, authorities: [signing.verifyingKey])
@@ -147,7 +147,7 @@ final class TestPair {
 
     /// Two members of one fleet.
     static func members(
-        labels: [[Label]] = [[], []], _ change: (inout MeshConfiguration) -> Void = { _ in }
+        labels: [[Label]] = [[], []], site: String = "", _ change: (inout MeshConfiguration) -> Void = { _ in }
     ) -> TestPair {
         var fleet = TestFleet()
         var configuration = MeshConfiguration()
@@ -157,8 +157,8 @@ final class TestPair {
             1, credentials: { fleet.credentials(for: $0, name: "a", labels: labels[0]) }, configuration: configuration,
             now: now)
         let b = TestNode(
-            2, credentials: { fleet.credentials(for: $0, name: "b", labels: labels[1]) }, configuration: configuration,
-            now: now)
+            2, credentials: { fleet.credentials(for: $0, name: "b", site: site, labels: labels[1]) },
+            configuration: configuration, now: now)
         return TestPair(a, b)
     }
 }

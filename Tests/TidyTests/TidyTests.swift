@@ -31,7 +31,7 @@ import Testing
             "asterism": [
                 "Base", "Wire", "Control", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",
             ],
-            "asterism-bench": ["Base", "Wire", "Noise", "Mesh", "ArgumentParser"],
+            "asterism-bench": ["Base", "CLinux", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],
             "asterism-sim": ["Base", "Simulator", "ArgumentParser", "Foundation", "FoundationEssentials", "Glibc"],
         ]

@@ -254,6 +254,19 @@ package struct DataPlaneActivity: Hashable, Sendable {
     package var counter: UInt64
     /// Sealed bytes that went or came over a relay.
     package var relayedBytes: UInt64 = 0
+
+    package init(
+        peer: Int, isInward: Bool, packets: UInt64, bytes: UInt64, lastAt: Instant, counter: UInt64,
+        relayedBytes: UInt64 = 0
+    ) {
+        self.peer = peer
+        self.isInward = isInward
+        self.packets = packets
+        self.bytes = bytes
+        self.lastAt = lastAt
+        self.counter = counter
+        self.relayedBytes = relayedBytes
+    }
 }
 
 /// This node in the overlay.

@@ -32,6 +32,8 @@ extension PathSet {
         /// Position in the schedule of first shots; `nil` when it is over.
         var shot: Int?
         var timesFaster = 0
+        /// Probes that were sent only to know how fast a relay is.
+        var comparisons = 0
 
         init(_ address: PathAddress) { self.address = address }
 

@@ -4,8 +4,10 @@ import Wire
 // First shots at paths that were never open.
 
 extension PathSet {
-    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' translators.
-    package mutating func punch(now: Instant) {
+    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' translators. `isBrief`: it is
+    /// not expected to help.
+    package mutating func punch(isBrief: Bool = false, now: Instant) {
+        shotLimit = isBrief ? PathSet.briefShots : PathSet.shots.count
         // Whoever is told new candidates all the time does not begin anew each time.
         guard now - (punchedAt ?? .origin) >= PathSet.punchEvery else {
             punchAgain = min(punchAgain ?? .distantFuture, now + PathSet.punchEvery)
@@ -19,6 +21,9 @@ extension PathSet {
         tryRelays(now: now)
         punchAgain = nil
     }
+
+    /// Half a second of them: who can be reached at all mostly answers within it.
+    static let briefShots = 3
 
     mutating func planPunch(_ now: Instant) {
         guard paths.contains(where: \.address.isDirect) else { return }

@@ -69,6 +69,8 @@ package struct PathSet: Sendable {
     var punchAgain: Instant?
     var vainPunches = 0
     var punchedAt: Instant?
+    /// How many first shots a candidate gets.
+    var shotLimit = PathSet.shots.count
     /// Direct addresses that are not made use of, while only relays are to be; see `PathSet+Debug.swift`.
     var setAside: [PathAddress]?
 
@@ -91,6 +93,9 @@ package struct PathSet: Sendable {
     static let shots: [Int64] = [
         0, 200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 11_000, 12_000,
     ]
+    /// A relay is chosen by the whole round trip over it, of several answers.
+    static let comparisonLimit = 4
+    static let compareEvery = Interval.milliseconds(200)
     static let punchWaits: [Interval] = [.seconds(15), .seconds(60), .seconds(300)]
     static let transitionsKept = 32
 
@@ -406,7 +411,7 @@ package struct PathSet: Sendable {
             punchAgain = nil
             if !hasAliveDirect, keepsWarm != nil || now - (sentAt ?? .origin) < PathSet.activeFor {
                 vainPunches += 1
-                punch(now: now)
+                punch(isBrief: shotLimit < PathSet.shots.count, now: now)
                 if keepsWarm != nil { planPunch(now) }
             }
         }
@@ -442,7 +447,7 @@ package struct PathSet: Sendable {
     private mutating func schedule(_ index: Int, _ now: Instant) {
         paths[index].nextProbe = nil
         if let shot = paths[index].shot {
-            if shot + 1 < PathSet.shots.count {
+            if shot + 1 < shotLimit {
                 paths[index].nextProbe = now + .milliseconds(PathSet.shots[shot + 1] - PathSet.shots[shot])
                 paths[index].shot = shot + 1
             } else {
@@ -462,6 +467,11 @@ package struct PathSet: Sendable {
             // A second of it, and then more slowly: nothing answers.
             let wait = doubtProbes < 60 ? PathSet.doubtEvery : doubtProbes < 120 ? .milliseconds(250) : .seconds(1)
             if isActive || doubtProbes < 120 { paths[index].nextProbe = now + wait }
+        } else if index != primaryIndex, paths[index].address.isRelayed, !hasAliveDirect,
+            paths[index].comparisons < PathSet.comparisonLimit
+        {
+            paths[index].comparisons += 1
+            paths[index].nextProbe = now + PathSet.compareEvery
         } else if index == primaryIndex, let keepsWarm {
             paths[index].nextProbe = now + keepsWarm
         } else if index != primaryIndex, isActive, index == standby {

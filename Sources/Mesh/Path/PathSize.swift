@@ -42,6 +42,8 @@ struct PathSize {
     private var checkAt: Instant?
     private var checkedAt = Instant.origin
     private var missed = 0
+    /// Too many are sent to other peers: not before then.
+    private var waitsUntil = Instant.origin
     /// How long answers may take, as of the last time.
     private var patience = Interval.zero
 
@@ -51,6 +53,8 @@ struct PathSize {
         limit = ceiling
         headers = isIPv4 ? 28 : 48
     }
+
+    private static let waitForRoom = Interval.milliseconds(200)
 
     static let floor = Limits.datagramBytes + DatagramHeader.relayedSize
 
@@ -93,20 +97,25 @@ struct PathSize {
     }
 
     var deadline: Instant? {
-        if isSearchDue { return .origin }
-        var earliest = isVerified ? checkAt : nil
+        if isSearchDue { return waitsUntil }
+        var earliest = isVerified ? checkAt.map { max($0, waitsUntil) } : nil
         if let first = probes.map(\.sentAt).min() {
             earliest = min(earliest ?? .distantFuture, min(first + patience, concludesAt ?? .distantFuture))
         }
         return earliest
     }
 
-    /// Probes to send now. `patience` is how long an answer may take, `isAlive` whether small probes are answered.
-    mutating func due(_ now: Instant, patience: Interval, isAlive: Bool, firstToken: UInt64) -> [(
-        size: Int, token: UInt64
-    )] {
+    /// Probes to send now, at most `room`; where that is less than it takes, none, and later. `patience` is how long an answer
+    /// may take, `isAlive` whether small probes are answered.
+    mutating func due(
+        _ now: Instant, patience: Interval, isAlive: Bool, room: Int = .max, firstToken: UInt64
+    ) -> [(size: Int, token: UInt64)] {
         self.patience = patience
         settle(now, isAlive)
+        guard room > PathSize.links.count else {
+            waitsUntil = now + PathSize.waitForRoom
+            return []
+        }
         if isSearchDue { return search(now, firstToken) }
         guard let at = checkAt, at <= now, isVerified else { return [] }
         checkAt = nil

@@ -1,0 +1,55 @@
+import Base
+import Wire
+
+/// # What is known to be impossible
+///
+/// Whether two nodes can be direct is a matter of what is before them, which the nodes of a site mostly share. So when all has
+/// been tried with one node of a site, and was in vain, the others of that site, with the same kind of mapping, get a few first
+/// shots only, and no ports are guessed. That is forgotten after an hour, when one of them turns out to be reachable after
+/// all, and when this node itself is elsewhere.
+struct SiteMemo: Sendable {
+    static let life = Interval.minutes(60)
+    private static let limit = 256
+
+    private struct Key: Hashable {
+        var site: String
+        var mapping: NATMapping
+    }
+    private var until = Table<Key, Instant>()
+
+    var count: Int { until.count }
+
+    /// A node without a site is like no other.
+    mutating func failed(_ site: String, _ mapping: NATMapping, now: Instant) {
+        guard !site.isEmpty else { return }
+        if until.count >= SiteMemo.limit { until.removeAll() }
+        until[Key(site: site, mapping: mapping)] = now + SiteMemo.life
+    }
+
+    mutating func succeeded(_ site: String, _ mapping: NATMapping) {
+        until.remove(Key(site: site, mapping: mapping))
+    }
+
+    mutating func forget() { if until.count > 0 { until.removeAll() } }
+
+    func isHopeless(_ site: String, _ mapping: NATMapping, now: Instant) -> Bool {
+        until[Key(site: site, mapping: mapping)].map { $0 > now } ?? false
+    }
+}
+
+extension Endpoint {
+    func isHopeless(_ peer: Peer, now: Instant) -> Bool {
+        guard let site = peer.certificate?.site, !peer.paths.hasAliveDirect else { return false }
+        return hopeless.isHopeless(site, peer.natMapping, now: now)
+    }
+
+    /// What came of trying to be direct with a peer.
+    mutating func remember(_ peer: Peer, isDirect: Bool, now: Instant) {
+        guard let site = peer.certificate?.site else { return }
+        if isDirect {
+            hopeless.succeeded(site, peer.natMapping)
+        } else if !hopeless.isHopeless(site, peer.natMapping, now: now) {
+            hopeless.failed(site, peer.natMapping, now: now)
+        }
+    }
+}
