@@ -13,6 +13,7 @@
 
 #include "CLinuxDatagrams.h"
 #include "CLinuxErrno.h"
+#include "CLinuxNetlink.h"
 #include "CLinuxProcess.h"
 #include "CLinuxSupervision.h"
 #include "CLinuxTun.h"
