@@ -186,6 +186,7 @@ package final class AgentDaemon {
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
         captures = makeCaptures()
         surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: overlay?.interface)
+        surveys.onLifetime = { me.object?.handle(.mappingsLive($0)) }
         portMapping = makePortMapping()
         network = NetworkChanges(on: loop, log: log) { me.object?.lookAtNetwork() }
     }
