@@ -57,8 +57,10 @@ package struct MeshConfiguration: Sendable {
     package var guessesPorts = true
     /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
     package var probesPerSecond: Int64 = 200
-    /// How often the way to a relay is used, so that translators on it do not forget it.
-    package var keepAlive = Interval.seconds(20)
+    /// How often the way to a relay is used, so that translators on it do not forget it; see `Endpoint+KeepAlive.swift`.
+    package internal(set) var keepAlive = MeshConfiguration.keepAliveUnknown
+    /// ... where nothing is known of them.
+    static let keepAliveUnknown = Interval.seconds(20)
 
     package init() {}
 }

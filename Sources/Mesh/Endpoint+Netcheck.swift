@@ -49,6 +49,8 @@ package struct NetworkReport: Hashable, Sendable {
     /// What comes of the sights, over IPv4.
     package var mapping: NATMapping
     package var relays: [RelayFacts]
+    /// How often the ways to the relays are used.
+    package var keepAlive: Interval?
 
     package init(listening: [SocketAddress], sights: [Sight], mapping: NATMapping, relays: [RelayFacts]) {
         self.listening = listening
@@ -76,7 +78,9 @@ extension Endpoint {
                 state: state(of: client, isConnected: isConnected), roundTrip: isConnected ? peer?.roundTrip : nil,
                 isHome: client.isHome)
         }
-        return NetworkReport(listening: ownAddresses, sights: sights, mapping: natMapping, relays: relays)
+        var report = NetworkReport(listening: ownAddresses, sights: sights, mapping: natMapping, relays: relays)
+        report.keepAlive = keepAlive
+        return report
     }
 
     private func state(of client: RelayClient, isConnected: Bool) -> NetworkReport.RelayState {

@@ -254,6 +254,7 @@ package struct Endpoint: ~Copyable {
             streams: StreamMux(role: role, limits: configuration.streams, now: now), now: now)
         peers[slot] = peer
         slotOfNode[node] = slot
+        peer.paths.needs(configuration.keepAlive, now: now)
         if relayOnly.contains(node) { peer.paths.relayOnly(true, now: now) }
         return peer
     }

@@ -14,6 +14,7 @@
 #include "CLinuxDatagrams.h"
 #include "CLinuxErrno.h"
 #include "CLinuxMemory.h"
+#include "CLinuxNetlink.h"
 #include "CLinuxProcess.h"
 #include "CLinuxSupervision.h"
 #include "CLinuxTun.h"

@@ -74,6 +74,7 @@ extension NetcheckView {
                 state: relay.state.rawValue,
                 roundTripMicroseconds: relay.roundTrip.map { $0.nanoseconds / 1000 }, isHome: relay.isHome)
         }
+        keepAliveSeconds = report.keepAlive?.seconds
         let nobody = isMember ? "noAnswer" : "noFleet"
         ipv4 = Family(isSeen: report.sights.contains { $0.address.ip.isIPv4 }, nobody)
         ipv6 = Family(isSeen: report.sights.contains { !$0.address.ip.isIPv4 }, nobody)

@@ -141,6 +141,8 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     /// Absent outside of a pod.
     package var kubernetes: Kubernetes?
     package var relays: [Relay]
+    /// How often the ways to the relays are used, so that translators do not forget them.
+    package var keepAliveSeconds: Int64?
     /// Absent where none is asked for.
     package var portMapping: PortMappingView?
 }

@@ -158,6 +158,7 @@ extension Agent {
             registerAt = registerAt.map { min($0, now) }
         case .connectionLost(let remote): endpoint.connectionLost(to: remote, now: now, into: &out.mesh)
         case .mapped(let addresses): endpoint.mapped(addresses)
+        case .mappingsLive(let lifetime): endpoint.learned(lifetime, now: now)
         case .overlayWanted(let address): want(address, now: now, into: &out)
         case .benchServing(let number, let tcpPort, let udpPort, let token):
             benchServing(number, tcpPort: tcpPort, udpPort: udpPort, token: token, now: now, into: &out)
@@ -219,7 +220,7 @@ extension Agent {
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
         case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .connectionLost, .mapped,
-            .overlayWanted, .benchServing, .benchEnded, .stopping:
+            .mappingsLive, .overlayWanted, .benchServing, .benchEnded, .stopping:
             preconditionFailure("\(input) is not about a worker")
         }
         // A state may have changed without an action.

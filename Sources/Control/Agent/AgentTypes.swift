@@ -52,6 +52,8 @@ package enum AgentInput: Hashable, Sendable {
     case connectionLost(SocketAddress)
     /// Gateways keep ports open that lead to this node's; none any more where there are none.
     case mapped([SocketAddress])
+    /// How long the translators before this node remember a conversation over IPv4; `nil`: that is not known (any more).
+    case mappingsLive(NATLifetime?)
     /// A packet waits for this overlay address, and there is no session with whoever has it. May be said for each packet:
     /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
     /// seconds.

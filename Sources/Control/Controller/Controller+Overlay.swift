@@ -53,21 +53,18 @@ extension Controller {
 
     // MARK: - Relays
 
-    /// Tells a node which relays it may use, if it does not know. Each node's list is in an order of its own, so that
-    /// relays share the load, and the same as long as the relays are.
+    /// Tells a node which relays it may use, if it does not know (`RelayOrder`).
     mutating func tellRelays(_ slot: Int, now: Instant) {
-        let node = registry[slot].record.node
-        var relays = [whereabouts]
-        for entry in registry.entries
-        where entry.record.certificate.certificate.roles.contains(.beacon) && entry.state == .online {
+        var order = RelayOrder(for: registry[slot].record.node)
+        order.add(whereabouts, in: .controller)
+        for entry in registry.entries where entry.certificate.roles.contains(.beacon) && entry.state == .online {
             guard let known = directory.lookUp(entry.record.node, now: now) else { continue }
-            relays.append(
+            order.add(
                 ControllerAddress(
-                    node: entry.record.node, addresses: known.addresses, tcpPorts: known.tcpPorts))
+                    node: entry.record.node, addresses: known.addresses, tcpPorts: known.tcpPorts),
+                in: .site(entry.certificate.site))
         }
-        relays.removeAll { $0.node == node }
-        relays.sort { Controller.rank($0.node, for: node) < Controller.rank($1.node, for: node) }
-        relays = Array(relays.prefix(Controller.relaysTold))
+        let relays = order.first(Controller.relaysTold)
         guard registry[slot].toldRelays != relays else { return }
         if send(.relays(relays), to: slot) { registry[slot].toldRelays = relays }
     }
@@ -78,14 +75,6 @@ extension Controller {
     }
 
     private static let relaysTold = 4
-
-    /// Rendezvous hashing (Thaler and Ravishankar, 1998).
-    private static func rank(_ relay: NodeID, for node: NodeID) -> UInt64 {
-        var print = Fingerprint()
-        print.combine(relay.bytes)
-        print.combine(node.bytes)
-        return print.value
-    }
 
     private func isOwn(_ asked: LookUp) -> Bool {
         switch asked {

@@ -102,6 +102,7 @@ package final class AgentDaemon {
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
     private var signals: ProgramSignals!
     var watch = AddressWatch()
+    private var network: NetworkChanges!
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
     private var nextRequest: UInt64 = 1
     private var isStopping = false
@@ -185,7 +186,9 @@ package final class AgentDaemon {
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
         captures = makeCaptures()
         surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: overlay?.interface)
+        surveys.onLifetime = { me.object?.handle(.mappingsLive($0)) }
         portMapping = makePortMapping()
+        network = NetworkChanges(on: loop, log: log) { me.object?.lookAtNetwork() }
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
@@ -215,8 +218,7 @@ package final class AgentDaemon {
         wallTimer.arm(every: .seconds(1))
         sampler.start()
         placeOverlay()
-        lookAtAddresses()
-        portMapping?.look()
+        lookAtNetwork()
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         signals.ready("node \(agent.nodeID.short), \(settings.name)")
@@ -244,6 +246,7 @@ package final class AgentDaemon {
         benches.close()
         surveys.close()
         portMapping?.close()
+        network.close()
         captures.close()
         overlay?.close()
         rpc.close()
@@ -403,9 +406,12 @@ package final class AgentDaemon {
 
     private func everySecond() {
         overlay?.report()
+        handle(.clock(Clock.wall()))
+    }
+
+    private func lookAtNetwork() {
         lookAtAddresses()
         portMapping?.look()
-        handle(.clock(Clock.wall()))
     }
 
     func lookAtAddresses() {

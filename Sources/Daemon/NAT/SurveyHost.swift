@@ -2,7 +2,7 @@ import Base
 package import Control
 package import EventLoop
 package import Logging
-import Mesh
+package import Mesh
 
 /// # Surveys of this node
 ///
@@ -28,6 +28,8 @@ package final class SurveyHost {
     private var lifetimeRun: SurveyRun<LifetimeSurvey>?
     private var lifetimeBegan: Instant?
     private var last: SurveyReport
+    /// Told what is known of how long mappings live; `nil` when that is nothing any more.
+    package var onLifetime: ((NATLifetime?) -> Void)?
 
     /// A person waits so long for the end of a survey, and is then told what is known by then.
     private static let patience = Interval.seconds(8)
@@ -54,7 +56,7 @@ package final class SurveyHost {
         patience.close()
         for run in runs { run.close() }
         lifetimeRun?.close()
-        (runs, lifetimeRun, waiting) = ([], nil, [])
+        (runs, lifetimeRun, waiting, onLifetime) = ([], nil, [], nil)
     }
 
     /// What is known: of the survey that runs, what it has found so far.
@@ -69,6 +71,7 @@ package final class SurveyHost {
         guard !servers.isEmpty else { return }
         lifetimeRun?.close()
         (lifetimeRun, last.lifetime) = (nil, nil)
+        onLifetime?(nil)
         start()
     }
 
@@ -218,6 +221,7 @@ package final class SurveyHost {
         lifetimeRun = nil
         guard let life = result.value else { return }
         let below = life.below.map { "\($0)" } ?? "unknown"
+        onLifetime?(life)
         log.info("a mapping's life", metadata: ["atLeast": "\(life.atLeast)", "below": "\(below)"])
     }
 }

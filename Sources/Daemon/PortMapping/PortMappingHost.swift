@@ -35,9 +35,8 @@ package final class PortMappingHost {
     private var onStopped: (() -> Void)?
     private var told: SocketAddress?
     private var toldProblem: String?
-    private var looks = 0
+    private var hasLooked = false
 
-    private static let lookEvery = 5
     private static let stopPatience = Interval.seconds(1)
 
     /// `listening` is where the mesh's socket is bound; `root` lies before /proc, for tests. `onChange` is told of each change of
@@ -63,12 +62,12 @@ package final class PortMappingHost {
         return Array(HashFunction.blake2b.hmac(key: key, Array("asterism port mapping".utf8)).bytes().prefix(12))
     }
 
-    /// Called once a second.
+    /// Called at the start, and whenever addresses or routes may be others than they were.
     package func look() {
-        defer { looks += 1 }
-        guard looks % PortMappingHost.lookEvery == 0, onStopped == nil else { return }
+        guard onStopped == nil else { return }
         let found = present()
-        guard found != place || looks == 0 else { return }
+        guard found != place || !hasLooked else { return }
+        hasLooked = true
         place = found
         openSockets()
         drive { $0.moved(to: found, now: $1, into: &$2) }

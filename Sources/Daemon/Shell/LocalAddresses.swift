@@ -53,7 +53,7 @@ package enum LocalAddresses {
     }
 }
 
-/// A machine's addresses come and go; the kernel is asked for them once a second.
+/// A machine's addresses come and go; the kernel says when (`NetworkChanges`), and is asked for them then.
 struct AddressWatch {
     private var last: [SocketAddress]?
 

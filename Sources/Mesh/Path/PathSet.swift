@@ -65,6 +65,9 @@ package struct PathSet: Sendable {
     private var untold = 0
     /// Whether the primary is probed while nothing is sent, and how often.
     package var keepsWarm: Interval?
+    /// How often the second path is probed, and after what silence the primary is doubted; see `PathSet+KeepWarm.swift`.
+    var warmEvery = PathSet.warmEvery
+    var staleAfter = PathSet.staleAfter
     /// When the direct candidates are tried again, and how often they were in vain.
     var punchAgain: Instant?
     var vainPunches = 0
@@ -80,7 +83,7 @@ package struct PathSet: Sendable {
     static let missedLimit = 6
     /// Data within this long means that the peer is being talked to.
     static let activeFor = Interval.seconds(30)
-    /// The second path of an active peer is probed so often, which also keeps translators' mappings.
+    /// The second path of an active peer is probed so often at least, which also keeps translators' mappings.
     static let warmEvery = Interval.seconds(15)
     /// The peer is heard elsewhere and for this long not here.
     static let leftAfter = Interval.milliseconds(300)
@@ -245,7 +248,7 @@ package struct PathSet: Sendable {
         let due = max(now, last + PathSet.probeEvery)
         if (paths[primaryIndex].nextProbe ?? .distantFuture) > due { paths[primaryIndex].nextProbe = due }
         // After a long silence it is not known that the way is still open: doubt it before data is lost.
-        if doubtSince == nil, now - (paths[primaryIndex].heardAt ?? .origin) >= PathSet.staleAfter, standby != nil {
+        if doubtSince == nil, now - (paths[primaryIndex].heardAt ?? .origin) >= staleAfter, standby != nil {
             beginDoubt(now)
         }
         if now - (sentAt ?? .origin) >= PathSet.activeFor, let standby { paths[standby].nextProbe = now }
@@ -274,7 +277,7 @@ package struct PathSet: Sendable {
             decide(index, probe, now)
             // A late answer can make a path the second best one, and then it is to be taken back in its time.
             if index == standby, paths[index].nextProbe == nil, now - (sentAt ?? .origin) < PathSet.activeFor {
-                paths[index].nextProbe = now + PathSet.warmEvery
+                paths[index].nextProbe = now + warmEvery
             }
             return now - probe.sentAt
         }
@@ -473,9 +476,9 @@ package struct PathSet: Sendable {
             paths[index].comparisons += 1
             paths[index].nextProbe = now + PathSet.compareEvery
         } else if index == primaryIndex, let keepsWarm {
-            paths[index].nextProbe = now + keepsWarm
+            paths[index].nextProbe = now + wait(index, keepsWarm)
         } else if index != primaryIndex, isActive, index == standby {
-            paths[index].nextProbe = now + PathSet.warmEvery
+            paths[index].nextProbe = now + warmEvery
         }
     }
 }

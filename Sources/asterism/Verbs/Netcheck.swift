@@ -23,7 +23,7 @@ struct Netcheck: Verb {
         var parts = [summary(view, terminal), machine(view, terminal), sights(view, terminal)]
         parts.append(translator(view, terminal))
         if let pod = view.kubernetes { parts.append(kubernetes(pod, terminal)) }
-        parts.append(relays(view.relays, terminal))
+        parts.append(relays(view.relays, terminal) + keepAlive(view, terminal))
         parts.append(portMapping(view.portMapping, terminal))
         return parts.filter { !$0.isEmpty }.joined(separator: "\n")
     }
@@ -252,6 +252,15 @@ struct Netcheck: Verb {
             ])
         }
         return title + table.render(terminal)
+    }
+
+    private static func keepAlive(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        guard let seconds = view.keepAliveSeconds, !view.relays.isEmpty else { return "" }
+        var details = Details()
+        let isMeasured = view.ipv4.lifetime.atLeastSeconds != nil
+        let why = isMeasured ? "by the lifetime that was measured" : "no lifetime was measured"
+        details.add("keepalive", "every \(seconds) s while idle: \(why)")
+        return details.render(terminal)
     }
 
     private static func portMapping(_ mapping: PortMappingView?, _ terminal: Terminal) -> String {

@@ -1,0 +1,50 @@
+package import Base
+package import EventLoop
+package import Logging
+
+/// Says when this machine's addresses and routes are to be looked at: a moment after the kernel has told of a change, and
+/// every half a minute all the same. Where the kernel tells nothing it is asked each second, which is said once.
+package final class NetworkChanges {
+    private let log: Logger
+    private let onLook: () -> Void
+    private var watch: RouteWatch?
+    private var settle: Timer!
+    private var again: Timer!
+
+    /// From the first message of a change to the last: a link that goes up has its addresses and routes by then.
+    package static let settleTime = Interval.milliseconds(50)
+    package static let lookEvery = Interval.seconds(30)
+    package static let lookEveryUntold = Interval.seconds(1)
+
+    package init(on loop: Loop, log: Logger, onLook: @escaping () -> Void) {
+        self.log = log
+        self.onLook = onLook
+        let me = Weak(self)
+        settle = Timer(on: loop, "the network has changed") { me.object?.onLook() }
+        again = Timer(on: loop, "a look at the network") { me.object?.onLook() }
+        do throws(Errno) {
+            watch = try RouteWatch(
+                on: loop, onChange: { me.object?.changed() }, onEnd: { me.object?.isUntold($0) })
+            again.arm(every: NetworkChanges.lookEvery)
+        } catch { isUntold(error) }
+    }
+
+    package func close() {
+        watch?.close()
+        settle.close()
+        again.close()
+    }
+
+    private func changed() {
+        // A storm of messages must not put the look off for ever.
+        if settle.deadline == nil { settle.arm(after: NetworkChanges.settleTime) }
+    }
+
+    private func isUntold(_ reason: Errno) {
+        watch = nil
+        log.notice(
+            "the kernel does not tell of changes of the network; it is asked each second",
+            metadata: ["reason": "\(reason.message)"])
+        again.arm(every: NetworkChanges.lookEveryUntold)
+    }
+}
