@@ -57,7 +57,7 @@ extension Controller {
     /// relays share the load, and the same as long as the relays are.
     mutating func tellRelays(_ slot: Int, now: Instant) {
         let node = registry[slot].record.node
-        var relays = [whereabouts]
+        var relays = settings.isRelay ? [whereabouts] : []
         for entry in registry.entries
         where entry.record.certificate.certificate.roles.contains(.beacon) && entry.state == .online {
             guard let known = directory.lookUp(entry.record.node, now: now) else { continue }
