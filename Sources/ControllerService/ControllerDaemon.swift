@@ -34,6 +34,8 @@ package final class ControllerDaemon {
         package var name: String
         /// Where overlay addresses are from; `nil`: from where they are, or the default.
         package var overlayNetwork: IPPrefix?
+        /// Whether it carries datagrams for nodes, as beacons do.
+        package var isRelay = true
 
         package static let overlayNetworkDefault = OverlayPool.defaultNetwork
         /// As many as a token holds.
@@ -101,6 +103,7 @@ package final class ControllerDaemon {
             log.warning("not reachable over TCP", metadata: ["address": "\(listening)", "reason": "\(error.message)"])
         }
         var own = ControllerSettings(name: settings.name, addresses: addresses)
+        own.isRelay = settings.isRelay
         for address in port.streamAddresses where !own.tcpPorts.contains(address.port) {
             own.tcpPorts.append(address.port)
         }

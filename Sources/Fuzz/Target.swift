@@ -91,7 +91,9 @@ final class EndpointTarget: Target {
                 if result.isFinished { endpoint.finish(stream, of: node) }
                 if result.bytes.isEmpty || result.isFinished { break }
             }
-        case .connected, .disconnected, .connectFailed, .message, .stream, .pong, .candidatesChanged: break
+        case .connected, .disconnected, .connectFailed, .message, .stream, .pong, .candidatesChanged,
+            .relayUnreached:
+            break
         }
     }
 

@@ -46,6 +46,8 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case relayUnbound
     /// To be carried, and the sender's tenant has used up its share.
     case relayOverRate
+    /// To be carried over a third relay, or to a relay over two.
+    case relayTooFar
     /// A bind, or an answer to one, that was not made with the leg's key, or that came before.
     case badBind
     /// A packet, and this node has no data plane.

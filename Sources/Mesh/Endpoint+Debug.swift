@@ -8,6 +8,8 @@ package struct RelayName: Hashable, Sendable {
     package var path: PathAddress
     package var node: NodeID
     package var name: String?
+    /// The one before it, of a path over two.
+    package var first: String?
 }
 
 extension Endpoint {
@@ -17,7 +19,11 @@ extension Endpoint {
         var names: [RelayName] = []
         for path in paths where !names.contains(where: { $0.path == path }) {
             guard let node = relay(of: path) else { continue }
-            names.append(RelayName(path: path, node: node, name: certificate(of: node)?.name))
+            let first = path.via.flatMap { relay(of: PathAddress(path.remote, legs: $0, socket: path.socket)) }
+            names.append(
+                RelayName(
+                    path: path, node: node, name: certificate(of: node)?.name,
+                    first: first.map { certificate(of: $0)?.name ?? $0.short }))
         }
         return names
     }
@@ -26,6 +32,7 @@ extension Endpoint {
     package func relay(of path: PathAddress) -> NodeID? {
         guard let legs = path.legs else { return nil }
         let known = relayClients.first { $0.leg == legs.near }
+        if path.via != nil { return known?.relay }
         return (known ?? relayClients.first { $0.whereabouts.addresses.contains(path.remote) })?.relay
     }
 

@@ -63,9 +63,12 @@ extension Endpoint {
         _ relays: [ControllerAddress], now: Instant, into out: inout MeshOutbox
     ) {
         let wanted = relays.filter { $0.node != nodeID }.prefix(Limits.homeRelays)
+        spareRelays = relays.filter { relay in relay.node != nodeID && !wanted.contains { $0.node == relay.node } }
         var isChanged = false
         for position in relayClients.indices {
-            let isHome = wanted.contains { $0.node == relayClients[position].relay }
+            let isHome =
+                wanted.contains { $0.node == relayClients[position].relay }
+                || isInUse(relayClients[position], insteadOf: wanted)
             if relayClients[position].isHome != isHome {
                 relayClients[position].isHome = isHome
                 isChanged = true
@@ -91,13 +94,21 @@ extension Endpoint {
         _ datagram: UnsafeMutableRawBufferPointer, _ legs: RelayLegs, from remote: PathAddress, now: Instant,
         into out: inout MeshOutbox
     ) {
-        switch relay.carry(legs, count: datagram.count, from: remote, now: now) {
+        let inside = DatagramKind(rawValue: datagram[DatagramHeader.relayedSize])
+        switch relay.carry(
+            legs, count: datagram.count, isForRelays: inside?.isForRelays ?? true, from: remote, now: now)
+        {
         case .forward(let path):
             // The legs trade places: what was the sender's is the receiver's far one.
-            out.datagrams.append(reserving: datagram.count, remote: path.remote, socket: path.socket) { buffer in
-                buffer.copyMemory(from: UnsafeRawBufferPointer(datagram))
-                buffer[0] = DatagramKind.fromRelay.rawValue
-                return datagram.count
+            let ahead = path.overhead
+            out.datagrams.append(
+                reserving: ahead + datagram.count, remote: path.remote, socket: path.socket
+            ) { buffer in
+                path.write(to: buffer)
+                let carried = UnsafeMutableRawBufferPointer(rebasing: buffer[ahead...])
+                carried.copyMemory(from: UnsafeRawBufferPointer(datagram))
+                carried[0] = DatagramKind.fromRelay.rawValue
+                return ahead + datagram.count
             }
         case .challenge(let bytes): send(bytes, to: remote, into: &out)
         case .dropped(let reason): counters.drop(reason)
@@ -107,12 +118,14 @@ extension Endpoint {
     mutating func receiveBind(
         _ datagram: [UInt8], from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
-        guard let answer = relay.bind(datagram, from: remote, now: now) else { return counters.drop(.badBind) }
+        guard comesByOwnLeg(remote), let answer = relay.bind(datagram, from: remote, now: now) else {
+            return counters.drop(.badBind)
+        }
         send(answer, to: remote, into: &out)
     }
 
     mutating func grantLeg(to peer: Peer, at path: PathAddress, now: Instant) -> MeshFrame {
-        guard isBeacon, let certificate = peer.certificate, !path.isRelayed else { return .legRefused(.notARelay) }
+        guard isBeacon, let certificate = peer.certificate, path.hops < 2 else { return .legRefused(.notARelay) }
         let tenant = certificate.labels.first { $0.name == "app" }?.value ?? ""
         guard let leg = relay.leg(for: peer.node, tenant: tenant, at: path, now: now) else {
             return .legRefused(.full)
@@ -122,7 +135,7 @@ extension Endpoint {
 
     // MARK: - This node at relays
 
-    private mutating func addRelay(_ place: ControllerAddress, isHome: Bool, now: Instant) {
+    mutating func addRelay(_ place: ControllerAddress, isHome: Bool, now: Instant) {
         let node = place.node
         if let position = relayClients.firstIndex(where: { $0.relay == node }) {
             // A peer's word does not move a relay that the controller has named.
@@ -145,8 +158,7 @@ extension Endpoint {
     }
 
     mutating func relayPeerConnected(_ peer: Peer, at path: PathAddress, now: Instant) {
-        relay.release(peer.node)
-        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), !path.isRelayed else { return }
+        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), path.hops < 2 else { return }
         withdrawPaths(of: position, now: now)
         relayClients[position].connected(at: path, now: now)
         peer.paths.keepsWarm = configuration.keepAlive
@@ -169,8 +181,8 @@ extension Endpoint {
         guard let leg = relayClients[position].leg else { return }
         if relayClients[position].isHome { candidatesHaveChanged() }
         for peer in peers {
-            guard let peer, peer.paths.addresses.contains(where: { $0.legs?.near == leg }) else { continue }
-            peer.paths.withdraw(where: { $0.legs?.near == leg }, now: now)
+            guard let peer, peer.paths.addresses.contains(where: { $0.uses(leg: leg) }) else { continue }
+            peer.paths.withdraw(where: { $0.uses(leg: leg) }, now: now)
             mark(peer)
         }
     }
@@ -182,8 +194,9 @@ extension Endpoint {
             let isBound = relayClients[position].answered(datagram, now: now)
         else { return counters.drop(.badBind) }
         if isBound {
+            shorten(position, now: now)
             for peer in peers {
-                guard let peer, peer.paths.addresses.contains(where: { $0.legs?.near == leg }) else { continue }
+                guard let peer, peer.paths.addresses.contains(where: { $0.uses(leg: leg) }) else { continue }
                 peer.paths.bound(leg, now: now)
                 mark(peer)
             }
@@ -207,6 +220,7 @@ extension Endpoint {
                 // A peer said that there is a relay; it is not asked for ever on a peer's word.
                 guard client.isHome || client.attempts <= Endpoint.relayAttempts else { continue }
                 connect(to: client.relay, at: client.whereabouts.paths, now: now, into: &out)
+            case .detour: seekDetour(position, now: now, into: &out)
             case .ask:
                 guard let peer = existingPeer(client.relay), peer.isConnected else { continue }
                 peer.enqueue(.legRequest)
@@ -292,6 +306,7 @@ extension Endpoint {
         for place in peer.relayPlaces {
             addRelay(ControllerAddress(node: place.relay, addresses: [place.address]), isHome: false, now: now)
         }
+        seekRelays(of: peer, now: now)
         addRelayPaths(to: peer, now: now)
     }
 
@@ -316,6 +331,7 @@ extension Endpoint {
             !relayClients.contains(where: { $0.relay == peer.node })
         else { return }
         relaysSuspectedAt = now
+        seekRelays(of: peer, now: now)
         for client in relayClients where client.isBound {
             guard let relay = existingPeer(client.relay), relay.isConnected else { continue }
             relay.paths.sent(now: now)
@@ -323,7 +339,7 @@ extension Endpoint {
         }
     }
 
-    private mutating func addRelayPaths(now: Instant) {
+    mutating func addRelayPaths(now: Instant) {
         for peer in peers {
             guard let peer, !peer.relayPlaces.isEmpty else { continue }
             addRelayPaths(to: peer, now: now)
@@ -333,18 +349,24 @@ extension Endpoint {
     /// The session with a relay goes another way: the leg is bound there, and whoever is reached through it is reached that
     /// way.
     mutating func rerouteRelay(_ peer: Peer, to path: PathAddress, now: Instant) {
-        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), !path.isRelayed,
+        guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), path.hops < 2,
             let leg = relayClients[position].leg, let old = relayClients[position].path, old != path
         else { return }
         relayClients[position].rerouted(to: path, now: now)
-        // What there is to tell of this node may be another: whether UDP gets out.
-        if old.isTCP != path.isTCP { candidatesHaveChanged() }
+        relayClients[position].leaving = nil
+        // What there is to tell of this node may be another: whether UDP gets out, and which relays are near.
+        if old.isTCP != path.isTCP || old.isRelayed != path.isRelayed { candidatesHaveChanged() }
+        // The long way is as good as it was until the leg is bound to the short one.
+        if old.isRelayed, !path.isRelayed { return relayClients[position].leaving = old }
         addRelayPaths(now: now)
         // The far end is another, so that nothing arrives from where the leg was bound before.
         for peer in peers {
-            guard let peer, peer.paths.addresses.contains(where: { $0.legs?.near == leg }) else { continue }
+            guard let peer, peer.paths.addresses.contains(where: { $0.uses(leg: leg) }) else { continue }
             peer.paths.withdraw(
-                where: { $0.legs?.near == leg && $0.remote == old.remote && $0.socket == old.socket }, now: now)
+                where: {
+                    $0.uses(leg: leg) && $0.remote == old.remote && $0.socket == old.socket
+                        && ($0.legs?.near != leg || $0.via == old.legs)
+                }, now: now)
             mark(peer)
         }
     }
@@ -354,8 +376,11 @@ extension Endpoint {
             guard let own = relayClients.first(where: { $0.relay == place.relay }), own.isAnnounced,
                 let leg = own.leg, let path = own.path
             else { continue }
-            let legs = RelayLegs(near: leg, far: place.leg)
-            peer.paths.add([PathAddress(path.remote, legs: legs, socket: path.socket)])
+            // While a relay's leg is bound anew where it is nearer, the way to peers is still the long one.
+            guard own.leaving == nil, let whole = path.extended(by: RelayLegs(near: leg, far: place.leg)) else {
+                continue
+            }
+            peer.paths.add([whole])
         }
         peer.paths.tryRelays(now: now)
         // A handshake that waits for a way goes this one at once.

@@ -39,6 +39,9 @@ extension Endpoint {
             return
         }
         switch header {
+        // Two relays may be between two nodes: one carries what is for the other. There is no third.
+        case _ where remote.hops == 2 && DatagramKind(rawValue: datagram[0])?.isForRelays != false:
+            counters.drop(.malformed)
         case .handshakeFirst(let sender):
             receiveFirst([UInt8](datagram), sender: sender, from: remote, now: now, into: &out)
         case .handshakeSecond(let sender, let receiver):
@@ -49,13 +52,12 @@ extension Endpoint {
             receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
         // Packets are for the data plane, which takes its own before they come here.
         case .packet: counters.drop(.noDataPlane)
-        // A relay carries what nodes say to each other, and nothing of its own.
-        case _ where remote.isRelayed && header.isForRelays: counters.drop(.malformed)
         case .toRelay(let legs): carry(datagram, legs, from: remote, now: now, into: &out)
         case .fromRelay(let legs):
             receive(
                 UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
-                by: PathAddress(remote.remote, legs: legs, socket: remote.socket), now: now, into: &out)
+                by: PathAddress(remote.remote, legs: legs, via: remote.legs, socket: remote.socket), now: now,
+                into: &out)
         case .bind: receiveBind([UInt8](datagram), from: remote, now: now, into: &out)
         case .bindAnswer(let leg): receiveBindAnswer([UInt8](datagram), leg: leg, now: now, into: &out)
         }
@@ -137,6 +139,7 @@ extension Endpoint {
                 peer.node,
                 PeerSession(
                     certificate: peer.certificate, handshakeHash: epoch.handshakeHash, address: remote.remote)))
+        relay.release(peer.node)
         relayPeerConnected(peer, at: remote, now: now)
     }
 

@@ -43,6 +43,8 @@ package struct Endpoint: ~Copyable {
     /// Has no legs unless the node is a beacon.
     var relay: Relay
     var relayClients: [RelayClient] = []
+    /// Relays that the controller has named as well, best first.
+    var spareRelays: [ControllerAddress] = []
     var relaysSuspectedAt = Instant.origin
     /// Probes over all peers: whoever talks to ten thousand at once must not flood its own line, nor the table of the
     /// translator that it is behind (EasyTier#1504, tailscale#5389).

@@ -17,6 +17,9 @@ package import Base
 /// ```
 ///
 /// Numbers rise, so that an old bind, sent again from an address that the node has left, binds nothing.
+///
+/// A node that reaches the relay over another one is at that one's address and a pair of legs there; then the challenge
+/// holds for all three together.
 package final class BindKey: Sendable {
     package static let count = 32
     package static let macCount = Cookie.macCount
@@ -67,19 +70,23 @@ package struct BindChallenger: ~Copyable, Sendable {
         born = now
     }
 
-    package func challenge(leg: UInt32, at address: SocketAddress) -> [UInt8] {
-        BindChallenger.make(secret, leg, address)
+    /// `legs`: those that a relay between names, in a fixed order; none where there is no relay between.
+    package func challenge(leg: UInt32, at address: SocketAddress, legs: [UInt32] = []) -> [UInt8] {
+        BindChallenger.make(secret, leg, address, legs)
     }
 
-    package func knows(_ challenge: [UInt8], leg: UInt32, at address: SocketAddress) -> Bool {
-        constantTimeEqual(challenge, BindChallenger.make(secret, leg, address))
-            || constantTimeEqual(challenge, BindChallenger.make(previous, leg, address))
+    package func knows(_ challenge: [UInt8], leg: UInt32, at address: SocketAddress, legs: [UInt32] = []) -> Bool {
+        constantTimeEqual(challenge, BindChallenger.make(secret, leg, address, legs))
+            || constantTimeEqual(challenge, BindChallenger.make(previous, leg, address, legs))
     }
 
-    private static func make(_ secret: borrowing SecretBytes, _ leg: UInt32, _ address: SocketAddress) -> [UInt8] {
+    private static func make(
+        _ secret: borrowing SecretBytes, _ leg: UInt32, _ address: SocketAddress, _ legs: [UInt32]
+    ) -> [UInt8] {
         var writer = ByteWriter()
         writer.uint32(leg)
         writer.append(address.unmistakable)
+        for between in legs { writer.uint32(between) }
         return Cookie.mac(writer.bytes.span.bytes, key: secret).bytes()
     }
 }

@@ -209,6 +209,7 @@ final class Network {
     }
 
     func sever(_ from: Int, _ to: Int) { severed.append((from, to)) }
+    func mend(_ from: Int, _ to: Int) { severed.removeAll { $0 == (from, to) } }
 
     func isParted(_ from: Int, _ to: Int) -> Bool {
         for partition in partitions {

@@ -19,6 +19,8 @@ package struct Scenario: Sendable {
     package var operators = OperatorOptions()
     /// How many of the nodes, the last ones, are beacons.
     package var beacons = 0
+    /// Whether the controller is a relay too.
+    package var controllerIsRelay = true
     /// Where machines are, the controller's first; those without one are in the open.
     package var sites: [Site] = []
     /// A lie of the simulated machine, by which the checkers are checked.

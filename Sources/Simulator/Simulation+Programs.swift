@@ -14,6 +14,7 @@ extension Simulation {
         if machine.index == 0 {
             var settings = ControllerSettings(name: "controller", addresses: network.addresses(of: 0))
             settings.tcpPorts = [TCPLinks.port]
+            settings.isRelay = scenario.controllerIsRelay
             machine.program = ControllerProcess(machine, settings: settings, now: local, wall: wall)
         } else {
             let addresses = network.addresses(of: machine.index)

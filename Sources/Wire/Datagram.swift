@@ -10,7 +10,7 @@ package import Base
 /// 3 cookie reply     receiver 4 | nonce 24 | sealed cookie 16+16
 /// 4 frames           receiver 4 | counter 8 | sealed frames n+16
 /// 5 packet           receiver 4 | counter 8 | sealed IP packet n+16
-/// 6 to a relay       far leg 4 | near leg 4 | a datagram of kind 1 to 5
+/// 6 to a relay       far leg 4 | near leg 4 | a datagram of kind 1 to 5, or one of 6 to 9 where two relays carry it
 /// 7 from a relay     near leg 4 | far leg 4 | the same
 /// 8 bind             leg 4 | number 8 | challenge 16 | MAC 16
 /// 9 bind answer      leg 4 | number 8 | challenge 16 | MAC 16
@@ -24,7 +24,8 @@ package import Base
 /// A *leg* is a node's place at a relay, named by a number that the relay gave it in their session together with a key.
 /// Where the node is, it shows by a bind: the relay answers one with a challenge that holds for its source address alone,
 /// and believes the one that comes back with it (`RelayBind`). Kind 6 becomes kind 7 on its way through the relay, and
-/// nothing else of it changes, so that a train of them goes through as it came.
+/// nothing else of it changes, so that a train of them goes through as it came. A relay may be reached over another one;
+/// whatever is for it then travels as the content of kinds 6 and 7, once and not deeper.
 package enum DatagramKind: UInt8, Hashable, Sendable, CaseIterable {
     case handshakeFirst = 1
     case handshakeSecond = 2
@@ -35,6 +36,14 @@ package enum DatagramKind: UInt8, Hashable, Sendable, CaseIterable {
     case fromRelay = 7
     case bind = 8
     case bindAnswer = 9
+
+    /// Between a node and a relay, and not between the two nodes of a session.
+    package var isForRelays: Bool {
+        switch self {
+        case .toRelay, .fromRelay, .bind, .bindAnswer: true
+        case .handshakeFirst, .handshakeSecond, .cookieReply, .frames, .packet: false
+        }
+    }
 }
 
 /// The clear part of a datagram.
@@ -51,14 +60,6 @@ package enum DatagramHeader: Hashable, Sendable {
     case fromRelay(RelayLegs)
     case bind(leg: UInt32)
     case bindAnswer(leg: UInt32)
-
-    /// Between a node and a relay, and not between the two nodes of a session.
-    package var isForRelays: Bool {
-        switch self {
-        case .toRelay, .fromRelay, .bind, .bindAnswer: true
-        case .handshakeFirst, .handshakeSecond, .cookieReply, .frames, .packet: false
-        }
-    }
 
     package static let firstSize = 8
     package static let secondSize = 12

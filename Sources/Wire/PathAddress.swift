@@ -14,10 +14,19 @@ package struct RelayLegs: Hashable, Sendable {
 }
 
 /// One way to a peer: the address to which its datagrams go and from which they come, and, where a relay has that
-/// address, the legs that they name.
+/// address, the legs that they name. A relay may itself be behind one: then `legs` are those at the far relay.
+///
+/// ```
+///   remote                          direct
+///   remote: relay, legs             one hop
+///   remote: relay, via, legs        two hops: `via` are the legs at the relay that has the address, of this node and of
+///                                   the far relay; `legs` those at the far relay, of this node and of the peer
+/// ```
 package struct PathAddress: Hashable, Sendable {
     package var remote: SocketAddress
     package var legs: RelayLegs?
+    /// Nothing without `legs`.
+    package var via: RelayLegs?
     /// Which of the node's sockets; 0 is the one that it listens on, and the last two are its TCP connections.
     package var socket: UInt16
 
@@ -26,9 +35,10 @@ package struct PathAddress: Hashable, Sendable {
     /// One that came from `remote`. When it is over, nothing can be sent there any more.
     package static let tcpIn: UInt16 = 0xffff
 
-    package init(_ remote: SocketAddress, legs: RelayLegs? = nil, socket: UInt16 = 0) {
+    package init(_ remote: SocketAddress, legs: RelayLegs? = nil, via: RelayLegs? = nil, socket: UInt16 = 0) {
         self.remote = remote
         self.legs = legs
+        self.via = via
         self.socket = socket
     }
 
@@ -36,23 +46,36 @@ package struct PathAddress: Hashable, Sendable {
     package static func tcp(_ remote: SocketAddress) -> PathAddress { PathAddress(remote, socket: tcpOut) }
 
     package var isRelayed: Bool { legs != nil }
+    /// How many relays carry what goes this way.
+    package var hops: Int { legs == nil ? 0 : via == nil ? 1 : 2 }
     package var isTCP: Bool { socket >= PathAddress.tcpOut }
     /// Straight to the node, by UDP.
     package var isDirect: Bool { !isRelayed && !isTCP }
     /// Bytes that stand before a datagram that goes this way.
-    package var overhead: Int { legs == nil ? 0 : DatagramHeader.relayedSize }
+    package var overhead: Int { hops * DatagramHeader.relayedSize }
 
-    /// Writes those bytes, if there are any.
+    /// Writes those bytes, if there are any: what the nearer relay is to read comes first.
     package func write(to buffer: UnsafeMutableRawBufferPointer) {
         guard let legs else { return }
-        var writer = ByteWriter(reserving: DatagramHeader.relayedSize)
+        var writer = ByteWriter(reserving: overhead)
+        if let via { DatagramHeader.toRelay(via).write(to: &writer) }
         DatagramHeader.toRelay(legs).write(to: &writer)
         buffer.copyBytes(from: writer.bytes)
     }
+
+    /// The way to whoever has `legs` at the relay that this is the way to; `nil` where that would be a third hop.
+    package func extended(by legs: RelayLegs) -> PathAddress? {
+        hops < 2 ? PathAddress(remote, legs: legs, via: self.legs, socket: socket) : nil
+    }
+
+    /// Whether it goes by that leg of this node's, at whichever of its relays.
+    package func uses(leg: UInt32) -> Bool { legs?.near == leg || via?.near == leg }
 }
 
 extension PathAddress: CustomStringConvertible {
-    package var description: String { (isRelayed ? "relay " : "") + (isTCP ? "tcp \(remote)" : "\(remote)") }
+    package var description: String {
+        ["", "relay ", "two relays "][hops] + (isTCP ? "tcp \(remote)" : "\(remote)")
+    }
 }
 
 /// What a node has found out about the translator before it (RFC 4787, section 4.1).

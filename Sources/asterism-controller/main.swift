@@ -45,6 +45,8 @@ struct AsterismController: ParsableCommand {
             has an address. (default: \(ControllerDaemon.Settings.overlayNetworkDefault), or the one in use)
             """)
     var overlayNetwork: String?
+    @Option(help: "Whether to be a relay for nodes that find no other way to each other, as beacons are: on or off.")
+    var relay = "on"
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
 
@@ -99,6 +101,8 @@ struct AsterismController: ParsableCommand {
             }
             return network
         }
+        guard ["on", "off"].contains(relay) else { throw StartError("--relay", "'\(relay)' is neither on nor off") }
+        settings.isRelay = relay == "on"
         settings.http = http == "off" ? nil : try address(http, "--http")
         return settings
     }

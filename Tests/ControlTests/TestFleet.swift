@@ -273,7 +273,7 @@ final class TestFleet {
         case .disconnected:
             stream = nil
             channel = MessageChannel()
-        case .stream, .connectFailed, .pong, .candidatesChanged: break
+        case .stream, .connectFailed, .pong, .candidatesChanged, .relayUnreached: break
         }
     }
 

@@ -59,6 +59,7 @@ import Wire
         (["--http", "7951"], "--http"), (["--http", "192.0.2.1:80"], "--http"),
         (["--advertise", "0.0.0.0:7950"], "--advertise"), (["--log-level", "loud"], "--log-level"),
         (["--overlay-network", "10.9.0.0"], "--overlay-network"),
+        (["--relay", "maybe"], "--relay"),
         (["--overlay-network", "10.9.0.1/16"], "--overlay-network"),
         (["--overlay-network", "fd00::/8"], "--overlay-network"),
         (["--overlay-network", "10.0.0.0/30"], "--overlay-network"),

@@ -91,6 +91,19 @@ import Wire
         #expect(key.isValid(bind))
     }
 
+    @Test func `what the article writes for two relays is what a node writes`() throws {
+        let path = PathAddress(
+            SocketAddress("192.0.2.1:7950")!, legs: RelayLegs(near: 0x0910_1112, far: 0x1314_1516),
+            via: RelayLegs(near: 0x0102_0304, far: 0x0506_0708))
+        var bytes = [UInt8](repeating: 0, count: path.overhead)
+        bytes.withUnsafeMutableBytes { path.write(to: $0) }
+        #expect(bytes.hex == (try Self.vectors())["nested"])
+        // The data plane writes the same.
+        var again = [UInt8](repeating: 0, count: path.overhead)
+        again.withUnsafeMutableBytes { TrainOutbox.write(path, at: $0.baseAddress!) }
+        #expect(again == bytes)
+    }
+
     /// A packet of 28 bytes under a key, as kind 5.
     private static func packet(_ key: consuming CipherKey) -> [UInt8] {
         let header = Self.header(.packet(flags: 1, receiver: 0x0506_0708, counter: 0))

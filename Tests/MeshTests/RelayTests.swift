@@ -36,7 +36,11 @@ import Wire
         }
 
         mutating func join(_ number: UInt8, tenant: String = "", at address: SocketAddress) -> Node {
-            let leg = relay.leg(for: RelayTests.node(number), tenant: tenant, at: PathAddress(address), now: now)!
+            join(number, tenant: tenant, at: PathAddress(address))
+        }
+
+        mutating func join(_ number: UInt8, tenant: String = "", at address: PathAddress) -> Node {
+            let leg = relay.leg(for: RelayTests.node(number), tenant: tenant, at: address, now: now)!
             return Node(leg: leg.number, key: BindKey(leg.key)!, challenge: leg.challenge)
         }
 
@@ -196,5 +200,73 @@ import Wire
         }
         bench.relay.release(Self.node(1))
         #expect(bench.relay.legCount == 1)
+    }
+
+    // MARK: - Two hops
+
+    /// The addresses at which nodes behind a relay at `x` are seen here: this relay's leg there is 70.
+    private static func behind(_ x: SocketAddress, _ leg: UInt32) -> PathAddress {
+        PathAddress(x, legs: RelayLegs(near: 70, far: leg))
+    }
+
+    @Test func `a leg may be bound over another relay, where its challenge holds for the way as a whole`() throws {
+        var bench = Bench()
+        let b = bench.bound(2, at: Self.b)
+        let far = Self.behind(Self.a, 71)
+        var a = bench.join(1, at: far)
+        // The same bind from elsewhere behind that relay, from the relay itself, or from behind another one.
+        for other in [
+            Self.behind(Self.a, 72), PathAddress(Self.a), Self.behind(Self.victim, 71),
+            PathAddress(Self.a, legs: RelayLegs(near: 71, far: 70)),
+        ] {
+            let answer = bench.relay.bind(a.bind(), from: other, now: bench.now).flatMap { BindMessage($0) }
+            let challenge = try #require(answer).challenge
+            #expect(challenge != BindMessage.none && challenge != a.challenge, "bound at \(other)")
+        }
+        // Nothing binds two relays away.
+        let further = PathAddress(Self.a, legs: RelayLegs(near: 5, far: 6), via: RelayLegs(near: 70, far: 71))
+        let once = a.bind()
+        #expect(bench.relay.bind(once, from: further, now: bench.now) == nil)
+        let none = bench.carry(b, a, at: Self.b)
+        #expect(none == .dropped(.relayUnbound))
+        let bound = bench.relay.bind(a.bind(), from: far, now: bench.now).flatMap { BindMessage($0) }
+        #expect(bound?.challenge == BindMessage.none)
+        let there = bench.carry(b, a, at: Self.b)
+        #expect(there == .forward(far))
+        let back = bench.relay.carry(
+            RelayLegs(near: a.leg, far: b.leg), count: 500, from: far, now: bench.now)
+        #expect(back == .forward(PathAddress(Self.b)))
+    }
+
+    @Test func `nothing goes over a third relay, or in a circle`() {
+        var bench = Bench()
+        let b = bench.bound(2, at: Self.b)
+        var behind: [(node: Bench.Node, at: PathAddress)] = []
+        for (number, leg) in [(1, 71), (3, 73)] as [(UInt8, UInt32)] {
+            let at = Self.behind(Self.a, leg)
+            var node = bench.join(number, at: at)
+            _ = bench.relay.bind(node.bind(), from: at, now: bench.now)
+            behind.append((node, at))
+        }
+        // Both ends behind relays: each has one already.
+        let third = bench.relay.carry(
+            RelayLegs(near: behind[0].node.leg, far: behind[1].node.leg), count: 500, from: behind[0].at,
+            now: bench.now)
+        #expect(third == .dropped(.relayTooFar))
+        // What is itself to be carried, or binds a leg: to a relay from behind one, and to somebody behind one.
+        let out = bench.relay.carry(
+            RelayLegs(near: behind[0].node.leg, far: b.leg), count: 500, isForRelays: true, from: behind[0].at,
+            now: bench.now)
+        let back = bench.relay.carry(
+            RelayLegs(near: b.leg, far: behind[0].node.leg), count: 500, isForRelays: true, from: PathAddress(Self.b),
+            now: bench.now)
+        #expect(out == .dropped(.relayTooFar) && back == .dropped(.relayTooFar))
+        // Between two that are near it is the first of two hops.
+        let c = bench.bound(4, at: Self.victim)
+        let first = bench.relay.carry(
+            RelayLegs(near: b.leg, far: c.leg), count: 500, isForRelays: true, from: PathAddress(Self.b), now: bench.now
+        )
+        #expect(first == .forward(PathAddress(Self.victim)))
+        #expect(bench.relay.forwardedDatagrams == 1)
     }
 }

@@ -51,6 +51,15 @@ enum Samples {
     }
 
     /// File name and bytes of each.
+    static let twoRelays = PathAddress(
+        address4, legs: RelayLegs(near: 0x0910_1112, far: 0x1314_1516),
+        via: RelayLegs(near: 0x0102_0304, far: 0x0506_0708))
+    /// What stands before a datagram that goes that way.
+    static func before(_ path: PathAddress) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: path.overhead)
+        bytes.withUnsafeMutableBytes { path.write(to: $0) }
+        return bytes
+    }
     static let all: [(String, [UInt8])] = [
         ("header-handshake-first", header(.handshakeFirst(sender: 0x0102_0304))),
         ("header-handshake-second", header(.handshakeSecond(sender: 0x0102_0304, receiver: 0x0506_0708))),
@@ -74,6 +83,7 @@ enum Samples {
         ("frame-close", frame(.close(.notAuthorised, reason: "revoked"))),
         ("header-to-relay", header(.toRelay(RelayLegs(near: 0x0102_0304, far: 0x0506_0708)))),
         ("header-from-relay", header(.fromRelay(RelayLegs(near: 0x0102_0304, far: 0x0506_0708)))),
+        ("header-two-relays", before(twoRelays)),
         ("header-bind", header(.bind(leg: 0x0102_0304))),
         ("header-bind-answer", header(.bindAnswer(leg: 0x0102_0304))),
         ("frame-leg-request", frame(.legRequest)),
@@ -90,6 +100,17 @@ enum Samples {
     func `each layout has the bytes that its golden file says`(name: String) throws {
         let bytes = Samples.all.first { $0.0 == name }!.1
         #expect(bytes.hex == (try golden(name)).hex)
+    }
+
+    @Test func `a path over two relays has the nearer one's header first`() {
+        let path = Samples.twoRelays
+        #expect(path.overhead == 24 && path.hops == 2)
+        let near = PathAddress(path.remote, legs: path.via)
+        #expect(
+            Samples.before(path) == Samples.before(near) + Samples.before(PathAddress(path.remote, legs: path.legs)))
+        #expect(near.extended(by: path.legs!) == path && path.extended(by: path.legs!) == nil)
+        #expect(PathAddress(path.remote).extended(by: path.via!) == near)
+        #expect(path.uses(leg: path.via!.near) && path.uses(leg: path.legs!.near) && !near.uses(leg: path.legs!.near))
     }
 
     @Test func `headers are read as written`() throws {

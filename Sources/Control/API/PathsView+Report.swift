@@ -43,9 +43,12 @@ extension PathsView.Path {
 
 // Paths as people call them.
 extension PathReport {
-    /// Of a relayed path: the relay's name, or the first digits of its id.
+    /// Of a relayed path: the relay's name, or the first digits of its id; `x, then y` of two.
     func relay(of path: PathAddress) -> String? {
-        relays.first { $0.path == path }.map { $0.name ?? $0.node.short }
+        relays.first { $0.path == path }.map { relay in
+            let name = relay.name ?? relay.node.short
+            return relay.first.map { "\($0), then \(name)" } ?? name
+        }
     }
 
     /// The paths that `text` means: `direct`, `relay`, an address with a port, a relay's name, or the first digits of its

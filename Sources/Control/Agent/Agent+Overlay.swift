@@ -94,6 +94,7 @@ extension Agent {
 
     /// The directory's answer. A question that was put twice is answered twice, and the second answer is nobody's.
     mutating func took(_ reply: LookUpReply, _ membership: Membership, now: Instant, into out: inout AgentOutbox) {
+        tookDetour(reply, now: now, into: &out)
         let isPinged = pings.waits(for: reply.asked) || benches.waits(for: reply.asked)
         var wanted: IPAddress?
         if case .address(let address) = reply.asked, wishes.isAsking(address) { wanted = address }

@@ -93,6 +93,7 @@ extension Agent {
         case .pong(_, let token, let roundTrip, let path):
             pings.pong(token: token, roundTrip: roundTrip, by: path, relay: relayName(of: path))
         // Those who look for this node should find it; not at once for each of several changes.
+        case .relayUnreached(let relay): seekDetour(to: relay, now: now)
         case .candidatesChanged: registerAt = registerAt.map { min($0, now + Agent.registerDelay) }
         }
     }

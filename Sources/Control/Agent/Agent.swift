@@ -48,6 +48,8 @@ package struct Agent: ~Copyable {
     var pings = PingBoard()
     var wishes = OverlayBoard()
     var benches = BenchBoard()
+    /// Relays that the directory was asked for, and until when its answer is of use.
+    var detours: [(relay: NodeID, until: Instant)] = []
     /// The last heartbeat sent, and when the next one is due.
     var sequence: UInt32 = 0
     var heartbeatAt: Instant?

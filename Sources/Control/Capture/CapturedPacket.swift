@@ -44,8 +44,16 @@ package struct CapturedPacket: Hashable, Sendable {
         var path = PathAddress(remote, socket: socket)
         let kind: DatagramKind = isOutward ? .toRelay : .fromRelay
         guard datagram.count > DatagramHeader.relayedSize, datagram[0] == kind.rawValue else { return path }
-        let (first, second) = (leg(4), leg(8))
-        path.legs = isOutward ? RelayLegs(near: second, far: first) : RelayLegs(near: first, far: second)
+        func legs(_ offset: Int) -> RelayLegs {
+            let (first, second) = (leg(offset + 4), leg(offset + 8))
+            return isOutward ? RelayLegs(near: second, far: first) : RelayLegs(near: first, far: second)
+        }
+        path.legs = legs(0)
+        let second = DatagramHeader.relayedSize
+        if datagram.count > second * 2, datagram[second] == kind.rawValue {
+            path.via = path.legs
+            path.legs = legs(second)
+        }
         return path
     }
 
@@ -65,7 +73,9 @@ package struct CapturedPacket: Hashable, Sendable {
         let over = path.isTCP ? " over TCP" : ""
         if let legs = path.legs {
             text += ", relay " + (party.relay.map { "\($0) " } ?? "")
-            text += "\(path.remote)\(over), legs \(legs.near) here and \(legs.far) there"
+            text += "\(path.remote)\(over), legs "
+            if let via = path.via { text += "\(via.near) here and \(via.far) there, then " }
+            text += "\(legs.near) here and \(legs.far) there"
         } else {
             text += ", direct \(path.remote)\(over)"
         }
@@ -74,7 +84,7 @@ package struct CapturedPacket: Hashable, Sendable {
     }
 
     private var kindText: String {
-        let inside = path?.isRelayed ?? false ? bytes.dropFirst(DatagramHeader.relayedSize).first : bytes.first
+        let inside = bytes.dropFirst(path?.overhead ?? 0).first
         guard let kind = inside.flatMap({ DatagramKind(rawValue: $0) }) else { return "of no kind of ours" }
         return switch kind {
         case .handshakeFirst: "first message of a handshake"

@@ -14,7 +14,7 @@ extension Controller {
             if let slot = registry.slot(of: node) { registry[slot].dropLink() }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
-        case .connectFailed, .pong, .candidatesChanged: break
+        case .connectFailed, .pong, .candidatesChanged, .relayUnreached: break
         }
     }
 

@@ -56,7 +56,7 @@ extension Controller {
     /// Tells a node which relays it may use, if it does not know (`RelayOrder`).
     mutating func tellRelays(_ slot: Int, now: Instant) {
         var order = RelayOrder(for: registry[slot].record.node)
-        order.add(whereabouts, in: .controller)
+        if settings.isRelay { order.add(whereabouts, in: .controller) }
         for entry in registry.entries where entry.certificate.roles.contains(.beacon) && entry.state == .online {
             guard let known = directory.lookUp(entry.record.node, now: now) else { continue }
             order.add(

@@ -70,7 +70,7 @@ package struct Controller: ~Copyable {
         counters.overlayNetwork = settings.overlayNetwork
         // Not from the row of serials: a controller's own certificate is made anew at each start and never stored.
         let own = authority.issue(
-            0, to: identity.nodeID, name: settings.name, site: "", labels: [], roles: [.controller, .beacon],
+            0, to: identity.nodeID, name: settings.name, site: "", labels: [], roles: settings.roles,
             overlay4: overlay.controller, wall: wall)
         var mesh = settings.mesh
         mesh.acceptsAnonymous = true
@@ -181,7 +181,7 @@ package struct Controller: ~Copyable {
         let wall = clock.wall(now)
         guard wall >= ownCertificateRenewal else { return }
         let own = authority.issue(
-            0, to: nodeID, name: settings.name, site: "", labels: [], roles: [.controller, .beacon],
+            0, to: nodeID, name: settings.name, site: "", labels: [], roles: settings.roles,
             overlay4: overlay.controller, wall: wall)
         endpoint.adopt(Credentials(certificate: own, authorities: [authority.verifyingKey]))
         ownCertificateRenewal = Controller.renewal(of: own.certificate)
@@ -197,6 +197,9 @@ package struct ControllerSettings: Sendable {
     package var mesh = MeshConfiguration()
     /// As `OverlayPool.network(asked:kept:)` gives it.
     package var overlayNetwork = OverlayPool.defaultNetwork
+    /// Whether it carries datagrams for nodes, as beacons do.
+    package var isRelay = true
+    var roles: Roles { isRelay ? [.controller, .beacon] : [.controller] }
 
     package init(name: String, addresses: [SocketAddress]) {
         self.name = name

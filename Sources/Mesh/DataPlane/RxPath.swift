@@ -81,6 +81,11 @@ struct RxPath: ~Copyable {
                 path.legs = legs
                 datagram += DatagramHeader.relayedSize
                 count -= DatagramHeader.relayedSize
+                if let inner = RxPath.legs(datagram, count) {
+                    (path.via, path.legs) = (legs, inner)
+                    datagram += DatagramHeader.relayedSize
+                    count -= DatagramHeader.relayedSize
+                }
             }
             guard datagram.load(as: UInt8.self) == DatagramKind.packet.rawValue else {
                 // With what stood before it.

@@ -7,9 +7,9 @@ package struct TrainOutbox: ~Copyable {
     package static let datagramsPerTrain = 64
     package static let bytesPerTrain = 65_507
     /// The most that one packet of the device can become: 64 KiB in segments of TCP's least size (tcp_min_snd_mss, 48),
-    /// each with headers of at most 60 + 60 bytes and this layer's 32 and 12, and all of it twice.
+    /// each with headers of at most 60 + 60 bytes and this layer's 32 and twice 12, and all of it twice.
     static let packetRoom =
-        65_536 / TxPath.leastTCP * (TxPath.leastTCP + 120 + TxPath.overhead + DatagramHeader.relayedSize) * 2 + 1024
+        65_536 / TxPath.leastTCP * (TxPath.leastTCP + 120 + TxPath.overhead + DatagramHeader.relayedSize * 2) * 2 + 1024
     private static let capacity = packetRoom + 128 * 1024
 
     package let memory: UnsafeMutableRawPointer
@@ -51,9 +51,17 @@ package struct TrainOutbox: ~Copyable {
     /// What comes next begins a train.
     mutating func close() { isOpen = false }
 
-    /// Writes what stands before a datagram for a relay.
+    /// Writes what relays are to read before a datagram.
     @inline(__always)
-    static func write(_ legs: RelayLegs, at datagram: UnsafeMutableRawPointer) {
+    static func write(_ path: PathAddress, at datagram: UnsafeMutableRawPointer) {
+        guard let legs = path.legs else { return }
+        guard let via = path.via else { return write(legs, at: datagram) }
+        write(via, at: datagram)
+        write(legs, at: datagram + DatagramHeader.relayedSize)
+    }
+
+    @inline(__always)
+    private static func write(_ legs: RelayLegs, at datagram: UnsafeMutableRawPointer) {
         datagram.setWord32(0, UInt32(DatagramKind.toRelay.rawValue) << 24)
         datagram.setWord32(4, legs.far)
         datagram.setWord32(8, legs.near)
@@ -71,7 +79,7 @@ package struct TrainOutbox: ~Copyable {
                 for position in begin..<begin + datagrams {
                     let offset = position * train.segment
                     let size = min(train.segment, train.count - offset) - path.overhead
-                    if let legs = second.legs { TrainOutbox.write(legs, at: memory + byteCount) }
+                    TrainOutbox.write(second, at: memory + byteCount)
                     (memory + byteCount + second.overhead).copyMemory(
                         from: memory + train.offset + offset + path.overhead, byteCount: size)
                     byteCount += second.overhead + size
@@ -87,11 +95,9 @@ package struct TrainOutbox: ~Copyable {
         isOpen = false
     }
 
-    /// Of the trains from `first` on, all of them for relays, without what relays want.
-    func sealedBytes(from first: Int) -> UInt64 {
-        (first..<count).reduce(0) {
-            $0 + UInt64(trains[$1].count - trains[$1].datagrams * DatagramHeader.relayedSize)
-        }
+    /// Of the trains from `first` on, all of them on `path`, without what relays want.
+    func sealedBytes(from first: Int, on path: PathAddress) -> UInt64 {
+        (first..<count).reduce(0) { $0 + UInt64(trains[$1].count - trains[$1].datagrams * path.overhead) }
     }
 
     /// Room for a datagram of `size` bytes to a peer; joins the train before it where that is allowed.

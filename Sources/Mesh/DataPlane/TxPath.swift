@@ -119,7 +119,9 @@ struct TxPath: ~Copyable {
         if let second = route.state.pointee.second {
             let repeated = trains.count
             trains.repeatTrains(from: first, on: second, insteadOf: route.state.pointee.remote)
-            if second.isRelayed { route.state.pointee.traffic.relayedBytes &+= trains.sealedBytes(from: repeated) }
+            if second.isRelayed {
+                route.state.pointee.traffic.relayedBytes &+= trains.sealedBytes(from: repeated, on: second)
+            }
         }
         return verdict
     }
@@ -277,10 +279,10 @@ struct TxPath: ~Copyable {
         var datagram = trains.append(
             size: count + TxPath.overhead + path.overhead, peer: route.peer, path: path,
             congestion: InnerPacket.congestion(packet), mayFragment: mayFragment)
-        if let legs = path.legs {
+        if path.isRelayed {
             state.pointee.traffic.relayedBytes &+= UInt64(count + TxPath.overhead)
-            TrainOutbox.write(legs, at: datagram)
-            datagram += DatagramHeader.relayedSize
+            TrainOutbox.write(path, at: datagram)
+            datagram += path.overhead
         }
         let first = UInt32(DatagramKind.packet.rawValue) << 24 | UInt32(flags) << 16
         datagram.setWord32(0, first)

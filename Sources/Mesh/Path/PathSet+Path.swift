@@ -37,8 +37,9 @@ extension PathSet {
 
         init(_ address: PathAddress) { self.address = address }
 
-        /// The lower, the better: straight, straight over TCP, over a relay, over a relay that is reached over TCP.
-        var tier: Int { (address.isRelayed ? 2 : 0) + (address.isTCP ? 1 : 0) }
+        /// The lower, the better: straight, straight over TCP, over a relay, over a relay that is reached over TCP, and the
+        /// same with a second relay.
+        var tier: Int { address.hops * 2 + (address.isTCP ? 1 : 0) }
 
         /// A probe that is not answered for longer is lost; of a path that was never measured not much is expected.
         var patience: Interval {

@@ -39,7 +39,7 @@ extension PathSet {
 
     /// A leg is bound (anew): what goes through it can be answered from now on.
     mutating func bound(_ near: UInt32, now: Instant) {
-        for index in paths.indices where paths[index].address.legs?.near == near && !paths[index].isAlive {
+        for index in paths.indices where paths[index].address.uses(leg: near) && !paths[index].isAlive {
             paths[index].nextProbe = now
         }
     }

@@ -37,7 +37,7 @@ package struct PathSet: Sendable {
         case moved
         /// Probes of the old one went unanswered.
         case silent
-        /// The relay is gone, or the node's own address is.
+        /// The relay is gone, or reached another way, or the node's own address is gone.
         case withdrawn
         /// A person wanted it so (`asterism debug`).
         case debug

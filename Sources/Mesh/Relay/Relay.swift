@@ -9,6 +9,10 @@ package import Wire
 /// names two legs and comes from where the one is bound goes to where the other is bound; that is all. The relay keeps
 /// nothing for pairs, opens nothing, and changes one byte.
 ///
+/// A node that cannot reach this relay has its leg here over another one, and what goes to it goes there in front of that
+/// relay's header. Two relays are the most that anything passes: of two legs one at most is such a leg, and between the two
+/// nothing travels that is for relays. So nothing goes in circles, whoever wants it to.
+///
 /// Nobody is sent anything who has not shown that he receives: an address that is not bound gets at most a challenge, which
 /// is shorter than what asked for it. What a tenant sends is limited by bytes a second, so that one cannot take the others'
 /// share.
@@ -88,7 +92,7 @@ package struct Relay: ~Copyable {
             legs[number] = leg
             legOfNode[node] = number
         }
-        return (leg.number, leg.key.bytes, challenger.challenge(leg: leg.number, at: address.remote))
+        return (leg.number, leg.key.bytes, challenge(leg, at: address))
     }
 
     /// The node's session is over.
@@ -108,10 +112,10 @@ package struct Relay: ~Copyable {
         else {
             return nil
         }
-        guard challenger.knows(bind.challenge, leg: leg.number, at: remote.remote) else {
+        guard remote.via == nil else { return nil }
+        guard challenger.knows(bind.challenge, leg: leg.number, at: remote.remote, legs: remote.between) else {
             return BindMessage(
-                leg: leg.number, number: bind.number,
-                challenge: challenger.challenge(leg: leg.number, at: remote.remote)
+                leg: leg.number, number: bind.number, challenge: challenge(leg, at: remote)
             ).encoded(.bindAnswer, key: leg.key)
         }
         leg.bind = bind.number
@@ -123,9 +127,14 @@ package struct Relay: ~Copyable {
 
     // MARK: - Datagrams
 
-    /// What to do with a datagram of `count` bytes. `legs` are the sender's.
+    private func challenge(_ leg: Leg, at address: PathAddress) -> [UInt8] {
+        challenger.challenge(leg: leg.number, at: address.remote, legs: address.between)
+    }
+
+    /// What to do with a datagram of `count` bytes. `legs` are the sender's; `isForRelays`: what it carries is not between
+    /// two nodes.
     package mutating func carry(
-        _ pair: RelayLegs, count: Int, from remote: PathAddress, now: Instant
+        _ pair: RelayLegs, count: Int, isForRelays: Bool = false, from remote: PathAddress, now: Instant
     ) -> Verdict {
         guard let near = legs[pair.near] else { return .dropped(.relayUnknownSender) }
         guard near.address == remote, now - near.boundAt < Relay.bindLife else {
@@ -135,12 +144,16 @@ package struct Relay: ~Copyable {
             near.challenged = now
             challenger.renew(using: &generator, now: now)
             return .challenge(
-                BindMessage(
-                    leg: near.number, number: 0, challenge: challenger.challenge(leg: near.number, at: remote.remote)
-                ).encoded(.bindAnswer, key: near.key))
+                BindMessage(leg: near.number, number: 0, challenge: challenge(near, at: remote))
+                    .encoded(.bindAnswer, key: near.key))
         }
         guard let far = legs[pair.far] else { return .dropped(.relayUnknownLeg) }
         guard let address = far.address, now - far.boundAt < Relay.bindLife else { return .dropped(.relayUnbound) }
+        // A second relay is between, or this is the second one.
+        let isFar = remote.isRelayed || address.isRelayed
+        guard !isFar || (!isForRelays && remote.isRelayed != address.isRelayed) else {
+            return .dropped(.relayTooFar)
+        }
         guard shares.take(count, of: near.tenant, now: now) else { return .dropped(.relayOverRate) }
         forwardedDatagrams += 1
         forwardedBytes += count
@@ -154,6 +167,11 @@ package struct Relay: ~Copyable {
             ("relay.forwardedBytes", forwardedBytes),
         ]
     }
+}
+
+extension PathAddress {
+    /// The legs at a relay between, for a challenge.
+    fileprivate var between: [UInt32] { legs.map { [$0.near, $0.far] } ?? [] }
 }
 
 /// A bucket of bytes a tenant.

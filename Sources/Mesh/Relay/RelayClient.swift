@@ -31,6 +31,11 @@ struct RelayClient {
     var isAnnounced = false
     /// Of the session: how the relay is reached.
     private(set) var path: PathAddress?
+    /// How it was reached, until the leg is bound where the node is now.
+    var leaving: PathAddress?
+    /// When to ask where the relay has legs itself, if it has not answered by then; and when that was asked last.
+    private(set) var detourAt: Instant?
+    private(set) var detouredAt: Instant?
     private var key: BindKey?
     private var challenge = BindMessage.none
     private var number: UInt64 = 0
@@ -41,6 +46,8 @@ struct RelayClient {
     private static let reconnectAfter = Interval.seconds(1)
     private static let refusedWait = Interval.seconds(60)
     static let renewAfter = Relay.bindLife / 3
+    private static let detourAfter = Interval.milliseconds(300)
+    private static let detourAgain = Interval.seconds(3)
 
     init(_ place: ControllerAddress, isHome: Bool, now: Instant) {
         relay = place.node
@@ -52,16 +59,18 @@ struct RelayClient {
     var isBound: Bool { if case .bound = state { true } else { false } }
 
     /// What peers are told. It stays while it is bound anew, which is a matter of one round trip. Whoever has the relay by
-    /// TCP alone tells them where it is for others.
+    /// TCP alone tells them where it is for others. Of a relay that is behind another one nothing is said: who comes that
+    /// way would use up both hops.
     var place: RelayPlace? {
-        guard isAnnounced, let leg, let path else { return nil }
+        guard isAnnounced, let leg, let path, !path.isRelayed else { return nil }
         guard let address = path.isTCP ? whereabouts.addresses.first : path.remote else { return nil }
         return RelayPlace(relay: relay, address: address, leg: leg)
     }
 
     var deadline: Instant {
         switch state {
-        case .wanted(let again), .asking(let again), .binding(let again, _): again
+        case .wanted(let again): min(again, detourAt ?? again)
+        case .asking(let again), .binding(let again, _): again
         case .refused(let until), .bound(let until): until
         }
     }
@@ -71,7 +80,9 @@ struct RelayClient {
     /// There is a session (anew).
     mutating func connected(at path: PathAddress, now: Instant) {
         self.path = path
+        leaving = nil
         attempts = 0
+        (detourAt, detouredAt) = (nil, nil)
         leg = nil
         key = nil
         isAnnounced = false
@@ -83,7 +94,20 @@ struct RelayClient {
         leg = nil
         key = nil
         path = nil
+        leaving = nil
         isAnnounced = false
+    }
+
+    /// Somebody can be reached through it alone.
+    mutating func missed(now: Instant) {
+        guard case .wanted = state, detourAt == nil, attempts > 0 else { return }
+        detourAt = max(now, detouredAt.map { $0 + RelayClient.detourAgain } ?? now)
+    }
+
+    /// The relay is looked for through others from now on.
+    mutating func detoured(now: Instant) {
+        detouredAt = now
+        detourAt = now + RelayClient.detourAgain
     }
 
     mutating func granted(_ leg: UInt32, key bytes: [UInt8], challenge: [UInt8], now: Instant) {
@@ -130,6 +154,8 @@ struct RelayClient {
 
     enum Work: Hashable {
         case connect
+        /// It does not answer: see whether it can be reached over another relay.
+        case detour
         /// A request in the session.
         case ask
         /// A datagram to the relay's address.
@@ -140,9 +166,14 @@ struct RelayClient {
     mutating func due(now: Instant) -> Work? {
         guard deadline <= now else { return nil }
         switch state {
-        case .wanted:
+        case .wanted(let again):
+            if again > now {
+                detourAt = nil
+                return .detour
+            }
             state = .wanted(again: now + .seconds(10))
             attempts += 1
+            detourAt = detourAt ?? now + RelayClient.detourAfter
             return .connect
         case .refused, .asking:
             state = .asking(again: now + RelayClient.askAgain)

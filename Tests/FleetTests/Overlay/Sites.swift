@@ -85,16 +85,20 @@ final class Sites {
     let b: Node
     private let hub: Namespace
     private let beacon: Namespace
+    /// Where the two nodes have no relay in common: the right one's.
+    private let secondBeacon: Namespace?
     let root: String
     private let network: String
     private var programs: [Program] = []
 
-    /// `network` is the first three numbers of the outer one. `prepare` comes before the agents do.
+    /// `network` is the first three numbers of the outer one. With `isApart` the controller is no relay, each node reaches a
+    /// beacon of its own, and neither reaches the other. `prepare` comes before the agents do.
     static func with(
-        _ first: NAT, _ second: NAT, network: String = "198.51.100", prepare: (Sites) throws -> Void = { _ in },
+        _ first: NAT, _ second: NAT, network: String = "198.51.100", isApart: Bool = false,
+        prepare: (Sites) throws -> Void = { _ in },
         _ body: (Sites) throws -> Void
     ) throws {
-        let sites = try Sites(network)
+        let sites = try Sites(network, isApart: isApart)
         defer { sites.close() }
         do {
             try sites.connect(first, second)
@@ -107,11 +111,12 @@ final class Sites {
         }
     }
 
-    private init(_ network: String) throws {
+    private init(_ network: String, isApart: Bool) throws {
         self.network = network
         root = try temporaryFolder("sites")
         hub = try Namespace("hub")
         beacon = try Namespace("beacon")
+        secondBeacon = isApart ? try Namespace("beacon-2") : nil
         a = try Node("left", outside: "\(network).11", root: root)
         b = try Node("right", outside: "\(network).12", root: root)
     }
@@ -137,6 +142,20 @@ final class Sites {
             try node.router.run("/usr/sbin/sysctl", "-qw net.ipv4.ip_forward=1")
             try translate(node.router, nat, inside: "\(lan).2")
         }
+        guard let secondBeacon else { return }
+        try attach(secondBeacon, "\(network).3", port: "to-beacon-2")
+        for (node, beacon) in [(a, 3), (b, 2)] { try cut(node, from: beacon) }
+    }
+
+    /// The router forwards nothing between the node and the beacon at that place, nor to the other node's router.
+    private func cut(_ node: Node, from beacon: Int) throws {
+        for place in [beacon, 11, 12] {
+            try filter(node.router, "-I FORWARD -o eth0 -d \(network).\(place) -j DROP")
+        }
+    }
+    /// From now on it does.
+    func mend(_ node: Node, with beacon: Int) throws {
+        try filter(node.router, "-D FORWARD -o eth0 -d \(network).\(beacon) -j DROP")
     }
 
     private func attach(_ namespace: Namespace, _ address: String, port: String) throws {
@@ -200,7 +219,7 @@ final class Sites {
             [
                 "--data", "\(root)/controller", "--listen", "\(network).1:7900", "--tcp-listen", "\(network).1:443",
                 "--http", "off", "--socket", socket,
-                "--name", "controller",
+                "--name", "controller", "--relay", secondBeacon == nil ? "on" : "off",
             ])
         func token(_ isForBeacons: Bool, _ uses: Int64) throws -> String {
             var token: String?
@@ -212,12 +231,15 @@ final class Sites {
             }
             return try #require(token)
         }
-        try launchAgent(
-            beacon, "beacon",
-            ["--overlay", "off", "--tcp-listen", "\(network).2:443", "--join-token", try token(true, 1)])
-        try eventually("the beacon is online") {
+        let beacons = [beacon, secondBeacon].compactMap { $0 }
+        for (index, namespace) in beacons.enumerated() {
+            try launchAgent(
+                namespace, index == 0 ? "beacon" : "beacon-2",
+                ["--overlay", "off", "--tcp-listen", "\(network).\(index + 2):443", "--join-token", try token(true, 1)])
+        }
+        try eventually("the beacons are online") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
-            return nodes.contains { $0.state == .online && $0.roles.contains("beacon") }
+            return nodes.count { $0.state == .online && $0.roles.contains("beacon") } == beacons.count
         }
         let join = try token(false, 2)
         for node in [a, b] {
@@ -227,7 +249,7 @@ final class Sites {
         }
         try eventually("all are online, and the nodes have told where they are") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
-            guard nodes.count(where: { $0.state == .online }) == 3 else { return false }
+            guard nodes.count(where: { $0.state == .online }) == 2 + beacons.count else { return false }
             // Both relays are in use when a node has sessions with both.
             return try [a, b].allSatisfy { node in
                 try node.peers().count { $0.isConnected } >= 2
@@ -273,12 +295,12 @@ final class Sites {
         for node in [a, b] {
             for namespace in [node.namespace, node.router, node.provider] { namespace?.remove() }
         }
-        for namespace in [hub, beacon] { namespace.remove() }
+        for namespace in [hub, beacon, secondBeacon] { namespace?.remove() }
         try? FileManager.default.removeItem(atPath: root)
     }
 
     private func tellLogs() {
-        for name in ["controller", "beacon", "left", "right", "miniupnpd"] {
+        for name in ["controller", "beacon", "beacon-2", "left", "right", "miniupnpd"] {
             let text = (try? String(contentsOfFile: "\(root)/\(name).log", encoding: .utf8)) ?? ""
             print("--- \(name):\n" + text.split(separator: "\n").suffix(15).joined(separator: "\n"))
         }
