@@ -63,7 +63,7 @@ import Testing
             "unknown: no beacon has answered, and asterismd was given no --stun server",
             "mapping    unknown: asterismd was given no --stun server for this",
             "lifetime   unknown: asterismd was given no --stun server for this",
-            "none: no fleet has told this node of any", "port mapping  not asked for",
+            "none: no fleet has told this node of any", "port mapping  not asked for (asterismd --port-mapping)",
         ] { #expect(text.contains(line + "\n"), "\(line)\n\n\(text)") }
         #expect(!text.contains("Kubernetes"))
     }
