@@ -32,10 +32,9 @@ extension Scenario {
     var gatewayLine: String? {
         guard !sites.isEmpty else { return nil }
         let behind = sites.count { !$0.gateways.isEmpty }, dual = sites.count(where: \.has6), f = faults
-        return
-            "  gateways   \(behind) nodes behind one, \(dual) machines with IPv6, \(beacons) beacons; a minute: reboots "
-            + "\(f.gatewayReboots), rebindings \(f.gatewayRebindings), renumberings \(f.gatewayRenumberings), "
-            + "UDP blocked \(f.udpBlocks) (at most \(f.udpBlockMax))"
+        return "  gateways   \(behind) nodes behind one, \(dual) machines with IPv6, \(beacons) beacons; a minute: "
+            + "reboots \(f.gatewayReboots), rebindings \(f.gatewayRebindings), "
+            + "renumberings \(f.gatewayRenumberings), UDP blocked \(f.udpBlocks) (at most \(f.udpBlockMax))"
     }
 }
 
