@@ -16,11 +16,12 @@ final class AgentProcess: Program {
     /// When the data plane's traffic is to be told.
     private var reportAt: Instant?
 
-    init(_ machine: Machine, addresses: [SocketAddress], now: Instant, wall: UnixTime) {
+    init(_ machine: Machine, addresses: [SocketAddress], site: String, now: Instant, wall: UnixTime) {
         var generator = KeyGenerator(machine.keySeed)
         var configuration = AgentConfiguration(
             name: machine.name, version: AsterismVersion.current, containment: .cgroup)
         configuration.addresses = addresses
+        configuration.site = site
         configuration.tcpPorts = [TCPLinks.port]
         configuration.mesh.hasDataPlane = true
         // What a disk gives back is what was written to it.

@@ -14,6 +14,8 @@ import Base
 final class Network {
     struct Line {
         var distance = Interval.zero
+        /// Has a hundred times the rate: the controller's, and a beacon's.
+        var isBroad = false
         /// In a bad time, as Gilbert and Elliott have it.
         var isBad = false
         var freeUp = Instant.origin
@@ -21,6 +23,8 @@ final class Network {
         var cloggedUntil = Instant.origin
         /// How often the machine has changed its address.
         var roamed: UInt32 = 0
+        /// ... and the gateway next to it its own.
+        var renumbered: UInt32 = 0
         /// Where the machine is, by family.
         var place4: Place?
         var place6: Place?
@@ -139,6 +143,22 @@ final class Network {
     func changeGateway(of machine: Int, _ body: (inout NATGateway) -> Void) {
         if let place = lines[machine].place4 { internet.change(place.realm, body) }
     }
+    /// The provider of the gateway next to a machine gives it another address; nothing where it translates none.
+    func renumber(_ machine: Int) {
+        guard let place = lines[machine].place4 else { return }
+        lines[machine].renumbered = (lines[machine].renumbered + 1) & 15
+        let number = lines[machine].renumbered << 18
+        internet.change(place.realm) { gateway in
+            guard gateway.behaviour.translates, case .v4(let old) = gateway.outside else { return }
+            gateway.renumber(.v4(old & ~(15 << 18) | number))
+        }
+    }
+    /// The gateways next to a machine let no UDP out, or do again what they did before.
+    func blockUDP(of machine: Int, _ isBlocked: Bool) {
+        for place in [lines[machine].place4, lines[machine].place6] {
+            if let place { internet.change(place.realm) { isBlocked ? $0.block() : $0.unblock() } }
+        }
+    }
     /// The machine that has an address in the open.
     func openHost(at ip: IPAddress) -> Int? {
         internet.host(at: ip, in: ip.isIPv4 ? Internet.ipv4 : Internet.ipv6)
@@ -148,6 +168,7 @@ final class Network {
         let place = isIPv4 ? lines[machine].place4 : lines[machine].place6
         return place.map { internet.outside(of: $0.realm) ?? $0.address }
     }
+    func broaden(_ machine: Int) { lines[machine].isBroad = true }
     func setLoss(_ chance: UInt64) { options.loss = chance }
     func setMTU(of machine: Int, _ mtu: Int) {
         for place in [lines[machine].place4, lines[machine].place6] {
@@ -205,6 +226,7 @@ final class Network {
         for index in lines.indices {
             lines[index].cloggedUntil = .origin
             lines[index].isBad = false
+            blockUDP(of: index, false)
         }
     }
 
@@ -263,7 +285,7 @@ final class Network {
         return time
     }
 
-    private func rate(of machine: Int) -> Int64 { machine == 0 ? options.rate * 100 : options.rate }
+    private func rate(of machine: Int) -> Int64 { lines[machine].isBroad ? options.rate * 100 : options.rate }
 
     /// When the last byte is through a line of limited rate; `nil` if the line's queue is full.
     private func pass(_ count: Int, through free: inout Instant, rate: Int64, _ now: Instant) -> Instant? {

@@ -23,6 +23,8 @@ package struct Scenario: Sendable {
     package var controllerIsRelay = true
     /// Where machines are, the controller's first; those without one are in the open.
     package var sites: [Site] = []
+    /// Of the nodes that are no beacons, those behind gateways.
+    package var gatewayShare: UInt64 = 0
     /// A lie of the simulated machine, by which the checkers are checked.
     package var mutation: Mutation?
 
@@ -39,7 +41,8 @@ package struct Scenario: Sendable {
         /// Chance to take up to ten times as long.
         package var reordering: UInt64 = 0
         package var corruption: UInt64 = 0
-        /// Bytes a second of each node's own line; 0 is a line without a limit. The controller has a hundred times that.
+        /// Bytes a second of each node's own line; 0 is a line without a limit. The controller and beacons have a hundred
+        /// times that.
         package var rate: Int64 = 0
         /// What a line may hold back before it drops.
         package var queueBytes: Int64 = 64 << 10
@@ -74,6 +77,11 @@ package struct Scenario: Sendable {
         package var controllerCrashes: Int64 = 0
         package var controllerPauses: Int64 = 0
         package var departures: Int64 = 0
+        package var gatewayReboots: Int64 = 0
+        package var gatewayRebindings: Int64 = 0
+        package var gatewayRenumberings: Int64 = 0
+        package var udpBlocks: Int64 = 0
+        package var udpBlockMax = Interval.seconds(10)
         /// Chance that a program dies somewhere between two of the things that it wanted done.
         package var crashBetween: UInt64 = 0
         package var downTimeMax = Interval.seconds(10)
@@ -246,6 +254,7 @@ extension Scenario: CustomStringConvertible {
                 + "nonsense \(o.nonsense) (of 10000); intruders \(o.intruders), start within \(o.startWithin), "
                 + "\(o.wishes) overlay addresses wanted a minute"
         )
+        if let gatewayLine { lines.append(gatewayLine) }
         if let mutation { lines.append("  mutation   \(mutation.rawValue)") }
         return lines.joined(separator: "\n")
     }

@@ -7,6 +7,8 @@ struct PlannedFault {
         case agentCrash, reboot, pause, partition, oneWayPartition, clog, roam, clockStep
         case controllerCrash, controllerPause, departure
         case heal(partition: Int)
+        case gateway(GatewayFault)
+        case udpUnblock(machine: Int)
     }
     var at: Instant
     var kind: Kind
@@ -26,6 +28,7 @@ extension Simulation {
         for (kind, rate) in rates {
             for _ in 0..<draws(rate) { plan.append(PlannedFault(at: timeOfFault(), kind: kind)) }
         }
+        planGatewayFaults()
         for index in plan.indices { queue.push(.fault(index: Int32(index)), at: plan[index].at) }
     }
 
@@ -35,7 +38,7 @@ extension Simulation {
         return Int64(parts / 60_000) + (random.chance(parts % 60_000, in: 60_000) ? 1 : 0)
     }
 
-    private func timeOfFault() -> Instant { random.time(from: now, to: safetyEnd) }
+    func timeOfFault() -> Instant { random.time(from: now, to: safetyEnd) }
 
     func faultDue(_ index: Int) {
         guard !isHealed else { return }
@@ -59,6 +62,7 @@ extension Simulation {
                 timeline.record(.roamed, machine.index, at: now)
                 network.roam(machine.index)
                 endStreams(of: machine, onlyMade: true)
+                if !scenario.sites.isEmpty { tellAddresses(of: machine) }
             }
         case .clockStep: stepClock()
         case .controllerCrash: crash(machines[0], restartAfter: duration(scenario.faults.downTimeMax))
@@ -68,10 +72,12 @@ extension Simulation {
             timeline.record(.healed, -1, at: now, UInt64(partition))
             network.heal(partition)
             updateAllSilences()
+        case .gateway(let fault): befall(fault)
+        case .udpUnblock(let machine): unblock(machine)
         }
     }
 
-    private func duration(_ longest: Interval) -> Interval {
+    func duration(_ longest: Interval) -> Interval {
         // Short ones are as likely as long ones, by order of magnitude.
         let top = max(1, longest.milliseconds)
         var scale = top

@@ -18,7 +18,9 @@ extension Simulation {
             machine.program = ControllerProcess(machine, settings: settings, now: local, wall: wall)
         } else {
             let addresses = network.addresses(of: machine.index)
-            machine.program = AgentProcess(machine, addresses: addresses, now: local, wall: wall)
+            // Beacons are in failure domains of their own.
+            let site = machine.index > scenario.nodes - scenario.beacons ? "site-\(machine.index)" : ""
+            machine.program = AgentProcess(machine, addresses: addresses, site: site, now: local, wall: wall)
         }
         updateSilence(of: machine)
         flush(machine)

@@ -78,6 +78,7 @@ package final class Simulation {
         network = Network(
             scenario.network, machines: count, sites: scenario.sites, seed: scenario.seed, random: random.split())
         machines = []
+        for index in [0] + (scenario.nodes - scenario.beacons + 1..<scenario.nodes + 1) { network.broaden(index) }
         for index in 0..<count {
             let seed = Seed(random.next(), random.next(), random.next(), random.next())
             let age = Interval.seconds(Int64(random.next(below: 1)))

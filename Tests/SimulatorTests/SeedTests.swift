@@ -3,11 +3,12 @@ import Foundation
 import Simulator
 import Testing
 
-/// One line of `Fixtures/seeds/regressions.txt`: `seed nodes seconds # why`.
+/// One line of `Fixtures/seeds/regressions.txt`: `seed nodes seconds # why`, or `seed nodes seconds gateways # why`.
 struct Regression: CustomTestStringConvertible {
     var seed: UInt64
     var nodes: Int
     var seconds: Int64
+    var isBehindGateways: Bool
     var why: String
 
     var testDescription: String { "seed \(seed), \(nodes) nodes: \(why)" }
@@ -32,20 +33,24 @@ struct Regression: CustomTestStringConvertible {
         guard numbers.count == 3, parts.count == 2 else { return nil }
         self.init(
             seed: UInt64(numbers[0]), nodes: Int(numbers[1]), seconds: numbers[2],
+            isBehindGateways: parts[0].split(separator: " ").contains("gateways"),
             why: parts[1].trimmingCharacters(in: .whitespaces))
     }
 
-    init(seed: UInt64, nodes: Int, seconds: Int64, why: String) {
+    init(seed: UInt64, nodes: Int, seconds: Int64, isBehindGateways: Bool, why: String) {
         self.seed = seed
         self.nodes = nodes
         self.seconds = seconds
+        self.isBehindGateways = isBehindGateways
         self.why = why
     }
 }
 
 @Suite struct SeedTests {
-    private func run(_ seed: UInt64, nodes: Int, seconds: Int64 = 30) -> Outcome {
-        var scenario = Scenario(seed: seed, nodes: nodes)
+    private func run(
+        _ seed: UInt64, nodes: Int, seconds: Int64 = 30, behindGateways: Bool = false
+    ) -> Outcome {
+        var scenario = Scenario(seed: seed, nodes: nodes, behindGateways: behindGateways)
         scenario.safety = .seconds(seconds)
         let simulation = Simulation(scenario)
         simulation.run()
@@ -56,7 +61,9 @@ struct Regression: CustomTestStringConvertible {
 
     @Test(arguments: Regression.all)
     func `a fault that was found once stays found`(regression: Regression) {
-        let outcome = run(regression.seed, nodes: regression.nodes, seconds: regression.seconds)
+        let outcome = run(
+            regression.seed, nodes: regression.nodes, seconds: regression.seconds,
+            behindGateways: regression.isBehindGateways)
         #expect(outcome.findings.map(\.description) == [])
     }
 
@@ -66,6 +73,20 @@ struct Regression: CustomTestStringConvertible {
         #expect(outcome.findings.map(\.description) == [])
         #expect(outcome.counts.datagrams > 0)
         #expect(outcome.counts.looks > 0)
+    }
+
+    @Test(arguments: 2001...2008)
+    func `a fleet behind gateways keeps its laws and comes to rest`(seed: UInt64) {
+        let outcome = run(seed, nodes: 5 + Int(seed % 4), behindGateways: true)
+        #expect(outcome.findings.map(\.description) == [])
+        #expect(outcome.counts.datagrams > 0)
+    }
+
+    @Test(arguments: [2002, 2007])
+    func `one seed is one timeline, and another without gateways`(seed: UInt64) {
+        let first = run(seed, nodes: 8, behindGateways: true), second = run(seed, nodes: 8, behindGateways: true)
+        #expect(first.hash == second.hash && first.lines == second.lines)
+        #expect(first.hash != run(seed, nodes: 8).hash)
     }
 
     @Test(arguments: [3, 7, 10, 28, 65])

@@ -17,8 +17,8 @@ package import Wire
 ///   class it takes a round trip better by a fifth and 5 ms, three times in a row.
 /// - *Down* goes by evidence alone. While data is sent, the primary is probed every 100 ms. A probe that goes unanswered
 ///   for longer than the path ever takes raises *doubt*: data travels on the second path too, and both are probed every
-///   50 ms. Six probes lost in a row, of which the other path has answered one meanwhile, make the other path primary; one
-///   answer ends the doubt. So random loss and a peer that stands still for a second change nothing, for then the other
+///   50 ms (every third of a round trip on long ways, which may be long because they are full). Six probes lost in a row,
+///   of which the other path has answered one meanwhile, make the other path primary; one answer ends the doubt. So random loss and a peer that stands still for a second change nothing, for then the other
 ///   path does not answer either, or the primary does again.
 /// - *Moves* follow the peer: an unknown address from which it is heard raises doubt as well. Data goes there too at once,
 ///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
@@ -79,6 +79,8 @@ package struct PathSet: Sendable {
 
     static let probeEvery = Interval.milliseconds(100)
     static let doubtEvery = Interval.milliseconds(50)
+    /// In doubt, of paths beside the primary and the one that would take its place.
+    static let restEvery = Interval.milliseconds(250)
     /// Lost in a row before another path is taken.
     static let missedLimit = 6
     /// Data within this long means that the peer is being talked to.
@@ -245,7 +247,7 @@ package struct PathSet: Sendable {
         defer { sentAt = now }
         guard let primaryIndex else { return }
         let last = paths[primaryIndex].probes.last?.sentAt ?? paths[primaryIndex].answeredAt ?? .origin
-        let due = max(now, last + PathSet.probeEvery)
+        let due = max(now, last + max(PathSet.probeEvery, (smoothedRoundTrip ?? .zero) / 2))
         if (paths[primaryIndex].nextProbe ?? .distantFuture) > due { paths[primaryIndex].nextProbe = due }
         // After a long silence it is not known that the way is still open: doubt it before data is lost.
         if doubtSince == nil, now - (paths[primaryIndex].heardAt ?? .origin) >= staleAfter, standby != nil {
@@ -340,6 +342,11 @@ package struct PathSet: Sendable {
     }
 
     // MARK: - Doubt
+
+    /// On a line that is full, round trips are long, and probes that came faster than they would only fill it further.
+    private var doubtEvery: Interval {
+        min(max(PathSet.doubtEvery, (smoothedRoundTrip ?? .zero) / 3), .milliseconds(500))
+    }
 
     private mutating func beginDoubt(_ now: Instant) {
         guard doubtSince == nil else { return }
@@ -468,7 +475,9 @@ package struct PathSet: Sendable {
             doubtProbes += 1
             if doubtProbes == PathSet.probesBeforeTCP { tryTCP(now) }
             // A second of it, and then more slowly: nothing answers.
-            let wait = doubtProbes < 60 ? PathSet.doubtEvery : doubtProbes < 120 ? .milliseconds(250) : .seconds(1)
+            var wait = doubtProbes < 60 ? doubtEvery : doubtProbes < 120 ? .milliseconds(250) : .seconds(1)
+            // The two that count, and of the rest enough to know that they are there.
+            if index != primaryIndex, index != standby { wait = max(wait, PathSet.restEvery) }
             if isActive || doubtProbes < 120 { paths[index].nextProbe = now + wait }
         } else if index != primaryIndex, paths[index].address.isRelayed, !hasAliveDirect,
             paths[index].comparisons < PathSet.comparisonLimit

@@ -120,6 +120,7 @@ package struct NATGateway: Sendable {
     }
 
     package private(set) var behaviour: Behaviour
+    private let blocksUDPAlways: Bool
     package private(set) var outside: IPAddress
     /// Where an open filter sends what has no mapping.
     package var exposed: IPAddress?
@@ -140,6 +141,7 @@ package struct NATGateway: Sendable {
 
     package init(_ behaviour: Behaviour, outside: IPAddress, random: Random) {
         self.behaviour = behaviour
+        blocksUDPAlways = behaviour.blocksUDP
         self.outside = outside
         self.random = random
         nextPort = 1024
@@ -151,6 +153,9 @@ package struct NATGateway: Sendable {
         behaviour.blocksUDP = true
         mappings = []
     }
+
+    /// Does again what it did at first.
+    package mutating func unblock() { behaviour.blocksUDP = blocksUDPAlways }
 
     /// Mappings in use.
     package func count(now: Instant) -> Int { mappings.count { !$0.expires(now) } }
