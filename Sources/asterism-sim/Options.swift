@@ -28,8 +28,8 @@ struct Options: ParsableCommand {
     @Option(help: "Agents in the fleet.")
     var nodes = 100
 
-    @Flag(help: "All machines in the open: none behind address translators and firewalls.")
-    var open = false
+    @Flag(help: "Half of the machines behind address translators and firewalls of all kinds, in most scenarios.")
+    var gateways = false
 
     @Option(help: "Seconds of virtual time with faults, before the fleet is let come to rest.")
     var seconds: Int64 = 30
@@ -92,7 +92,7 @@ struct Options: ParsableCommand {
     }
 
     func scenario(_ seed: UInt64) -> Scenario {
-        var scenario = Scenario(seed: seed, nodes: nodes, behindGateways: !open)
+        var scenario = Scenario(seed: seed, nodes: nodes, behindGateways: gateways)
         scenario.safety = .seconds(seconds)
         scenario.mutation = mutation.flatMap { Scenario.Mutation(rawValue: $0) }
         return scenario
@@ -102,7 +102,7 @@ struct Options: ParsableCommand {
     func replay(_ seed: UInt64) -> String {
         var command = "asterism-sim --seed \(seed) --nodes \(nodes)"
         if seconds != 30 { command += " --seconds \(seconds)" }
-        if open { command += " --open" }
+        if gateways { command += " --gateways" }
         return command
     }
 }

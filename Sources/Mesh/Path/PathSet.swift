@@ -18,8 +18,9 @@ package import Wire
 /// - *Down* goes by evidence alone. While data is sent, the primary is probed every 100 ms. A probe that goes unanswered
 ///   for longer than the path ever takes raises *doubt*: data travels on the second path too, and both are probed every
 ///   50 ms (every third of a round trip on long ways, which may be long because they are full). Six probes lost in a row,
-///   of which the other path has answered one meanwhile, make the other path primary; one answer ends the doubt. So random loss and a peer that stands still for a second change nothing, for then the other
-///   path does not answer either, or the primary does again.
+///   of which the other path has answered one meanwhile, make the other path primary; one answer ends the doubt. So random
+///   loss and a peer that stands still for a second change nothing, for then the other path does not answer either, or the
+///   primary does again.
 /// - *Moves* follow the peer: an unknown address from which it is heard raises doubt as well. Data goes there too at once,
 ///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
 /// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten.
