@@ -193,7 +193,8 @@ extension Endpoint {
         guard let position = relayClients.firstIndex(where: { $0.leg == leg }),
             let isBound = relayClients[position].answered(datagram, now: now)
         else { return counters.drop(.badBind) }
-        if isBound {
+        if isBound, relayClients[position].isNew {
+            relayClients[position].isNew = false
             shorten(position, now: now)
             for peer in peers {
                 guard let peer, peer.paths.addresses.contains(where: { $0.uses(leg: leg) }) else { continue }

@@ -9,9 +9,7 @@ import Testing
 /// Who may ask what on the local socket.
 @Suite(.serialized) struct RPCServerTests {
     @Test func `who asks is known, and may be refused`() throws {
-        var template = Array("/tmp/asterism-test-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        let folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let folder = WorkerBench.folder()
         defer { rmdir(folder) }
         let loop = Loop()
         var askers: [ByteStream.Credentials?] = [], asked: [AgentRequest] = []

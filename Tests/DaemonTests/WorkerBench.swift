@@ -25,9 +25,14 @@ final class WorkerBench {
         return folders.map { $0 + "/asterism-shim" }.first { access($0, X_OK) == 0 } ?? "/nonexistent/asterism-shim"
     }()
 
+    /// A folder of a test's own, empty.
+    static func folder() -> String {
+        var template = Array("/tmp/asterism-daemon-XXXXXX".utf8CString)
+        return String(cString: mkdtemp(&template)!)
+    }
+
     init(state: String? = nil, cgroupRoot: String? = nil) throws {
-        var template = Array("/tmp/asterism-workers-XXXXXX".utf8CString)
-        self.state = state ?? String(cString: mkdtemp(&template)!)
+        self.state = state ?? WorkerBench.folder()
         self.cgroupRoot = cgroupRoot
         chmod(self.state, 0o711)
         try startHost()

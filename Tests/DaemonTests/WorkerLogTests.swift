@@ -70,8 +70,7 @@ extension WorkerTests {
 
         @Test(.enabled(if: geteuid() == 0, "only root may mount a small disk"))
         func `a full disk stops neither the worker nor its exit record, and what it cost is counted`() throws {
-            var template = Array("/tmp/asterism-disk-XXXXXX".utf8CString)
-            let disk = String(cString: mkdtemp(&template)!)
+            let disk = WorkerBench.folder()
             try #require(system("mount -t tmpfs -o size=256k none '\(disk)'") == 0)
             defer { _ = system("umount '\(disk)'; rmdir '\(disk)'") }
             let ballast = try FileDescriptor.open("\(disk)/ballast", O_WRONLY | O_CREAT)

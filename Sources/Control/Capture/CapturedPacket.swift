@@ -1,4 +1,5 @@
 package import Base
+import Mesh
 package import Wire
 
 /// One packet that has passed, as the shell has seen it.
@@ -126,7 +127,7 @@ package struct CapturedPacket: Hashable, Sendable {
             // No identification, not to be cut in pieces, 64 hops, UDP.
             ip.append([0, 0, 0x40, 0, 64, 17, 0, 0])
             ip.append(source.ip.bytes + destination.ip.bytes)
-            let sum = checksum(ip.bytes)
+            let sum = Checksum.of(ip.bytes)
             ip.bytes[10] = UInt8(truncatingIfNeeded: sum >> 8)
             ip.bytes[11] = UInt8(truncatingIfNeeded: sum)
         } else {
@@ -138,21 +139,11 @@ package struct CapturedPacket: Hashable, Sendable {
             pseudo.append(source.ip.bytes + destination.ip.bytes)
             pseudo.uint32(UInt32(length))
             pseudo.uint32(17)
-            let sum = checksum(pseudo.bytes + udp.bytes + payload)
+            let sum = Checksum.of(pseudo.bytes + udp.bytes + payload)
             udp.bytes[6] = UInt8(truncatingIfNeeded: sum >> 8)
             udp.bytes[7] = UInt8(truncatingIfNeeded: sum)
             if sum == 0 { udp.bytes.replaceSubrange(6..<8, with: [0xff, 0xff]) }
         }
         return ip.bytes + udp.bytes + payload
-    }
-
-    /// RFC 1071.
-    private static func checksum(_ bytes: [UInt8]) -> UInt16 {
-        var sum: UInt64 = 0
-        for index in stride(from: 0, to: bytes.count, by: 2) {
-            sum += UInt64(bytes[index]) << 8 | (index + 1 < bytes.count ? UInt64(bytes[index + 1]) : 0)
-        }
-        while sum >> 16 != 0 { sum = sum & 0xffff + sum >> 16 }
-        return ~UInt16(truncatingIfNeeded: sum)
     }
 }

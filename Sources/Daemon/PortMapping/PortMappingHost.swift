@@ -7,9 +7,9 @@ import Noise
 
 /// # The gateway's door, kept open
 ///
-/// Runs a `PortMapper` for the mesh's port: looks every five seconds where the node is, carries its datagrams and its HTTP
-/// exchanges, and tells which outer addresses lead to the node. Nothing is asked for where nothing could come of it: without a
-/// default gateway, where the node's own address is a public one, and where it listens on another interface only.
+/// Runs a `PortMapper` for the mesh's port: sees where the node is whenever it is told to look, carries its datagrams and its
+/// HTTP exchanges, and tells which outer addresses lead to the node. Nothing is asked for where nothing could come of it:
+/// without a default gateway, where the node's own address is a public one, and where it listens on another interface only.
 package final class PortMappingHost {
     package enum Mode: String, Hashable, Sendable, CaseIterable {
         /// Where the node's own address is private.

@@ -1,5 +1,10 @@
 /// The Internet checksum (RFC 1071), where nobody else computes it.
-enum Checksum {
+package enum Checksum {
+    /// Of all these bytes, ready to be written.
+    package static func of(_ bytes: [UInt8]) -> UInt16 {
+        bytes.withUnsafeBytes { memory in memory.baseAddress.map { ~fold(sum($0, count: memory.count)) } ?? 0xffff }
+    }
+
     /// The one's complement sum of big-endian words, not folded; an odd last byte is the high one of its word.
     static func sum(_ bytes: UnsafeRawPointer, count: Int, from start: UInt64 = 0) -> UInt64 {
         var total = start

@@ -27,6 +27,8 @@ struct RelayClient {
     /// Sessions that were wanted and have not come about, in a row.
     private(set) var attempts = 0
     private(set) var leg: UInt32?
+    /// Nothing has come through the leg where it is to be bound now; a bind that is only renewed changes nothing.
+    var isNew = false
     /// Peers know of this leg.
     var isAnnounced = false
     /// Of the session: how the relay is reached.
@@ -81,6 +83,7 @@ struct RelayClient {
     mutating func connected(at path: PathAddress, now: Instant) {
         self.path = path
         leaving = nil
+        isNew = true
         attempts = 0
         (detourAt, detouredAt) = (nil, nil)
         leg = nil
@@ -149,6 +152,7 @@ struct RelayClient {
 
     /// The node is seen elsewhere than it was.
     mutating func moved(now: Instant) {
+        isNew = true
         if case .bound = state { state = .binding(again: now, attempts: 0) }
     }
 
