@@ -269,4 +269,31 @@ import Wire
         #expect(first == .forward(PathAddress(Self.victim)))
         #expect(bench.relay.forwardedDatagrams == 1)
     }
+
+    /// Peers' paths are tried anew only where a leg is bound somewhere else than it was: a renewal each minute must not wake
+    /// all that are idle.
+    @Test func `a leg that is only renewed is nothing new, and one that moves is`() throws {
+        var bench = Bench()
+        let node = Self.node(1), place = ControllerAddress(node: Self.node(9), addresses: [Self.victim])
+        var client = RelayClient(place, isHome: true, now: bench.now)
+        client.connected(at: PathAddress(Self.victim), now: bench.now)
+        #expect(client.due(now: bench.now) == .ask)
+        let leg = bench.relay.leg(for: node, tenant: "", at: PathAddress(Self.a), now: bench.now)
+        let granted = try #require(leg)
+        client.granted(granted.number, key: granted.key, challenge: granted.challenge, now: bench.now)
+        for isNew in [true, false] {
+            guard case .bind(let bytes) = client.due(now: bench.now) else {
+                Issue.record("nothing to bind")
+                return
+            }
+            let answer = bench.relay.bind(bytes, from: PathAddress(Self.a), now: bench.now)
+            let isBound = client.answered(try #require(answer), now: bench.now)
+            #expect(isBound == true && client.isNew == isNew)
+            // As the endpoint does when it has tried them.
+            client.isNew = false
+            bench.now = bench.now + RelayClient.renewAfter
+        }
+        client.moved(now: bench.now)
+        #expect(client.isNew)
+    }
 }
