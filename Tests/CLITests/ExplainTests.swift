@@ -203,6 +203,7 @@ import Wire
             ("datagramsSent", 5), ("pathSwitches.better", 2), ("pathSwitches.silent", 1), ("failovers.50", 1),
             ("failovers.250", 3), ("failovers.more", 1), ("failoverMilliseconds", 6400), ("relayedBytes.sent", 10),
             ("punches.varies.stable.guess.direct", 4), ("dropped.forged", 0), ("overlay.dropped.tooBig", 7),
+            ("tcp.connections", 3), ("tcp.accepted", 8),
         ]
         let list = counters.map { #"{"name":"\#($0.0)","count":\#($0.1)}"# }.joined(separator: ",")
         let view = Sample.decode(
@@ -219,7 +220,8 @@ import Wire
             #"asterism_relay_bytes{direction="sent"} 10"#,
             #"asterism_punch_result{classA="varies",classB="stable",method="guess",result="direct"} 4"#,
             #"asterism_dropped_total{reason="forged"} 0"#, #"asterism_overlay_dropped_total{reason="tooBig"} 7"#,
-            "asterism_datagrams_sent_total 5",
+            "asterism_datagrams_sent_total 5", "# TYPE asterism_tcp_connections gauge", "asterism_tcp_connections 3",
+            "# TYPE asterism_tcp_accepted_total counter", "asterism_tcp_accepted_total 8",
         ] { #expect(run.lines.contains(line), "\(line) is not in \(run.output)") }
         // Each line is a comment or a sample, and no metric is described twice.
         let types = run.lines.filter { $0.hasPrefix("# TYPE") }

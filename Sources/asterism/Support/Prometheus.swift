@@ -19,6 +19,9 @@ enum Prometheus {
         ("dropped", "dropped_total", ["reason"], "Datagrams without effect."),
     ]
 
+    /// Figures that say how many there are now; all others only grow.
+    private static let gauges: Set<String> = ["relay.legs", "tcp.connections", "tcp.waiting"]
+
     static func text(_ view: StatusView) -> String {
         var text = ""
         var taken: Set<String> = []
@@ -36,9 +39,11 @@ enum Prometheus {
         text += failovers(view.counters)
         taken.formUnion(view.counters.map(\.name).filter { $0.hasPrefix("failover") })
         for counter in view.counters where !taken.contains(counter.name) {
-            let name = snakeCase(counter.name) + "_total"
+            let isGauge = gauges.contains(counter.name)
+            let name = snakeCase(counter.name) + (isGauge ? "" : "_total")
+            let help = "The \(isGauge ? "figure" : "counter") \(counter.name)."
             text +=
-                head(name, "counter", "The counter \(counter.name).", isThere: true)
+                head(name, isGauge ? "gauge" : "counter", help, isThere: true)
                 + "asterism_\(name) \(counter.count)\n"
         }
         return text
