@@ -4,6 +4,8 @@ import Base
 package enum Event: Sendable {
     /// A datagram's slot in the pool; it carries its own destination.
     case arrival(datagram: Int32)
+    /// A datagram is at the far end of its way, before the receiver's line.
+    case line(datagram: Int32, machine: Int32)
     /// What came through a TCP connection.
     case delivery(datagram: Int32, machine: Int32)
     /// A machine notices that a connection it had made is over.

@@ -4,8 +4,9 @@ import Base
 ///
 /// Each machine has one line, up and down, and everything that it says to anybody passes both its own and the other's.
 /// So the state is one line a machine, however many pairs talk. A datagram is, in this order: refused by a partition,
-/// lost, held back by the rate of the sender's line and of the receiver's (or dropped, if too much waits), delayed,
-/// perhaps out of its turn, perhaps twice, perhaps with a bit turned over.
+/// lost, held back by the rate of the sender's line (or dropped, if too much waits), delayed, perhaps out of its turn,
+/// perhaps twice, perhaps with a bit turned over, and at last held back or dropped by the receiver's line. Each line takes
+/// datagrams in the order in which they come to it, so that who waits at his own line holds up nobody at another.
 ///
 /// Where a datagram goes to at all, `Internet` knows: the realms and gateways between machines.
 ///
@@ -42,6 +43,7 @@ final class Network {
     }
     enum Fate {
         case lost(Timeline.Kind)
+        /// It is before the receiver's line then; and once more at another time, if it was duplicated.
         case arrives(Instant, again: Instant?)
     }
 
@@ -242,20 +244,28 @@ final class Network {
         return false
     }
 
-    /// What becomes of a datagram of `count` bytes between two machines.
+    /// What becomes of a datagram of `count` bytes between two machines, as far as the receiver's line.
     func carry(_ count: Int, from: Int, to: Int, now: Instant) -> Fate {
         if !partitions.isEmpty, isParted(from, to) { return .lost(.refusedByPartition) }
         if !severed.isEmpty, severed.contains(where: { $0.from == from && $0.to == to }) {
             return .lost(.refusedByPartition)
         }
         if isLost(from) || isLost(to) { return .lost(.lost) }
-        guard let left = pass(count, through: &lines[from].freeUp, rate: rate(of: from), now),
-            let arrived = pass(count, through: &lines[to].freeDown, rate: rate(of: to), left)
-        else { return .lost(.queueFull) }
-        var at = arrived + delay(from, to)
+        guard let left = pass(count, through: &lines[from].freeUp, rate: rate(of: from), now) else {
+            return .lost(.queueFull)
+        }
+        var at = left + delay(from, to)
         at = max(at, max(lines[from].cloggedUntil, lines[to].cloggedUntil))
         let again = roll(options.duplication) ? at + delay(from, to) : nil
         return .arrives(at, again: again)
+    }
+
+    /// Whether lines have a rate, and datagrams have to be taken in (`takeIn`) when they are there.
+    var isLimited: Bool { options.rate > 0 }
+
+    /// When a datagram that has come to the line of `machine` is through; `nil` if too much waits there.
+    func takeIn(_ count: Int, at machine: Int, now: Instant) -> Instant? {
+        pass(count, through: &lines[machine].freeDown, rate: rate(of: machine), now)
     }
 
     /// Turns over one bit, if it is this datagram's fate.

@@ -44,11 +44,29 @@ extension Simulation {
         case .arrives(let time, let again):
             if let again {
                 timeline.record(.duplicated, machine.index, at: now)
-                queue.push(.arrival(datagram: pool.copy(slot)), at: again)
+                approach(pool.copy(slot), target, at: again)
             }
             if network.corrupt(bytes) { timeline.record(.fault, machine.index, at: now) }
-            queue.push(.arrival(datagram: slot), at: time)
+            approach(slot, target, at: time)
         }
+    }
+
+    /// Where lines have no rate, to be before one is to be there.
+    private func approach(_ slot: Int32, _ target: Int, at time: Instant) {
+        queue.push(
+            network.isLimited ? .line(datagram: slot, machine: Int32(target)) : arrival(slot, target), at: time)
+    }
+
+    private func arrival(_ slot: Int32, _ target: Int) -> Event {
+        pool.slots[Int(slot)].socket < PathAddress.tcpOut
+            ? .arrival(datagram: slot) : .delivery(datagram: slot, machine: Int32(target))
+    }
+
+    func takeIn(_ slot: Int32, at target: Int) {
+        guard let time = network.takeIn(pool.slots[Int(slot)].count, at: target, now: now) else {
+            return lose(slot, .queueFull)
+        }
+        queue.push(arrival(slot, target), at: time)
     }
 
     private func lose(_ slot: Int32, _ why: Timeline.Kind) {
@@ -118,7 +136,7 @@ extension Simulation {
         arrival = tcp.arrival(index, isUp: isUp, at: arrival)
         pool.send(slot, on: Internet.Flight(realm: Internet.ipv4, from: isUp ? link.from : link.to, to: remote))
         pool.setSocket(slot, isUp ? PathAddress.tcpIn : PathAddress.tcpOut)
-        queue.push(.delivery(datagram: slot, machine: Int32(target)), at: arrival)
+        approach(slot, target, at: arrival)
     }
 
     private func openStream(from machine: Machine, to remote: SocketAddress) -> Int? {

@@ -250,7 +250,8 @@ extension Simulation {
             case .arrival(let slot): if machine.isUp { deliver(slot, to: machine) } else { pool.release(slot) }
             case .told(_, let life, _): told(machine, life)
             case .written(_, let life): written(machine, life)
-            case .delivery, .connectionLost, .wake, .process, .start, .fault, .command, .patience, .resume, .stranger,
+            case .line, .delivery, .connectionLost, .wake, .process, .start, .fault, .command, .patience, .resume,
+                .stranger,
                 .look, .wish:
                 break
             }

@@ -133,6 +133,7 @@ package final class Simulation {
     private func happen(_ event: Event) {
         switch event {
         case .arrival(let datagram): arrived(datagram)
+        case .line(let datagram, let machine): takeIn(datagram, at: Int(machine))
         case .delivery(let datagram, let machine): reached(datagram, machines[Int(machine)])
         case .connectionLost(let machine, let server):
             connectionIsLost(machines[Int(machine)], to: machines[Int(server)])

@@ -60,6 +60,38 @@ import Testing
         #expect(times[99] - times[0] == .milliseconds(990))
     }
 
+    @Test func `who waits at a slow line holds up nobody before a fast one`() {
+        let network = network {
+            $0.latency = .zero
+            $0.rate = 12_800
+            $0.queueBytes = 12_800
+        }
+        network.broaden(0)
+        // A second's worth waits at the line of 1, and all of it is on its way to 0.
+        let waiting = (0..<100).compactMap { _ -> Instant? in
+            if case .arrives(let at, _) = network.carry(100, from: 1, to: 0, now: .origin) { at } else { nil }
+        }
+        #expect(waiting.count == 100)
+        // What 2 sends meanwhile is there before, and is taken in at once: 128 bytes at a hundredfold rate.
+        guard case .arrives(let at, _) = network.carry(100, from: 2, to: 0, now: .origin) else {
+            Issue.record("lost")
+            return
+        }
+        #expect(at == .origin + .milliseconds(10))
+        #expect(network.takeIn(100, at: 0, now: at) == at + .microseconds(100))
+        #expect(waiting.compactMap { network.takeIn(100, at: 0, now: $0) }.count == 100)
+    }
+
+    @Test func `what comes to a line from all sides at once waits there, as far as its queue goes`() {
+        let network = network {
+            $0.rate = 12_800
+            $0.queueBytes = 12_800
+        }
+        let through = (0..<200).compactMap { _ in network.takeIn(100, at: 2, now: .origin) }
+        #expect(through.count == 100)
+        #expect(through.last == .origin + .seconds(1))
+    }
+
     @Test func `a partition in one direction lets the other through`() {
         let network = network { _ in }
         let id = network.part([false, true, false, false], out: true, in: false)
