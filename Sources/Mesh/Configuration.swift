@@ -52,9 +52,6 @@ package struct MeshConfiguration: Sendable {
 
     /// What the nodes of one application may have carried by this one, where it is a beacon, in bytes a second.
     package var relayBytesPerSecond: Int64 = 125_000_000
-    /// Whether ports are guessed where an address translator leaves nothing else (`PortGuess`). Wants a driver that can
-    /// open sockets.
-    package var guessesPorts = true
     /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
     package var probesPerSecond: Int64 = 200
     /// How often the way to a relay is used, so that translators on it do not forget it; see `Endpoint+KeepAlive.swift`.

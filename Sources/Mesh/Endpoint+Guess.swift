@@ -8,7 +8,7 @@ extension Endpoint {
     mutating func planGuess(of peer: Peer, now: Instant) {
         peer.guessAt = nil
         peer.guessRound = 0
-        guard configuration.guessesPorts, !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else {
+        guard !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else {
             return
         }
         if let last = peer.guessedAt, now - last < PortGuess.coolDown { return }

@@ -136,8 +136,6 @@ package final class AgentDaemon {
             name: settings.name, version: AsterismVersion.current, containment: host.containment)
         overlay = try AgentDaemon.overlay(settings, on: loop, log: log)
         configuration.mesh.hasDataPlane = overlay != nil
-        // Other threads have the first socket alone.
-        configuration.mesh.guessesPorts = overlay == nil || settings.overlayPort.threads == 1
         configuration.tcpPorts = settings.tcpListen.map(\.port)
         configuration.mesh.policy = settings.policy
         configuration.bench = settings.bench
@@ -192,13 +190,6 @@ package final class AgentDaemon {
     }
 
     private func openStreams(_ me: Weak<AgentDaemon>) throws(StartError) {
-        // A path that carries all but packets would be none.
-        guard settings.overlayPort.threads == 1 || overlay == nil else {
-            guard settings.tcpListen.isEmpty else {
-                throw StartError("--tcp-listen", "not together with --data-plane-threads above 1")
-            }
-            return log.notice("no TCP where UDP is blocked: the data plane has threads of its own")
-        }
         do throws(Errno) {
             try port.openStreams(
                 on: loop, listen: settings.tcpListen,

@@ -11,6 +11,8 @@ import Synchronization
 final class LaneThread {
     enum Order: Sendable {
         case apply([DataPlaneChange])
+        /// What came by sockets that only the agent has.
+        case received([HandedDatagram])
         case unreachable(IPAddress)
         /// Tell activity and counters.
         case report
@@ -21,6 +23,8 @@ final class LaneThread {
 
     enum Report: Sendable {
         case others([HandedDatagram])
+        /// To be sent by sockets that only the agent has.
+        case outgoing([HandedDatagram])
         case events([DataPlaneEvent])
         case tooLarge(SocketAddress)
         case lost
@@ -28,10 +32,11 @@ final class LaneThread {
         case figures(lane: Int, [DataPlaneActivity], OverlayCounters)
     }
 
-    /// A datagram for the agent.
+    /// A datagram that changes its thread.
     struct HandedDatagram: Sendable {
         var bytes: [UInt8]
         var remote: SocketAddress
+        var socket: UInt16
     }
 
     /// What a lane is made of, on its way to its thread.
@@ -49,12 +54,19 @@ final class LaneThread {
     private let orders: Mailbox<Order>
     private let thread: LoopThread
 
+    /// Where datagrams lie between threads, by where they go.
+    struct Desks: Sendable {
+        let others = Desk(), outgoing = Desk(), received = Desk()
+
+        var droppedCount: Int { others.droppedCount + outgoing.droppedCount + received.droppedCount }
+    }
+
     /// `reports` are the agent's.
-    init(_ name: String, _ parts: Parts, _ reports: Mailbox<Report>, _ desk: Desk) throws(Errno) {
+    init(_ name: String, _ parts: Parts, _ reports: Mailbox<Report>, _ desks: Desks) throws(Errno) {
         role = parts.role
         let slot = Slot()
         thread = try LoopThread(name) { loop throws(Errno) in
-            slot.orders = try LaneThread.begin(on: loop, parts, reports, desk)
+            slot.orders = try LaneThread.begin(on: loop, parts, reports, desks)
         }
         // It has begun, or it would have thrown.
         orders = slot.orders!
@@ -66,10 +78,13 @@ final class LaneThread {
     }
 
     private static func begin(
-        on loop: Loop, _ parts: Parts, _ reports: Mailbox<Report>, _ desk: Desk
+        on loop: Loop, _ parts: Parts, _ reports: Mailbox<Report>, _ desks: Desks
     ) throws(Errno) -> Mailbox<Order> {
         let device = FileDescriptor(owning: parts.device)
-        let port = try MeshPort(on: loop, adopting: parts.port, receives: parts.role.contains(.inward))
+        let port = try MeshPort(on: loop, adopting: parts.port, receives: parts.role.contains(.inward)) { batch in
+            let taken = desks.outgoing.take(&batch)
+            if !taken.isEmpty { reports.send(.outgoing(taken)) }
+        }
         let me = Weak<Worker>()
         let mail = Mailbox<Order>(on: loop) { me.object?.handle($0) }
         let lane = try OverlayLane(
@@ -78,13 +93,16 @@ final class LaneThread {
                 takesUDP: parts.takesUDP, role: parts.role, flows: parts.flows, isShared: parts.isShared),
             device: device, port: port,
             OverlayLane.Listener(
-                others: { desk.hand(&$0, to: reports) }, events: { reports.send(.events($0)) },
+                others: { batch in
+                    let taken = desks.others.take(&batch)
+                    if !taken.isEmpty { reports.send(.others(taken)) }
+                }, events: { reports.send(.events($0)) },
                 tooLarge: { reports.send(.tooLarge($0)) }, lost: { reports.send(.lost) },
                 queueLength: { reports.send(.queueLength(lane: parts.lane, $0)) }, willReceive: { mail.deliver() }))
         // A lane whose interface is gone has nothing to wait for, and still reads its letters.
         let stay = Timer(on: loop, "the lane's stay") {}
         stay.arm(every: .minutes(60))
-        let worker = Worker(parts.lane, lane, port, mail, reports, stay)
+        let worker = Worker(parts.lane, lane, port, mail, reports, desks.received, stay)
         me.object = worker
         worker.keepAlive = worker
         return mail
@@ -107,15 +125,17 @@ final class LaneThread {
         private let port: MeshPort
         private let mail: Mailbox<Order>
         private let reports: Mailbox<Report>
+        private let desk: Desk
         private let stay: Timer
         /// Until it is closed nobody else holds it.
         var keepAlive: Worker?
 
         init(
             _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>, _ reports: Mailbox<Report>,
-            _ stay: Timer
+            _ desk: Desk, _ stay: Timer
         ) {
             self.stay = stay
+            self.desk = desk
             self.number = number
             self.lane = lane
             self.port = port
@@ -126,6 +146,9 @@ final class LaneThread {
         func handle(_ order: Order) {
             switch order {
             case .apply(let changes): lane.apply(changes)
+            case .received(let datagrams):
+                desk.took(datagrams)
+                lane.received(datagrams)
             case .unreachable(let address): lane.unreachable(address)
             case .report:
                 var counters = lane.counters
@@ -142,14 +165,15 @@ final class LaneThread {
         }
     }
 
-    /// Where datagrams lie that lanes have handed over and the agent has not taken: so many bytes, and no more, so that a
-    /// flood ends in front of the agent and not in its memory. As in a socket's buffer, a datagram costs more than its
+    /// Where datagrams lie that one thread has handed over and the other has not taken: so many bytes, and no more, so that
+    /// a flood ends in front of the agent and not in its memory. As in a socket's buffer, a datagram costs more than its
     /// bytes.
     final class Desk: Sendable {
         private let bytes = Atomic<Int>(0)
         private let dropped = Atomic<Int>(0)
 
-        func hand(_ batch: inout DatagramBatch, to reports: Mailbox<Report>) {
+        /// What there is room for.
+        func take(_ batch: inout DatagramBatch) -> [HandedDatagram] {
             var taken: [HandedDatagram] = []
             for position in 0..<batch.count {
                 let count = batch.entries[position].count + Limits.handedDatagram
@@ -158,9 +182,11 @@ final class LaneThread {
                     continue
                 }
                 bytes.add(count, ordering: .relaxed)
-                taken.append(HandedDatagram(bytes: batch.bytes(at: position), remote: batch.entries[position].remote))
+                let entry = batch.entries[position]
+                taken.append(
+                    HandedDatagram(bytes: batch.bytes(at: position), remote: entry.remote, socket: entry.socket))
             }
-            if !taken.isEmpty { reports.send(.others(taken)) }
+            return taken
         }
 
         func took(_ datagrams: [HandedDatagram]) {

@@ -131,6 +131,20 @@ final class OverlayLane {
             bytes, segment: segment, congestion: congestion, from: remote, by: socket, now: now, into: &out)
     }
 
+    /// Datagrams that came by sockets of another loop.
+    func received(_ datagrams: [LaneThread.HandedDatagram]) {
+        // They lie here until the device has them.
+        var batch = DatagramBatch()
+        for datagram in datagrams {
+            batch.append(datagram.bytes, remote: datagram.remote, socket: datagram.socket)
+        }
+        for position in 0..<batch.count {
+            let entry = batch.entries[position]
+            batch.withBytes(at: position) { receive($0, $0.count, 0, entry.remote, entry.socket) }
+        }
+        endTurn()
+    }
+
     private func writePackets() {
         // A piece is laid out as the kernel's iovec: an address and a count.
         let pieces = UnsafeRawPointer(out.packets.pieces).assumingMemoryBound(to: iovec.self)

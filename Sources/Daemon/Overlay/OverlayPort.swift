@@ -14,6 +14,10 @@ package import Mesh
 /// | 4, 6, ... | so many pairs of loops, each with a queue of the device (IFF_MULTI_QUEUE) and a socket (SO_REUSEPORT) |
 ///
 /// Conversations keep their order: the kernel gives each to one queue, and each peer's datagrams to one socket.
+///
+/// Threads share the sockets that the node listens on. Those beside them, and TCP, stay on the agent's loop: what comes by
+/// them goes to the first thread for the way in, by letter, and what the threads send by them comes back the same way. That
+/// costs a copy and a wake-up, on paths that are not the fast ones.
 package final class OverlayPort {
     package struct Settings: Hashable, Sendable {
         /// A name for the interface, or a pattern with `%d`.
@@ -66,7 +70,10 @@ package final class OverlayPort {
     /// With more.
     private var threads: [LaneThread] = []
     private var reports: Mailbox<LaneThread.Report>?
-    private let desk = LaneThread.Desk()
+    private let desks = LaneThread.Desks()
+    /// What has come by sockets that only the agent has, until the round is over.
+    private var arrived = DatagramBatch()
+    private var port: MeshPort?
     private let kernel: Blocking
     /// What each lane wants, and what the interface has.
     private var wishes: [Int: Int] = [:]
@@ -117,7 +124,12 @@ package final class OverlayPort {
         }
         let reports = Mailbox<LaneThread.Report>(on: loop) { me.object?.handle($0) }
         self.reports = reports
+        self.port = port
         port.stopReceiving()
+        port.attach(
+            MeshPort.Receiver(
+                message: { me.object?.arrived($0, segment: $1, from: $3, by: $4) }, round: { me.object?.handOver() },
+                writable: {}, tooLarge: listener.tooLarge))
         let pairs = settings.threads / 2
         let flows = FlowTable()
         for pair in 0..<pairs {
@@ -131,7 +143,7 @@ package final class OverlayPort {
                     lane: threads.count, role: role, device: try device.descriptor(ofQueue: pair).release(),
                     port: descriptors,
                     takesUDP: takesUDP, flows: flows, isShared: pairs > 1)
-                threads.append(try LaneThread(name, parts, reports, desk))
+                threads.append(try LaneThread(name, parts, reports, desks))
                 figures.append(OverlayCounters())
             }
         }
@@ -144,7 +156,27 @@ package final class OverlayPort {
         kernel.close()
         lane?.close()
         device.close()
-        (lane, listener) = (nil, nil)
+        (lane, listener, port) = (nil, nil, nil)
+    }
+
+    // MARK: - Sockets that only the agent has
+
+    private func arrived(
+        _ bytes: UnsafeMutableRawBufferPointer, segment: Int, from remote: SocketAddress, by socket: UInt16
+    ) {
+        guard segment > 0 else { return }
+        for start in stride(from: 0, to: bytes.count, by: segment) {
+            arrived.append(
+                UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + segment, bytes.count)]), remote: remote,
+                socket: socket)
+        }
+    }
+
+    private func handOver() {
+        let taken = desks.received.take(&arrived)
+        arrived.removeAll()
+        guard !taken.isEmpty else { return }
+        threads.first { $0.role.contains(.inward) }?.send(.received(taken))
     }
 
     // MARK: - From threads
@@ -156,9 +188,14 @@ package final class OverlayPort {
         case .lost: listener?.lost()
         case .queueLength(let lane, let packets): want(packets, of: lane)
         case .others(let datagrams):
-            desk.took(datagrams)
-            for datagram in datagrams { handed.append(datagram.bytes, remote: datagram.remote) }
+            desks.others.took(datagrams)
+            gather(datagrams)
             listener?.others(&handed)
+            handed.removeAll()
+        case .outgoing(let datagrams):
+            desks.outgoing.took(datagrams)
+            gather(datagrams)
+            port?.send(&handed)
             handed.removeAll()
         case .figures(let lane, let activity, let counters):
             figures[lane] = counters
@@ -168,6 +205,12 @@ package final class OverlayPort {
             let all = told
             (told, tellers) = ([], [])
             listener?.activity(all)
+        }
+    }
+
+    private func gather(_ datagrams: [LaneThread.HandedDatagram]) {
+        for datagram in datagrams {
+            handed.append(datagram.bytes, remote: datagram.remote, socket: datagram.socket)
         }
     }
 
@@ -230,7 +273,7 @@ package final class OverlayPort {
     package var counters: [(name: String, count: Int)] {
         var sum = lane?.counters ?? OverlayCounters()
         for each in figures { sum.add(each) }
-        return sum.all + [("overlay.handoverDropped", desk.droppedCount)]
+        return sum.all + [("overlay.handoverDropped", desks.droppedCount)]
     }
 
     /// Gives the interface its addresses. What it has already is left alone.

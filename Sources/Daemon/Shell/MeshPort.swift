@@ -12,6 +12,8 @@ package final class MeshPort {
     private var others: [UInt16: DatagramSocket] = [:]
     /// Datagrams over TCP.
     private var streams: StreamPort?
+    /// On another loop than the agent's: takes what goes by sockets that only that one has.
+    private var hand: ((inout DatagramBatch) -> Void)?
     private var openOther: ((UInt16) throws(Errno) -> DatagramSocket)?
     private var receiver: Receiver?
     private typealias Pair = (four: DatagramSocket?, six: DatagramSocket?)
@@ -163,8 +165,13 @@ package final class MeshPort {
         return all
     }
 
-    /// The port on another loop. One that does not receive still sends.
-    package init(on loop: Loop, adopting descriptors: Descriptors, receives: Bool) throws(Errno) {
+    /// The port on another loop. One that does not receive still sends. What goes by other sockets than those that the node
+    /// listens on is given to `hand`.
+    package init(
+        on loop: Loop, adopting descriptors: Descriptors, receives: Bool,
+        hand: @escaping (inout DatagramBatch) -> Void
+    ) throws(Errno) {
+        self.hand = hand
         let options = MeshPort.options(joinsDatagrams: true)
         func adopt(_ number: Int32?, _ family: String) throws(Errno) -> DatagramSocket? {
             guard let number else { return nil }
@@ -245,20 +252,23 @@ package final class MeshPort {
         bytes.withUnsafeBytes { streams.send($0, to: remote, socket: socket) }
     }
 
-    /// Each of its datagrams by itself: a connection has no use for trains.
-    private func send(_ train: Train, in memory: UnsafeMutableRawPointer) {
-        guard let streams else {
-            unroutable += 1
-            return
-        }
+    /// Each of its datagrams by itself: a connection has no use for trains, and neither has a letter.
+    private func sendSingly(_ train: Train, in memory: UnsafeMutableRawPointer) {
+        var batch = DatagramBatch()
         var offset = train.offset
         let end = train.offset + train.count
         while offset < end {
             let count = min(train.segment, end - offset)
             let datagram = UnsafeRawBufferPointer(start: memory + offset, count: count)
-            streams.send(datagram, to: train.remote, socket: train.socket)
+            if let streams {
+                streams.send(datagram, to: train.remote, socket: train.socket)
+            } else {
+                batch.append(datagram, remote: train.remote, socket: train.socket)
+            }
             offset += count
         }
+        guard let hand else { return unroutable += batch.count }
+        hand(&batch)
     }
 
     private func other(_ number: UInt16) -> DatagramSocket? {
@@ -307,8 +317,8 @@ package final class MeshPort {
         var next = first
         while next < trains.count {
             let isIPv4 = trains[next].remote.ip.isIPv4, number = trains[next].socket
-            if number >= PathAddress.tcpOut {
-                send(trains[next], in: memory)
+            if number >= PathAddress.tcpOut || number != 0 && hand != nil {
+                sendSingly(trains[next], in: memory)
                 next += 1
                 continue
             }
@@ -346,7 +356,7 @@ package final class MeshPort {
 
     package func close() {
         close(Array(others.keys))
-        (receiver, openOther, openPair) = (nil, nil, nil)
+        (receiver, openOther, openPair, hand) = (nil, nil, nil, nil)
         streams?.close()
         streams = nil
         socket4?.close()

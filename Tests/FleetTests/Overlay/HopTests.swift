@@ -36,5 +36,19 @@ extension OverlayTests {
                 #expect(try Self.relays(sites) == ["beacon-2", "beacon-2"])
             }
         }
+
+        @Test func `two offices without UDP that reach a beacon each talk over both`() throws {
+            try Sites.with(.only443, .only443, isApart: true) { sites in
+                let path = try sites.waitForPath(.relayed)
+                #expect(path.reason == "ownUDPBlocked")
+                #expect(try Self.relays(sites) == ["beacon, then beacon-2", "beacon-2"])
+                let address = try #require(try sites.b.status().overlay4)
+                let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
+                let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
+                let exchange = try Exchange.run(near, listener.accepted(), .bytes(2 << 20), within: 20)
+                print("over two relays, TCP to each: \(exchange)")
+                #expect(exchange.received == 4 << 20)
+            }
+        }
     }
 }

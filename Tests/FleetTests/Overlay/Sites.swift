@@ -89,16 +89,17 @@ final class Sites {
     private let secondBeacon: Namespace?
     let root: String
     private let network: String
+    private let threads: Int
     private var programs: [Program] = []
 
-    /// `network` is the first three numbers of the outer one. With `isApart` the controller is no relay, each node reaches a
+    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With `isApart` the controller is no relay, each node reaches a
     /// beacon of its own, and neither reaches the other. `prepare` comes before the agents do.
     static func with(
-        _ first: NAT, _ second: NAT, network: String = "198.51.100", isApart: Bool = false,
+        _ first: NAT, _ second: NAT, network: String = "198.51.100", threads: Int = 1, isApart: Bool = false,
         prepare: (Sites) throws -> Void = { _ in },
         _ body: (Sites) throws -> Void
     ) throws {
-        let sites = try Sites(network, isApart: isApart)
+        let sites = try Sites(network, threads: threads, isApart: isApart)
         defer { sites.close() }
         do {
             try sites.connect(first, second)
@@ -111,8 +112,9 @@ final class Sites {
         }
     }
 
-    private init(_ network: String, isApart: Bool) throws {
+    private init(_ network: String, threads: Int, isApart: Bool) throws {
         self.network = network
+        self.threads = threads
         root = try temporaryFolder("sites")
         hub = try Namespace("hub")
         beacon = try Namespace("beacon")
@@ -245,7 +247,10 @@ final class Sites {
         for node in [a, b] {
             node.agent = try launchAgent(
                 node.namespace, node.name,
-                ["--overlay", "required", "--overlay-interface", "overlay", "--join-token", join])
+                [
+                    "--overlay", "required", "--overlay-interface", "overlay", "--join-token", join,
+                    "--data-plane-threads", "\(threads)",
+                ])
         }
         try eventually("all are online, and the nodes have told where they are") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)

@@ -23,14 +23,24 @@ extension OverlayTests {
             }
         }
 
-        @Test func `a router of random ports and a masquerading one are passed by guessing`() throws {
-            try Sites.with(.random, .masquerade) { sites in
+        /// By sockets beside the first, which belong to the agent's loop, whoever carries packets.
+        @Test(arguments: [1, 2, 4])
+        func `a router of random ports and a masquerading one are passed by guessing`(threads: Int) throws {
+            try Sites.with(.random, .masquerade, threads: threads) { sites in
                 let start = Date()
                 _ = try sites.waitForPath(.direct)
                 print("guessed in \(Date().timeIntervalSince(start)) s")
                 #expect(try sites.a.counter("guesses") == 1 && sites.b.counter("guesses") == 1)
                 // Data goes that way too, and comes back.
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
+                let (near, far) = try Self.connection(sites)
+                let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
+                print("over a guessed port, \(threads) threads: \(exchange)")
+                #expect(exchange.received == 8 << 20)
+                #expect(try sites.a.why(sites.b).path == .direct && sites.b.why(sites.a).path == .direct)
+                for node in [sites.a, sites.b] {
+                    #expect(try node.counter("overlay.packetsReceived") > 1000)
+                }
             }
         }
 
@@ -52,15 +62,16 @@ extension OverlayTests {
         }
 
         /// It joins, finds relays, and carries packets over TCP alone, and says so.
-        @Test func `an office that lets out nothing but TCP to port 443 is reached over a relay`() throws {
-            try Sites.with(.only443, .masquerade) { sites in
+        @Test(arguments: [1, 2, 4])
+        func `an office that lets out nothing but TCP to port 443 is reached over a relay`(threads: Int) throws {
+            try Sites.with(.only443, .masquerade, threads: threads) { sites in
                 let path = try sites.waitForPath(.relayed)
                 #expect(path.reason == "ownUDPBlocked" && path.ownMapping == "blocked")
                 let other = try sites.b.why(sites.a)
                 #expect(other.reason == "peerUDPBlocked" && other.peerMapping == "blocked")
                 let (near, far) = try Self.connection(sites)
                 let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
-                print("over TCP 443: \(exchange)")
+                print("over TCP 443, \(threads) threads: \(exchange)")
                 #expect(exchange.received == 8 << 20)
                 #expect(try sites.a.counter("tcp.made") >= 2 && sites.b.counter("tcp.made") == 0)
                 // Connections that break are made again, and the session goes on.
