@@ -233,15 +233,19 @@ extension Endpoint {
 
     // MARK: - Peers' candidates
 
-    /// A beacon tells where our datagrams seem to come from.
+    /// A beacon tells where our datagrams seem to come from: those of IPv4 from one address and those of IPv6 from another.
     mutating func seen(as address: SocketAddress, by peer: Peer, now: Instant) {
         guard let roles = peer.certificate?.roles, roles.contains(.beacon) || roles.contains(.controller) else {
             return
         }
-        if let position = reflexive.firstIndex(where: { $0.beacon == peer.node }) {
-            guard reflexive[position].address != address else { return }
-            reflexive[position].address = address
-            relayClient(of: peer.node) { $0.moved(now: now) }
+        let known = reflexive.firstIndex { $0.beacon == peer.node && $0.address.ip.isIPv4 == address.ip.isIPv4 }
+        if let known {
+            guard reflexive[known].address != address else { return }
+            reflexive[known].address = address
+            // The leg is bound where the relay sees this node by the way that it takes to it.
+            relayClient(of: peer.node) { client in
+                if client.path?.remote.ip.isIPv4 == address.ip.isIPv4 { client.moved(now: now) }
+            }
         } else {
             guard reflexive.count < Endpoint.reflexiveLimit else { return }
             reflexive.append((peer.node, address))
@@ -249,7 +253,8 @@ extension Endpoint {
         candidatesHaveChanged()
     }
 
-    private static let reflexiveLimit = 4
+    /// Four beacons' words, of both families.
+    private static let reflexiveLimit = 8
 
     /// Tells the peer where this node is, until the peer has heard it.
     mutating func offerCandidates(to peer: Peer, now: Instant) {

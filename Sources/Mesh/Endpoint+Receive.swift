@@ -150,7 +150,7 @@ extension Endpoint {
         case .ping(let token): peer.reply(.pong(token: token, observed: remote.remote), by: remote)
         case .pong(let token, let observed):
             if peer.paths.answered(token, from: remote, now: now) != nil {
-                if remote.isDirect { seen(as: observed, by: peer, now: now) }
+                if remote.isDirect, remote.socket == 0 { seen(as: observed, by: peer, now: now) }
                 return nil
             }
             if peer.size?.answered(token, now: now) ?? false { return nil }

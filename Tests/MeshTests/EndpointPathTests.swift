@@ -54,6 +54,30 @@ import Wire
         #expect(pair.a.endpoint.relayClients.map(\.relay) == [relay])
     }
 
+    @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns says nothing new`() throws {
+        let pair = TestPair.members()
+        pair.connect()
+        pair.run(.seconds(1))
+        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let beacon = try #require(known)
+        beacon.certificate?.roles.insert(.beacon)
+        let four = SocketAddress("203.0.113.9:4000")!, six = SocketAddress("[2001:db8::9]:7950")!
+        for address in [four, six] { pair.a.endpoint.seen(as: address, by: beacon, now: pair.now) }
+        let number = pair.a.endpoint.candidatesNumber
+        for _ in 0..<10 {
+            for address in [four, six] { pair.a.endpoint.seen(as: address, by: beacon, now: pair.now) }
+        }
+        #expect(pair.a.endpoint.candidatesNumber == number)
+        #expect(pair.a.endpoint.candidates.contains(.direct(four)) && pair.a.endpoint.candidates.contains(.direct(six)))
+        // Another place of one family takes that of the former one.
+        let moved = SocketAddress("203.0.113.9:4001")!
+        pair.a.endpoint.seen(as: moved, by: beacon, now: pair.now)
+        #expect(pair.a.endpoint.candidatesNumber == number + 1)
+        #expect(
+            pair.a.endpoint.candidates.contains(.direct(moved)) && pair.a.endpoint.candidates.contains(.direct(six)))
+        #expect(!pair.a.endpoint.candidates.contains(.direct(four)))
+    }
+
     @Test func `a peer without any path wakes nobody for nothing`() throws {
         let pair = TestPair.members { $0.hasDataPlane = true }
         pair.connect()
