@@ -50,11 +50,12 @@ extension Endpoint {
         }
     }
 
-    /// Whether a relay that was a spare one is to stay: one of those that are `wanted` does not answer.
+    /// Whether a relay that was a spare one is to stay: one of those that are `wanted` does not answer, or is behind another
+    /// one, so that it cannot be told to peers.
     func isInUse(_ client: RelayClient, insteadOf wanted: ArraySlice<ControllerAddress>) -> Bool {
         client.isHome && spareRelays.contains { $0.node == client.relay }
             && relayClients.contains { other in
-                other.path == nil && other.attempts > 0 && wanted.contains { $0.node == other.relay }
+                (other.path?.isRelayed ?? (other.attempts > 0)) && wanted.contains { $0.node == other.relay }
             }
     }
 

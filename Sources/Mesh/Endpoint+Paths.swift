@@ -139,7 +139,13 @@ extension Endpoint {
         let node = place.node
         if let position = relayClients.firstIndex(where: { $0.relay == node }) {
             // A peer's word does not move a relay that the controller has named.
-            if isHome || !relayClients[position].isHome { relayClients[position].whereabouts = place }
+            guard isHome || !relayClients[position].isHome, relayClients[position].whereabouts != place else { return }
+            relayClients[position].whereabouts = place
+            // The session may go on over another relay meanwhile.
+            guard isHome, let peer = existingPeer(node), peer.isConnected else { return }
+            peer.paths.add(place.paths)
+            peer.paths.punch(now: now)
+            mark(peer)
             return
         }
         guard node != nodeID, relayClients.count < Endpoint.relayClientLimit else { return }

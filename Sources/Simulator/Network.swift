@@ -245,7 +245,8 @@ final class Network {
     }
 
     /// What becomes of a datagram of `count` bytes between two machines, as far as the receiver's line.
-    func carry(_ count: Int, from: Int, to: Int, now: Instant) -> Fate {
+    /// `repair`: how much later than others it is at most, for TCP, which sends again what does not come.
+    func carry(_ count: Int, from: Int, to: Int, now: Instant, repair: Interval? = nil) -> Fate {
         if !partitions.isEmpty, isParted(from, to) { return .lost(.refusedByPartition) }
         if !severed.isEmpty, severed.contains(where: { $0.from == from && $0.to == to }) {
             return .lost(.refusedByPartition)
@@ -254,9 +255,9 @@ final class Network {
         guard let left = pass(count, through: &lines[from].freeUp, rate: rate(of: from), now) else {
             return .lost(.queueFull)
         }
-        var at = left + delay(from, to)
+        var at = left + delay(from, to, repair)
         at = max(at, max(lines[from].cloggedUntil, lines[to].cloggedUntil))
-        let again = roll(options.duplication) ? at + delay(from, to) : nil
+        let again = roll(options.duplication) ? at + delay(from, to, repair) : nil
         return .arrives(at, again: again)
     }
 
@@ -288,10 +289,12 @@ final class Network {
         return roll(options.loss)
     }
 
-    private func delay(_ from: Int, _ to: Int) -> Interval {
+    private func delay(_ from: Int, _ to: Int, _ repair: Interval?) -> Interval {
         var time = options.latency + lines[from].distance + lines[to].distance
         if options.jitter > .zero { time = time + random.interval(in: .zero...options.jitter) }
-        if roll(options.reordering) { time = time * random.next(in: 2...10) }
+        if roll(options.reordering) {
+            time = min(time * random.next(in: 2...10), repair.map { time + $0 } ?? .seconds(60))
+        }
         return time
     }
 

@@ -128,7 +128,9 @@ extension Simulation {
         let bytes = pool.bytes(slot)
         let begin = max(now, link.openAt)
         var arrival: Instant
-        switch network.carry(bytes.count, from: machine.index, to: target, now: begin) {
+        switch network.carry(
+            bytes.count, from: machine.index, to: target, now: begin, repair: TCPLinks.repair)
+        {
         case .lost(.lost): arrival = begin + scenario.network.latency + TCPLinks.repair
         case .lost(let why): return lose(slot, why)
         case .arrives(let time, _): arrival = time

@@ -28,8 +28,10 @@ struct Options: ParsableCommand {
     @Option(help: "Agents in the fleet.")
     var nodes = 100
 
-    @Flag(help: "Half of the machines behind address translators and firewalls of all kinds, in most scenarios.")
-    var gateways = false
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Machines behind address translators and firewalls of all kinds, in most scenarios.")
+    var gateways = true
 
     @Option(help: "Seconds of virtual time with faults, before the fleet is let come to rest.")
     var seconds: Int64 = 30
@@ -102,7 +104,7 @@ struct Options: ParsableCommand {
     func replay(_ seed: UInt64) -> String {
         var command = "asterism-sim --seed \(seed) --nodes \(nodes)"
         if seconds != 30 { command += " --seconds \(seconds)" }
-        if gateways { command += " --gateways" }
+        if !gateways { command += " --no-gateways" }
         return command
     }
 }

@@ -62,7 +62,7 @@ private struct Crew {
             "asterism-sim", "--seeds", "\(seeds.lowerBound)...\(seeds.upperBound)", "--nodes", "\(options.nodes)",
             "--seconds", "\(options.seconds)", "--report",
         ]
-        if options.gateways { arguments.append("--gateways") }
+        if !options.gateways { arguments.append("--no-gateways") }
         if let mutation = options.mutation { arguments += ["--mutation", mutation] }
         var pipe: [Int32] = [0, 0]
         precondition(Glibc.pipe(&pipe) == 0, "pipe: \(errno)")

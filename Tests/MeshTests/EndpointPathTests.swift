@@ -54,6 +54,26 @@ import Wire
         #expect(pair.a.endpoint.relayClients.map(\.relay) == [relay])
     }
 
+    @Test func `a relay that the controller names elsewhere is looked for there in the session that there is`() throws {
+        let pair = TestPair.members()
+        pair.connect()
+        pair.run(.seconds(1))
+        func name(_ address: SocketAddress, _ ports: [UInt16]) throws -> [PathAddress] {
+            var place = ControllerAddress(node: pair.b.node, addresses: [address])
+            place.tcpPorts = ports
+            pair.a.endpoint.useRelays([place], now: pair.now, into: &pair.a.outbox)
+            let known = pair.a.endpoint.existingPeer(pair.b.node)
+            return try #require(known).paths.addresses
+        }
+        _ = try name(pair.b.address, [])
+        let paths = try name(Self.second, [443])
+        #expect(paths.contains(PathAddress(Self.second)))
+        #expect(paths.contains(.tcp(SocketAddress(Self.second.ip, 443))))
+        pair.recorded = []
+        pair.drain(pair.a)
+        #expect(pair.recorded.contains { $0.to == Self.second })
+    }
+
     @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns says nothing new`() throws {
         let pair = TestPair.members()
         pair.connect()

@@ -11,6 +11,8 @@ import Wire
     private static let path = PathAddress(
         x, legs: RelayLegs(near: 3, far: 4), via: RelayLegs(near: 1, far: 2))
 
+    private static let behind = PathAddress(x, legs: RelayLegs(near: 1, far: 2))
+
     /// What both relays make of a datagram: kind 7 in place of 6, twice.
     private static func carried(_ datagram: [UInt8]) -> [UInt8] {
         var bytes = datagram
@@ -135,6 +137,18 @@ import Wire
         pair.run(.seconds(2))
         use()
         #expect(homes() == relays.map(\.node) && missed().isEmpty)
+        // Behind others they cannot be told to peers, so the spare ones stay; in their own right they can.
+        for (path, expected) in [(Self.behind, 4), (PathAddress(Self.x), 2)] {
+            for relay in relays.prefix(2) {
+                pair.a.endpoint.relayClient(of: relay.node) { $0.connected(at: path, now: pair.now) }
+            }
+            pair.a.endpoint.useRelays(relays, now: pair.now, into: &pair.a.outbox)
+            #expect(homes() == relays.prefix(expected).map(\.node))
+            for relay in relays.prefix(2) {
+                pair.a.endpoint.relayClient(of: relay.node) { $0.disconnected(now: pair.now) }
+            }
+        }
+        pair.run(.seconds(2))
         // The second relay is all that is known of a stranger.
         let place = RelayPlace(relay: relays[1].node, address: relays[1].addresses[0], leg: 9)
         let stranger = NodeID([UInt8](repeating: 77, count: 32))!

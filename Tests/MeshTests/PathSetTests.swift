@@ -211,10 +211,40 @@ import Wire
 
     @Test func `a stranger cannot make the list grow without a limit`() {
         var paths = PathSet()
-        for port in 1..<100 {
-            paths.heard(from: PathAddress(SocketAddress(.loopback4, UInt16(port))), isNewest: true, now: .origin)
+        for host in 1..<100 {
+            paths.heard(from: PathAddress(SocketAddress(.v4(UInt32(host)), 1)), isNewest: true, now: .origin)
         }
         #expect(paths.addresses.count == Limits.addressesPerPeer)
+    }
+
+    @Test
+    func `of many ports at which a peer's host is heard at once a few are paths, and a move to another is followed`() {
+        var world = World.settled()
+        let host = Self.direct.remote.ip
+        for port in 1000..<1016 {
+            world.paths.heard(from: PathAddress(SocketAddress(host, UInt16(port))), isNewest: true, now: world.now)
+        }
+        #expect(world.paths.addresses.count { $0.remote.ip == host } == PathSet.portsOfHost)
+        world.run(.seconds(2))
+        #expect(world.paths.primary == Self.direct && world.paths.second == nil)
+        // The host's translator begins anew.
+        let moved = PathAddress(SocketAddress(host, 2000))
+        world.roundTrips[Self.direct] = nil
+        world.roundTrips[moved] = .milliseconds(50)
+        world.paths.heard(from: moved, isNewest: true, now: world.now)
+        let time = world.time { $0.primary == moved }
+        #expect(time.map { $0 <= .milliseconds(200) } ?? false)
+    }
+
+    @Test func `whoever is reached over a relay is tried over TCP again too`() {
+        let stream = PathAddress.tcp(SocketAddress("198.51.100.1:443")!)
+        var world = World([Self.relayed, Self.direct, stream])
+        world.roundTrips = [Self.relayed: .milliseconds(90)]
+        world.paths.established(at: Self.relayed, isNew: true, now: world.now)
+        world.run(.seconds(2))
+        #expect(world.paths.primary == Self.relayed)
+        world.roundTrips[stream] = .milliseconds(50)
+        #expect(world.time(until: { $0.primary == stream }, within: .seconds(16)) != nil)
     }
 
     @Test func `an idle peer costs nothing, and one that is kept warm one probe in its time`() {

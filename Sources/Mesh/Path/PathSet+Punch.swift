@@ -18,12 +18,25 @@ extension PathSet {
             paths[index].shot = 0
             paths[index].nextProbe = now
         }
+        if primary?.isRelayed ?? false { tryTCP(now) }
         tryRelays(now: now)
         punchAgain = nil
     }
 
     /// Half a second of them: who can be reached at all mostly answers within it.
     static let briefShots = 3
+
+    /// From so many of a host's ports the peer is heard all the time, as when guessing them has opened a dozen at once: one
+    /// more is no move.
+    func isCrowded(_ host: IPAddress, _ now: Instant) -> Bool {
+        paths.count {
+            $0.address.isDirect && $0.address.remote.ip == host
+                && now - ($0.heardAt ?? .origin) < PathSet.crowdedFor
+        } >= PathSet.portsOfHost
+    }
+
+    static let portsOfHost = 4
+    private static let crowdedFor = Interval.seconds(1)
 
     mutating func planPunch(_ now: Instant) {
         guard paths.contains(where: \.address.isDirect) else { return }

@@ -212,7 +212,7 @@ package struct PathSet: Sendable {
             }
             return
         }
-        guard isNewest else { return }
+        guard isNewest, !isCrowded(address.remote.ip, now) else { return }
         add([address])
         guard let index = index(of: address) else { return }
         paths[index].heardAt = now

@@ -21,7 +21,7 @@ struct TCPLinks {
 
     /// The one port at which machines take connections.
     static let port: UInt16 = 443
-    /// How late what a line has lost comes, sent again.
+    /// How late what a line has lost comes, sent again; and what comes late for another reason at most.
     static let repair = Interval.milliseconds(250)
 
     private var links: [Link] = []
