@@ -79,6 +79,13 @@ package struct FastAESKey: ~Copyable, @unchecked Sendable {
         return FastAESKey(state: other)
     }
 
+    /// Writes the 32 bytes from which it was made: they are the first two round keys (FIPS 197, section 5.2), of which the
+    /// state has each twice.
+    package func copyKey(to destination: UnsafeMutableRawPointer) {
+        destination.copyMemory(from: state, byteCount: 16)
+        (destination + 16).copyMemory(from: state + 32, byteCount: 16)
+    }
+
     /// Seals `count` bytes. `to` is `from` or does not overlap it; the nonce has 12 bytes and the tag 16.
     package func seal(
         from source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer,

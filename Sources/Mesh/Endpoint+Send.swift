@@ -145,6 +145,7 @@ extension Endpoint {
         _ plain: [UInt8], with epoch: Epoch, of peer: Peer, to address: PathAddress, and second: PathAddress?,
         now: Instant, into out: inout MeshOutbox
     ) {
+        epoch.keys.wake()
         // 2^60 datagrams are never reached: new keys come every two minutes.
         guard let counter = epoch.keys.nextCounter() else { return counters.drop(.expiredKeys) }
         let size = DatagramHeader.framesSize + plain.count + DatagramHeader.tagSize

@@ -150,6 +150,7 @@ package struct Endpoint: ~Copyable {
                 return
             }
             tickStreams(of: peer, now: now, into: &out)
+            restIfQuiet(peer, now: now)
         } else if isHopeless(peer, now) {
             end(peer, .timeout, closing: nil, now: now, into: &out)
             return
@@ -234,6 +235,7 @@ package struct Endpoint: ~Copyable {
         }
         // Without keys or a path nothing can be sent, and what is due must not wake anybody.
         if peer.isConnected, peer.session.current != nil, peer.paths.primary != nil {
+            if let time = restTime(of: peer) { times.append(time) }
             if let time = peer.paths.deadline { times.append(time) }
             if let time = peer.candidatesAt { times.append(time) }
             if let time = peer.size?.deadline { times.append(time) }

@@ -26,8 +26,10 @@ final class Peer {
     var unansweredSince: Instant?
     /// Handshakes made because nothing was heard, since the peer was last heard for a while.
     var vainHandshakes = 0
-    var lastSentAt: Instant?
-    var lastReceivedAt: Instant?
+    var lastSentAt: Instant? { didSet { isResting = false } }
+    var lastReceivedAt: Instant? { didSet { isResting = false } }
+    /// Nothing is said for a while; see `Endpoint+Rest.swift`.
+    var isResting = false
     /// Something arrived that wants an answer, and `flush` is to look at this peer.
     var isDirty = false
     /// An empty datagram is owed, to confirm new keys.
@@ -87,10 +89,14 @@ final class Peer {
         createdAt = now
     }
 
-    /// Something was said within a minute.
-    func isRecent(_ now: Instant) -> Bool {
-        now - max(lastSentAt ?? .origin, lastReceivedAt ?? .origin) < .minutes(1)
+    /// When something was said last, by either.
+    var lastWordAt: Instant? {
+        guard let sent = lastSentAt, let received = lastReceivedAt else { return lastSentAt ?? lastReceivedAt }
+        return max(sent, received)
     }
+
+    /// Something was said within a minute.
+    func isRecent(_ now: Instant) -> Bool { now - (lastWordAt ?? .origin) < .minutes(1) }
 
     func reply(_ frame: MeshFrame, by path: PathAddress) {
         if replies.count < Peer.repliesLimit { replies.append((frame, path)) }

@@ -3,16 +3,22 @@ import FastAES
 
 /// A key, made ready for its cipher: seals and opens, and never allocates. Memory is the caller's. Which implementation
 /// it uses is settled when it is made, and the bytes are the same with each.
+///
+/// What is made ready takes 512 or 768 bytes. A key that is not used for a while can rest: it keeps its 32 bytes, does what
+/// it always does, and is made ready for each message anew, in less than a microsecond.
 package struct CipherKey: ~Copyable, Sendable {
     package let cipher: Cipher
-    private let engine: Engine
+    private var engine: Engine
 
     private enum Engine: ~Copyable, Sendable {
         /// The key.
         case chaChaPoly(SecretBytes)
-        /// libsodium's expanded key schedule.
+        /// libsodium's expanded key schedule, and behind it the key.
         case aesGCM(SecretBytes)
         case fastAESGCM(FastAESKey)
+        /// The key alone of one of these two.
+        case restingAESGCM(SecretBytes)
+        case restingFastAESGCM(SecretBytes)
     }
 
     /// The cipher must be available, and the key must have 32 bytes.
@@ -28,7 +34,8 @@ package struct CipherKey: ~Copyable, Sendable {
         case .aesGCM where acceleration.isEffective:
             engine = .fastAESGCM(FastAESKey(key.pointer))
         case .aesGCM:
-            let expanded = SecretBytes(count: crypto_aead_aes256gcm_statebytes())
+            let expanded = SecretBytes(count: crypto_aead_aes256gcm_statebytes() + Cipher.keyCount)
+            (expanded.pointer + crypto_aead_aes256gcm_statebytes()).update(from: key.pointer, count: Cipher.keyCount)
             let result = crypto_aead_aes256gcm_beforenm(OpaquePointer(expanded.pointer).state, key.pointer)
             precondition(result == 0, "crypto_aead_aes256gcm_beforenm: \(result)")
             engine = .aesGCM(expanded)
@@ -45,6 +52,51 @@ package struct CipherKey: ~Copyable, Sendable {
         case .chaChaPoly(let key): CipherKey(cipher, engine: .chaChaPoly(key.copy()))
         case .aesGCM(let key): CipherKey(cipher, engine: .aesGCM(key.copy()))
         case .fastAESGCM(let key): CipherKey(cipher, engine: .fastAESGCM(key.copy()))
+        case .restingAESGCM(let key): CipherKey(cipher, engine: .restingAESGCM(key.copy()))
+        case .restingFastAESGCM(let key): CipherKey(cipher, engine: .restingFastAESGCM(key.copy()))
+        }
+    }
+
+    package var isResting: Bool {
+        switch engine {
+        case .restingAESGCM: true
+        case .restingFastAESGCM: true
+        case .chaChaPoly: false
+        case .aesGCM: false
+        case .fastAESGCM: false
+        }
+    }
+
+    /// Keeps only the key, where that is less.
+    package mutating func rest() {
+        if !isResting { self = resting() }
+    }
+
+    /// Is made ready again, where it rests.
+    package mutating func wake() {
+        if isResting { self = awake() }
+    }
+
+    @inline(never)
+    private func resting() -> CipherKey {
+        switch engine {
+        case .aesGCM(let expanded):
+            let count = crypto_aead_aes256gcm_statebytes()
+            return CipherKey(cipher, engine: .restingAESGCM(expanded.slice(count..<count + Cipher.keyCount)))
+        case .fastAESGCM(let expanded):
+            let key = SecretBytes(count: Cipher.keyCount)
+            expanded.copyKey(to: key.pointer)
+            return CipherKey(cipher, engine: .restingFastAESGCM(key))
+        default: return copy()
+        }
+    }
+
+    @inline(never)
+    private func awake() -> CipherKey {
+        switch engine {
+        case .restingAESGCM(let key): CipherKey(cipher, key: key, acceleration: .off)
+        case .restingFastAESGCM(let key): CipherKey(cipher, key: key, acceleration: .auto)
+        default: copy()
         }
     }
 
@@ -54,6 +106,8 @@ package struct CipherKey: ~Copyable, Sendable {
         case .chaChaPoly: false
         case .aesGCM: false
         case .fastAESGCM: true
+        case .restingAESGCM: false
+        case .restingFastAESGCM: true
         }
     }
 
@@ -67,17 +121,20 @@ package struct CipherKey: ~Copyable, Sendable {
         let from = source.assumingMemoryBound(to: UInt8.self), to = destination.assumingMemoryBound(to: UInt8.self)
         let ad = aad.baseAddress?.assumingMemoryBound(to: UInt8.self)
         let length = UInt64(count), adLength = UInt64(aad.count)
-        let result: Int32 = nonce.withBytes { nonce in
+        let result: Int32 = nonce.withBytes { bytes in
             switch engine {
             case .chaChaPoly(let key):
                 return crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-                    to, to + count, nil, from, length, ad, adLength, nil, nonce, key.pointer)
+                    to, to + count, nil, from, length, ad, adLength, nil, bytes, key.pointer)
             case .aesGCM(let key):
                 return crypto_aead_aes256gcm_encrypt_detached_afternm(
-                    to, to + count, nil, from, length, ad, adLength, nil, nonce, OpaquePointer(key.pointer).state)
+                    to, to + count, nil, from, length, ad, adLength, nil, bytes, OpaquePointer(key.pointer).state)
             case .fastAESGCM(let key):
                 key.seal(
-                    from: from, count: count, to: to, tag: to + count, nonce: nonce, aad: ad, aadCount: aad.count)
+                    from: from, count: count, to: to, tag: to + count, nonce: bytes, aad: ad, aadCount: aad.count)
+                return 0
+            default:
+                sealResting(from: source, count: count, to: destination, nonce: nonce, aad: aad)
                 return 0
             }
         }
@@ -94,19 +151,37 @@ package struct CipherKey: ~Copyable, Sendable {
         let from = source.assumingMemoryBound(to: UInt8.self), to = destination.assumingMemoryBound(to: UInt8.self)
         let ad = aad.baseAddress?.assumingMemoryBound(to: UInt8.self)
         let length = UInt64(count), adLength = UInt64(aad.count)
-        return nonce.withBytes { nonce in
+        return nonce.withBytes { bytes in
             switch engine {
             case .chaChaPoly(let key):
                 crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-                    to, nil, from, length, from + count, ad, adLength, nonce, key.pointer) == 0
+                    to, nil, from, length, from + count, ad, adLength, bytes, key.pointer) == 0
             case .aesGCM(let key):
                 crypto_aead_aes256gcm_decrypt_detached_afternm(
-                    to, nil, from, length, from + count, ad, adLength, nonce, OpaquePointer(key.pointer).state) == 0
+                    to, nil, from, length, from + count, ad, adLength, bytes, OpaquePointer(key.pointer).state) == 0
             case .fastAESGCM(let key):
                 key.open(
-                    from: from, count: count, to: to, tag: from + count, nonce: nonce, aad: ad, aadCount: aad.count)
+                    from: from, count: count, to: to, tag: from + count, nonce: bytes, aad: ad, aadCount: aad.count)
+            default: openResting(from: source, count: count, to: destination, nonce: nonce, aad: aad)
             }
         }
+    }
+
+    // Apart, so that they are of no weight where keys are awake.
+    @inline(never)
+    private func sealResting(
+        from source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer, nonce: Nonce,
+        aad: UnsafeRawBufferPointer
+    ) {
+        awake().seal(from: source, count: count, to: destination, nonce: nonce, aad: aad)
+    }
+
+    @inline(never)
+    private func openResting(
+        from source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer, nonce: Nonce,
+        aad: UnsafeRawBufferPointer
+    ) -> Bool {
+        awake().open(from: source, count: count, to: destination, nonce: nonce, aad: aad)
     }
 
     /// Seals the first `count` bytes of `buffer` in place and writes the tag into the 16 bytes after them.

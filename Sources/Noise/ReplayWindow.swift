@@ -14,6 +14,8 @@ package struct ReplayWindow: ~Copyable, @unchecked Sendable {
     private var words: UnsafeMutablePointer<UInt64>?
     /// The highest counter accepted; of no meaning before the first.
     private var highest: UInt64 = 0
+    /// Counters below are too old, wherever the window stands.
+    private var floor: UInt64 = 0
 
     package init() {}
 
@@ -22,7 +24,7 @@ package struct ReplayWindow: ~Copyable, @unchecked Sendable {
     /// Whether the counter is new and not too old.
     package func wouldAccept(_ counter: UInt64) -> Bool {
         if counter > highest { return true }
-        guard highest - counter < ReplayWindow.size else { return false }
+        guard counter >= floor, highest - counter < ReplayWindow.size else { return false }
         guard let words else { return true }
         return words[slot(counter)] & bit(counter) == 0
     }
@@ -42,6 +44,15 @@ package struct ReplayWindow: ~Copyable, @unchecked Sendable {
         }
         words[slot(counter)] |= bit(counter)
         return true
+    }
+
+    /// Forgets which of the counters so far came and which did not: none of them is accepted any more. For when nothing
+    /// has come for so long that nothing of it will.
+    package mutating func rest() {
+        guard let words else { return }
+        words.deallocate()
+        self.words = nil
+        floor = highest + 1
     }
 
     private mutating func make() -> UnsafeMutablePointer<UInt64> {

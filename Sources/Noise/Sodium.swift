@@ -10,15 +10,15 @@ let sodiumIsReady: Void = {
 /// Bytes that nobody else may read: owned by one, never copied unasked, wiped when they go.
 package struct SecretBytes: ~Copyable, @unchecked Sendable {
     package let count: Int
-    /// Aligned to 64 bytes, as libsodium's expanded keys want. Written only while its owner is being made, which is
-    /// why the type may be shared between threads.
+    /// Aligned to 64 bytes where it is large, as libsodium's expanded keys want. Written only while its owner is being
+    /// made, which is why the type may be shared between threads.
     let pointer: UnsafeMutablePointer<UInt8>
 
     /// Zeros.
     package init(count: Int) {
         _ = sodiumIsReady
         self.count = count
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: count < 256 ? 16 : 64)
         pointer = raw.bindMemory(to: UInt8.self, capacity: max(count, 1))
         pointer.initialize(repeating: 0, count: max(count, 1))
     }

@@ -21,6 +21,16 @@ package struct TransportKeys: ~Copyable, Sendable {
 
     package var cipher: Cipher { sendKey.cipher }
 
+    /// Keep only the keys while nothing is sealed or opened, and are made ready again; see `CipherKey`.
+    package mutating func rest() {
+        sendKey.rest()
+        receiveKey.rest()
+    }
+    package mutating func wake() {
+        sendKey.wake()
+        receiveKey.wake()
+    }
+
     /// Whether the session should shake hands again because of the number of messages.
     package var wantsRekey: Bool { sent >= cipher.rekeyAfterMessages }
 

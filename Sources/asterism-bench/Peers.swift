@@ -12,9 +12,10 @@ struct Peers: ParsableCommand {
         commandName: "peers", abstract: "Counts what sessions with many peers take of memory and of the line.",
         discussion: """
             Bytes are those that malloc has given out, for all that one endpoint and its data plane hold; the far ends are \
-            gone when it is asked. 'idle' is after some time in which nothing was said, 'active' after each peer was sent \
-            messages and a stream of 16 KiB, and answered. A peer with which nothing was said for three minutes is \
-            forgotten: --seconds 200 shows it.
+            gone when it is asked. 'active' is when each peer has just been sent messages and a stream of 16 KiB, and has \
+            answered; 'idle' is after some time in which nothing was said. A peer with which nothing was said for 20 \
+            seconds keeps less, and one with which nothing was said for three minutes is forgotten: --seconds 10 and \
+            --seconds 200 show it.
             """)
 
     @Option(help: "Peers.") var count = 10_000
@@ -29,14 +30,15 @@ struct Peers: ParsableCommand {
         for isActive in [false, true] {
             let crowd = Crowd(count: count)
             let connected = crowd.connect()
-            if isActive { crowd.talk() }
-            let quiet = crowd.rest(.seconds(seconds))
             print("\(count) peers, \(connected) connected, \(isActive ? "active" : "idle"):")
-            print("  datagrams in \(seconds) s of silence: \(quiet) (\(perSecond(quiet)) a second)")
             if isActive {
+                crowd.talk()
                 let probes = crowd.burst()
                 print(
                     "  datagrams in a second in which each is sent one packet: \(probes.all), probes \(probes.probes)")
+            } else {
+                let quiet = crowd.rest(.seconds(seconds))
+                print("  datagrams in \(seconds) s of silence: \(quiet) (\(perSecond(quiet)) a second)")
             }
             print("  bytes a peer: \(crowd.bytesHeld() / count)")
         }

@@ -83,6 +83,38 @@ import Testing
         #expect(sealed == expected)
     }
 
+    @Test(arguments: kinds) func `a key that rests does what it does awake`(kind: Kind) {
+        let awake = kind.key(), nonce = Nonce(9, for: kind.cipher), none = UnsafeRawBufferPointer(start: nil, count: 0)
+        let plaintext = (0..<200).map { UInt8($0) }
+        func sealed(_ key: borrowing CipherKey) -> [UInt8] {
+            moved(plaintext, room: 216) { key.seal(from: $0, count: 200, to: $1, nonce: nonce, aad: none) }
+        }
+        func opens(_ text: [UInt8], _ key: borrowing CipherKey) -> Bool {
+            var isAuthentic = false
+            let opened = moved(text, room: 200) {
+                isAuthentic = key.open(from: $0, count: 200, to: $1, nonce: nonce, aad: none)
+            }
+            return isAuthentic && opened == plaintext
+        }
+        let expected = sealed(awake)
+        var key = kind.key()
+        for _ in 0..<2 {
+            key.rest()
+            check(key.isResting == (kind.cipher == .aesGCM) && key.isAccelerated == awake.isAccelerated)
+            check(sealed(key) == expected && opens(expected, key))
+            check(sealed(key.copy()) == expected)
+            var forged = expected
+            forged[7] ^= 1
+            check(!opens(forged, key))
+            let rekeyed = key.rekeyed()
+            check(!rekeyed.isResting && rekeyed.isAccelerated == awake.isAccelerated)
+            check(sealed(rekeyed) == sealed(awake.rekeyed()))
+            key.wake()
+            check(!key.isResting && key.isAccelerated == awake.isAccelerated)
+            check(sealed(key) == expected && opens(expected, key))
+        }
+    }
+
     @Test func `acceleration is for AES-GCM, where the processor has it, and can be switched off`() {
         let isFast = FastAES.isAvailable && Cipher.aesGCM.isAvailable
         check(CipherAcceleration.auto.isEffective == isFast && !CipherAcceleration.off.isEffective)

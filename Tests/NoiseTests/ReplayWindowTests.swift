@@ -23,6 +23,18 @@ import Testing
         }
     }
 
+    @Test func `a window that has rested takes nothing of before, and goes on`() {
+        var window = ReplayWindow()
+        window.rest()
+        check(window.accept(0) && window.accept(500))
+        window.rest()
+        for counter: UInt64 in [0, 1, 499, 500] { check(!window.wouldAccept(counter) && !window.accept(counter)) }
+        check(window.accept(600) && window.accept(501) && window.accept(599))
+        check(!window.accept(501) && !window.accept(600) && !window.accept(500))
+        window.rest()
+        check(!window.accept(550) && window.accept(601) && !window.accept(601))
+    }
+
     @Test func `asking changes nothing`() {
         var window = ReplayWindow()
         check(window.accept(10))

@@ -66,6 +66,9 @@ package struct DataPlane: ~Copyable {
         case .unroute(let peer):
             if role.contains(.outward) { transmit.remove(peer) }
             if role.contains(.inward) { receive.forget(peer: peer) }
+        case .rest(let peer, let indices):
+            if role.contains(.outward) { transmit.rest(peer) }
+            if role.contains(.inward) { for index in indices { receive.rest(index) } }
         case .redirect(let peer, let remote, let second): transmit.redirect(peer, remote, second: second)
         case .limit(let peer, let bytes): transmit.limit(peer, datagramBytes: bytes)
         // For the driver.
@@ -206,6 +209,8 @@ package enum DataPlaneChange: Sendable {
     /// Keys to seal with for a peer, in place of those before.
     case route(TxRoute)
     case unroute(peer: Int)
+    /// Nothing is said to the peer, or heard from it under these indices, for a while: what can be made again is not kept.
+    case rest(peer: Int, indices: [UInt32])
     /// Packets go there, and while that is in doubt to `second` too.
     case redirect(peer: Int, PathAddress, second: PathAddress?)
     /// The largest datagram that the path carries, in bytes of UDP payload.
@@ -216,7 +221,7 @@ package enum DataPlaneChange: Sendable {
     /// Whose business it is.
     package var role: DataPlaneRole {
         switch self {
-        case .local, .unroute: [.outward, .inward]
+        case .local, .unroute, .rest: [.outward, .inward]
         case .install, .remove: .inward
         case .route, .redirect, .limit: .outward
         case .measure: []

@@ -53,6 +53,14 @@ struct RxPath: ~Copyable {
         entries[slot] = nil
     }
 
+    /// Nothing comes under that index for a while. Other threads may be about to open something with the same key.
+    func rest(_ index: UInt32) {
+        let slot = Int(index & Limits.sessionSlotMask)
+        guard !isShared, slot < entries.count, let entry = entries[slot], entry.index == index else { return }
+        entry.state.pointee.key.rest()
+        entry.state.pointee.window.rest()
+    }
+
     /// The peer is gone, and its number may be another's next.
     mutating func forget(peer: Int) { active.removeAll { $0.peer == peer } }
 
@@ -152,8 +160,8 @@ struct RxPath: ~Copyable {
             start: datagram + DatagramHeader.framesSize, count: count - DatagramHeader.framesSize)
         guard
             counter < TransportKeys.counterLimit,
-            entry.key.open(
-                sealed, nonce: Nonce(counter, for: entry.key.cipher),
+            state.pointee.key.open(
+                sealed, nonce: Nonce(counter, for: state.pointee.key.cipher),
                 aad: UnsafeRawBufferPointer(start: datagram, count: DatagramHeader.framesSize))
         else {
             counters.drop(.forged)
@@ -180,7 +188,10 @@ struct RxPath: ~Copyable {
     ) {
         let state = entry.state
         state.pointee.traffic.packets &+= 1
-        if state.pointee.traffic.count(bytes: count - TxPath.overhead, now: now) { active.append(entry) }
+        if state.pointee.traffic.count(bytes: count - TxPath.overhead, now: now) {
+            if !isShared { state.pointee.key.wake() }
+            active.append(entry)
+        }
         if remote.legs != nil { state.pointee.traffic.relayedBytes &+= UInt64(count) }
         if !state.pointee.isConfirmed {
             state.pointee.isConfirmed = true

@@ -67,6 +67,12 @@ struct TxPath: ~Copyable {
         route.state.pointee.datagramBytes = datagramBytes
     }
 
+    /// Nothing is said to the peer for a while.
+    func rest(_ peer: Int) {
+        guard peer < routes.count, let route = routes[peer] else { return }
+        route.state.pointee.key.rest()
+    }
+
     mutating func takeActivity() -> [DataPlaneActivity] {
         defer { active.removeAll(keepingCapacity: true) }
         return active.map { route in
@@ -91,7 +97,10 @@ struct TxPath: ~Copyable {
         }
         guard now < route.expiresAt else { return .dropped(.expiredKeys) }
         if route.tracksFlows { flows.note(outward: packet, count: count, inner, now: now) }
-        if route.state.pointee.traffic.count(bytes: count, now: now) { active.append(route) }
+        if route.state.pointee.traffic.count(bytes: count, now: now) {
+            route.state.pointee.key.wake()
+            active.append(route)
+        }
         guard route.state.pointee.second == nil else {
             return sealTwice(packet, count: count, header, inner, route, into: &trains)
         }
@@ -288,9 +297,9 @@ struct TxPath: ~Copyable {
         datagram.setWord32(0, first)
         datagram.setWord32(4, route.remoteIndex)
         datagram.storeBytes(of: counter.bigEndian, toByteOffset: 8, as: UInt64.self)
-        route.key.seal(
+        state.pointee.key.seal(
             from: packet, count: count, to: datagram + DatagramHeader.framesSize,
-            nonce: Nonce(counter, for: route.key.cipher),
+            nonce: Nonce(counter, for: state.pointee.key.cipher),
             aad: UnsafeRawBufferPointer(start: datagram, count: DatagramHeader.framesSize))
     }
 }

@@ -9,7 +9,6 @@ package import Wire
 package final class TxRoute: @unchecked Sendable {
     let peer: Int
     let remoteIndex: UInt32
-    let key: CipherKey
     let address4: OverlayKey?
     let address6: OverlayKey?
     /// Replies of this peer to what this node sends need to be remembered: the policy does not allow everything.
@@ -20,7 +19,8 @@ package final class TxRoute: @unchecked Sendable {
     let state: UnsafeMutablePointer<State>
 
     /// What changes from packet to packet. Behind a pointer, so that no access of it is checked for exclusivity.
-    struct State {
+    struct State: ~Copyable {
+        var key: CipherKey
         var remote: PathAddress
         /// Where everything goes too, while it is in doubt whether `remote` carries.
         var second: PathAddress?
@@ -48,12 +48,14 @@ package final class TxRoute: @unchecked Sendable {
 
     private init(_ route: TxRoute) {
         (peer, remoteIndex) = (route.peer, route.remoteIndex)
-        key = route.key.copy()
         (address4, address6) = (route.address4, route.address6)
         (tracksFlows, expiresAt, counters) = (route.tracksFlows, route.expiresAt, route.counters)
-        let now = route.state.pointee
+        let now = route.state
         state = .allocate(capacity: 1)
-        state.initialize(to: State(remote: now.remote, second: now.second, datagramBytes: now.datagramBytes))
+        state.initialize(
+            to: State(
+                key: now.pointee.key.copy(), remote: now.pointee.remote, second: now.pointee.second,
+                datagramBytes: now.pointee.datagramBytes))
     }
 
     package init(
@@ -62,14 +64,13 @@ package final class TxRoute: @unchecked Sendable {
     ) {
         self.peer = peer
         self.remoteIndex = remoteIndex
-        self.key = key
         self.address4 = address4.map { OverlayKey($0) }
         self.address6 = address6.map { OverlayKey($0) }
         self.tracksFlows = tracksFlows
         self.expiresAt = expiresAt
         counters = Counters()
         state = .allocate(capacity: 1)
-        state.initialize(to: State(remote: remote, datagramBytes: datagramBytes))
+        state.initialize(to: State(key: key, remote: remote, datagramBytes: datagramBytes))
     }
 
     deinit {
@@ -109,7 +110,6 @@ struct Traffic {
 package final class RxEntry: @unchecked Sendable {
     package let index: UInt32
     let peer: Int
-    let key: CipherKey
     let address4: OverlayKey?
     let address6: OverlayKey?
     let policy: PeerPolicy
@@ -128,6 +128,7 @@ package final class RxEntry: @unchecked Sendable {
     }
 
     struct State: ~Copyable {
+        var key: CipherKey
         var window = ReplayWindow()
         var highest: UInt64 = 0
         /// Where the newest packets came from, and where those before did: a peer in doubt sends on two paths at once.
@@ -136,7 +137,8 @@ package final class RxEntry: @unchecked Sendable {
         var isConfirmed: Bool
         var traffic = Traffic()
 
-        init(remote: PathAddress, isConfirmed: Bool) {
+        init(key: consuming CipherKey, remote: PathAddress, isConfirmed: Bool) {
+            self.key = key
             self.remote = remote
             other = remote
             self.isConfirmed = isConfirmed
@@ -149,13 +151,12 @@ package final class RxEntry: @unchecked Sendable {
     ) {
         self.index = index
         self.peer = peer
-        self.key = key
         self.address4 = address4.map { OverlayKey($0) }
         self.address6 = address6.map { OverlayKey($0) }
         self.policy = policy
         self.expiresAt = expiresAt
         state = .allocate(capacity: 1)
-        state.initialize(to: State(remote: remote, isConfirmed: isConfirmed))
+        state.initialize(to: State(key: key, remote: remote, isConfirmed: isConfirmed))
     }
 
     deinit {

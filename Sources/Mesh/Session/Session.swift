@@ -77,6 +77,11 @@ final class Session {
         return released
     }
 
+    /// Nothing is said for a while: keeps what it takes to go on, and little else.
+    func rest() {
+        for epoch in [previous, current] { epoch?.rest() }
+    }
+
     /// All indices, when the session ends.
     var indices: [UInt32] {
         var all = pending.map(\.localIndex)
@@ -133,11 +138,17 @@ final class Epoch {
         self.createdAt = createdAt
     }
 
+    fileprivate func rest() {
+        keys.rest()
+        window.rest()
+    }
+
     /// Opens `sealed`, ciphertext and tag, in place.
     func open(_ sealed: UnsafeMutableRawBufferPointer, counter: UInt64, header: UnsafeRawBufferPointer) -> Opened {
         // The window says no before the cipher is asked, and learns the counter only after it said yes.
         guard window.wouldAccept(counter) else { return .replayed }
         guard keys.open(sealed, counter: counter, aad: header) else { return .forged }
+        keys.wake()
         guard window.accept(counter) else { return .replayed }
         let isNewest = counter >= highest
         highest = max(highest, counter)

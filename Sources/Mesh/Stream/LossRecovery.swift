@@ -64,6 +64,12 @@ struct LossRecovery: Sendable {
 
     var hasInFlight: Bool { elicitingInFlight > 0 }
 
+    mutating func rest() {
+        if packets.isEmpty { packets = [] }
+        // What is late by so much is lost.
+        missing = []
+    }
+
     enum Gate: Hashable {
         case open, windowFull
         case paced(until: Instant)

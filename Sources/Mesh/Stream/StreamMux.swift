@@ -74,6 +74,16 @@ package struct StreamMux: Sendable {
         window = FlowWindow(size: limits.allowance.window, maximum: limits.maxWindow)
     }
 
+    /// Nothing is said for a while: gives back memory that only mattered meanwhile.
+    mutating func rest() {
+        if streams.count == 0 { streams = StreamTable() }
+        if ready.isEmpty { ready = [] }
+        if creditWaiters.isEmpty { creditWaiters = [] }
+        if bufferWaiters.isEmpty { bufferWaiters = [] }
+        if controls.isEmpty { controls = [] }
+        recovery.rest()
+    }
+
     // MARK: What the application does
 
     /// Opens a stream; `nil` while the peer allows no more, and then `openable` follows. The peer hears of a stream
