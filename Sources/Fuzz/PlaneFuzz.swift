@@ -119,6 +119,8 @@ package struct PlaneFuzz: ~Copyable {
 
     private mutating func one(_ road: Road) -> String? {
         now = now + .microseconds(Int64(mutator.random.next(below: 2000)))
+        if mutator.random.chance(1, in: 64) { near.apply(.rest(peer: 0, indices: [7]), now: now, into: &out) }
+        if mutator.random.chance(1, in: 64) { far.apply(.rest(peer: 0, indices: [7]), now: now, into: &farOut) }
         switch road {
         case .frame: return submit()
         case .sealed:

@@ -14,37 +14,36 @@ struct Peers: ParsableCommand {
             Bytes are those that malloc has given out, for all that one endpoint and its data plane hold; the far ends are \
             gone when it is asked. 'active' is when each peer has just been sent messages and a stream of 16 KiB, and has \
             answered; 'idle' is after some time in which nothing was said. A peer with which nothing was said for 20 \
-            seconds keeps less, and one with which nothing was said for three minutes is forgotten: --seconds 10 and \
-            --seconds 200 show it.
+            seconds keeps less, and one with which nothing was said for three minutes is forgotten.
             """)
 
     @Option(help: "Peers.") var count = 10_000
-    @Option(help: "Seconds of silence in which datagrams are counted.") var seconds: Int64 = 60
+    @Option(help: "Seconds of silence; may be given several times.") var seconds: [Int64] = [10, 60, 200]
 
     func validate() throws {
         if !(1...60_000).contains(count) { throw ValidationError("--count must be from 1 to 60000.") }
-        if !(1...1000).contains(seconds) { throw ValidationError("--seconds must be from 1 to 1000.") }
-    }
-
-    func run() throws {
-        for isActive in [false, true] {
-            let crowd = Crowd(count: count)
-            let connected = crowd.connect()
-            print("\(count) peers, \(connected) connected, \(isActive ? "active" : "idle"):")
-            if isActive {
-                crowd.talk()
-                let probes = crowd.burst()
-                print(
-                    "  datagrams in a second in which each is sent one packet: \(probes.all), probes \(probes.probes)")
-            } else {
-                let quiet = crowd.rest(.seconds(seconds))
-                print("  datagrams in \(seconds) s of silence: \(quiet) (\(perSecond(quiet)) a second)")
-            }
-            print("  bytes a peer: \(crowd.bytesHeld() / count)")
+        if seconds.contains(where: { !(1...1000).contains($0) }) {
+            throw ValidationError("--seconds must be from 1 to 1000.")
         }
     }
 
-    private func perSecond(_ datagrams: Int) -> String {
+    func run() throws {
+        for silence in seconds {
+            let crowd = Crowd(count: count)
+            print("\(count) peers, \(crowd.connect()) connected, idle for \(silence) s:")
+            let quiet = crowd.rest(.seconds(silence))
+            print("  datagrams meanwhile: \(quiet) (\(perSecond(quiet, silence)) a second)")
+            print("  bytes a peer: \(crowd.bytesHeld() / count)")
+        }
+        let crowd = Crowd(count: count)
+        print("\(count) peers, \(crowd.connect()) connected, active:")
+        crowd.talk()
+        let probes = crowd.burst()
+        print("  datagrams in a second in which each is sent one packet: \(probes.all), probes \(probes.probes)")
+        print("  bytes a peer: \(crowd.bytesHeld() / count)")
+    }
+
+    private func perSecond(_ datagrams: Int, _ seconds: Int64) -> String {
         let tenths = (Double(datagrams) / Double(seconds) * 10).rounded() / 10
         return "\(tenths)"
     }

@@ -201,6 +201,22 @@ import Wire
         #expect(world.paths.primary == Self.other && world.paths.transitions.last?.cause == .faster)
     }
 
+    @Test func `what only chance makes faster is not taken, and what stays faster is`() {
+        var world = World([Self.direct, Self.other])
+        world.roundTrips = [Self.direct: .milliseconds(60), Self.other: .milliseconds(100)]
+        world.paths.established(at: Self.direct, isNew: true, now: world.now)
+        world.paths.punch(now: world.now)
+        // As over a connection on which a tenth is lost: 130 ms in the mean.
+        for turn in 0..<1000 {
+            world.roundTrips[Self.direct] = .milliseconds(turn % 2 == 0 ? 60 : 200)
+            world.run(.milliseconds(100))
+        }
+        #expect(world.paths.primary == Self.direct && world.paths.transitions.count == 1)
+        world.roundTrips[Self.direct] = .milliseconds(130)
+        world.run(.seconds(100))
+        #expect(world.paths.primary == Self.other && world.paths.transitions.last?.cause == .faster)
+    }
+
     @Test func `a relay that is gone takes its paths along`() {
         var world = World.settled()
         world.paths.withdraw(where: { $0 == Self.direct }, now: world.now)

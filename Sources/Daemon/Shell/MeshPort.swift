@@ -254,21 +254,20 @@ package final class MeshPort {
 
     /// Each of its datagrams by itself: a connection has no use for trains, and neither has a letter.
     private func sendSingly(_ train: Train, in memory: UnsafeMutableRawPointer) {
-        var batch = DatagramBatch()
-        var offset = train.offset
-        let end = train.offset + train.count
-        while offset < end {
-            let count = min(train.segment, end - offset)
-            let datagram = UnsafeRawBufferPointer(start: memory + offset, count: count)
-            if let streams {
-                streams.send(datagram, to: train.remote, socket: train.socket)
-            } else {
-                batch.append(datagram, remote: train.remote, socket: train.socket)
-            }
-            offset += count
+        let datagrams = stride(from: train.offset, to: train.offset + train.count, by: train.segment).lazy.map {
+            start in
+            let count = min(train.segment, train.offset + train.count - start)
+            return UnsafeRawBufferPointer(start: memory + start, count: count)
         }
-        guard let hand else { return unroutable += batch.count }
-        hand(&batch)
+        if let streams {
+            for datagram in datagrams { streams.send(datagram, to: train.remote, socket: train.socket) }
+        } else if let hand {
+            var batch = DatagramBatch(capacity: train.count + train.count / train.segment * 16)
+            for datagram in datagrams { batch.append(datagram, remote: train.remote, socket: train.socket) }
+            hand(&batch)
+        } else {
+            unroutable += 1
+        }
     }
 
     private func other(_ number: UInt16) -> DatagramSocket? {

@@ -14,7 +14,8 @@ package import Wire
 /// ```
 ///
 /// - *Up* goes at once: the first answered probe of a better class (direct before relayed) makes a path primary. Within a
-///   class it takes a round trip better by a fifth and 5 ms, three times in a row.
+///   class it takes a round trip better by a fifth, by 5 ms and by what the present one varies, three times in
+///   a row.
 /// - *Down* goes by evidence alone. While data is sent, the primary is probed every 100 ms. A probe that goes unanswered
 ///   for longer than the path ever takes raises *doubt*: data travels on the second path too, and both are probed every
 ///   50 ms (every third of a round trip on long ways, which may be long because they are full). Six probes lost in a row,
@@ -301,8 +302,10 @@ package struct PathSet: Sendable {
         guard now >= paths[index].barredUntil else { return }
         if paths[index].tier < paths[primary].tier { return take(index, .better, from: old, now: now) }
         guard paths[index].tier == paths[primary].tier, paths[index].isTimed, paths[primary].isTimed else { return }
-        let mine = paths[index].round.smoothed, its = paths[primary].round.smoothed
-        let isFaster = mine * 5 < its * 4 && its - mine >= .milliseconds(5)
+        let mine = paths[index].round, its = paths[primary].round
+        // A difference that is less than what the present one varies by is chance.
+        let least = max(.milliseconds(5), its.variation)
+        let isFaster = mine.smoothed * 5 < its.smoothed * 4 && its.smoothed - mine.smoothed >= least
         paths[index].timesFaster = isFaster ? paths[index].timesFaster + 1 : 0
         if paths[index].timesFaster >= 3 { take(index, .faster, from: old, now: now) }
     }
