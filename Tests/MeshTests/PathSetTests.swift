@@ -202,19 +202,27 @@ import Wire
     }
 
     @Test func `what only chance makes faster is not taken, and what stays faster is`() {
-        var world = World([Self.direct, Self.other])
-        world.roundTrips = [Self.direct: .milliseconds(60), Self.other: .milliseconds(100)]
-        world.paths.established(at: Self.direct, isNew: true, now: world.now)
-        world.paths.punch(now: world.now)
-        // As over a connection on which a tenth is lost: 130 ms in the mean.
-        for turn in 0..<1000 {
-            world.roundTrips[Self.direct] = .milliseconds(turn % 2 == 0 ? 60 : 200)
-            world.run(.milliseconds(100))
+        var paths = PathSet([Self.direct, Self.other]), random = Random(Seed(5))
+        var now = Instant(nanoseconds: 1_000_000_000), token: UInt64 = 1
+        func answer(for seconds: Int, _ roundTrip: () -> Int64) {
+            for _ in 0..<seconds * 2 {
+                now = now + .milliseconds(500)
+                paths.sent(now: now)
+                let due = paths.takeProbes(now: now, limit: 10, firstToken: token)
+                token += UInt64(due.count)
+                for probe in due {
+                    let time = Interval.milliseconds(probe.address == Self.other ? 140 : roundTrip())
+                    _ = paths.answered(probe.token, from: probe.address, now: now + time)
+                }
+            }
         }
-        #expect(world.paths.primary == Self.direct && world.paths.transitions.count == 1)
-        world.roundTrips[Self.direct] = .milliseconds(130)
-        world.run(.seconds(100))
-        #expect(world.paths.primary == Self.other && world.paths.transitions.last?.cause == .faster)
+        paths.established(at: Self.direct, isNew: true, now: now)
+        paths.punch(now: now)
+        // As over a connection on which much is sent again: 200 ms in the mean.
+        answer(for: 600) { random.chance(1, in: 2) ? 100 : 300 }
+        #expect(paths.primary == Self.direct && paths.transitions.count == 1)
+        answer(for: 100) { 200 }
+        #expect(paths.primary == Self.other && paths.transitions.last?.cause == .faster)
     }
 
     @Test func `a relay that is gone takes its paths along`() {
