@@ -295,6 +295,14 @@ final class Sites {
         throw Fault("the path is not \(kind): \(last.map { "\($0)" } ?? "none")")
     }
 
+    /// Both ends of a TCP connection through the overlay.
+    func connection() throws -> (Socket, Socket) {
+        let address = try #require(try b.status().overlay4)
+        let listener = try Socket.listening(in: b.namespace, at: address, 9000)
+        let near = try Socket.connecting(in: a.namespace, to: address, 9000)
+        return (near, try listener.accepted())
+    }
+
     private func close() {
         for program in programs { program.end() }
         for node in [a, b] {

@@ -33,7 +33,7 @@ extension OverlayTests {
                 #expect(try sites.a.counter("guesses") == 1 && sites.b.counter("guesses") == 1)
                 // Data goes that way too, and comes back.
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
-                let (near, far) = try Self.connection(sites)
+                let (near, far) = try sites.connection()
                 let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
                 print("over a guessed port, \(threads) threads: \(exchange)")
                 #expect(exchange.received == 8 << 20)
@@ -69,7 +69,7 @@ extension OverlayTests {
                 #expect(path.reason == "ownUDPBlocked" && path.ownMapping == "blocked")
                 let other = try sites.b.why(sites.a)
                 #expect(other.reason == "peerUDPBlocked" && other.peerMapping == "blocked")
-                let (near, far) = try Self.connection(sites)
+                let (near, far) = try sites.connection()
                 let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
                 print("over TCP 443, \(threads) threads: \(exchange)")
                 #expect(exchange.received == 8 << 20)
@@ -102,20 +102,12 @@ extension OverlayTests {
             }
         }
 
-        /// Both ends of a TCP connection through the overlay.
-        private static func connection(_ sites: Sites) throws -> (Socket, Socket) {
-            let address = try #require(try sites.b.status().overlay4)
-            let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
-            let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
-            return (near, try listener.accepted())
-        }
-
         @Test(arguments: [1280, 1124])
         func `a megabyte passes a line that drops larger packets and says nothing`(mtu: Int) throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 try sites.narrow(sites.a, mtu)
                 _ = try sites.waitForPath(.direct)
-                let (near, far) = try Self.connection(sites)
+                let (near, far) = try sites.connection()
                 let exchange = try Exchange.run(near, far, .bytes(1 << 20), within: 10)
                 print("line of \(mtu) bytes: \(exchange)")
                 #expect(exchange.received == 2 << 20)
@@ -126,7 +118,7 @@ extension OverlayTests {
         @Test func `a line that becomes narrow under load holds nothing up for long`() throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 _ = try sites.waitForPath(.direct)
-                let (near, far) = try Self.connection(sites)
+                let (near, far) = try sites.connection()
                 let done = Flag()
                 let load = try Background { try Exchange.run(near, far, .until(done)) }
                 sleep(1)
@@ -145,7 +137,7 @@ extension OverlayTests {
             try Sites.with(.masquerade, .masquerade) { sites in
                 _ = try sites.waitForPath(.direct)
                 let before = try sites.a.counter("sessionsEstablished")
-                let (near, far) = try Self.connection(sites)
+                let (near, far) = try sites.connection()
                 let done = Flag()
                 let load = try Background { try Exchange.run(near, far, .until(done)) }
                 sleep(1)
