@@ -292,10 +292,9 @@ final class Network {
     private func delay(_ from: Int, _ to: Int, _ repair: Interval?) -> Interval {
         var time = options.latency + lines[from].distance + lines[to].distance
         if options.jitter > .zero { time = time + random.interval(in: .zero...options.jitter) }
-        if roll(options.reordering) {
-            time = min(time * random.next(in: 2...10), repair.map { time + $0 } ?? .seconds(60))
-        }
-        return time
+        guard roll(options.reordering) else { return time }
+        let late = time * random.next(in: 2...10)
+        return repair.map { min(late, time + $0) } ?? late
     }
 
     private func rate(of machine: Int) -> Int64 { lines[machine].isBroad ? options.rate * 100 : options.rate }

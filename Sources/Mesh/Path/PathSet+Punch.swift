@@ -28,14 +28,16 @@ extension PathSet {
 
     /// From so many of a host's ports the peer is heard all the time, as when guessing them has opened a dozen at once: one
     /// more is no move.
-    func isCrowded(_ host: IPAddress, _ now: Instant) -> Bool {
-        paths.count {
-            $0.address.isDirect && $0.address.remote.ip == host
+    func isCrowded(_ address: PathAddress, _ now: Instant) -> Bool {
+        guard address.isDirect else { return false }
+        return paths.count {
+            $0.address.isDirect && $0.address.remote.ip == address.remote.ip
                 && now - ($0.heardAt ?? .origin) < PathSet.crowdedFor
         } >= PathSet.portsOfHost
     }
 
     static let portsOfHost = 4
+    /// "All the time".
     private static let crowdedFor = Interval.seconds(1)
 
     mutating func planPunch(_ now: Instant) {

@@ -213,7 +213,7 @@ package struct PathSet: Sendable {
             }
             return
         }
-        guard isNewest, !isCrowded(address.remote.ip, now) else { return }
+        guard isNewest, !isCrowded(address, now) else { return }
         add([address])
         guard let index = index(of: address) else { return }
         paths[index].heardAt = now
