@@ -97,4 +97,48 @@ import Testing
         bench.tell([1], at: before)
         #expect(bench.wait { bench.got.count == 1 })
     }
+
+    /// As the threads of the overlay have it, two pairs of them; here all are on one loop.
+    @Test func `whoever shares a port goes on with the new sockets`() throws {
+        let bench = try Bench(takesMessages: true)
+        defer { bench.close() }
+        var heard: [Int: Int] = [:]
+        let lanes = try bench.port.shares(pairs: 2).enumerated().map { index, share in
+            let lane = try MeshPort(on: bench.loop, adopting: share, receives: index % 2 == 1) { _ in }
+            lane.attach(
+                MeshPort.Receiver(
+                    message: { _, _, _, _, _ in heard[index, default: 0] += 1 }, round: {}, writable: {},
+                    tooLarge: { _ in }))
+            return lane
+        }
+        defer { for lane in lanes { lane.close() } }
+        bench.port.stopReceiving()
+        let before = try #require(bench.port.localAddress)
+        let shares = try bench.port.rebind(to: 0, pairs: 2)
+        for (lane, share) in zip(lanes, shares) { try lane.adopt(share, on: bench.loop) }
+        let now = try #require(bench.port.localAddress)
+        #expect(now.port != before.port && lanes.allSatisfy { $0.localAddress == now })
+        // The old sockets are closed by all.
+        let again = try DatagramSocket(on: bench.loop, "the old place", bind: before) { _ in }
+        again.close()
+        // So many that both of those that receive get some: the kernel deals them out by their senders.
+        let senders = try (0..<32).map { _ in
+            try DatagramSocket(on: bench.loop, "sender", bind: Self.here) { _ in }
+        }
+        defer { for sender in senders { sender.close() } }
+        for sender in senders {
+            var batch = DatagramBatch()
+            batch.append([1], remote: now)
+            sender.send(&batch)
+        }
+        #expect(bench.wait { heard.values.reduce(0, +) == senders.count })
+        #expect(Set(heard.keys) == [1, 3] && bench.got.isEmpty)
+        for lane in lanes {
+            var batch = DatagramBatch()
+            batch.append([2], remote: bench.other.localAddress!)
+            lane.send(&batch)
+        }
+        #expect(bench.wait { bench.answered.count == lanes.count })
+        #expect(bench.answered.allSatisfy { $0.from == now })
+    }
 }

@@ -108,12 +108,10 @@ extension AgentDaemon {
         guard (0...65_535).contains(number) else {
             return .failure(APIError(.invalid, "must be 0 to 65535, not \(number)", field: "port"))
         }
-        guard overlay == nil || settings.overlayPort.threads == 1 else {
-            let why = "threads of the overlay share the sockets (--data-plane-threads); restart the agent instead"
-            return .failure(APIError(.unavailable, why))
-        }
         let before = port.localAddress
-        do throws(Errno) { try port.rebind(to: UInt16(number)) } catch {
+        do throws(Errno) {
+            if let overlay { try overlay.rebind(port, to: UInt16(number)) } else { try port.rebind(to: UInt16(number)) }
+        } catch {
             return .failure(APIError(.refused, "port \(number): \(error.message)", field: "port"))
         }
         log.notice(

@@ -162,8 +162,9 @@ package final class AgentDaemon {
                     others: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } },
                     events: { me.object?.learned($0) }, tooLarge: { me.object?.tooLarge($0) },
                     activity: { activity in me.object?.pump { $0.note(activity, now: $1, into: &$2) } },
-                    lost: {
-                        me.object?.log.error("the overlay's interface was removed; restart the agent to have it again")
+                    lost: { why in
+                        me.object?.log.error(
+                            "the overlay carries no packets: \(why); restart the agent to have it again")
                     }))
         } catch { throw StartError("--data-plane-threads", error.message) }
         try openStreams(me)

@@ -14,6 +14,8 @@ final class LaneThread {
         /// What came by sockets that only the agent has.
         case received([HandedDatagram])
         case unreachable(IPAddress)
+        /// The node's port was opened anew.
+        case adopt(MeshPort.Descriptors)
         /// Tell activity and counters.
         case report
         /// Copy what passes, or do no more.
@@ -28,6 +30,8 @@ final class LaneThread {
         case events([DataPlaneEvent])
         case tooLarge(SocketAddress)
         case lost
+        /// It could not have the port's new sockets.
+        case unbound(Errno)
         case queueLength(lane: Int, Int)
         case figures(lane: Int, [DataPlaneActivity], OverlayCounters)
     }
@@ -102,7 +106,7 @@ final class LaneThread {
         // A lane whose interface is gone has nothing to wait for, and still reads its letters.
         let stay = Timer(on: loop, "the lane's stay") {}
         stay.arm(every: .minutes(60))
-        let worker = Worker(parts.lane, lane, port, mail, reports, desks.received, stay)
+        let worker = Worker(on: loop, parts.lane, lane, port, mail, reports, desks.received, stay)
         me.object = worker
         worker.keepAlive = worker
         return mail
@@ -120,6 +124,7 @@ final class LaneThread {
 
     /// The lane as its thread has it.
     private final class Worker {
+        private let loop: Loop
         private let number: Int
         private let lane: OverlayLane
         private let port: MeshPort
@@ -131,9 +136,10 @@ final class LaneThread {
         var keepAlive: Worker?
 
         init(
-            _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>, _ reports: Mailbox<Report>,
-            _ desk: Desk, _ stay: Timer
+            on loop: Loop, _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>,
+            _ reports: Mailbox<Report>, _ desk: Desk, _ stay: Timer
         ) {
+            self.loop = loop
             self.stay = stay
             self.desk = desk
             self.number = number
@@ -150,6 +156,8 @@ final class LaneThread {
                 desk.took(datagrams)
                 lane.received(datagrams)
             case .unreachable(let address): lane.unreachable(address)
+            case .adopt(let descriptors):
+                do throws(Errno) { try port.adopt(descriptors, on: loop) } catch { reports.send(.unbound(error)) }
             case .report:
                 var counters = lane.counters
                 counters.ports = port.counters

@@ -42,13 +42,13 @@ package final class OverlayPort {
         package var tooLarge: (SocketAddress) -> Void
         /// Traffic since the last report; after `report`, not always at once.
         package var activity: ([DataPlaneActivity]) -> Void
-        /// The interface is gone.
-        package var lost: () -> Void
+        /// Packets have no way any more, and why.
+        package var lost: (String) -> Void
 
         package init(
             others: @escaping (inout DatagramBatch) -> Void, events: @escaping ([DataPlaneEvent]) -> Void,
             tooLarge: @escaping (SocketAddress) -> Void, activity: @escaping ([DataPlaneActivity]) -> Void,
-            lost: @escaping () -> Void
+            lost: @escaping (String) -> Void
         ) {
             self.others = others
             self.events = events
@@ -60,6 +60,7 @@ package final class OverlayPort {
 
     /// Super-packets of the device are no larger than what fits into one train: 45 segments of 1452 bytes.
     private static let gsoMax = 62_000
+    private static let interfaceLost = "its interface was removed"
 
     private let loop: Loop
     private let settings: Settings
@@ -119,7 +120,7 @@ package final class OverlayPort {
                 device: device.descriptor(ofQueue: 0), port: port,
                 OverlayLane.Listener(
                     others: listener.others, events: listener.events, tooLarge: listener.tooLarge,
-                    lost: listener.lost, queueLength: { me.object?.want($0, of: 0) }))
+                    lost: { listener.lost(OverlayPort.interfaceLost) }, queueLength: { me.object?.want($0, of: 0) }))
             return
         }
         let reports = Mailbox<LaneThread.Report>(on: loop) { me.object?.handle($0) }
@@ -132,20 +133,21 @@ package final class OverlayPort {
                 writable: {}, tooLarge: listener.tooLarge))
         let pairs = settings.threads / 2
         let flows = FlowTable()
-        for pair in 0..<pairs {
-            // The first pair has the agent's own socket; the others are the port's siblings.
-            let outward = pair == 0 ? try port.duplicates() : try port.siblings()
-            let inward = try pair == 0 ? port.duplicates() : outward.duplicates()
-            for (role, name, descriptors) in [
-                (DataPlaneRole.outward, "overlay-out-\(pair)", outward), (.inward, "overlay-in-\(pair)", inward),
-            ] {
-                let parts = LaneThread.Parts(
-                    lane: threads.count, role: role, device: try device.descriptor(ofQueue: pair).release(),
-                    port: descriptors,
-                    takesUDP: takesUDP, flows: flows, isShared: pairs > 1)
-                threads.append(try LaneThread(name, parts, reports, desks))
-                figures.append(OverlayCounters())
-            }
+        for (index, descriptors) in try port.shares(pairs: pairs).enumerated() {
+            let role = index % 2 == 0 ? DataPlaneRole.outward : .inward
+            let name = "overlay-\(index % 2 == 0 ? "out" : "in")-\(index / 2)"
+            let parts = LaneThread.Parts(
+                lane: index, role: role, device: try device.descriptor(ofQueue: index / 2).release(),
+                port: descriptors, takesUDP: takesUDP, flows: flows, isShared: pairs > 1)
+            threads.append(try LaneThread(name, parts, reports, desks))
+            figures.append(OverlayCounters())
+        }
+    }
+
+    /// Opens the node's port anew, for all threads that have it; as `MeshPort.rebind`.
+    package func rebind(_ port: MeshPort, to number: UInt16) throws(Errno) {
+        for (thread, share) in zip(threads, try port.rebind(to: number, pairs: threads.count / 2)) {
+            thread.send(.adopt(share))
         }
     }
 
@@ -185,7 +187,8 @@ package final class OverlayPort {
         switch report {
         case .events(let events): listener?.events(events)
         case .tooLarge(let remote): listener?.tooLarge(remote)
-        case .lost: listener?.lost()
+        case .lost: listener?.lost(OverlayPort.interfaceLost)
+        case .unbound(let error): listener?.lost("a thread's sockets could not be opened (\(error.message))")
         case .queueLength(let lane, let packets): want(packets, of: lane)
         case .others(let datagrams):
             desks.others.took(datagrams)

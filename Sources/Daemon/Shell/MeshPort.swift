@@ -18,6 +18,8 @@ package final class MeshPort {
     private var receiver: Receiver?
     private typealias Pair = (four: DatagramSocket?, six: DatagramSocket?)
     private var openPair: ((UInt16) throws(Errno) -> Pair)?
+    /// Others receive what comes to this port.
+    private var receives = true
     /// Of sockets that were closed for new ones.
     private var past: [(name: String, count: Int)] = []
     /// Datagrams to a family that this node does not listen on.
@@ -59,21 +61,36 @@ package final class MeshPort {
         self.openPair = openPair
     }
 
-    /// Opens all sockets anew, as after a change of network, at that port or at one that the kernel chooses (0). Where that
-    /// fails, all is as it was.
-    package func rebind(to number: UInt16) throws(Errno) {
+    /// Opens all sockets anew, as after a change of network, at that port or at one that the kernel chooses (0). The result
+    /// is as of `shares`, for as many pairs. Where something fails, all is as it was.
+    @discardableResult
+    package func rebind(to number: UInt16, pairs: Int = 0) throws(Errno) -> [Descriptors] {
         guard let openPair else { throw Errno(EBADF) }
         let fresh = try openPair(number)
+        let shares: [Descriptors]
+        do throws(Errno) { shares = try MeshPort.shares(of: fresh, pairs: pairs) } catch {
+            fresh.four?.close()
+            fresh.six?.close()
+            throw error
+        }
+        replace(by: fresh)
+        for number in others.keys {
+            others[number]?.close()
+            others[number] = try? openOther?(number)
+        }
+        return shares
+    }
+
+    private func replace(by fresh: Pair) {
         past = counters
         unroutable = 0
         socket4?.close()
         socket6?.close()
         (socket4, socket6) = fresh
+        if !receives { stopReceiving() }
         for socket in [socket4, socket6].compactMap({ $0 }) { attachReceiver(to: socket, 0) }
-        for number in others.keys {
-            others[number]?.close()
-            others[number] = try? openOther?(number)
-        }
+        // Whoever waits for a socket that is closed would do so for ever.
+        receiver?.writable()
     }
 
     /// Where a socket beside the first is bound to.
@@ -121,45 +138,40 @@ package final class MeshPort {
         fileprivate var four: Int32?
         fileprivate var six: Int32?
 
-        /// The same port, once more.
-        package func duplicates() throws(Errno) -> Descriptors {
-            func copy(_ number: Int32?) throws(Errno) -> Int32? {
-                guard let number else { return nil }
-                let descriptor = FileDescriptor(owning: number)
-                do throws(Errno) {
-                    let copy = try descriptor.duplicate().release()
-                    _ = descriptor.release()
-                    return copy
-                } catch {
-                    _ = descriptor.release()
-                    throw error
-                }
-            }
-            return Descriptors(four: try copy(four), six: try copy(six))
-        }
-
         package func close() { for number in [four, six] { if let number { _ = FileDescriptor(owning: number) } } }
     }
 
-    /// This port, for another loop.
-    package func duplicates() throws(Errno) -> Descriptors {
-        try descriptors { socket throws(Errno) in try socket.duplicate() }
+    /// This port for so many pairs of threads: for each pair the one that sends, then the one that receives. The first pair
+    /// gets this very socket, each further one a sibling at the same address, and the kernel gives each sender's datagrams
+    /// to one of them.
+    package func shares(pairs: Int) throws(Errno) -> [Descriptors] {
+        try MeshPort.shares(of: (socket4, socket6), pairs: pairs)
     }
 
-    /// Another port at the same address; each sender's datagrams come to one of them.
-    package func siblings() throws(Errno) -> Descriptors {
-        try descriptors { socket throws(Errno) in try socket.sibling() }
-    }
-
-    private func descriptors(
-        _ make: (DatagramSocket) throws(Errno) -> FileDescriptor
-    ) throws(Errno) -> Descriptors {
-        var all = Descriptors()
+    private static func shares(of port: Pair, pairs: Int) throws(Errno) -> [Descriptors] {
+        func share(_ socket: DatagramSocket?, _ pair: Int) throws(Errno) -> Int32? {
+            try (pair == 0 ? socket?.duplicate() : socket?.sibling())?.release()
+        }
+        func copy(_ number: Int32?) throws(Errno) -> Int32? {
+            guard let number else { return nil }
+            let original = FileDescriptor(owning: number)
+            let copy = Result { () throws(Errno) in try original.duplicate().release() }
+            _ = original.release()
+            return try copy.get()
+        }
+        // What was made until something failed has to be closed, so each descriptor has its place at once.
+        var all: [Descriptors] = []
         do throws(Errno) {
-            if let socket4 { all.four = try make(socket4).release() }
-            if let socket6 { all.six = try make(socket6).release() }
+            for pair in 0..<pairs {
+                all.append(Descriptors())
+                all[pair * 2].four = try share(port.four, pair)
+                all[pair * 2].six = try share(port.six, pair)
+                all.append(Descriptors())
+                all[pair * 2 + 1].four = try copy(all[pair * 2].four)
+                all[pair * 2 + 1].six = try copy(all[pair * 2].six)
+            }
         } catch {
-            all.close()
+            for each in all { each.close() }
             throw error
         }
         return all
@@ -172,21 +184,32 @@ package final class MeshPort {
         hand: @escaping (inout DatagramBatch) -> Void
     ) throws(Errno) {
         self.hand = hand
+        (socket4, socket6) = try MeshPort.sockets(on: loop, adopting: descriptors)
+        if !receives { stopReceiving() }
+    }
+
+    /// Goes on with the sockets of a port that was opened anew. Where that fails it has none.
+    package func adopt(_ descriptors: Descriptors, on loop: Loop) throws(Errno) {
+        do throws(Errno) { replace(by: try MeshPort.sockets(on: loop, adopting: descriptors)) } catch {
+            replace(by: (nil, nil))
+            throw error
+        }
+    }
+
+    private static func sockets(on loop: Loop, adopting descriptors: Descriptors) throws(Errno) -> Pair {
         let options = MeshPort.options(joinsDatagrams: true)
         func adopt(_ number: Int32?, _ family: String) throws(Errno) -> DatagramSocket? {
             guard let number else { return nil }
-            let socket = try DatagramSocket(
+            return try DatagramSocket(
                 on: loop, "mesh (\(family))", adopting: FileDescriptor(owning: number), isConnected: false,
                 options: options, onReceive: { _ in })
-            if !receives { socket.pauseReceiving() }
-            return socket
         }
-        socket4 = try adopt(descriptors.four, "IPv4")
-        socket6 = try adopt(descriptors.six, "IPv6")
+        return (try adopt(descriptors.four, "IPv4"), try adopt(descriptors.six, "IPv6"))
     }
 
     /// Leaves receiving to others that have this port.
     package func stopReceiving() {
+        receives = false
         socket4?.pauseReceiving()
         socket6?.pauseReceiving()
     }

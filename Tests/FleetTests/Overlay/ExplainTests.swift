@@ -53,8 +53,9 @@ extension OverlayTests {
             }
         }
 
-        @Test func `new sockets, a path dropped and relays only: sessions and a transfer go on`() throws {
-            try Sites.with(.masquerade, .masquerade) { sites in
+        @Test(arguments: [1, 2, 4])
+        func `new sockets, a path dropped and relays only: sessions and a transfer go on`(threads: Int) throws {
+            try Sites.with(.masquerade, .masquerade, threads: threads) { sites in
                 _ = try sites.waitForPath(.direct)
                 let sessions = try (sites.a.counter("sessionsEstablished"), sites.b.counter("sessionsEstablished"))
                 let address = try #require(try sites.b.status().overlay4)
@@ -74,6 +75,13 @@ extension OverlayTests {
                         try sites.a.why(sites.b).ownMapping == "stable"
                     }
                     _ = try sites.waitForPath(.direct, within: 20)
+                    // Whoever carries packets does so through the new sockets: a masquerading router keeps their port.
+                    let port = rebound.text.split(separator: ",").first?.split(separator: ":").last.flatMap {
+                        UInt16($0)
+                    }
+                    try eventually("the peer sees the new port") {
+                        try sites.b.why(sites.a).paths.first(where: \.isPrimary)?.address.port == port
+                    }
                     let dropped = try Self.asterism(["debug", "drop-path", sites.b.name, "direct"], at: sites.a)
                     print(dropped.text)
                     #expect(dropped.status == 0 && dropped.text.contains("over the relay"))
