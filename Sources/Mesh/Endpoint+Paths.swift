@@ -37,16 +37,24 @@ extension Endpoint {
     /// The addresses of this node's own interfaces, with the port that it listens on.
     package mutating func listens(at addresses: [SocketAddress], now: Instant) {
         guard addresses != ownAddresses else { return }
+        let gone = ownAddresses.filter { !addresses.contains($0) }
         ownAddresses = addresses
         // What others saw belongs to the addresses of before.
         for position in relayClients.indices { relayClients[position].moved(now: now) }
-        for seen in reflexive {
-            guard let beacon = existingPeer(seen.beacon) else { continue }
-            beacon.paths.ask(now: now)
-            mark(beacon)
-        }
+        let beacons = reflexive.map(\.beacon)
+        reflexive.removeAll { seen in gone.contains { $0.ip.isIPv4 == seen.address.ip.isIPv4 } }
+        for beacon in beacons { askHowSeen(beacon, now: now) }
+        if !gone.isEmpty { pathsHaveMoved(now: now) }
         candidatesHaveChanged()
     }
+
+    private mutating func askHowSeen(_ beacon: NodeID, now: Instant) {
+        guard let beacon = existingPeer(beacon) else { return }
+        beacon.paths.ask(now: now)
+        mark(beacon)
+    }
+
+    private func pathsHaveMoved(now: Instant) { for case let peer? in peers { peer.paths.moved(now: now) } }
 
     /// Addresses at gateways that lead to this node's port, whoever sends there.
     package mutating func mapped(_ addresses: [SocketAddress]) {
@@ -246,8 +254,14 @@ extension Endpoint {
         }
         let known = reflexive.firstIndex { $0.beacon == peer.node && $0.address.ip.isIPv4 == address.ip.isIPv4 }
         if let known {
-            guard reflexive[known].address != address else { return }
+            let before = reflexive[known].address
+            guard before != address else { return }
             reflexive[known].address = address
+            // A beacon that saw the same as this one did sees something else as well now, if it still sees anything.
+            let others = reflexive.filter { $0.address == before }.map(\.beacon)
+            reflexive.removeAll { $0.address == before }
+            for other in others { askHowSeen(other, now: now) }
+            pathsHaveMoved(now: now)
             // The leg is bound where the relay sees this node by the way that it takes to it.
             relayClient(of: peer.node) { client in
                 if client.path?.remote.ip.isIPv4 == address.ip.isIPv4 { client.moved(now: now) }
@@ -301,8 +315,20 @@ extension Endpoint {
         }
         peer.paths.add(direct)
         reach(peer, through: places, now: now)
+        seekDirect(peer, now: now)
+    }
+
+    /// The peer has heard where this node is now, and shoots; whether it shot before, when this node's translator did not let
+    /// that in yet, is not known.
+    mutating func heardCandidates(_ number: UInt64, _ peer: Peer, now: Instant) {
+        guard number == peer.candidatesNumber, !peer.candidatesHeard else { return }
+        peer.candidatesHeard = true
+        if peer.paths.isSettling(now) { seekDirect(peer, now: now) }
+    }
+
+    private mutating func seekDirect(_ peer: Peer, now: Instant) {
         let isHopeless = isHopeless(peer, now: now)
-        if natMapping != .blocked, mapping != .blocked { peer.paths.punch(isBrief: isHopeless, now: now) }
+        if natMapping != .blocked, peer.natMapping != .blocked { peer.paths.punch(isBrief: isHopeless, now: now) }
         if isHopeless { peer.guessAt = nil } else { planGuess(of: peer, now: now) }
         beginTrial(with: peer, now: now)
         mark(peer)
@@ -362,10 +388,11 @@ extension Endpoint {
     /// way.
     mutating func rerouteRelay(_ peer: Peer, to path: PathAddress, now: Instant) {
         guard let position = relayClients.firstIndex(where: { $0.relay == peer.node }), path.hops < 2,
-            let leg = relayClients[position].leg, let old = relayClients[position].path, old != path
+            let old = relayClients[position].path, old != path
         else { return }
         relayClients[position].rerouted(to: path, now: now)
         relayClients[position].leaving = nil
+        guard let leg = relayClients[position].leg else { return }
         // What there is to tell of this node may be another: whether UDP gets out, and which relays are near.
         if old.isTCP != path.isTCP || old.isRelayed != path.isRelayed { candidatesHaveChanged() }
         // The long way is as good as it was until the leg is bound to the short one.

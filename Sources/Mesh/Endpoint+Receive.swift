@@ -168,7 +168,7 @@ extension Endpoint {
             peer.reply(.candidatesHeard(number: number), by: remote)
             hear(candidates, mapping, number: number, from: peer, now: now)
         case .candidatesHeard(let number):
-            if number == peer.candidatesNumber { peer.candidatesHeard = true }
+            heardCandidates(number, peer, now: now)
         }
         return nil
     }

@@ -74,6 +74,21 @@ import Wire
         #expect(pair.recorded.contains { $0.to == Self.second })
     }
 
+    @Test func `a relay that is reached another way before it has given a leg is bound there`() throws {
+        let pair = TestPair.members()
+        pair.connect()
+        pair.run(.seconds(1))
+        let place = ControllerAddress(node: pair.b.node, addresses: [pair.b.address])
+        pair.a.endpoint.useRelays([place], now: pair.now, into: &pair.a.outbox)
+        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let peer = try #require(known)
+        let tcp = PathAddress.tcp(SocketAddress(Self.second.ip, 443))
+        pair.a.endpoint.rerouteRelay(peer, to: tcp, now: pair.now)
+        #expect(pair.a.endpoint.relayClients.map(\.path) == [tcp] && pair.a.endpoint.relayClients[0].leg == nil)
+        pair.a.endpoint.rerouteRelay(peer, to: PathAddress(pair.b.address), now: pair.now)
+        #expect(pair.a.endpoint.relayClients.map(\.path) == [PathAddress(pair.b.address)])
+    }
+
     @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns says nothing new`() throws {
         let pair = TestPair.members()
         pair.connect()

@@ -33,11 +33,11 @@ import Wire
             (from.program as? AgentProcess)?.report(on: to.nodeID, now: from.local(simulation.now))
         }
 
-        /// Both send every 10 ms.
-        func talk(_ time: Interval) {
+        /// Both send every 10 ms, or the left one alone.
+        func talk(_ time: Interval, bothWays: Bool = true) {
             for _ in 0..<(time.nanoseconds / 10_000_000) {
                 sent.append(simulation.send(from: left, to: right))
-                if report(right, left)?.path != nil { sent.append(simulation.send(from: right, to: left)) }
+                if bothWays, report(right, left)?.path != nil { sent.append(simulation.send(from: right, to: left)) }
                 simulation.advance(to: simulation.now + .milliseconds(10))
             }
         }
@@ -47,6 +47,17 @@ import Wire
             guard let agent = left.program as? AgentProcess else { return }
             agent.handle(.request(RequestID(requests), request), now: left.local(simulation.now))
             simulation.flush(left)
+        }
+
+        /// The left node has other sockets from here on.
+        func rebind() {
+            simulation.network.roam(1)
+            simulation.endStreams(of: left, onlyMade: true)
+            simulation.tellAddresses(of: left)
+        }
+
+        var areDirect: Bool {
+            report(left, right)?.path?.isRelayed == false && report(right, left)?.path?.isRelayed == false
         }
 
         /// At the left node.
@@ -97,6 +108,59 @@ import Wire
         fleet.talk(.seconds(60))
         #expect(fleet.report(fleet.left, fleet.right)?.path?.isRelayed == false)
         #expect(fleet.report(fleet.right, fleet.left)?.path?.isRelayed == false)
+    }
+
+    /// What is before the two is new to each other, and nobody is to blame for the silence until they have found each other.
+    @Test(arguments: [1, 5], [true, false])
+    func `new sockets cost the direct path for a moment and no longer`(times: Int, bothWays: Bool) {
+        for right in [GridSite.masquerade, .portRestricted] {
+            for isRelayed in [false, true] {
+                let fleet = Fleet(.portRestricted, right, seed: UInt64(30 + times))
+                fleet.talk(.seconds(3), bothWays: bothWays)
+                #expect(fleet.areDirect)
+                if isRelayed {
+                    // Its path is barred for half a minute when it moves.
+                    fleet.ask(.debugDropPath(.init(peer: fleet.right.nodeID.hex, path: "direct")))
+                    fleet.talk(.seconds(1), bothWays: bothWays)
+                    #expect(fleet.report(fleet.left, fleet.right)?.path?.isRelayed == true)
+                }
+                for _ in 0..<times {
+                    fleet.rebind()
+                    fleet.talk(.milliseconds(200), bothWays: bothWays)
+                }
+                fleet.talk(.seconds(3), bothWays: bothWays)
+                let report = fleet.report(fleet.left, fleet.right)
+                #expect(
+                    fleet.areDirect,
+                    """
+                    \(right), relayed before: \(isRelayed): \(report?.paths as Any) \
+                    \(fleet.report(fleet.right, fleet.left)?.paths as Any)
+                    """)
+                #expect(report?.ownMapping == .stable && fleet.lost < 200)
+            }
+        }
+    }
+
+    @Test func `what a dead beacon saw of sockets that are gone is not taken for another mapping`() {
+        let fleet = Fleet(.portRestricted, .masquerade, seed: 26)
+        fleet.talk(.seconds(3))
+        fleet.simulation.pause(fleet.simulation.machines[0], .seconds(8))
+        fleet.talk(.seconds(1))
+        fleet.rebind()
+        var mappings: Set<NATMapping> = []
+        for _ in 0..<50 {
+            fleet.talk(.milliseconds(100))
+            if let mapping = fleet.report(fleet.left, fleet.right)?.ownMapping { mappings.insert(mapping) }
+        }
+        #expect(!mappings.contains(.varies) && fleet.report(fleet.left, fleet.right)?.ownMapping == .stable)
+        #expect(fleet.areDirect)
+        // The translator alone has moved, and nobody has told this node.
+        let now = fleet.simulation.now
+        fleet.simulation.network.changeGateway(of: 1) { $0.rebind(now: now) }
+        for _ in 0..<20 {
+            fleet.talk(.milliseconds(100))
+            #expect(fleet.report(fleet.left, fleet.right)?.ownMapping != .varies)
+        }
     }
 
     @Test func `a failover is counted once at each end, with the time that data was in doubt`() {

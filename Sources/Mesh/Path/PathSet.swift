@@ -24,7 +24,8 @@ package import Wire
 ///   primary does again.
 /// - *Moves* follow the peer: an unknown address from which it is heard raises doubt as well. Data goes there too at once,
 ///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
-/// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten.
+/// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten; but where this node has just
+///   moved itself, or its translator has, it is not the path's fault, and it is tried again at once (`moved`).
 ///
 /// Nothing is probed without need: an idle peer costs nothing. Whoever wants a path kept open says so (`keepsWarm`).
 package struct PathSet: Sendable {
@@ -74,6 +75,10 @@ package struct PathSet: Sendable {
     var punchAgain: Instant?
     var vainPunches = 0
     var punchedAt: Instant?
+    /// When a punch is due that was too soon after the one before.
+    var punchOwedAt: Instant?
+    /// When this node was last elsewhere than before.
+    var movedAt: Instant?
     /// How many first shots a candidate gets.
     var shotLimit = PathSet.shots.count
     /// Direct addresses that are not made use of, while only relays are to be; see `PathSet+Debug.swift`.
@@ -132,7 +137,7 @@ package struct PathSet: Sendable {
     func index(of address: PathAddress) -> Int? { paths.firstIndex { $0.address == address } }
 
     /// The best path beside the primary.
-    private var standby: Int? {
+    var standby: Int? {
         paths.indices.filter { $0 != primaryIndex && paths[$0].isAlive }.min { isBetter($0, than: $1) }
             // What has never answered is still more than nothing: a relay that was not needed yet.
             ?? paths.indices.first { $0 != primaryIndex && paths[$0].address.isRelayed }
@@ -187,17 +192,6 @@ package struct PathSet: Sendable {
     }
 
     // MARK: - What happens
-
-    /// Where first messages of a handshake go. As long as no path is known, everywhere; later to where data goes, and
-    /// from the second attempt on everywhere again.
-    package func targets(attempt: Int) -> [PathAddress] {
-        // TCP is for where UDP does not answer, so UDP has a quarter of a second's start. To a relay there is a connection.
-        let others = paths.filter { !$0.address.isTCP || $0.address.isRelayed || $0.isAlive }.map(\.address)
-        if primaryIndex == nil, attempt == 0 { return others.isEmpty ? addresses : others }
-        guard let primary = primaryIndex, attempt < 2 else { return addresses }
-        if attempt == 1 { return others }
-        return [paths[primary].address] + (standby.map { [paths[$0].address] } ?? [])
-    }
 
     /// An authentic datagram came that way. `isNewest`: the peer has sent none later that came before.
     package mutating func heard(from address: PathAddress, isNewest: Bool, now: Instant) {
@@ -322,7 +316,7 @@ package struct PathSet: Sendable {
     private func isLost(_ index: Int) -> Bool { paths[index].missed >= PathSet.missedLimit }
 
     private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
-        bar(primary, now)
+        if isSettling(now) { shootAgain(primary, now) } else { bar(primary, now) }
         take(index, .silent, from: paths[primary].address, now: now)
     }
 
@@ -406,11 +400,13 @@ package struct PathSet: Sendable {
 
     /// The next time at which `takeProbes` has something to do.
     package var deadline: Instant? {
-        var earliest = punchAgain
+        var earliest: Instant?
         func consider(_ time: Instant?) {
             guard let time else { return }
             earliest = min(earliest ?? time, time)
         }
+        consider(punchAgain)
+        consider(punchOwedAt)
         for index in paths.indices {
             consider(paths[index].nextProbe)
             if index == primaryIndex, let probe = paths[index].probes.first(where: { !$0.isMissed }) {
@@ -421,6 +417,7 @@ package struct PathSet: Sendable {
     }
 
     private mutating func settle(_ now: Instant) {
+        if let owed = punchOwedAt, owed <= now { punch(isBrief: shotLimit < PathSet.shots.count, now: now) }
         if let again = punchAgain, again <= now {
             punchAgain = nil
             if !hasAliveDirect, keepsWarm != nil || now - (sentAt ?? .origin) < PathSet.activeFor {
