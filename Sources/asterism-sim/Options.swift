@@ -66,23 +66,24 @@ struct Options: ParsableCommand {
         return first...last
     }
 
+    /// What is to be done is one of four things. Seen to only when all else is understood, so that a word that is not is
+    /// named.
+    func checkChoice() throws {
+        let given = [seed != nil, seeds != nil, grid != nil, failovers != nil].count { $0 }
+        guard given == 1 else { throw ValidationError("Give one of --seed, --seeds, --grid and --failovers.") }
+        if json, seed == nil, seeds == nil { throw ValidationError("--json is for --seed and --seeds.") }
+    }
+
     func validate() throws {
-        if let failovers {
-            if grid != nil || seed != nil || seeds != nil {
-                throw ValidationError("Give one of --failovers, --grid, --seed and --seeds.")
+        if let failovers, !(1...10_000).contains(failovers) {
+            throw ValidationError("--failovers must be from 1 to 10000.")
+        }
+        if let grid, !(1...10_000).contains(grid) { throw ValidationError("--grid must be from 1 to 10000.") }
+        if let seeds {
+            guard let range = Options.range(seeds) else {
+                throw ValidationError("--seeds takes a number or FIRST...LAST, not '\(seeds)'.")
             }
-            if !(1...10_000).contains(failovers) { throw ValidationError("--failovers must be from 1 to 10000.") }
-            return
-        }
-        if let grid {
-            if seed != nil || seeds != nil { throw ValidationError("Give --grid, --seed or --seeds.") }
-            if !(1...10_000).contains(grid) { throw ValidationError("--grid must be from 1 to 10000.") }
-            return
-        }
-        if seed == nil, seeds == nil { throw ValidationError("Give --seed, --seeds or --grid.") }
-        if seed != nil, seeds != nil { throw ValidationError("Give --seed or --seeds, not both.") }
-        if let seeds, Options.range(seeds) == nil {
-            throw ValidationError("--seeds takes a number or FIRST...LAST, not '\(seeds)'.")
+            guard range.upperBound < .max else { throw ValidationError("--seeds must end below \(UInt64.max).") }
         }
         if !(1...10_000).contains(nodes) { throw ValidationError("--nodes must be from 1 to 10000.") }
         if !(1...86_400).contains(seconds) { throw ValidationError("--seconds must be from 1 to 86400.") }

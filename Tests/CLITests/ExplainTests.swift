@@ -67,6 +67,25 @@ import Wire
                 + "port, and the one here lets in only ports that it knows\n")
     }
 
+    @Test func `so many pings as are asked for are sent, however long that takes`() throws {
+        let limit = ["-c", "8", "--timeout", "0.1"]
+        let (run, asked) = try Self.run(["ping", "gpu-7", "--until-direct", "-i", "50"] + limit) { request, _ in
+            if case .why = request { return .view(Sample.paths("peerMappingVaries")) }
+            return .view(Sample.ping([Sample.answers[1]]))
+        }
+        #expect(run.status == 5 && asked.count == 9)
+        #expect(run.lines.last?.hasPrefix("8 sent, 8 answered") == true, "\(run.lines)")
+    }
+
+    @Test func `where no path answers, that is said`() throws {
+        var silent = Sample.paths("failed")
+        for index in silent.paths.indices { silent.paths[index].missed = 9 }
+        let (run, _) = try Self.run(["why", "gpu-7"]) { [silent] _, _ in .view(silent) }
+        #expect(run.status == 0 && run.lines.first?.contains("but no path answers now") == true, "\(run.lines)")
+        let (other, _) = try Self.run(["why", "gpu-7"]) { _, _ in .view(Sample.paths("failed")) }
+        #expect(!other.lines.joined().contains("answers now"))
+    }
+
     @Test func `by a path of one's own it asks for that, and an unknown one is told`() throws {
         let (run, asked) = try Self.run(["ping", "gpu-7", "--via", "nowhere", "-c", "2", "-i", "10"]) { _, _ in
             .error(APIError(.notFound, "'nowhere': no path of the peer; it has 192.0.2.7:7950", field: "via"))
@@ -166,6 +185,13 @@ import Wire
         }
         #expect(run.status == 1 && run.errors.contains("only root"))
         #expect(FileManager.default.contents(atPath: file) == Data("precious".utf8))
+    }
+
+    @Test(arguments: ["/nowhere/c.pcapng", "/dev/full"])
+    func `a capture that cannot be written is ended, so that others may capture`(file: String) throws {
+        let (run, asked) = try Self.run(["capture", "-w", file], Self.capture)
+        #expect(run.status != 0 && run.errors.contains("-w: \(file): "), "\(run.errors)")
+        #expect(asked.last == .captureStop(.init(capture: 5)))
     }
 
     @Test func `a terminal gets no capture`() throws {

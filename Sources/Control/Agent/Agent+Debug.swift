@@ -65,6 +65,9 @@ extension Agent {
         let known = peers(called: text, now: now)
         if known.count > 1 { return .failure(APIError(.conflict, "'\(text)': several peers match", field: "peer")) }
         guard let peer = known.first else {
+            if let asked = LookUp(peer: text), isOwn(asked) {
+                return .failure(APIError(.invalid, "that is this node", field: "peer"))
+            }
             let why = "'\(text)': this node has no such peer; asterism ping makes a session with one"
             return .failure(APIError(.notFound, why, field: "peer"))
         }

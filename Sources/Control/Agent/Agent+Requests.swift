@@ -169,7 +169,7 @@ extension Agent {
     /// is meant.
     private static let leastDigits = 4
 
-    private func isOwn(_ asked: LookUp) -> Bool {
+    func isOwn(_ asked: LookUp) -> Bool {
         switch asked {
         case .node(let node): node == nodeID
         case .address(let address): overlay?.contains(address) ?? false
@@ -218,7 +218,7 @@ extension Agent {
 
 extension LookUp {
     /// `nil` for what no node can be called.
-    fileprivate init?(peer text: String) {
+    init?(peer text: String) {
         if let node = NodeID(hex: text) {
             self = .node(node)
         } else if let address = IPAddress(text).flatMap({ IPAddress(bytes: $0.bytes) }) {

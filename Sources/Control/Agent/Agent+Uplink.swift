@@ -84,8 +84,10 @@ extension Agent {
             retryUplink(now: now)
         case .connectFailed(let node, let failure):
             overlayFailed(node, failure, now: now, into: &out)
+            // As the directory has called it.
+            let name = pings.jobs.first { $0.node == node && $0.name != nil }?.name ?? node.short
             for id in pings.failed(node) + benches.failed(node) {
-                refuse(id, .unavailable, "\(node.short) does not answer", into: &out)
+                refuse(id, .unavailable, "\(name) does not answer", into: &out)
             }
             if uplink.node == node { retryUplink(now: now) }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)

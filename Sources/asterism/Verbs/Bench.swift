@@ -12,7 +12,7 @@ struct Bench: Verb {
             """)
 
     @OptionGroup var common: Common
-    @Argument(help: "A node's name, overlay address, id, or the first digits of its id.") var peer: String
+    @Argument(help: "A node's name, overlay address, id, or four or more first digits of its id.") var peer: String
     @Option(help: "Seconds each way, 1 to 45.") var duration: Int = 5
     @Option(help: "Connections of TCP at once, 1 to 16.") var streams: Int = 1
     @Option(help: "Bytes of each UDP datagram, 24 to 8000.") var udpSize: Int = 64

@@ -19,7 +19,9 @@ struct Capture: Verb {
             """)
 
     @OptionGroup var common: Common
-    @Argument(help: "Only what is said to and by this peer: its name, overlay address, or the first digits of its id.")
+    @Argument(
+        help:
+            "Only what is said to and by this peer: its name, overlay address, or four or more first digits of its id.")
     var peer: String?
     @Option(name: .customShort("w"), help: ArgumentHelp("The file; - is the standard output.", valueName: "file"))
     var file: String = "-"
@@ -53,6 +55,21 @@ struct Capture: Verb {
         let order = AgentRequest.Capture(
             peer: peer, layer: layer, count: count.map { Int64($0) }, seconds: seconds.map { Int64($0) })
         var view: CaptureView = try link.call(AgentRequest.captureStart(order), repeats: false).view()
+        do { try follow(&view, link, &signals) } catch {
+            // Others may capture now, and not only when the agent has noticed that nobody reads.
+            _ = try? link.call(AgentRequest.captureStop(.init(capture: view.capture)), repeats: false)
+            throw error
+        }
+        if common.json {
+            view.data = ""
+            writeOut(try JSONText.document(view))
+        } else {
+            writeError("\(view.packets) packets\(view.dropped > 0 ? ", \(view.dropped) dropped for want of room" : "")")
+        }
+    }
+
+    /// Writes what there is until the end.
+    private func follow(_ view: inout CaptureView, _ link: Link, _ signals: inout DevSignals) throws {
         // The file is made when there is something to write: a refusal leaves what was there alone.
         let output = try open()
         defer { close(output) }
@@ -64,12 +81,6 @@ struct Capture: Verb {
                 isOver ? AgentRequest.captureStop(request) : .captureRead(request), repeats: false
             ).view()
             try write(view, output)
-        }
-        if common.json {
-            view.data = ""
-            writeOut(try JSONText.document(view))
-        } else {
-            writeError("\(view.packets) packets\(view.dropped > 0 ? ", \(view.dropped) dropped for want of room" : "")")
         }
     }
 

@@ -44,7 +44,7 @@ struct DebugDropPath: Verb {
             """)
 
     @OptionGroup var common: Common
-    @Argument(help: "A peer's name, overlay address, id, or the first digits of its id.") var peer: String
+    @Argument(help: "A peer's name, overlay address, id, or four or more first digits of its id.") var peer: String
     @Argument(help: "An address with its port, a relay's name or id, 'direct' or 'relay'.") var path: String
 
     func perform() throws {
@@ -67,7 +67,7 @@ struct DebugRelayOnly: Verb {
     }
 
     @OptionGroup var common: Common
-    @Argument(help: "A peer's name, overlay address, id, or the first digits of its id.") var peer: String
+    @Argument(help: "A peer's name, overlay address, id, or four or more first digits of its id.") var peer: String
     @Argument(help: "on or off.") var wish: Wish
 
     func perform() throws {

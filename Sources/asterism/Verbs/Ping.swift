@@ -14,16 +14,21 @@ struct Ping: Verb {
             """)
 
     @OptionGroup var common: Common
-    @Argument(help: "A node's name, overlay address, id, or the first digits of its id.") var peer: String
-    @Option(name: .shortAndLong, help: "How often, 1 to 100. (default: 4, with --until-direct 30)") var count: Int?
+    @Argument(help: "A node's name, overlay address, id, or four or more first digits of its id.") var peer: String
+    @Option(
+        name: .shortAndLong,
+        help: "How often, 1 to 100. (default: 4; with --until-direct as often as there is time for within --timeout)")
+    var count: Int?
     @Option(name: .shortAndLong, help: "Milliseconds between two, 10 to 60000.") var interval: Int = 1000
     @Flag(help: "End with the first answer by a direct path.") var untilDirect = false
     @Option(help: ArgumentHelp("By this path only.", valueName: "path")) var via: String?
 
-    private var limit: Int { count ?? (untilDirect ? 30 : 4) }
+    private var limit: Int { count ?? (untilDirect ? .max : 4) }
 
     func validate() throws {
-        guard (1...100).contains(limit) else { throw ValidationError("--count must be 1 to 100, not \(limit)") }
+        if let count, !(1...100).contains(count) {
+            throw ValidationError("--count must be 1 to 100, not \(count)")
+        }
         guard (10...60_000).contains(interval) else {
             throw ValidationError("--interval must be 10 to 60000 milliseconds, not \(interval)")
         }
@@ -42,8 +47,8 @@ struct Ping: Verb {
             sum = total
             if !common.json { writeOut(Ping.line(view, number)) }
             if untilDirect, view.answers.contains(where: { !$0.isRelayed }) { break }
-            // Without it, so many pings take as long as they take.
-            if untilDirect, monotonicSeconds() >= end { break }
+            // So many pings take as long as they take.
+            if count == nil, untilDirect, monotonicSeconds() >= end { break }
             if number < limit, signals.sleep(max(0, Double(interval) / 1000 - (monotonicSeconds() - begin))) { break }
         }
         guard let sum else { return }

@@ -10,7 +10,7 @@ struct Why: Verb {
         discussion: "The peer must have been talked to; 'asterism ping' does.")
 
     @OptionGroup var common: Common
-    @Argument(help: "A peer's name, overlay address, id, or the first digits of its id.") var peer: String
+    @Argument(help: "A peer's name, overlay address, id, or four or more first digits of its id.") var peer: String
 
     func perform() throws {
         let link = try common.link(.agent)
@@ -49,10 +49,13 @@ struct Why: Verb {
         let primary = view.paths.first(where: \.isPrimary)
         let trip = primary?.roundTripMicroseconds.map { ", \(Units.roundTrip(microseconds: $0))" } ?? ""
         let address = primary.map { way($0.address, $0.isRelayed, $0.relay, isTCP: $0.isTCP) } ?? "?"
+        // As many lost probes in a row as a path is left for, where there is another.
+        let isSilent = !view.paths.contains { $0.isAlive && $0.missed < 6 }
+        let note = isSilent ? ", but no path answers now" : ""
         return switch view.path {
         case .none: "no session"
-        case .direct: "direct, \(address)\(trip)"
-        case .relayed: "over the \(address)\(trip)"
+        case .direct: "direct, \(address)\(trip)\(note)"
+        case .relayed: "over the \(address)\(trip)\(note)"
         }
     }
 
