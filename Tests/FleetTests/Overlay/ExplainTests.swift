@@ -106,6 +106,35 @@ extension OverlayTests {
                 #expect(try sites.a.counter("punches.stable.stable.shots.direct") >= 1)
             }
         }
+
+        /// Of which the peer is told over a relay each time, and learns the last one.
+        @Test(arguments: [1, 2])
+        func `after new sockets, several times in a row, the pair is direct again in seconds`(threads: Int) throws {
+            try Sites.with(.masquerade, .masquerade, threads: threads) { sites in
+                _ = try sites.waitForPath(.direct)
+                for isDropped in [false, true] {
+                    // Its path is barred for half a minute then, while the peer's is not.
+                    if isDropped {
+                        let dropped = try Self.asterism(["debug", "drop-path", sites.b.name, "direct"], at: sites.a)
+                        #expect(dropped.status == 0, "\(dropped.text)")
+                    }
+                    var port: UInt16?
+                    for _ in 0..<5 {
+                        let view: RebindView = try ask(sites.a.socket, AgentRequest.debugRebind(.init()))
+                        port = view.address?.port
+                    }
+                    let start = Date()
+                    // Until it is noticed, the old path is still the one in use; a masquerading router keeps the port.
+                    try eventually("the new sockets are found", within: 8) {
+                        _ = try sites.a.ping(sites.b, count: 2, interval: 50)
+                        return try sites.b.why(sites.a).paths.first(where: \.isPrimary)?.address.port == port
+                    }
+                    let path = try sites.waitForPath(.direct)
+                    print("direct again \(Date().timeIntervalSince(start)) s after new sockets, \(threads) threads")
+                    #expect(path.reason == nil && path.ownMapping == "stable")
+                }
+            }
+        }
     }
 
     /// Captures, read by the program for which they are made.
