@@ -60,9 +60,7 @@ extension Simulation {
         case .roam:
             if let machine = anyAgent() {
                 timeline.record(.roamed, machine.index, at: now)
-                network.roam(machine.index)
-                endStreams(of: machine, onlyMade: true)
-                if !scenario.sites.isEmpty { tellAddresses(of: machine) }
+                roam(machine)
             }
         case .clockStep: stepClock()
         case .controllerCrash: crash(machines[0], restartAfter: duration(scenario.faults.downTimeMax))

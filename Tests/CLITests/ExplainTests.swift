@@ -79,7 +79,7 @@ import Wire
 
     @Test func `where no path answers, that is said`() throws {
         var silent = Sample.paths("failed")
-        for index in silent.paths.indices { silent.paths[index].missed = 9 }
+        for index in silent.paths.indices { silent.paths[index].isAlive = false }
         let (run, _) = try Self.run(["why", "gpu-7"]) { [silent] _, _ in .view(silent) }
         #expect(run.status == 0 && run.lines.first?.contains("but no path answers now") == true, "\(run.lines)")
         let (other, _) = try Self.run(["why", "gpu-7"]) { _, _ in .view(Sample.paths("failed")) }

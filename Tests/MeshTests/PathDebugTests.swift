@@ -56,6 +56,15 @@ import Wire
         #expect(paths.facts(now: now).first { $0.address == Self.direct }?.barredFor == .seconds(60))
     }
 
+    @Test func `the path in use is not told to be alive when nothing answers`() {
+        var (paths, now) = Self.settled()
+        #expect(!paths.facts(now: now).contains { !$0.isAlive })
+        now = Self.run(&paths, [], from: now, for: .seconds(3)).now
+        #expect(paths.primary == Self.direct && !paths.facts(now: now).contains(where: \.isAlive))
+        now = Self.run(&paths, [Self.direct], from: now, for: .seconds(1)).now
+        #expect(paths.facts(now: now).filter(\.isAlive).map(\.address) == [Self.direct])
+    }
+
     @Test func `an answer that comes late, after its path has been left, does not keep the path from being taken back`()
     {
         var (paths, now) = Self.settled()

@@ -50,11 +50,7 @@ import Wire
         }
 
         /// The left node has other sockets from here on.
-        func rebind() {
-            simulation.network.roam(1)
-            simulation.endStreams(of: left, onlyMade: true)
-            simulation.tellAddresses(of: left)
-        }
+        func rebind() { simulation.roam(left) }
 
         var areDirect: Bool {
             report(left, right)?.path?.isRelayed == false && report(right, left)?.path?.isRelayed == false

@@ -18,7 +18,7 @@ package final class MeshPort {
     private var receiver: Receiver?
     private typealias Pair = (four: DatagramSocket?, six: DatagramSocket?)
     private var openPair: ((UInt16) throws(Errno) -> Pair)?
-    /// Others receive what comes to this port.
+    /// False where others receive what comes to this port.
     private var receives = true
     /// Of sockets that were closed for new ones.
     private var past: [(name: String, count: Int)] = []

@@ -53,6 +53,7 @@ extension PathSet {
     package struct Facts: Hashable, Sendable {
         package var address: PathAddress
         package var isPrimary: Bool
+        /// It answers. The one in use may not, where no other one does.
         package var isAlive: Bool
         package var roundTrip: Interval?
         /// Since when the newest answer to a probe, and the newest authentic datagram, came that way.
@@ -94,7 +95,7 @@ extension PathSet {
         paths.indices.map { index in
             let path = paths[index], probe = newestProbe(paths[index])
             return Facts(
-                address: path.address, isPrimary: index == primaryIndex, isAlive: path.isAlive,
+                address: path.address, isPrimary: index == primaryIndex, isAlive: path.isAlive && !isLost(index),
                 roundTrip: path.isTimed ? path.round.smoothed : nil, sinceAnswered: path.answeredAt.map { now - $0 },
                 sinceHeard: path.heardAt.map { now - $0 }, missed: path.missed,
                 barredFor: path.barredUntil > now ? path.barredUntil - now : nil, isPunching: path.shot != nil,

@@ -22,10 +22,7 @@ extension PathSet {
         // Whoever is told new candidates all the time does not begin anew each time.
         if let last = punchedAt, now - last < PathSet.punchEvery { return punchOwedAt = last + PathSet.punchEvery }
         (punchedAt, punchOwedAt) = (now, nil)
-        for index in paths.indices where paths[index].address.isDirect && !paths[index].isAlive {
-            paths[index].shot = 0
-            paths[index].nextProbe = now
-        }
+        for index in paths.indices where !paths[index].isAlive { shoot(index, now) }
         if primary?.isRelayed ?? false { tryTCP(now) }
         tryRelays(now: now)
         punchAgain = nil
@@ -53,6 +50,11 @@ extension PathSet {
     /// It is silent for now, and no worse for it.
     mutating func shootAgain(_ index: Int, _ now: Instant) {
         paths[index].isAlive = false
+        shoot(index, now)
+    }
+
+    /// Begins with the schedule of first shots, where that is of use.
+    private mutating func shoot(_ index: Int, _ now: Instant) {
         guard paths[index].address.isDirect else { return }
         paths[index].shot = 0
         paths[index].nextProbe = now

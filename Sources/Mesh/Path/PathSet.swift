@@ -313,7 +313,7 @@ package struct PathSet: Sendable {
             && paths[primary].answeredProbeAt < heardNewAt
     }
 
-    private func isLost(_ index: Int) -> Bool { paths[index].missed >= PathSet.missedLimit }
+    func isLost(_ index: Int) -> Bool { paths[index].missed >= PathSet.missedLimit }
 
     private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
         if isSettling(now) { shootAgain(primary, now) } else { bar(primary, now) }

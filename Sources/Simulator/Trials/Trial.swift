@@ -120,10 +120,7 @@ package struct Trial: Sendable {
             simulation.network.changeGateway(of: Trial.left) { $0.rebind(now: now) }
             simulation.endStreams(of: left, onlyMade: true)
         case .udpBlock: simulation.network.changeGateway(of: Trial.left) { $0.block() }
-        case .addressChange:
-            simulation.network.roam(Trial.left)
-            simulation.endStreams(of: left, onlyMade: true)
-            simulation.tellAddresses(of: left)
+        case .addressChange: simulation.roam(left)
         case .relayCrash:
             let path = left.report(on: right, now: simulation.now)?.path
             let relay = simulation.machines.first { machine in
@@ -269,8 +266,15 @@ extension Scenario {
 }
 
 extension Simulation {
+    /// The machine gets another address, and with it other sockets.
+    func roam(_ machine: Machine) {
+        network.roam(machine.index)
+        endStreams(of: machine, onlyMade: true)
+        if !scenario.sites.isEmpty { tellAddresses(of: machine) }
+    }
+
     /// The kernel says that the machine's addresses have changed.
-    func tellAddresses(of machine: Machine) {
+    private func tellAddresses(of machine: Machine) {
         guard machine.isUp, let agent = machine.program as? AgentProcess else { return }
         agent.handle(.addresses(network.addresses(of: machine.index)), now: machine.local(now))
         flush(machine)

@@ -49,9 +49,7 @@ struct Why: Verb {
         let primary = view.paths.first(where: \.isPrimary)
         let trip = primary?.roundTripMicroseconds.map { ", \(Units.roundTrip(microseconds: $0))" } ?? ""
         let address = primary.map { way($0.address, $0.isRelayed, $0.relay, isTCP: $0.isTCP) } ?? "?"
-        // As many lost probes in a row as a path is left for, where there is another.
-        let isSilent = !view.paths.contains { $0.isAlive && $0.missed < 6 }
-        let note = isSilent ? ", but no path answers now" : ""
+        let note = view.paths.contains(where: \.isAlive) ? "" : ", but no path answers now"
         return switch view.path {
         case .none: "no session"
         case .direct: "direct, \(address)\(trip)\(note)"

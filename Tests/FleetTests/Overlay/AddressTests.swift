@@ -21,10 +21,7 @@ extension OverlayTests.SitesTests {
             _ = try sites.waitForPath(.direct)
             let before = try sites.a.counter("sessionsEstablished")
             let old = try #require(try sites.b.why(sites.a).paths.first(where: \.isPrimary)?.address)
-            let address = try #require(try sites.b.status().overlay4)
-            let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
-            let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
-            let far = try listener.accepted()
+            let (near, far) = try sites.connection()
             let done = Flag()
             let load = try Background { try Exchange.run(near, far, .until(done)) }
             sleep(1)

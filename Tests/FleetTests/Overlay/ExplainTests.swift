@@ -58,10 +58,7 @@ extension OverlayTests {
             try Sites.with(.masquerade, .masquerade, threads: threads) { sites in
                 _ = try sites.waitForPath(.direct)
                 let sessions = try (sites.a.counter("sessionsEstablished"), sites.b.counter("sessionsEstablished"))
-                let address = try #require(try sites.b.status().overlay4)
-                let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
-                let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
-                let far = try listener.accepted()
+                let (near, far) = try sites.connection()
                 let done = Flag()
                 let load = try Background { try Exchange.run(near, far, .until(done)) }
                 let steps = Result {
@@ -236,11 +233,8 @@ extension OverlayTests {
             try Sites.with(.masquerade, .masquerade) { sites in
                 _ = try sites.waitForPath(.direct)
                 let file = try temporaryFolder("capture") + "/c.pcapng"
-                let address = try #require(try sites.b.status().overlay4)
-                let listener = try Socket.listening(in: sites.b.namespace, at: address, 9000)
                 let told = try Self.capture([], at: sites.a, to: file) {
-                    let near = try Socket.connecting(in: sites.a.namespace, to: address, 9000)
-                    let far = try listener.accepted()
+                    let (near, far) = try sites.connection()
                     let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 30)
                     #expect(exchange.received == 8 << 20)
                 }
