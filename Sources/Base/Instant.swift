@@ -8,6 +8,8 @@
 package struct Interval: Hashable, Comparable, Sendable {
     package var nanoseconds: Int64
 
+    package var magnitude: Interval { nanoseconds < 0 ? Interval(nanoseconds: -nanoseconds) : self }
+
     @inlinable
     package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 

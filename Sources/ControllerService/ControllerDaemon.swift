@@ -36,6 +36,10 @@ package final class ControllerDaemon {
         package var overlayNetwork: IPPrefix?
         /// Whether it carries datagrams for nodes, as beacons do.
         package var isRelay = true
+        /// Host names that agents resolve to reach this controller; they go into tokens.
+        package var advertisedNames: [HostPort] = []
+        /// What is added to the machine's wall clock; for tests.
+        package var clockOffset = Interval.zero
 
         package static let overlayNetworkDefault = OverlayPool.defaultNetwork
         /// As many as a token holds.
@@ -64,6 +68,9 @@ package final class ControllerDaemon {
     /// What came in while actions were being done.
     private var inputs: [ControllerInput] = []
     private var isPumping = false
+    private var operatorLog: OperatorLog
+    private var network: NetworkChanges?
+    private var shownStatus = ""
     private var answers: [RequestID: RPC.Answer] = [:]
     private var nextRequest: UInt64 = 1
     private var rpc: RPC!
@@ -93,7 +100,7 @@ package final class ControllerDaemon {
             }
         } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
         let listening = port.localAddress ?? settings.listen
-        let addresses = settings.advertised.isEmpty ? LocalAddresses.of(listening) : settings.advertised
+        operatorLog = OperatorLog(log, on: loop)
         do throws(Errno) {
             try port.openStreams(
                 on: loop, listen: settings.tcpListen ?? [listening],
@@ -102,7 +109,8 @@ package final class ControllerDaemon {
             guard settings.tcpListen == nil else { throw StartError("--tcp-listen", error.message) }
             log.warning("not reachable over TCP", metadata: ["address": "\(listening)", "reason": "\(error.message)"])
         }
-        var own = ControllerSettings(name: settings.name, addresses: addresses)
+        var own = ControllerSettings(name: settings.name, addresses: settings.advertised)
+        own.names = settings.advertisedNames
         own.isRelay = settings.isRelay
         for address in port.streamAddresses where !own.tcpPorts.contains(address.port) {
             own.tcpPorts.append(address.port)
@@ -133,7 +141,8 @@ package final class ControllerDaemon {
             signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
         } catch { throw StartError("signals", error.message) }
         timer = Timer(on: loop, "the controller's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
-        wallTimer = Timer(on: loop, "wall clock") { me.object?.handle(.clock(Clock.wall())) }
+        wallTimer = Timer(on: loop, "wall clock") { me.object?.everySecond() }
+        network = NetworkChanges(on: loop, log: log) { me.object?.lookAtNetwork() }
     }
 
     package var nodeID: NodeID { controller.nodeID }
@@ -143,7 +152,8 @@ package final class ControllerDaemon {
     /// Begins to serve. Returns at once; the loop does the rest.
     package func start() {
         wallTimer.arm(every: .seconds(1))
-        handle(.clock(Clock.wall()))
+        handle(.clock(Clock.wall() + settings.clockOffset))
+        lookAtNetwork()
         let places = [
             "node": "\(controller.nodeID.short)", "name": settings.name,
             "listen": "\(port.localAddress ?? settings.listen)",
@@ -155,7 +165,9 @@ package final class ControllerDaemon {
             log.warning("whoever reaches the HTTP address may ask anything", metadata: ["http": "\(address)"])
         }
         log.info("running", metadata: places.mapValues { "\($0)" })
-        signals.ready("controller \(controller.nodeID.short), \(settings.name)")
+        shownStatus = controller.summary
+        signals.ready(shownStatus)
+        warnOfNoAddress()
     }
 
     /// Asked to end: workers and agents go on without the controller.
@@ -173,6 +185,7 @@ package final class ControllerDaemon {
         rpc.close()
         http?.close()
         port.close()
+        network?.close()
         timer.close()
         wallTimer.close()
         signals.close()
@@ -183,6 +196,39 @@ package final class ControllerDaemon {
         }
         log.info("stopped")
         loop.stop()
+    }
+
+    // MARK: - Where it is
+
+    /// Where agents reach it: what it was told to advertise, else the addresses of this machine, without those that the
+    /// overlay has given to an agent here: a node that is no member cannot reach them.
+    private func lookAtNetwork() {
+        guard settings.advertised.isEmpty, settings.advertisedNames.isEmpty, let listening = port.localAddress else {
+            return
+        }
+        handle(.addresses(LocalAddresses.reachable(listening, overlay: controller.overlayNetworks)))
+    }
+
+    private func warnOfNoAddress() {
+        guard controller.isNowhere else { return }
+        operatorLog.write(
+            .warning, "no address of this machine can be given to nodes: no token can be made; see --advertise")
+    }
+
+    private func everySecond() {
+        handle(.clock(Clock.wall() + settings.clockOffset))
+        let summary = controller.summary
+        guard summary != shownStatus else { return }
+        shownStatus = summary
+        signals.status(summary)
+    }
+
+    /// What happened in the fleet, once it is on the disk.
+    private func log(_ event: EventView) {
+        var metadata: [String: String] = [:]
+        if let name = event.nodeName { metadata["node"] = name }
+        if let worker = event.worker { metadata["worker"] = worker }
+        operatorLog.write(event.kind.level, "\(event.kind.title): \(event.message)", metadata)
     }
 
     // MARK: - The pump
@@ -215,7 +261,10 @@ package final class ControllerDaemon {
         out.actions.removeAll(keepingCapacity: true)
         var changes: [StoreChange] = []
         for case .persist(let more) in actions { changes += more }
-        if !changes.isEmpty { persist(changes) }
+        if !changes.isEmpty {
+            persist(changes)
+            for case .event(let event) in changes { log(event) }
+        }
         for case .reply(let id, let result) in actions { answers.removeValue(forKey: id)?(result.map(withShellFacts)) }
         port.send(&out.mesh.datagrams)
     }
@@ -268,7 +317,7 @@ package final class ControllerDaemon {
         return Controller(
             identity: Identity(SecretKey(secrets.identity)!),
             authority: Authority(fleet: secrets.fleet, key: SigningKey(secrets.authority)!), settings: own,
-            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall())
+            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall() + settings.clockOffset)
     }
 
     private static func overlayNetwork(

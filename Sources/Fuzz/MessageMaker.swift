@@ -28,7 +28,7 @@ struct MessageMaker {
             return .enrol(
                 Enrol(
                     tokenID: token.id, proof: proof, name: name(), labels: labels(), site: name(),
-                    addresses: addresses()))
+                    addresses: addresses(), clock: mutator.pick([nil, UnixTime(milliseconds: signed())])))
         case 1: return .register(Register(addresses: addresses()))
         case 2: return .lookUp(lookUp(peer))
         case 3, 4: return .report(report())
@@ -39,7 +39,15 @@ struct MessageMaker {
                     operation: mutator.edge(), worker: name(), offset: signed(), bytes: mutator.bytes(20),
                     nextOffset: signed(), isFinal: false))
         case 7: return .goodbye(reason: name())
-        case 8: return .renewCertificate
+        case 8:
+            let description = NodeDescription(
+                name: mutator.pick([nil, name()]), site: name(), labels: labels())
+            return mutator.pick([
+                .renewCertificate(nil), .renewCertificate(description),
+                .clock(ClockReading(UnixTime(milliseconds: signed()), wantsAnswer: true)),
+                .clock(ClockReading(UnixTime(milliseconds: 7_258_118_400_000), wantsAnswer: false)),
+                .certificateRefused(.badLabel, text: name()),
+            ])
         case 9: return .enrolReply(.refused(.badName, text: name()))
         case 10: return .desired(desired())
         case 11: return .check(Check(operation: mutator.edge(), worker: worker(), spec: spec()))

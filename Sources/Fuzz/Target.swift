@@ -252,7 +252,9 @@ final class AgentTarget: Target {
         case .benchServe(let service): tell(.benchEnded(service.number), now)
         case .benchEnd(let number): tell(.benchEnded(number), now)
         case .reply(_, .success(.status(let view))): status = view
-        case .worker, .persistMembership, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped: break
+        case .worker, .persistMembership, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped, .notice,
+            .resolve:
+            break
         }
     }
 

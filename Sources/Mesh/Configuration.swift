@@ -44,6 +44,8 @@ package struct MeshConfiguration: Sendable {
     package var unansweredBeforeTimeout = Interval.seconds(15)
     /// Slack for clocks that differ, when a certificate's validity is checked.
     package var clockSlack = Interval.minutes(10)
+    /// Nodes whose certificates are believed without a date (`CertificateCheck.pinned`).
+    package var pinned: [NodeID] = []
     package var streams = StreamLimits()
     /// Whether the driver has a data plane, for which keys and routes are then made.
     package var hasDataPlane = false

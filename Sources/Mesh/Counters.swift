@@ -19,7 +19,6 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case foreignFleet
     case badSignature
     case expiredCertificate
-    case notYetValidCertificate
     /// A good certificate of another node.
     case wrongNode
     /// A node without a certificate asked for a session, and this one enrols nobody, or too many at once.

@@ -221,7 +221,8 @@ extension Endpoint {
     private var certificateCheck: CertificateCheck {
         CertificateCheck(
             authorities: credentials?.authorities ?? configuration.authorities,
-            fleet: credentials?.certificate.certificate.fleet, slack: configuration.clockSlack)
+            fleet: credentials?.certificate.certificate.fleet, slack: configuration.clockSlack,
+            pinned: configuration.pinned)
     }
 
     private func decode(_ plain: [UInt8]) -> HandshakePayload? {

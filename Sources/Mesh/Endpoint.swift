@@ -108,6 +108,17 @@ package struct Endpoint: ~Copyable {
     /// Until there are credentials, these authorities are believed: those that a token names.
     package mutating func trust(_ authorities: [VerifyingKey]) { configuration.authorities = authorities }
 
+    /// The fleet's controllers, whose keys this node knows: their certificates are believed without a date.
+    package mutating func pin(_ nodes: [NodeID]) { configuration.pinned = nodes }
+
+    /// New keys with every peer, and so a look at this node's present certificate.
+    package mutating func rekeyAll(now: Instant) {
+        for case let peer? in peers where peer.isConnected {
+            peer.wantsRekey = true
+            mark(peer)
+        }
+    }
+
     /// The driver comes by. If it comes late, and did not meanwhile, this machine or this process stood still, and what
     /// was not answered was perhaps not heard.
     mutating func enter(_ now: Instant) {

@@ -148,6 +148,7 @@ final class AgentProcess: Program {
         case .stillThere(let worker): handle(.stillThere(worker), now: now)
         case .checked(let operation, let problems):
             handle(.checked(operation: operation, problems: problems), now: now)
+        case .resolved(let name, let addresses): handle(.resolved(name, addresses), now: now)
         }
     }
 
@@ -178,7 +179,8 @@ final class AgentProcess: Program {
                 plane.unreachable(address, now: settledAt, into: &planeOutbox)
             case .stopped: effects.append(.exit)
             // Nobody reads logs here, and nobody measures.
-            case .readLog, .benchServe, .benchEnd, .ready: break
+            case .resolve(let names): effects.append(.resolve(names))
+            case .readLog, .benchServe, .benchEnd, .ready, .notice: break
             }
         }
         outbox.actions.removeAll(keepingCapacity: true)

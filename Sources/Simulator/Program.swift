@@ -42,6 +42,7 @@ enum Effect {
     case check(operation: UInt64, WorkerSpec)
     case controllerReply(RequestID, Result<ControllerReply, APIError>)
     case agentReply(RequestID, isSuccess: Bool)
+    case resolve([HostPort])
     /// What came of an overlay address that was wanted.
     case wishEnded(IPAddress, OverlayFailure?)
     /// An IP packet has come out of the overlay.

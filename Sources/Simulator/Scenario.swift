@@ -21,6 +21,9 @@ package struct Scenario: Sendable {
     package var beacons = 0
     /// Whether the controller is a relay too.
     package var controllerIsRelay = true
+    /// Whether tokens name the controller by a host name alone, which leads to wherever it is.
+    package var controllerHasName = false
+    package static let controllerName = HostPort("controller.fleet:\(Network.port)")!
     /// Where machines are, the controller's first; those without one are in the open.
     package var sites: [Site] = []
     /// Of the nodes that are no beacons, those behind gateways.
@@ -74,6 +77,11 @@ package struct Scenario: Sendable {
         package var clogs: Int64 = 0
         package var roams: Int64 = 0
         package var clockSteps: Int64 = 0
+        /// How far a node's clock may be off after a step. The controller's goes ahead by a few minutes at most: a token
+        /// that had expired would be good again, or one that is good would expire.
+        package var clockErrorMax = Interval.minutes(4)
+        /// The controller gets another address. Without a name, nobody finds it again.
+        package var controllerMoves: Int64 = 0
         package var controllerCrashes: Int64 = 0
         package var controllerPauses: Int64 = 0
         package var departures: Int64 = 0

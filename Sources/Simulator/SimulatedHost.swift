@@ -38,6 +38,7 @@ final class SimulatedHost {
         case lost(WorkerRef)
         case stillThere(WorkerRef)
         case checked(operation: UInt64, problems: [SpecProblem])
+        case resolved(HostPort, [IPAddress])
     }
     struct Planned {
         var process: Int

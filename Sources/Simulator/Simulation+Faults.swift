@@ -5,7 +5,7 @@ import Control
 struct PlannedFault {
     enum Kind {
         case agentCrash, reboot, pause, partition, oneWayPartition, clog, roam, clockStep
-        case controllerCrash, controllerPause, departure
+        case controllerCrash, controllerPause, controllerMove, departure
         case heal(partition: Int)
         case gateway(GatewayFault)
         case udpUnblock(machine: Int)
@@ -23,7 +23,7 @@ extension Simulation {
             (.agentCrash, f.agentCrashes), (.reboot, f.reboots), (.pause, f.pauses), (.partition, f.partitions),
             (.oneWayPartition, f.oneWayPartitions), (.clog, f.clogs), (.roam, f.roams), (.clockStep, f.clockSteps),
             (.controllerCrash, f.controllerCrashes), (.controllerPause, f.controllerPauses),
-            (.departure, f.departures),
+            (.departure, f.departures), (.controllerMove, f.controllerMoves),
         ]
         for (kind, rate) in rates {
             for _ in 0..<draws(rate) { plan.append(PlannedFault(at: timeOfFault(), kind: kind)) }
@@ -65,6 +65,7 @@ extension Simulation {
         case .clockStep: stepClock()
         case .controllerCrash: crash(machines[0], restartAfter: duration(scenario.faults.downTimeMax))
         case .controllerPause: pause(machines[0], duration(scenario.faults.pauseMax))
+        case .controllerMove: moveController()
         case .departure: depart()
         case .heal(let partition):
             timeline.record(.healed, -1, at: now, UInt64(partition))
@@ -115,15 +116,25 @@ extension Simulation {
 
     private func stepClock() {
         let machine = machines[random.index(below: scenario.nodes + 1)]
-        // Two clocks may then differ by eight minutes, within the ten that certificates allow.
         // The controller's clock only jumps ahead: turned back, it would rightly honour a token that had expired.
-        machine.wallError = random.interval(in: (machine.index == 0 ? .zero : .minutes(-4))...(.minutes(4)))
+        let longest = machine.index == 0 ? .minutes(4) : scenario.faults.clockErrorMax
+        machine.wallError = random.interval(in: (machine.index == 0 ? .zero : .zero - longest)...longest)
         timeline.record(.clockStepped, machine.index, at: now, UInt64(bitPattern: machine.wallError.nanoseconds))
         guard machine.pausedUntil == nil else { return }
         let local = machine.local(now), wall = machine.wall(now)
         if let controller = machine.program as? ControllerProcess { controller.handle(.clock(wall), now: local) }
         if let agent = machine.program as? AgentProcess { agent.handle(.clock(wall), now: local) }
         flush(machine)
+    }
+
+    private func moveController() {
+        timeline.record(.roamed, 0, at: now)
+        roam(machines[0])
+        guard machines[0].pausedUntil == nil, let controller = machines[0].program as? ControllerProcess else { return }
+        if !scenario.controllerHasName {
+            controller.handle(.addresses(network.addresses(of: 0)), now: machines[0].local(now))
+        }
+        flush(machines[0])
     }
 
     /// A node says goodbye and is not seen again.

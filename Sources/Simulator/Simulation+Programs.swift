@@ -14,6 +14,7 @@ extension Simulation {
         if machine.index == 0 {
             var settings = ControllerSettings(name: "controller", addresses: network.addresses(of: 0))
             settings.tcpPorts = [TCPLinks.port]
+            if scenario.controllerHasName { (settings.addresses, settings.names) = ([], [Scenario.controllerName]) }
             settings.isRelay = scenario.controllerIsRelay
             machine.program = ControllerProcess(machine, settings: settings, now: local, wall: wall)
         } else {
@@ -111,6 +112,10 @@ extension Simulation {
         case .wishEnded(let address, let failure): wishEnded(machine, address, failure)
         case .packet(let bytes): packetCame(bytes, to: machine)
         case .exit: ended(machine)
+        case .resolve(let names):
+            // There is one name: the controller's.
+            let addresses = network.addresses(of: 0).map(\.ip)
+            for name in names { tell(.resolved(name, name == Scenario.controllerName ? addresses : []), to: machine) }
         case .launch, .signal, .killTree, .remove, .check: act(effect, on: machine)
         }
     }
@@ -132,7 +137,7 @@ extension Simulation {
             timeline.record(.filesRemoved, machine.index, at: now, worker.generation, 0, worker.description)
             host.remove(worker)
         case .check(let operation, let spec): host.check(operation, spec)
-        case .persist, .datagram, .controllerReply, .agentReply, .wishEnded, .packet, .exit: return
+        case .persist, .datagram, .controllerReply, .agentReply, .wishEnded, .packet, .exit, .resolve: return
         }
         afterHost(machine)
     }

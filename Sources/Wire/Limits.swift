@@ -41,6 +41,8 @@ package enum Limits {
     package static let homeRelays = 2
     /// Ports at which one node takes datagrams over TCP.
     package static let tcpPorts = 4
+    /// Host names of a controller, in tokens and memberships.
+    package static let namesPerController = 4
     /// Nodes that one relay serves.
     package static let relayLegs = 65_536
     package static let directoryEntries = 65_536

@@ -139,16 +139,16 @@ import Wire
     @Test func `a certificate is renewed when two thirds of its life are over`() throws {
         let fleet = member(lifeSeconds: 300)
         fleet.run(.seconds(195))
-        #expect(!fleet.messages.contains(.renewCertificate))
+        #expect(!fleet.messages.contains(.renewCertificate(nil)))
         let next = fleet.admission(lifeSeconds: 900)
         fleet.onMessage = { message in
-            guard case .renewCertificate = message else { return }
+            guard case .renewCertificate(nil) = message else { return }
             fleet.send(
                 .certificateRenewed(
                     CertificateRenewed(certificate: next.certificate, authorities: next.authorities)))
         }
         fleet.run(.seconds(10))
-        #expect(fleet.messages.count { $0 == .renewCertificate } == 1)
+        #expect(fleet.messages.count { $0 == .renewCertificate(nil) } == 1)
         #expect(fleet.membership?.admission.certificate == next.certificate)
     }
 

@@ -195,7 +195,7 @@ final class TestFleet {
             case .worker(.persist(let bytes)): record = try! AgentRecord(decoding: bytes)
             case .persistMembership(let bytes): membership = try! MembershipRecord(decoding: bytes)
             case .worker, .check, .readLog, .reply, .overlayReachable, .overlayUnreachable, .benchServe,
-                .benchEnd, .ready, .stopped:
+                .benchEnd, .ready, .stopped, .resolve, .notice:
                 break
             }
             actions.append(action)

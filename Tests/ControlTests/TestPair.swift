@@ -14,6 +14,19 @@ final class TestPair {
     private var agentOut = AgentOutbox()
 
     static let controllerAddress = SocketAddress("192.0.2.1:4100")!
+    /// Where the controller is now; what is sent elsewhere is lost.
+    var controllerPlace = TestPair.controllerAddress
+    /// What tokens say where the controller is; `nil`: where it is.
+    var advertised: [SocketAddress]?
+    var names: [HostPort] = []
+    /// What the resolver says; silent where there is nothing.
+    var resolver: [HostPort: [IPAddress]] = [:]
+    private(set) var questions: [(at: Instant, name: HostPort)] = []
+    var notices: [AgentNotice] = []
+    /// How far the machines' clocks are from the true time.
+    var agentClockError = Interval.zero
+    var controllerClockError = Interval.zero
+    var description: NodeDescription?
     static let agentAddress = SocketAddress("192.0.2.2:4100")!
 
     var now = Instant(nanoseconds: 1_000_000_000)
@@ -54,11 +67,43 @@ final class TestPair {
 
     func startController() {
         let authority = Authority(fleet: FleetID(1, 2), key: SigningKey(authorityKey)!)
-        var settings = ControllerSettings(name: "controller", addresses: [TestPair.controllerAddress])
+        var settings = ControllerSettings(name: "controller", addresses: advertised ?? [controllerPlace])
+        settings.names = names
         settings.overlayNetwork = overlayNetwork
         controller = Controller(
             identity: Identity(controllerKey.copy()), authority: authority, settings: settings, stored: store,
-            incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall)
+            incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall + controllerClockError)
+    }
+
+    /// The controller gets another address, without being told.
+    func moveController(to address: String) { controllerPlace = SocketAddress(address)! }
+
+    /// Sets the machines' clocks.
+    func setClocks(agent: Interval, controller: Interval) {
+        (agentClockError, controllerClockError) = (agent, controller)
+        tell(.clock(wall + agent))
+        self.controller?.handle(.clock(wall + controller), now: now, into: &controllerOut)
+        collect()
+    }
+
+    var status: StatusView? {
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        tell(.request(id, .status))
+        guard case .success(.status(let view))? = agentReplies[id] else { return nil }
+        return view
+    }
+
+    var controllerStatus: StatusView? {
+        guard case .success(.status(let view))? = ask(.status) else { return nil }
+        return view
+    }
+
+    var events: [EventView] {
+        guard case .success(.events(let events))? = ask(.eventsList(ControllerRequest.EventsList(limit: 1000))) else {
+            return []
+        }
+        return events
     }
 
     /// A certificate of the fleet as the time before overlay addresses knew it.
@@ -69,10 +114,16 @@ final class TestPair {
     }
 
     func startAgent(found: [AdoptedWorker] = []) {
-        let configuration = AgentConfiguration(name: agentName, version: "0.1.0", containment: .subreaper)
+        var configuration = AgentConfiguration(name: agentName, version: "0.1.0", containment: .subreaper)
+        if let description {
+            configuration.name = description.name ?? agentName
+            configuration.isNameChosen = description.name != nil
+            configuration.site = description.site
+            configuration.labels = description.labels
+        }
         agent = Agent(
             identity: Identity(agentKey.copy()), membership: membership, record: record, configuration: configuration,
-            incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall)
+            incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall + agentClockError)
         tell(.adopted(found))
     }
 
@@ -159,8 +210,7 @@ final class TestPair {
         wire.removeAll { $0.at <= now }
         for datagram in due {
             var batch = DatagramBatch()
-            batch.append(
-                datagram.bytes, remote: datagram.toAgent ? TestPair.controllerAddress : TestPair.agentAddress)
+            batch.append(datagram.bytes, remote: datagram.toAgent ? controllerPlace : TestPair.agentAddress)
             if datagram.toAgent {
                 agent?.received(&batch, now: now, into: &agentOut)
             } else {
@@ -201,6 +251,12 @@ final class TestPair {
                             nextOffset: 6, isAtEnd: true)))
             case .reply(let id, let result): agentReplies[id] = result
             case .overlayReachable, .overlayUnreachable: overlayActions.append(action)
+            case .notice(let notice): notices.append(notice)
+            case .resolve(let names):
+                for name in names {
+                    questions.append((now, name))
+                    inputs.append(.resolved(name, resolver[name] ?? []))
+                }
             case .ready, .benchServe, .benchEnd: break
             case .stopped: isAgentDone = true
             }
@@ -212,7 +268,7 @@ final class TestPair {
     }
 
     private func post(_ batch: inout DatagramBatch, toAgent: Bool) {
-        for index in 0..<batch.count {
+        for index in 0..<batch.count where toAgent || batch.entries[index].remote == controllerPlace {
             wire.append((now + .milliseconds(2), toAgent, batch.bytes(at: index)))
         }
         batch.removeAll()

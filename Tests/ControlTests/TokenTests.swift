@@ -19,6 +19,34 @@ import Wire
         #expect(try TokenText("  \(text)\n") == TokenTests.token)
     }
 
+    @Test(arguments: ["\r\n", "\u{FEFF}", " ", "\t", "\u{00A0}", "\n\n"])
+    func `what an editor or a terminal adds around a token or into it is left out`(extra: String) throws {
+        let text = TokenTests.token.text
+        #expect(try TokenText(extra + text + extra) == TokenTests.token)
+        #expect(try TokenText(text.prefix(60) + extra + text.dropFirst(60)) == TokenTests.token)
+    }
+
+    @Test func `a token holds host names, in lower case, between addresses and ports`() throws {
+        var token = TokenTests.token
+        token.names = [HostPort("Controller.Example.org:7950")!, HostPort("c:1")!]
+        token.tcpPorts = [443]
+        let read = try TokenText(token.text)
+        #expect(read == token)
+        #expect(read.names.map(\.description) == ["controller.example.org:7950", "c:1"])
+        token.addresses = []
+        #expect(try TokenText(token.text).place.names == token.names)
+    }
+
+    @Test(arguments: 1...7)
+    func `a token whose end is missing is called incomplete`(missing: Int) {
+        do {
+            _ = try TokenText(TokenTests.token.text.dropLast(missing))
+            Issue.record("it was read")
+        } catch {
+            #expect("\(error)".contains("incomplete"), "\(error)")
+        }
+    }
+
     @Test func `a token may name TCP ports, and is no other without them`() throws {
         var token = TokenTests.token
         token.tcpPorts = [443, 7950]
@@ -43,6 +71,8 @@ import Wire
     @Test func `the error says what is wrong`() {
         let text = TokenTests.token.text
         #expect(throws: TokenError.noPrefix) { try TokenText("ast2-abc") }
+        #expect(throws: TokenError.empty) { try TokenText(" \r\n") }
+        #expect(throws: TokenError.incomplete) { try TokenText("ast1-") }
         #expect(throws: TokenError.badCharacter(at: 3)) { try TokenText("ast1-abc1") }
         #expect(throws: TokenError.badChecksum) { try TokenText(text.dropLast(8)) }
         #expect(throws: TokenError.unknownVersion(2)) { try TokenText("ast1-" + Base32.encode([2, 0, 0, 0, 0])) }

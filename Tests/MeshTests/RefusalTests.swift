@@ -62,11 +62,31 @@ import Wire
         #expect(slack.b.connected(to: slack.a.node) != nil)
     }
 
-    @Test func `a certificate that is not valid yet is refused`() {
-        Self.expectRefusal(
-            Self.pair { node, fleet in
-                fleet.credentials(for: node, name: "a", notBefore: UnixTime(seconds: TestFleet.start.seconds + 3600))
-            }, .notYetValidCertificate)
+    /// Two clocks differ, and that is all: no authority signs for later.
+    @Test func `a certificate from the future is believed`() {
+        let pair = Self.pair { node, fleet in
+            fleet.credentials(for: node, name: "a", notBefore: UnixTime(seconds: TestFleet.start.seconds + 86_400))
+        }
+        pair.connect()
+        pair.run(.seconds(1))
+        #expect(pair.b.connected(to: pair.a.node) != nil)
+    }
+
+    @Test func `a pinned node's certificate is believed after its end, and another node's is not`() {
+        let old = { (node: NodeID, fleet: inout TestFleet) in
+            let start = UnixTime(seconds: TestFleet.start.seconds - 86_400)
+            return fleet.credentials(for: node, name: "a", notBefore: start, life: .minutes(60))
+        }
+        let pair = Self.pair { node, fleet in old(node, &fleet) }
+        pair.b.endpoint.pin([pair.a.node])
+        pair.connect()
+        pair.run(.seconds(1))
+        #expect(pair.b.connected(to: pair.a.node) != nil)
+        let other = Self.pair { node, fleet in old(node, &fleet) }
+        other.b.endpoint.pin([NodeID([UInt8](repeating: 9, count: 32))!])
+        other.connect()
+        other.run(.seconds(1))
+        #expect(other.b.connected(to: other.a.node) == nil)
     }
 
     @Test func `a node without a certificate is refused where nobody enrols`() {

@@ -110,7 +110,17 @@ enum MessageSamples {
                     problem: "none"))
         ),
         ("goodbye", .goodbye(reason: "drained")),
-        ("renew-certificate", .renewCertificate),
+        ("renew-certificate", .renewCertificate(nil)),
+        (
+            "renew-certificate-described",
+            .renewCertificate(NodeDescription(name: "beta", site: "there", labels: [Label("rack", "r2")]))
+        ),
+        ("clock", .clock(ClockReading(UnixTime(milliseconds: 1_800_000_000_123), wantsAnswer: true))),
+        ("certificate-refused", .certificateRefused(.badLabel, text: "labels: at most 16")),
+        (
+            "relays-names",
+            .relays([ControllerAddress(node: node, addresses: [], names: [HostPort("controller.example.org:7950")!])])
+        ),
         (
             "enrol-reply-admitted",
             .enrolReply(
@@ -339,10 +349,10 @@ enum MessageSamples {
         var channel = MessageChannel()
         channel.receive([0, 0, 0, 2, 0xff, 0xff])
         var sender = MessageChannel()
-        _ = sender.send(.renewCertificate)
+        _ = sender.send(.renewCertificate(nil))
         channel.receive(sender.unsent(limit: .max))
         let next = channel.nextMessage()
-        #expect(next == .renewCertificate)
+        #expect(next == .renewCertificate(nil))
         #expect(channel.unreadable == 1)
     }
 

@@ -4,18 +4,23 @@ package import Wire
 
 /// Why a text is no token.
 package enum TokenError: Error, Hashable, Sendable, CustomStringConvertible {
+    case empty
     case noPrefix
     /// Zero-based, in characters after the prefix.
     case badCharacter(at: Int)
+    /// Its end is missing.
+    case incomplete
     case badChecksum
     case unknownVersion(UInt8)
     case malformed(DecodeError)
 
     package var description: String {
         switch self {
-        case .noPrefix: "a token begins with 'ast1-'"
+        case .empty: "there is no token: the text is empty"
+        case .noPrefix: "this is no token: a token begins with 'ast1-'"
+        case .incomplete: "the token is incomplete: its end is missing"
         case .badCharacter(let place): "the token holds a character that no token has, at place \(place + 6)"
-        case .badChecksum: "the token is damaged: was it copied whole?"
+        case .badChecksum: "the token is incomplete or damaged: was it copied whole?"
         case .unknownVersion(let version): "the token is of version \(version); this program knows version 1"
         case .malformed(let error): "the token is damaged: \(error)"
         }
@@ -27,7 +32,8 @@ package enum TokenError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// ```
 /// version 1 (=1) | token id 8 | secret 32 | controller 32 | authority 32 | fleet 16
-/// address count 1, then family 1 (4 or 6), IP 4 or 16, port 2 each
+/// address count 1, then each: family 1 (4 or 6), IP 4 or 16, port 2
+///                        or family 1 (=0), length 1, host name, port 2
 /// count 1 of TCP ports at the same hosts, then port 2 each; left out where there are none
 /// checksum 4: the first bytes of BLAKE2b over all before
 /// ```
@@ -47,11 +53,14 @@ package struct TokenText: Hashable, Sendable {
     package var fleet: FleetID
     package var addresses: [SocketAddress]
     package var tcpPorts: [UInt16]
+    /// Names that lead to the controller: they stay good when it moves.
+    package var names: [HostPort]
 
     package init(
         id: [UInt8], secret: [UInt8], controller: NodeID, authority: VerifyingKey, fleet: FleetID,
-        addresses: [SocketAddress], tcpPorts: [UInt16] = []
+        addresses: [SocketAddress], tcpPorts: [UInt16] = [], names: [HostPort] = []
     ) {
+        precondition(names.count <= Limits.namesPerController, "\(names.count) names")
         precondition(tcpPorts.count <= Limits.tcpPorts, "\(tcpPorts.count) ports")
         precondition(id.count == TokenText.idCount, "a token id of \(id.count) bytes")
         precondition(secret.count == TokenText.secretCount, "a token secret of \(secret.count) bytes")
@@ -63,11 +72,12 @@ package struct TokenText: Hashable, Sendable {
         self.fleet = fleet
         self.addresses = addresses
         self.tcpPorts = tcpPorts
+        self.names = names
     }
 
     /// Where the controller is.
     package var place: ControllerAddress {
-        ControllerAddress(node: controller, addresses: addresses, tcpPorts: tcpPorts)
+        ControllerAddress(node: controller, addresses: addresses, tcpPorts: tcpPorts, names: names)
     }
 
     package var text: String {
@@ -78,11 +88,17 @@ package struct TokenText: Hashable, Sendable {
         writer.nodeID(controller)
         writer.append(authority.bytes)
         writer.append(fleet.bytes)
-        writer.uint8(UInt8(addresses.count))
+        writer.uint8(UInt8(addresses.count + names.count))
         for address in addresses {
             writer.uint8(address.ip.isIPv4 ? 4 : 6)
             writer.append(address.ip.bytes)
             writer.uint16(address.port)
+        }
+        for name in names {
+            writer.uint8(0)
+            writer.uint8(UInt8(name.host.utf8.count))
+            writer.append(Array(name.host.utf8))
+            writer.uint16(name.port)
         }
         if !tcpPorts.isEmpty {
             writer.uint8(UInt8(tcpPorts.count))
@@ -92,19 +108,26 @@ package struct TokenText: Hashable, Sendable {
         return TokenText.prefix + Base32.encode(writer.bytes)
     }
 
-    /// White space around the text is left out; the rest must be exact.
+    /// White space, also where a line was wrapped, and a byte order mark are left out; the rest must be exact.
     package init(_ text: some StringProtocol) throws(TokenError) {
-        let trimmed = text.drop { $0.isWhitespace }
-        let end = trimmed.lastIndex { !$0.isWhitespace }.map { trimmed.index(after: $0) } ?? trimmed.startIndex
-        let body = trimmed[..<end]
+        var body = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars where !scalar.properties.isWhitespace && scalar != "\u{FEFF}" {
+            body.append(scalar)
+        }
+        try self.init(exact: String(body))
+    }
+
+    private init(exact body: String) throws(TokenError) {
+        guard !body.isEmpty else { throw .empty }
         guard body.hasPrefix(TokenText.prefix) else { throw .noPrefix }
         let bytes: [UInt8]
         do throws(Base32.BadCharacter) {
             bytes = try Base32.decode(body.dropFirst(TokenText.prefix.count))
         } catch {
-            throw .badCharacter(at: error.place)
+            guard let place = error.place else { throw .incomplete }
+            throw .badCharacter(at: place)
         }
-        guard let version = bytes.first else { throw .badChecksum }
+        guard let version = bytes.first else { throw .incomplete }
         guard version == 1 else { throw .unknownVersion(version) }
         guard bytes.count > 4, Array(Hash.blake2b(Array(bytes.dropLast(4)))[..<4]) == Array(bytes.suffix(4)) else {
             throw .badChecksum
@@ -126,15 +149,20 @@ package struct TokenText: Hashable, Sendable {
         // 32 bytes make a key.
         authority = VerifyingKey(try reader.bytes(32, "authority"))!
         fleet = FleetID(try reader.uint64("fleet"), try reader.uint64("fleet"))
-        addresses = []
-        let count = try reader.uint8("address count")
-        guard count <= Limits.addressesPerPeer else { throw DecodeError(.tooLong, "addresses", at: reader.offset) }
-        for _ in 0..<count {
+        (addresses, names) = ([], [])
+        for _ in 0..<(try reader.uint8("address count")) {
             let family = try reader.uint8("family")
-            guard family == 4 || family == 6 else { throw DecodeError(.invalidValue, "family", at: reader.offset) }
-            // 4 or 16 bytes make an address.
-            let ip = IPAddress(bytes: try reader.bytes(family == 4 ? 4 : 16, "address"))!
-            addresses.append(SocketAddress(ip, try reader.uint16("port")))
+            switch family {
+            case 0: names.append(try TokenText.name(&reader))
+            case 4, 6:
+                // 4 or 16 bytes make an address.
+                let ip = IPAddress(bytes: try reader.bytes(family == 4 ? 4 : 16, "address"))!
+                addresses.append(SocketAddress(ip, try reader.uint16("port")))
+            default: throw DecodeError(.invalidValue, "family", at: reader.offset)
+            }
+        }
+        guard addresses.count <= Limits.addressesPerPeer, names.count <= Limits.namesPerController else {
+            throw DecodeError(.tooLong, "addresses", at: reader.offset)
         }
         tcpPorts = []
         if reader.remaining > 0 {
@@ -145,6 +173,15 @@ package struct TokenText: Hashable, Sendable {
             for _ in 0..<count { tcpPorts.append(try reader.uint16("TCP port")) }
         }
         try reader.expectEnd("token")
+    }
+
+    private static func name(_ reader: inout ByteReader) throws(DecodeError) -> HostPort {
+        let bytes = try reader.bytes(Int(try reader.uint8("name's length")), "name")
+        let port = try reader.uint16("port")
+        guard let name = HostPort(host: String(decoding: bytes, as: UTF8.self), port: port) else {
+            throw DecodeError(.invalidValue, "name", at: reader.offset)
+        }
+        return name
     }
 }
 
@@ -158,7 +195,8 @@ extension TokenText {
 /// RFC 4648, section 6, in lower case and without padding.
 package enum Base32 {
     package struct BadCharacter: Error, Hashable, Sendable {
-        package var place: Int
+        /// `nil`: all are good, and the last bits are missing.
+        package var place: Int?
     }
 
     private static let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
@@ -197,7 +235,7 @@ package enum Base32 {
             }
             count += 1
         }
-        guard bits < 5, word & ((1 << bits) - 1) == 0 else { throw BadCharacter(place: max(0, count - 1)) }
+        guard bits < 5, word & ((1 << bits) - 1) == 0 else { throw BadCharacter(place: nil) }
         return bytes
     }
 }

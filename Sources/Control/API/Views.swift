@@ -31,6 +31,8 @@ package struct NodeView: Hashable, Sendable, Codable {
     package var enrolledAt: UnixTime
     package var certificateExpiresAt: UnixTime
     package var lastHeartbeatAt: UnixTime?
+    /// The node's clock minus the controller's; absent until the node has said what it shows.
+    package var clockOffsetMilliseconds: Int64?
     package var agentVersion: String?
     package var containment: Containment?
     /// The worst of its devices and of itself.
@@ -128,7 +130,8 @@ package struct EventView: Hashable, Sendable, Codable {
         case verdictChanged, verdictsHeld, verdictsReleased
         case tokenCreated, tokenRevoked
         case workerWanted, workerStopWanted, workerRemoved, workerChanged
-        case certificateRenewed
+        case certificateRenewed, nodeChanged
+        case clockDiffers, clockAgrees
     }
     /// Rises by one with each event of the fleet.
     package var id: UInt64
@@ -314,7 +317,23 @@ extension [CounterView] {
 package struct ControllerPeerView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var addresses: [SocketAddress]
+    /// Host names with ports, resolved again for each attempt.
+    package var names: [String]
     package var isConnected: Bool
+}
+
+package struct ClockView: Hashable, Sendable, Codable {
+    package var own: UnixTime
+    package var controller: UnixTime
+    /// By more than a minute.
+    package var differs: Bool
+}
+
+package struct NodeClockView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var name: String
+    /// The node's clock minus the controller's.
+    package var offsetMilliseconds: Int64
 }
 
 /// One program's account of itself.
@@ -348,6 +367,16 @@ package struct StatusView: Hashable, Sendable, Codable {
     package var portMapping: PortMappingView?
     /// An agent's controllers.
     package var controllers: [ControllerPeerView]?
+    /// An agent's: why its last token was of no use, or has not been of any yet.
+    package var joinProblem: String?
+    /// An agent's: since when the controller does not answer; absent while it does.
+    package var controllerLostAt: UnixTime?
+    /// An agent's: why the controller does not accept its name, site or labels.
+    package var descriptionProblem: String?
+    /// An agent's: what its own clock shows, and the controller's; absent until they were compared.
+    package var clock: ClockView?
+    /// A controller's: nodes whose clocks differ from its own by more than a minute, at most 20.
+    package var nodeClocks: [NodeClockView]?
     package var revision: UInt64?
     package var workersActive: Int?
     package var workersTotal: Int?

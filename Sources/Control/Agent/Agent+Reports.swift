@@ -45,7 +45,7 @@ extension Agent {
         if let due = renewalAt, due <= now {
             let wait = membership.renewalTime - clock.wall(now)
             if wait <= .zero {
-                send(.renewCertificate)
+                send(.renewCertificate(nil))
                 renewalAt = now + .minutes(1)
             } else {
                 // Not further ahead than the wall clock can be trusted to be.

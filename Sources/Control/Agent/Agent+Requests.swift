@@ -74,9 +74,17 @@ extension Agent {
             view.overlay6 = membership.overlay.v6
             view.controllers = membership.admission.controllers.map { controller in
                 ControllerPeerView(
-                    node: controller.node, addresses: controller.addresses,
+                    node: controller.node, addresses: place(of: controller).addresses,
+                    names: controller.names.map(\.description),
                     isConnected: endpoint.isConnected(controller.node))
             }
+        }
+        view.joinProblem = joinProblem
+        view.descriptionProblem = certificateState.problem
+        if let lostAt = watch.lostAt { view.controllerLostAt = clock.own(now) + (lostAt - now) }
+        if let offset = clock.offset {
+            let own = clock.own(now)
+            view.clock = ClockView(own: own, controller: own + offset, differs: clock.isOff)
         }
         let statuses = supervisor.statuses
         view.revision = supervisor.revision
@@ -86,6 +94,23 @@ extension Agent {
         view.verdict = health.worst
         view.counters += endpoint.figures.map { CounterView(name: $0.name, count: $0.count) }
         return view
+    }
+
+    /// One line about this node's place in its fleet, as service managers show it.
+    package var summary: String {
+        switch standing {
+        case .unenrolled:
+            return joinProblem.map { "not joined: \($0)" } ?? "not joined: waits for 'asterism join'"
+        case .enrolling: return joinProblem.map { "not joined: \($0)" } ?? "joining"
+        case .member(let membership):
+            let place = "\(membership.certificate.name), of fleet \(membership.certificate.fleet.hex.prefix(8))"
+            if departure != .none { return "\(place): leaving" }
+            let clocks = clock.isOff ? "; this node's clock differs from the controller's" : ""
+            guard watch.lostAt == nil, watch.answeredAt != nil else {
+                return "\(place): no controller answers\(clocks)"
+            }
+            return "\(place): connected to the controller\(clocks)"
+        }
     }
 
     // MARK: - Why

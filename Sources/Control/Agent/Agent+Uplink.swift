@@ -13,7 +13,7 @@ extension Agent {
     static let registerDelay = Interval.milliseconds(50)
 
     /// Whom to connect to, in order of preference.
-    private var controllers: [ControllerAddress] {
+    var controllers: [ControllerAddress] {
         switch standing {
         case .unenrolled: []
         case .enrolling(let enrolment):
@@ -32,22 +32,29 @@ extension Agent {
             }
             // Each failure goes on to the next one.
             let target = all[Int(backoff.failures % Int64(all.count))]
-            uplink = .connecting(target.node)
+            askNames(of: target, now: now, into: &out)
+            let place = place(of: target)
+            guard !place.addresses.isEmpty else {
+                // The resolver's answer ends the wait.
+                uplink = .waiting(until: now + backoff.next(&random))
+                return
+            }
             // Nothing would be said of a session that is there; and it was given up here, for some reason.
             if endpoint.isConnected(target.node) { endpoint.disconnect(target.node, now: now, into: &out.mesh) }
-            endpoint.connect(to: target.node, at: target.paths, now: now, into: &out.mesh)
+            uplink = .connecting(target.node)
+            endpoint.connect(to: target.node, at: place.paths, now: now, into: &out.mesh)
         case .connected(let node, let session, let streamAt) where streamAt <= now:
             guard let stream = endpoint.openStream(to: node) else {
                 uplink = .connected(node, session, streamAt: now + .seconds(1))
                 return
             }
             uplink = .up(ControlLink(node: node, stream: stream), session)
-            linkIsUp(session, now: now)
+            linkIsUp(session, now: now, into: &out)
         case .idle, .waiting, .connecting, .connected, .up: break
         }
     }
 
-    private mutating func linkIsUp(_ session: PeerSession, now: Instant) {
+    private mutating func linkIsUp(_ session: PeerSession, now: Instant, into out: inout AgentOutbox) {
         reports.forget()
         switch standing {
         case .unenrolled: break
@@ -55,6 +62,8 @@ extension Agent {
         case .member:
             registerAt = now
             renewalAt = now
+            compareClocks(now: now, into: &out)
+            describe(now: now)
         }
     }
 
@@ -81,6 +90,7 @@ extension Agent {
             // Whoever ends a session here has said already what comes next.
             guard uplink.node == node, reason != .local else { return }
             counters.uplinksLost += 1
+            loseController(node, .ended, now: now, into: &out)
             retryUplink(now: now)
         case .connectFailed(let node, let failure):
             overlayFailed(node, failure, now: now, into: &out)
@@ -171,7 +181,7 @@ extension Agent {
 
     // MARK: - Heartbeats
 
-    mutating func serviceHeartbeat(now: Instant) {
+    mutating func serviceHeartbeat(now: Instant, into out: inout AgentOutbox) {
         guard let due = heartbeatAt, due <= now, case .member = standing, let (node, _) = uplink.session else { return }
         let isLeaving = departure != .none
         sequence &+= 1
@@ -188,6 +198,7 @@ extension Agent {
         heartbeat.details = health.published.digest
         heartbeat.workers = reports.workersDigest
         if endpoint.send(heartbeat.encoded(), to: node, wantsAnswer: true, now: now) { counters.heartbeatsSent += 1 }
+        doubtController(node, now: now, into: &out)
         // From the due time on, so that lateness does not add up; but never two at once after a pause.
         let interval = isLeaving ? Agent.leavingHeartbeatEvery : Agent.heartbeatEvery
         heartbeatAt = now - due < interval ? due + interval : now + interval
@@ -214,6 +225,7 @@ extension Agent {
         }
         counters.heartbeatsAnswered += 1
         backoff.reset()
+        findController(node, now: now, into: &out)
         reports.acknowledged(ack, health: health.published.digest)
         if !isReady {
             isReady = true

@@ -24,7 +24,10 @@ package import Wire
 /// 5 s later.
 ///
 /// - `Agent+Uplink.swift`: sessions, the control stream, heartbeats.
-/// - `Agent+Messages.swift`: what the controller says, enrolment, certificates.
+/// - `Agent+Messages.swift`: what the controller says.
+/// - `Agent+Join.swift`: how a node becomes a member, and what a later token is good for.
+/// - `Agent+Certificate.swift`: the certificate, and what it says of this node.
+/// - `Agent+Clock.swift`: the controller's clock.
 /// - `Agent+Reports.swift`: what the agent says.
 /// - `Agent+Requests.swift`: what its local user asks.
 /// - `Agent+Overlay.swift`: whom a waiting packet is for.
@@ -33,7 +36,7 @@ package struct Agent: ~Copyable {
     var endpoint: Endpoint
     var supervisor: Supervisor
     var configuration: AgentConfiguration
-    var clock: WallClock
+    var clock: FleetClock
     let startedAt: UnixTime
     let incarnation: UInt64
     var random: Random
@@ -57,6 +60,13 @@ package struct Agent: ~Copyable {
     /// When the certificate's renewal may be asked for again.
     var renewalAt: Instant?
     var isReady = false
+    var names = NameBook()
+    var watch = ControllerWatch()
+    /// Why the last token was of no use; the fleet has not heard of it.
+    var joinProblem: String?
+    /// People who wait for a controller at the addresses of a newer token.
+    var movers: [(asker: RequestID, until: Instant, places: [String])] = []
+    var certificateState = CertificateState()
     var departure = Departure.none
 
     enum Departure: Hashable, Sendable {
@@ -86,11 +96,12 @@ package struct Agent: ~Copyable {
         supervisor = Supervisor(record: record, seed: draw())
         self.configuration = configuration
         self.incarnation = incarnation
-        clock = WallClock(wall, at: now)
+        clock = FleetClock(wall, at: now)
         startedAt = wall
         random = Random(draw())
         if let member {
             standing = .member(member)
+            endpoint.pin(member.admission.controllers.map(\.node))
             uplink = .waiting(until: now)
         } else if membership != nil {
             counters.membershipUnreadable += 1
@@ -118,6 +129,7 @@ package struct Agent: ~Copyable {
             if case .enrolling(let enrolment) = standing {
                 consider(enrolment.giveUpAt.map { Deadline($0, "enrolment") })
                 consider(enrolment.answerBy.map { Deadline($0, "answer to an enrolment") })
+                consider(enrolment.reportAt.map { Deadline($0, "a token without an answer") })
             }
             if let heartbeatAt { consider(Deadline(heartbeatAt, "heartbeat")) }
             // Under the conditions of `serviceMembership`: a deadline that nobody serves would make the driver spin.
@@ -125,6 +137,7 @@ package struct Agent: ~Copyable {
                 if let registerAt { consider(Deadline(registerAt, "directory")) }
                 if let renewalAt { consider(Deadline(renewalAt, "certificate")) }
             }
+            consider(movers.map(\.until).min().map { Deadline($0, "a controller that moved") })
             if case .leaving(let until) = departure { consider(Deadline(until, "departure")) }
             return earliest
         }
@@ -153,7 +166,11 @@ extension Agent {
         case .logRead(let read): answer(read)
         case .join(let token): join(token, name: nil, asker: nil, now: now, into: &out)
         case .request(let id, let request): handle(request, id, now: now, into: &out)
-        case .clock(let wall): clock.set(wall, now: now)
+        case .clock(let wall):
+            if clock.set(wall, now: now) { compareClocks(now: now, into: &out) }
+            reportCertificateEnd(now: now, into: &out)
+        case .resolved(let name, let addresses): resolved(name, addresses, now: now, into: &out)
+        case .reconfigured(let changed): reconfigure(changed, now: now, into: &out)
         case .addresses(let addresses):
             configuration.addresses = addresses
             endpoint.listens(at: addresses, now: now)
@@ -195,9 +212,10 @@ extension Agent {
     /// Does what is due. Each part asks the time, so that calling it too often is no fault.
     private mutating func service(now: Instant, into out: inout AgentOutbox) {
         serviceEnrolment(now: now, into: &out)
+        serviceMovers(now: now, into: &out)
         serviceUplink(now: now, into: &out)
         serviceDeparture(now: now, into: &out)
-        serviceHeartbeat(now: now)
+        serviceHeartbeat(now: now, into: &out)
         serviceReports(now: now)
         serviceMembership(now: now)
         servicePings(now: now, into: &out)
@@ -209,7 +227,7 @@ extension Agent {
 
     private mutating func supervise(_ input: AgentInput, now: Instant, into out: inout AgentOutbox) {
         var actions: [SupervisorAction] = []
-        let wall = clock.wall(now)
+        let wall = clock.own(now)
         switch input {
         case .adopted(let found): supervisor.adopted(found, at: wall, now: now, into: &actions)
         case .launched(let ref, let pid, let startedAt, let containment):
@@ -222,7 +240,7 @@ extension Agent {
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
         case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .connectionLost, .mapped,
-            .mappingsLive, .overlayWanted, .benchServing, .benchEnded, .stopping:
+            .mappingsLive, .overlayWanted, .benchServing, .benchEnded, .stopping, .resolved, .reconfigured:
             preconditionFailure("\(input) is not about a worker")
         }
         // A state may have changed without an action.

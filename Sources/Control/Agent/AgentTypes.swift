@@ -6,6 +6,8 @@ package import Wire
 package struct AgentConfiguration: Sendable {
     /// The name to enrol under.
     package var name: String
+    /// Whether somebody chose that name. If not, it is the host's, and a member keeps the name that it has.
+    package var isNameChosen = false
     package var site = ""
     /// Sorted by name, no name twice.
     package var labels: [Label] = []
@@ -46,6 +48,10 @@ package enum AgentInput: Hashable, Sendable {
     case join(token: String)
     case request(RequestID, AgentRequest)
     case clock(UnixTime)
+    /// The answer to `AgentAction.resolve`, for one name: none where it has no address, or no name server answered.
+    case resolved(HostPort, [IPAddress])
+    /// The configuration was read again.
+    case reconfigured(NodeDescription)
     /// Where this node listens has changed.
     case addresses([SocketAddress])
     /// A TCP connection that was made for a datagram is over, or did not come about.
@@ -102,6 +108,10 @@ package enum AgentAction: Hashable, Sendable {
     /// Write this encoded `MembershipRecord` to the disk. What follows waits until it is durable.
     case persistMembership([UInt8])
     case reply(RequestID, Result<AgentReply, APIError>)
+    /// Look these names up. Answer with `resolved` for each, however long it takes.
+    case resolve([HostPort])
+    /// A line for the log.
+    case notice(AgentNotice)
     /// A session with the owner of an address that was wanted is there.
     case overlayReachable(IPAddress)
     /// An address that was wanted cannot be reached now. Its packets may be dropped; wanted again, it is tried again.

@@ -33,10 +33,14 @@ struct Enrolment: Sendable {
     /// of its confirmation and another handshake followed, the two ends have different ones in mind.
     var wrongProofs = 0
 
+    /// When it is reported that no controller has answered; `nil`: it was, or somebody waits and is told.
+    var reportAt: Instant?
+
     /// When the controller is to have answered. It may have died with the question, and then nothing else would show it.
     var answerBy: Instant?
 
     static let answerPatience = Interval.seconds(5)
+    static let reportAfter = Interval.seconds(10)
     /// A secret that was called wrong so often is wrong.
     static let wrongProofLimit = 5
     /// Patience for a person who waits at a terminal.

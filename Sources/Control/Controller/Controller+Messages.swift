@@ -23,9 +23,10 @@ extension Controller {
             guard registry[slot].state != .left else { return }
             registry.left(slot)
             out.persist([record(.nodeLeft, reason, slot: slot, now: now)])
-        case .renewCertificate: renew(slot, now: now, into: &out)
+        case .renewCertificate(let requested): renew(slot, requested, now: now, into: &out)
+        case .clock(let reading): apply(reading, slot, now: now, into: &out)
         // A member does not enrol again; the rest is what a controller says.
-        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed, .relays:
+        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed, .relays, .certificateRefused:
             break
         }
     }
@@ -63,35 +64,73 @@ extension Controller {
         return text
     }
 
-    private mutating func renew(_ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+    private mutating func renew(
+        _ slot: Int, _ requested: NodeDescription?, now: Instant, into out: inout ControllerOutbox
+    ) {
         let wall = clock.wall(now), old = registry[slot].certificate
-        // Whoever asks too early, or twice, gets the one that there is.
-        if wall >= Controller.renewal(of: old) {
-            reissue(slot, now: now, into: &out)
+        var next = old.description
+        if let requested {
+            next = requested
+            next.name = requested.name ?? old.name
+        }
+        if next != old.description {
+            if let (refusal, text) = judge(next, of: old.node) {
+                send(.certificateRefused(refusal, text: text), to: slot)
+                out.persist([record(.nodeRefused, "keeps its certificate: \(text)", slot: slot, now: now)])
+                return
+            }
+            reissue(slot, as: next, now: now, into: &out)
+        } else if wall >= Controller.renewal(of: old) {
+            // A request that comes too early, or twice, gets the certificate that there is.
+            reissue(slot, as: next, now: now, into: &out)
         }
         sendCertificate(slot)
     }
 
-    /// Makes a member's next certificate. It says what the last one said, and has an overlay address if there is one.
-    mutating func reissue(_ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+    /// Makes a member's next certificate. It has an overlay address if there is one.
+    mutating func reissue(
+        _ slot: Int, as description: NodeDescription, now: Instant, into out: inout ControllerOutbox
+    ) {
         let old = registry[slot].certificate
         let overlay4 = old.overlay4.isUnspecified ? takeOverlayAddress() : old.overlay4
         var next = registry[slot].record
         next.certificate = authority.issue(
-            counters.serial, to: old.node, name: old.name, site: old.site, labels: old.labels, roles: old.roles,
-            overlay4: overlay4, wall: clock.wall(now))
+            counters.serial, to: old.node, name: description.name ?? old.name, site: description.site,
+            labels: description.labels, roles: old.roles, overlay4: overlay4, wall: clock.wall(now))
         counters.serial += 1
         _ = registry.add(next)
-        out.persist([
-            .counters(counters), .node(next),
-            record(.certificateRenewed, "until \(registry[slot].certificate.notAfter)", slot: slot, now: now),
-        ])
+        var changes: [StoreChange] = [.counters(counters), .node(next)]
+        if description != old.description {
+            changes.append(record(.nodeChanged, description.change(from: old.description), slot: slot, now: now))
+        }
+        let text = "until \(registry[slot].certificate.notAfter)"
+        changes.append(record(.certificateRenewed, text, slot: slot, now: now))
+        out.persist(changes)
+    }
+
+    /// Why a node cannot be called and labelled so.
+    private func judge(_ description: NodeDescription, of node: NodeID) -> (EnrolRefusal, String)? {
+        let name = description.name ?? ""
+        guard WorkerSpec.isName(name) else { return (.badName, "name '\(name.prefix(63))': \(EnrolRefusal.badName.text)") }
+        guard description.site.isEmpty || WorkerSpec.isName(description.site) else {
+            return (.badName, "site '\(description.site.prefix(63))': \(EnrolRefusal.badName.text)")
+        }
+        if let label = description.labels.first(where: { !$0.isWithinLimits }) {
+            return (.badLabel, "label '\(label.name.prefix(63))': \(EnrolRefusal.badLabel.text)")
+        }
+        guard Controller.sorted(description.labels) == description.labels else {
+            return (.badLabel, "labels: \(EnrolRefusal.badLabel.text)")
+        }
+        if let holder = registry.slot(named: name), registry[holder].record.node != node {
+            return (.nameTaken, "name '\(name)': \(EnrolRefusal.nameTaken.text)")
+        }
+        return nil
     }
 
     mutating func sendCertificate(_ slot: Int) {
         let renewed = CertificateRenewed(
             certificate: registry[slot].record.certificate.encoded(), authorities: [authority.verifyingKey.bytes],
-            overlayNetwork: overlay.network)
+            overlayNetwork: overlay.network, controllers: whereabouts.isNowhere ? [] : [whereabouts])
         send(.certificateRenewed(renewed), to: slot)
     }
 
@@ -124,9 +163,9 @@ extension Controller {
         newcomer.attempts += 1
         let reply: EnrolReply
         if let refusal = judge(enrol, node, newcomer, now: now) {
-            enrolmentsRefused[refusal, default: 0] += 1
+            enrolmentsRefused[refusal.refusal, default: 0] += 1
             out.persist([record(.nodeRefused, "'\(enrol.name.prefix(63))': \(refusal.text)", now: now)])
-            reply = .refused(refusal, text: refusal.text)
+            reply = .refused(refusal.refusal, text: refusal.text)
         } else {
             reply = .admitted(admit(enrol, node, now: now, into: &out))
         }
@@ -137,20 +176,19 @@ extension Controller {
         newcomers[node] = newcomer
     }
 
-    private func judge(_ enrol: Enrol, _ node: NodeID, _ newcomer: Newcomer, now: Instant) -> EnrolRefusal? {
+    private func judge(
+        _ enrol: Enrol, _ node: NodeID, _ newcomer: Newcomer, now: Instant
+    ) -> (refusal: EnrolRefusal, text: String)? {
         let member = registry.slot(of: node)
         let isReturning = member.map { registry[$0].record.token == enrol.tokenID.hex } ?? false
         let wall = clock.wall(now)
         if let refusal = tokens.judge(
             enrol, handshakeHash: newcomer.handshakeHash, isReturning: isReturning, wall: wall)
         {
-            return refusal
+            return (refusal, refusal.text)
         }
-        guard WorkerSpec.isName(enrol.name), enrol.site.isEmpty || WorkerSpec.isName(enrol.site) else {
-            return .badName
-        }
-        if let holder = registry.slot(named: enrol.name), registry[holder].record.node != node { return .nameTaken }
-        return nil
+        let description = NodeDescription(name: enrol.name, site: enrol.site, labels: Controller.sorted(enrol.labels))
+        return judge(description, of: node).map { ($0.0, $0.1) }
     }
 
     private mutating func admit(
@@ -184,16 +222,13 @@ extension Controller {
         return Admission(
             certificate: certificate.encoded(), authorities: [authority.verifyingKey.bytes],
             controllers: [whereabouts],
-            overlayNetwork: overlay.network)
+            overlayNetwork: overlay.network, clock: wall)
     }
 
-    /// As certificates want them: sorted, each name once, within limits.
+    /// As certificates want them: sorted, each name once.
     private static func sorted(_ labels: [Label]) -> [Label] {
         var result: [Label] = []
         for label in labels.sorted(by: { $0.name < $1.name }) where result.last?.name != label.name {
-            guard label.name.utf8.count <= Limits.labelBytes, label.value.utf8.count <= Limits.labelBytes,
-                result.count < Limits.labels
-            else { continue }
             result.append(label)
         }
         return result

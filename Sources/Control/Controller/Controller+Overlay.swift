@@ -23,7 +23,7 @@ extension Controller {
         guard let shown, shown.overlay4.isUnspecified else { return }
         if registry[slot].certificate.overlay4.isUnspecified {
             guard overlay.address(counters.overlay) != nil else { return }
-            reissue(slot, now: now, into: &out)
+            reissue(slot, as: registry[slot].certificate.description, now: now, into: &out)
         }
         sendCertificate(slot)
     }
@@ -71,7 +71,8 @@ extension Controller {
 
     /// Where this controller is, for agents.
     var whereabouts: ControllerAddress {
-        ControllerAddress(node: nodeID, addresses: settings.addresses, tcpPorts: settings.tcpPorts)
+        ControllerAddress(
+            node: nodeID, addresses: settings.addresses, tcpPorts: settings.tcpPorts, names: settings.names)
     }
 
     private static let relaysTold = 4

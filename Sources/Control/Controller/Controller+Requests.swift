@@ -1,4 +1,4 @@
-import Base
+package import Base
 import Mesh
 import Noise
 import OrderedCollections
@@ -59,6 +59,7 @@ extension Controller {
         view.overlay4 = overlay.controller
         view.overlay6 = overlay6
         view.nodes = registry.counts
+        view.nodeClocks = nodeClocks
         view.workersTotal = slotOfWorker.count
         view.workersActive = registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }
         view.verdict = registry.entries.filter { $0.state == .online }.map(\.verdict).max()
@@ -67,6 +68,22 @@ extension Controller {
             view.counters.append(CounterView(name: "enrolmentsRefused.\(refusal.rawValue)", count: count))
         }
         return view
+    }
+
+    /// The overlay's own networks.
+    package var overlayNetworks: [IPPrefix] { [overlay.network, OverlayAddress.network6(of: authority.fleet)] }
+
+    /// No token can be made: nothing leads to this controller.
+    package var isNowhere: Bool { whereabouts.isNowhere }
+
+    /// One line about the fleet, as service managers show it.
+    package var summary: String {
+        let counts = registry.counts
+        var text = "\(settings.name), fleet \(authority.fleet.hex.prefix(8)): \(counts.online) nodes online"
+        let away = counts.suspect + counts.offline + counts.unknown
+        if away > 0 { text += ", \(away) not" }
+        if !nodeClocks.isEmpty { text += "; \(nodeClocks.count) with a clock that differs" }
+        return isNowhere ? text + "; no address for tokens, see --advertise" : text
     }
 
     private func listEvents(
@@ -86,6 +103,12 @@ extension Controller {
     private mutating func createToken(
         _ parameters: ControllerRequest.TokensCreate, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
     ) {
+        guard !whereabouts.isNowhere else {
+            let text =
+                "this controller knows no address at which nodes could reach it, so a token would be useless; start it "
+                + "with --advertise HOST:PORT, or set 'advertise' in controller.yaml"
+            return out.refuse(id, APIError(.unavailable, text))
+        }
         let life = parameters.ttlSeconds ?? 3600, uses = parameters.uses ?? 1
         guard (1...Controller.tokenLifeMax).contains(life) else {
             let text = "ttlSeconds: must be from 1 to \(Controller.tokenLifeMax), not \(life)"
@@ -111,7 +134,7 @@ extension Controller {
             TokenText(
                 id: record.id, secret: record.secret, controller: nodeID, authority: authority.verifyingKey,
                 fleet: authority.fleet, addresses: settings.addresses,
-                tcpPorts: settings.tcpPorts
+                tcpPorts: settings.tcpPorts, names: settings.names
             ).text
         out.reply(id, .token(view))
     }

@@ -22,12 +22,13 @@ import Wire
 ///
 /// - `Controller+Mesh.swift`: sessions, heartbeats, the control stream.
 /// - `Controller+Messages.swift`: what agents say on it.
+/// - `Controller+Clock.swift`: nodes whose clocks are wrong.
 /// - `Controller+Overlay.swift`: who has which overlay address.
 /// - `Controller+Requests.swift` and `Controller+Workers.swift`: what people ask.
 package struct Controller: ~Copyable {
     var endpoint: Endpoint
     let authority: Authority
-    let settings: ControllerSettings
+    private(set) var settings: ControllerSettings
     var clock: WallClock
     let startedAt: UnixTime
     let incarnation: UInt64
@@ -109,7 +110,9 @@ package struct Controller: ~Copyable {
 
     package mutating func handle(_ input: ControllerInput, now: Instant, into out: inout ControllerOutbox) {
         switch input {
-        case .clock(let wall): clock.set(wall, now: now)
+        case .clock(let wall): set(wall, now: now)
+        case .addresses(let addresses): settings.addresses = addresses
+        case .names(let names): settings.names = names
         case .request(let id, let request): handle(request, id, now: now, into: &out)
         case .stopping: sayGoodbye(now: now, into: &out)
         }
@@ -192,6 +195,8 @@ package struct ControllerSettings: Sendable {
     package var name: String
     /// Where agents reach this controller; goes into tokens and certificates' answers.
     package var addresses: [SocketAddress]
+    /// Host names that lead to it; they go into the same places.
+    package var names: [HostPort] = []
     /// Ports at the same hosts where it takes datagrams over TCP.
     package var tcpPorts: [UInt16] = []
     package var mesh = MeshConfiguration()
@@ -210,6 +215,10 @@ package struct ControllerSettings: Sendable {
 package enum ControllerInput: Hashable, Sendable {
     /// What the wall clock says; to be said at least once a minute, and after a step.
     case clock(UnixTime)
+    /// Where agents reach this controller has changed: addresses ...
+    case addresses([SocketAddress])
+    /// ... or names.
+    case names([HostPort])
     case request(RequestID, ControllerRequest)
     /// The program ends.
     case stopping

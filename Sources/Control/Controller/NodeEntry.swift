@@ -20,6 +20,10 @@ struct NodeEntry {
     var agentVersion: String?
     var containment: Containment?
     var verdict = Verdict.unknown
+    /// The node's clock minus the controller's, as it last said.
+    var clockOffset: Interval?
+    /// The difference that was last put into the event log.
+    var reportedOffset: Interval?
     /// What should run there, by name.
     var desired = OrderedDictionary<String, DesiredWorker>()
     /// The newest revision that was sent in this session, and when.
@@ -52,6 +56,7 @@ struct NodeEntry {
             id: record.node, name: name, site: certificate.site, labels: certificate.labels,
             roles: certificate.roles.names, state: state, enrolledAt: record.enrolledAt,
             certificateExpiresAt: certificate.notAfter)
+        view.clockOffsetMilliseconds = clockOffset?.milliseconds
         view.isDraining = heartbeat?.state == .draining
         view.address = address
         view.overlay4 = certificate.overlay4Given

@@ -114,7 +114,8 @@ extension OpenAPI {
                 "id": node, "name": text, "site": text, "labels": list("Label"), "roles": texts,
                 "state": choice(NodeState.self), "isDraining": flag, "address?": address, "overlay4?": ip,
                 "overlay6?": ip, "enrolledAt": time,
-                "certificateExpiresAt": time, "lastHeartbeatAt?": time, "agentVersion?": text,
+                "certificateExpiresAt": time, "lastHeartbeatAt?": time,
+                "clockOffsetMilliseconds?": integer, "agentVersion?": text,
                 "containment?": choice(Containment.self), "verdict": choice(Verdict.self), "revision": count,
                 "desiredRevision": count, "processorLoadPercent?": count, "memoryLoadPercent?": count,
                 "acceleratorLoadPercent?": count, "freeSlots?": count, "workersRunning": count, "workersTotal": count,
@@ -199,7 +200,8 @@ extension OpenAPI {
                 "program": choice(StatusView.Program.self), "version": text, "node": node, "name?": text,
                 "fleet?": text, "phase": text, "incarnation": count, "startedAt": time, "certificateExpiresAt?": time,
                 "overlay4?": ip, "overlay6?": ip, "cryptography?": text, "portMapping?": of("PortMapping"),
-                "controllers?": list("ControllerPeer"), "revision?": count, "workersActive?": count,
+                "controllers?": list("ControllerPeer"), "joinProblem?": text, "controllerLostAt?": time,
+                "descriptionProblem?": text, "clock?": of("Clock"), "nodeClocks?": list("NodeClock"), "revision?": count, "workersActive?": count,
                 "workersTotal?": count, "containment?": choice(Containment.self), "verdict?": choice(Verdict.self),
                 "nodes?": of("NodeCounts"), "counters": list("Counter"),
             ])
@@ -211,7 +213,10 @@ extension OpenAPI {
                 "gateway?": ip, "problem?": text,
             ])
         ),
-        ("ControllerPeer", object(["node": node, "addresses": OpenAPI.array(of: address), "isConnected": flag])),
+        ("ControllerPeer", object(["node": node, "addresses": OpenAPI.array(of: address), "names": OpenAPI.array(of: text),
+                "isConnected": flag])),
+        ("Clock", object(["own": time, "controller": time, "differs": flag])),
+        ("NodeClock", object(["node": node, "name": text, "offsetMilliseconds": integer])),
         (
             "NodeCounts",
             object(["online": count, "suspect": count, "offline": count, "left": count, "unknown": count])

@@ -54,6 +54,10 @@ package final class AgentDaemon {
         package var tool: String
         /// New keys after this time instead of the protocol's; for tests.
         package var rekeyAfter: Interval?
+        /// Whether the name was given, and is not just the host's.
+        package var isNameChosen = false
+        /// What is added to the machine's wall clock; for tests.
+        package var clockOffset = Interval.zero
 
         package init(
             stateDirectory: String, listen: SocketAddress, socketPath: String, name: String, shim: String, tool: String
@@ -100,7 +104,11 @@ package final class AgentDaemon {
     var captures: CaptureHost!
     /// Ways of which the kernel is to be asked.
     private var unmeasured: [(peer: Int?, remote: SocketAddress)] = []
-    private var signals: ProgramSignals!
+    var signals: ProgramSignals!
+    var operatorLog: OperatorLog
+    let hostNames: HostNames
+    /// What systemd was told last.
+    var shownStatus = ""
     var watch = AddressWatch()
     private var network: NetworkChanges!
     private var answers: [RequestID: RPCServer<AgentRequest, AgentReply>.Answer] = [:]
@@ -117,6 +125,8 @@ package final class AgentDaemon {
         self.settings = settings
         self.log = log
         pod = MachineNetwork.Pod(environment)
+        operatorLog = OperatorLog(log, on: loop)
+        hostNames = HostNames(on: loop)
         let state = settings.stateDirectory
         lock = try StartError.of("--data") { () throws(FileError) in
             try Files.makeDirectory(state)
@@ -140,11 +150,12 @@ package final class AgentDaemon {
         configuration.mesh.policy = settings.policy
         configuration.bench = settings.bench
         if let interval = settings.rekeyAfter { configuration.mesh.rekeyAfter = interval }
+        configuration.isNameChosen = settings.isNameChosen
         configuration.site = settings.site
         configuration.labels = settings.labels.map { Label($0.name, $0.value) }.sorted { $0.name < $1.name }
         agent = Agent(
             identity: identity, membership: membership, record: record, configuration: configuration,
-            incarnation: Entropy.word(), seed: Entropy.seed(), now: loop.now, wall: Clock.wall())
+            incarnation: Entropy.word(), seed: Entropy.seed(), now: loop.now, wall: Clock.wall() + settings.clockOffset)
         me.object = self
         try open(me, environment)
     }
@@ -213,7 +224,8 @@ package final class AgentDaemon {
         lookAtNetwork()
         if let token = settings.token { handle(.join(token: token)) }
         // An agent without a fleet waits for `asterism join`, and is ready for that.
-        signals.ready("node \(agent.nodeID.short), \(settings.name)")
+        shownStatus = agent.summary
+        signals.ready(shownStatus)
         log.info(
             "running",
             metadata: [
@@ -239,6 +251,7 @@ package final class AgentDaemon {
         surveys.close()
         portMapping?.close()
         network.close()
+        hostNames.close()
         captures.close()
         overlay?.close()
         rpc.close()
@@ -319,9 +332,11 @@ package final class AgentDaemon {
             persist(bytes, "membership")
             placeOverlay()
         case .reply(let id, let result): answers.removeValue(forKey: id)?(result.map(withShellFacts))
-        case .ready:
-            log.info("the controller answers")
-            signals.status("member of a fleet, reporting")
+        // A notice says the same.
+        case .ready: break
+        case .notice(let notice): log(notice)
+        case .resolve(let names):
+            hostNames.resolve(names) { [weak self] name, addresses in self?.handle(.resolved(name, addresses)) }
         case .stopped: isDone = true
         case .overlayUnreachable(let address, _): overlay?.unreachable(address)
         // Its route has come with it.
@@ -398,7 +413,8 @@ package final class AgentDaemon {
 
     private func everySecond() {
         overlay?.report()
-        handle(.clock(Clock.wall()))
+        handle(.clock(Clock.wall() + settings.clockOffset))
+        showStatus()
     }
 
     private func lookAtNetwork() {
@@ -448,6 +464,7 @@ package final class AgentDaemon {
     private func happened(_ event: WorkerEvent) {
         switch event {
         case .started(let worker, let start):
+            operatorLog.write(.info, "worker started", ["worker": "\(worker)", "pid": "\(start.pid)"])
             handle(.launched(worker, pid: start.pid, startedAt: start.at, containment: start.containment))
         case .launchFailed(let worker, let problem):
             log.warning("launch failed", metadata: ["worker": "\(worker)", "reason": "\(problem)"])

@@ -1,6 +1,5 @@
 package import Base
 import EventLoop
-import Glibc
 
 /// A STUN server as a person names it: `192.0.2.1:3478`, `[2001:db8::1]:3478` or `stun.example.org:3478`.
 package struct STUNServer: Hashable, Sendable, CustomStringConvertible {
@@ -43,32 +42,12 @@ package struct STUNServer: Hashable, Sendable, CustomStringConvertible {
     /// Asks the system's resolver, which may take many seconds: one address of each family at most.
     package func resolve() -> Result<[SocketAddress], ResolveError> {
         if let address { return .success([address]) }
-        var hints = addrinfo()
-        hints.ai_family = AF_UNSPEC
-        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
-        hints.ai_flags = AI_ADDRCONFIG
-        var list: UnsafeMutablePointer<addrinfo>?
-        let code = getaddrinfo(host, nil, &hints, &list)
-        guard code == 0 else { return .failure(ResolveError(message: String(cString: gai_strerror(code)))) }
-        defer { freeaddrinfo(list) }
-        var found: [SocketAddress] = [], next = list
-        while let entry = next {
-            next = entry.pointee.ai_next
-            var storage = sockaddr_storage()
-            guard let address = entry.pointee.ai_addr,
-                Int(entry.pointee.ai_addrlen) <= MemoryLayout.size(ofValue: storage)
-            else { continue }
-            memcpy(&storage, address, Int(entry.pointee.ai_addrlen))
-            guard let place = SocketAddress(storage), !found.contains(where: { $0.ip.isIPv4 == place.ip.isIPv4 }) else {
-                continue
+        return resolveHost(host).map { addresses in
+            var found: [IPAddress] = []
+            for address in addresses where !found.contains(where: { $0.isIPv4 == address.isIPv4 }) {
+                found.append(address)
             }
-            found.append(SocketAddress(place.ip, port))
+            return found.sorted().map { SocketAddress($0, port) }
         }
-        return .success(found.sorted())
-    }
-
-    package struct ResolveError: Error, Hashable, Sendable {
-        /// The resolver's own words.
-        package var message: String
     }
 }

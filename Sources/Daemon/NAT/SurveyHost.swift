@@ -102,7 +102,7 @@ package final class SurveyHost {
         if resolved.allSatisfy({ $0 != nil }) { survey() } else { timer.arm(after: SurveyHost.resolvePatience) }
     }
 
-    private func resolved(_ place: Int, _ result: Result<[SocketAddress], STUNServer.ResolveError>) {
+    private func resolved(_ place: Int, _ result: Result<[SocketAddress], ResolveError>) {
         guard isResolving, resolved[place] == nil else { return }
         let name = "\(servers[place])"
         switch result {

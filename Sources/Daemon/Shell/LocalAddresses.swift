@@ -13,6 +13,23 @@ package enum LocalAddresses {
         return (outward.isEmpty ? all : outward).prefix(8).map { SocketAddress($0, listening.port) }
     }
 
+    /// Where a node that is not a member yet can reach a program that listens at all addresses of this machine: not at
+    /// loopback, and not at what an agent's interface (tun(4)) has of the overlay's networks. Where a program listens at one
+    /// address, that one, whatever it is.
+    package static func reachable(_ listening: SocketAddress, overlay: [IPPrefix]) -> [SocketAddress] {
+        guard listening.ip.isUnspecified else { return [listening] }
+        let all = named().filter { place in
+            guard !place.address.isLoopback, !isLinkLocal(place.address) else { return false }
+            guard place.address.isIPv4 || !listening.ip.isIPv4 else { return false }
+            return !(overlay.contains { $0.contains(place.address) } && isTunnel(place.interface))
+        }
+        return all.map(\.address).sorted().prefix(8).map { SocketAddress($0, listening.port) }
+    }
+
+    private static func isTunnel(_ interface: String) -> Bool {
+        access("/sys/class/net/\(interface)/tun_flags", F_OK) == 0
+    }
+
     private static func isLinkLocal(_ ip: IPAddress) -> Bool {
         switch ip {
         case .v4(let value): value >> 16 == 0xa9fe

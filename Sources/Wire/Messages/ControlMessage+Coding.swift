@@ -34,7 +34,11 @@ extension ControlMessage: Convertible {
                         body.problems, limit: Limits.specProblems, "check_reply.problems", SpecProblem.init)))
         case .logChunk(let body): self = .logChunk(try LogChunk(body))
         case .goodbye(let body): self = .goodbye(reason: try text(body.reason, "goodbye.reason"))
-        case .renewCertificate: self = .renewCertificate
+        case .renewCertificate(let body):
+            self = .renewCertificate(body.hasRequested ? try NodeDescription(body.requested) : nil)
+        case .clock(let body):
+            self = .clock(
+                ClockReading(try wallClock(body.clock, "clock.clock"), wantsAnswer: body.wantsAnswer))
         case .enrolReply(let body): self = .enrolReply(try EnrolReply(body))
         case .desired(let body): self = .desired(try Desired(body))
         case .check(let body):
@@ -53,10 +57,15 @@ extension ControlMessage: Convertible {
                     certificate: try blob(body.certificate, limit: Limits.certificateBytes, "renewed.certificate"),
                     authorities: try authorities(body.authorities, "renewed.authorities"),
                     overlayNetwork: body.hasOverlayNetwork
-                        ? try overlayNetwork(body.overlayNetwork, "renewed.overlay_network") : nil))
+                        ? try overlayNetwork(body.overlayNetwork, "renewed.overlay_network") : nil,
+                    controllers: try list(
+                        body.controllers, limit: Limits.controllers, "renewed.controllers", ControllerAddress.init)))
         case .relays(let body):
             self = .relays(
                 try list(body.relays, limit: Limits.controllers, "relays.relays", ControllerAddress.init))
+        case .certificateRefused(let body):
+            self = .certificateRefused(
+                try EnrolRefusal(body.reason), text: try text(body.text, "certificate_refused.text"))
         case nil: throw invalid("message.body")
         }
     }
@@ -83,7 +92,14 @@ extension ControlMessage: Convertible {
                     })
             case .logChunk(let chunk): .logChunk(chunk.proto)
             case .goodbye(let reason): .goodbye(.with { $0.reason = reason })
-            case .renewCertificate: .renewCertificate(ProtoRenewCertificate())
+            case .renewCertificate(let requested):
+                .renewCertificate(.with { if let requested { $0.requested = requested.proto } })
+            case .clock(let reading):
+                .clock(
+                    .with {
+                        $0.clock = reading.clock.milliseconds
+                        $0.wantsAnswer = reading.wantsAnswer
+                    })
             case .enrolReply(let reply): .enrolReply(reply.proto)
             case .desired(let desired): .desired(desired.proto)
             case .check(let check): .check(check.proto)
@@ -95,8 +111,15 @@ extension ControlMessage: Convertible {
                         $0.certificate = blob(renewed.certificate)
                         $0.authorities = renewed.authorities.map { blob($0) }
                         if let network = renewed.overlayNetwork { $0.overlayNetwork = network.description }
+                        $0.controllers = renewed.controllers.map(\.proto)
                     })
             case .relays(let relays): .relays(.with { $0.relays = relays.map(\.proto) })
+            case .certificateRefused(let reason, let text):
+                .certificateRefused(
+                    .with {
+                        $0.reason = reason.proto
+                        $0.text = text
+                    })
             }
         return envelope
     }
@@ -111,7 +134,8 @@ extension Enrol: Convertible {
             name: try text(proto.name, "enrol.name", limit: Limits.textBytes),
             labels: try list(proto.labels, limit: Limits.labels, "enrol.labels", Label.init),
             site: try text(proto.site, "enrol.site", limit: Limits.nameBytes),
-            addresses: try Wire.addresses(proto.addresses, "enrol.addresses"))
+            addresses: try Wire.addresses(proto.addresses, "enrol.addresses"),
+            clock: proto.hasClock ? try wallClock(proto.clock, "enrol.clock") : nil)
     }
     var proto: ProtoEnrol {
         .with {
@@ -121,6 +145,24 @@ extension Enrol: Convertible {
             $0.labels = labels.map(\.proto)
             $0.site = site
             $0.addresses = addresses.map(\.description)
+            if let clock { $0.clock = clock.milliseconds }
+        }
+    }
+}
+
+extension NodeDescription: Convertible {
+    init(_ proto: ProtoNodeDescription) throws(DecodeError) {
+        self.init(
+            // As for `Enrol`: a bad name is answered with a reason.
+            name: try text(proto.name, if: proto.hasName, "node.name"),
+            site: try text(proto.site, "node.site", limit: Limits.textBytes),
+            labels: try list(proto.labels, limit: Limits.labels, "node.labels", Label.init))
+    }
+    var proto: ProtoNodeDescription {
+        .with {
+            if let name { $0.name = name }
+            $0.site = site
+            $0.labels = labels.map(\.proto)
         }
     }
 }
@@ -195,6 +237,7 @@ extension EnrolRefusal {
         case .usedUp: self = .usedUp
         case .nameTaken: self = .nameTaken
         case .badName: self = .badName
+        case .badLabel: self = .badLabel
         case .unspecified, .UNRECOGNIZED: throw invalid("enrol_reply.refusal.reason")
         }
     }
@@ -206,6 +249,7 @@ extension EnrolRefusal {
         case .usedUp: .usedUp
         case .nameTaken: .nameTaken
         case .badName: .badName
+        case .badLabel: .badLabel
         }
     }
 }
@@ -218,7 +262,8 @@ extension Admission: Convertible {
             controllers: try list(
                 proto.controllers, limit: Limits.controllers, "admission.controllers", ControllerAddress.init),
             overlayNetwork: proto.hasOverlayNetwork
-                ? try Wire.overlayNetwork(proto.overlayNetwork, "admission.overlay_network") : nil)
+                ? try Wire.overlayNetwork(proto.overlayNetwork, "admission.overlay_network") : nil,
+            clock: proto.hasClock ? try wallClock(proto.clock, "admission.clock") : nil)
     }
     var proto: ProtoAdmission {
         .with {
@@ -226,6 +271,7 @@ extension Admission: Convertible {
             $0.authorities = authorities.map { blob($0) }
             $0.controllers = controllers.map(\.proto)
             if let overlayNetwork { $0.overlayNetwork = overlayNetwork.description }
+            if let clock { $0.clock = clock.milliseconds }
         }
     }
 }
@@ -235,13 +281,19 @@ extension ControllerAddress: Convertible {
         self.init(
             node: try nodeID(proto.node, "controller.node"),
             addresses: try Wire.addresses(proto.addresses, "controller.addresses"),
-            tcpPorts: try ports(proto.tcpPorts, "controller.tcp_ports"))
+            tcpPorts: try ports(proto.tcpPorts, "controller.tcp_ports"),
+            names: try list(proto.names, limit: Limits.namesPerController, "controller.names") {
+                text throws(DecodeError) in
+                guard let name = HostPort(text) else { throw invalid("controller.names") }
+                return name
+            })
     }
     var proto: ProtoControllerAddress {
         .with {
             $0.node = blob(node.bytes)
             $0.addresses = addresses.map(\.description)
             $0.tcpPorts = tcpPorts.map { UInt32($0) }
+            $0.names = names.map(\.description)
         }
     }
 }

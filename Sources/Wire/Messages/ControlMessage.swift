@@ -10,7 +10,8 @@ package import Base
 /// ```
 ///  agent                                      controller
 ///    enrol, renewCertificate        ->
-///                                   <-          enrolReply, certificateRenewed
+///                                   <-          enrolReply, certificateRenewed, certificateRefused
+///    clock                         <->          clock
 ///    register, lookUp               ->
 ///                                   <-          relays, lookUpReply
 ///    report, goodbye                ->
@@ -25,7 +26,9 @@ package enum ControlMessage: Hashable, Sendable {
     case checkReply(CheckReply)
     case logChunk(LogChunk)
     case goodbye(reason: String)
-    case renewCertificate
+    /// Asks for the next certificate; with a description, for one that says that.
+    case renewCertificate(NodeDescription?)
+    case clock(ClockReading)
 
     case enrolReply(EnrolReply)
     case desired(Desired)
@@ -35,6 +38,8 @@ package enum ControlMessage: Hashable, Sendable {
     case certificateRenewed(CertificateRenewed)
     /// Nodes that carry datagrams for others, best first for the one who is told.
     case relays([ControllerAddress])
+    /// The answer to a `renewCertificate` whose description the controller does not accept: the certificate stays as it is.
+    case certificateRefused(EnrolRefusal, text: String)
 }
 
 /// Asks for a certificate. The proof shows that the sender holds the token's secret, and binds it to this session.
@@ -47,10 +52,12 @@ package struct Enrol: Hashable, Sendable {
     package var labels: [Label]
     package var site: String
     package var addresses: [SocketAddress]
+    /// The sender's wall clock.
+    package var clock: UnixTime?
 
     package init(
         tokenID: [UInt8], proof: [UInt8], name: String, labels: [Label] = [], site: String = "",
-        addresses: [SocketAddress] = []
+        addresses: [SocketAddress] = [], clock: UnixTime? = nil
     ) {
         self.tokenID = tokenID
         self.proof = proof
@@ -58,6 +65,34 @@ package struct Enrol: Hashable, Sendable {
         self.labels = labels
         self.site = site
         self.addresses = addresses
+        self.clock = clock
+    }
+}
+
+/// What a node says of itself, and its certificate then confirms.
+package struct NodeDescription: Hashable, Sendable {
+    /// `nil`: the name that it has.
+    package var name: String?
+    package var site: String
+    /// Sorted by name, no name twice.
+    package var labels: [Label]
+
+    package init(name: String? = nil, site: String = "", labels: [Label] = []) {
+        self.name = name
+        self.site = site
+        self.labels = labels
+    }
+}
+
+/// What the sender's wall clock shows.
+package struct ClockReading: Hashable, Sendable {
+    package var clock: UnixTime
+    /// The receiver answers with its own clock.
+    package var wantsAnswer: Bool
+
+    package init(_ clock: UnixTime, wantsAnswer: Bool) {
+        self.clock = clock
+        self.wantsAnswer = wantsAnswer
     }
 }
 
@@ -69,6 +104,7 @@ package enum EnrolRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case usedUp
     case nameTaken
     case badName
+    case badLabel
 }
 
 package enum EnrolReply: Hashable, Sendable {
@@ -85,14 +121,18 @@ package struct Admission: Hashable, Sendable {
     package var controllers: [ControllerAddress]
     /// Where all of the fleet's IPv4 overlay addresses are from.
     package var overlayNetwork: IPPrefix?
+    /// The controller's wall clock, by which the certificate's times are meant.
+    package var clock: UnixTime?
 
     package init(
-        certificate: [UInt8], authorities: [[UInt8]], controllers: [ControllerAddress], overlayNetwork: IPPrefix? = nil
+        certificate: [UInt8], authorities: [[UInt8]], controllers: [ControllerAddress],
+        overlayNetwork: IPPrefix? = nil, clock: UnixTime? = nil
     ) {
         self.certificate = certificate
         self.authorities = authorities
         self.controllers = controllers
         self.overlayNetwork = overlayNetwork
+        self.clock = clock
     }
 }
 
@@ -102,11 +142,14 @@ package struct ControllerAddress: Hashable, Sendable {
     package var addresses: [SocketAddress]
     /// Ports at the same hosts where it takes datagrams over TCP, best first.
     package var tcpPorts: [UInt16]
+    /// Names that lead to it too. Only the shell can resolve them.
+    package var names: [HostPort]
 
-    package init(node: NodeID, addresses: [SocketAddress], tcpPorts: [UInt16] = []) {
+    package init(node: NodeID, addresses: [SocketAddress], tcpPorts: [UInt16] = [], names: [HostPort] = []) {
         self.node = node
         self.addresses = addresses
         self.tcpPorts = tcpPorts
+        self.names = names
     }
 
     /// All ways there, UDP first.
@@ -316,10 +359,16 @@ package struct CertificateRenewed: Hashable, Sendable {
     package var certificate: [UInt8]
     package var authorities: [[UInt8]]
     package var overlayNetwork: IPPrefix?
+    /// Where the controllers are now. None: where they were.
+    package var controllers: [ControllerAddress]
 
-    package init(certificate: [UInt8], authorities: [[UInt8]], overlayNetwork: IPPrefix? = nil) {
+    package init(
+        certificate: [UInt8], authorities: [[UInt8]], overlayNetwork: IPPrefix? = nil,
+        controllers: [ControllerAddress] = []
+    ) {
         self.certificate = certificate
         self.authorities = authorities
         self.overlayNetwork = overlayNetwork
+        self.controllers = controllers
     }
 }

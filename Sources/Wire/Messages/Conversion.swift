@@ -110,4 +110,10 @@ func authorities<Blob: Collection<UInt8>>(_ keys: [Blob], _ field: String) throw
     }
 }
 
+/// What somebody's wall clock shows, from 1970 to 2200: differences of such times fit into an `Interval`.
+func wallClock(_ milliseconds: Int64, _ field: String) throws(DecodeError) -> UnixTime {
+    guard (0...7_258_118_400_000).contains(milliseconds) else { throw invalid(field) }
+    return UnixTime(milliseconds: milliseconds)
+}
+
 func unixTime(_ milliseconds: Int64) -> UnixTime { UnixTime(milliseconds: milliseconds) }

@@ -49,6 +49,7 @@ nonisolated enum ProtoEnrolRefusal: SwiftProtobuf.Enum, Swift.CaseIterable {
   case usedUp // = 4
   case nameTaken // = 5
   case badName // = 6
+  case badLabel // = 7
   case UNRECOGNIZED(Int)
 
   init() {
@@ -64,6 +65,7 @@ nonisolated enum ProtoEnrolRefusal: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 4: self = .usedUp
     case 5: self = .nameTaken
     case 6: self = .badName
+    case 7: self = .badLabel
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -77,6 +79,7 @@ nonisolated enum ProtoEnrolRefusal: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .usedUp: return 4
     case .nameTaken: return 5
     case .badName: return 6
+    case .badLabel: return 7
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -90,6 +93,7 @@ nonisolated enum ProtoEnrolRefusal: SwiftProtobuf.Enum, Swift.CaseIterable {
     .usedUp,
     .nameTaken,
     .badName,
+    .badLabel,
   ]
 
 }
@@ -406,6 +410,15 @@ nonisolated struct ProtoEnvelope: Sendable {
     set {body = .renewCertificate(newValue)}
   }
 
+  /// Either way.
+  var clock: ProtoClockReading {
+    get {
+      if case .clock(let v)? = body {return v}
+      return ProtoClockReading()
+    }
+    set {body = .clock(newValue)}
+  }
+
   /// Controller to agent.
   var enrolReply: ProtoEnrolReply {
     get {
@@ -463,6 +476,14 @@ nonisolated struct ProtoEnvelope: Sendable {
     set {body = .relays(newValue)}
   }
 
+  var certificateRefused: ProtoRefusal {
+    get {
+      if case .certificateRefused(let v)? = body {return v}
+      return ProtoRefusal()
+    }
+    set {body = .certificateRefused(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -475,6 +496,8 @@ nonisolated struct ProtoEnvelope: Sendable {
     case logChunk(ProtoLogChunk)
     case goodbye(ProtoGoodbye)
     case renewCertificate(ProtoRenewCertificate)
+    /// Either way.
+    case clock(ProtoClockReading)
     /// Controller to agent.
     case enrolReply(ProtoEnrolReply)
     case desired(ProtoDesired)
@@ -483,6 +506,7 @@ nonisolated struct ProtoEnvelope: Sendable {
     case lookUpReply(ProtoLookUpReply)
     case certificateRenewed(ProtoCertificateRenewed)
     case relays(ProtoRelays)
+    case certificateRefused(ProtoRefusal)
 
   }
 
@@ -509,9 +533,21 @@ nonisolated struct ProtoEnrol: Sendable {
   /// 192.0.2.1:4100 or [2001:db8::1]:4100
   var addresses: [String] = []
 
+  /// the sender's wall clock, milliseconds since 1970
+  var clock: Int64 {
+    get {_clock ?? 0}
+    set {_clock = newValue}
+  }
+  /// Returns true if `clock` has been explicitly set.
+  var hasClock: Bool {self._clock != nil}
+  /// Clears the value of `clock`. Subsequent reads from it will return its default value.
+  mutating func clearClock() {self._clock = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _clock: Int64? = nil
 }
 
 nonisolated struct ProtoRegister: Sendable {
@@ -721,10 +757,64 @@ nonisolated struct ProtoGoodbye: Sendable {
   init() {}
 }
 
+/// Without `requested` the next certificate says what the last one said.
 nonisolated struct ProtoRenewCertificate: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  var requested: ProtoNodeDescription {
+    get {_requested ?? ProtoNodeDescription()}
+    set {_requested = newValue}
+  }
+  /// Returns true if `requested` has been explicitly set.
+  var hasRequested: Bool {self._requested != nil}
+  /// Clears the value of `requested`. Subsequent reads from it will return its default value.
+  mutating func clearRequested() {self._requested = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _requested: ProtoNodeDescription? = nil
+}
+
+/// What a node says of itself, and its certificate then confirms. No name: it keeps the one that it has.
+nonisolated struct ProtoNodeDescription: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  mutating func clearName() {self._name = nil}
+
+  var site: String = String()
+
+  var labels: [ProtoLabel] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _name: String? = nil
+}
+
+/// What the sender's wall clock shows. `wants_answer`: the receiver answers with its own.
+nonisolated struct ProtoClockReading: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// milliseconds since 1970
+  var clock: Int64 = 0
+
+  var wantsAnswer: Bool = false
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -787,11 +877,22 @@ nonisolated struct ProtoAdmission: Sendable {
   /// Clears the value of `overlayNetwork`. Subsequent reads from it will return its default value.
   mutating func clearOverlayNetwork() {self._overlayNetwork = nil}
 
+  /// the controller's wall clock, milliseconds since 1970
+  var clock: Int64 {
+    get {_clock ?? 0}
+    set {_clock = newValue}
+  }
+  /// Returns true if `clock` has been explicitly set.
+  var hasClock: Bool {self._clock != nil}
+  /// Clears the value of `clock`. Subsequent reads from it will return its default value.
+  mutating func clearClock() {self._clock = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _overlayNetwork: String? = nil
+  fileprivate var _clock: Int64? = nil
 }
 
 nonisolated struct ProtoControllerAddress: Sendable {
@@ -805,6 +906,9 @@ nonisolated struct ProtoControllerAddress: Sendable {
 
   /// at the same hosts
   var tcpPorts: [UInt32] = []
+
+  /// controller.example.org:7950, resolved again for each attempt
+  var names: [String] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1009,6 +1113,9 @@ nonisolated struct ProtoCertificateRenewed: Sendable {
   var hasOverlayNetwork: Bool {self._overlayNetwork != nil}
   /// Clears the value of `overlayNetwork`. Subsequent reads from it will return its default value.
   mutating func clearOverlayNetwork() {self._overlayNetwork = nil}
+
+  /// none: as they were
+  var controllers: [ProtoControllerAddress] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2018,7 +2125,7 @@ nonisolated struct ProtoMembershipRecord: Sendable {
 fileprivate nonisolated let _protobuf_package = "asterism.v1"
 
 nonisolated extension ProtoEnrolRefusal: SwiftProtobuf._ProtoNameProviding {
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENROL_REFUSAL_UNSPECIFIED\0\u{1}ENROL_REFUSAL_UNKNOWN_TOKEN\0\u{1}ENROL_REFUSAL_WRONG_PROOF\0\u{1}ENROL_REFUSAL_EXPIRED\0\u{1}ENROL_REFUSAL_USED_UP\0\u{1}ENROL_REFUSAL_NAME_TAKEN\0\u{1}ENROL_REFUSAL_BAD_NAME\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENROL_REFUSAL_UNSPECIFIED\0\u{1}ENROL_REFUSAL_UNKNOWN_TOKEN\0\u{1}ENROL_REFUSAL_WRONG_PROOF\0\u{1}ENROL_REFUSAL_EXPIRED\0\u{1}ENROL_REFUSAL_USED_UP\0\u{1}ENROL_REFUSAL_NAME_TAKEN\0\u{1}ENROL_REFUSAL_BAD_NAME\0\u{1}ENROL_REFUSAL_BAD_LABEL\0")
 }
 
 nonisolated extension ProtoPriority: SwiftProtobuf._ProtoNameProviding {
@@ -2043,7 +2150,7 @@ nonisolated extension ProtoVerdict: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Envelope"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}register\0\u{3}look_up\0\u{1}report\0\u{3}check_reply\0\u{3}log_chunk\0\u{1}goodbye\0\u{3}renew_certificate\0\u{4}\u{8}enrol_reply\0\u{1}desired\0\u{1}check\0\u{3}read_log\0\u{3}look_up_reply\0\u{3}certificate_renewed\0\u{1}relays\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}enrol\0\u{1}register\0\u{3}look_up\0\u{1}report\0\u{3}check_reply\0\u{3}log_chunk\0\u{1}goodbye\0\u{3}renew_certificate\0\u{1}clock\0\u{4}\u{7}enrol_reply\0\u{1}desired\0\u{1}check\0\u{3}read_log\0\u{3}look_up_reply\0\u{3}certificate_renewed\0\u{1}relays\0\u{3}certificate_refused\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2155,6 +2262,19 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.body = .renewCertificate(v)
         }
       }()
+      case 9: try {
+        var v: ProtoClockReading?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .clock(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .clock(v)
+        }
+      }()
       case 16: try {
         var v: ProtoEnrolReply?
         var hadOneofValue = false
@@ -2246,6 +2366,19 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
           self.body = .relays(v)
         }
       }()
+      case 23: try {
+        var v: ProtoRefusal?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .certificateRefused(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .certificateRefused(v)
+        }
+      }()
       default: break
       }
     }
@@ -2289,6 +2422,10 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
       guard case .renewCertificate(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
+    case .clock?: try {
+      guard case .clock(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
     case .enrolReply?: try {
       guard case .enrolReply(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
@@ -2317,6 +2454,10 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
       guard case .relays(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
+    case .certificateRefused?: try {
+      guard case .certificateRefused(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -2331,7 +2472,7 @@ nonisolated extension ProtoEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension ProtoEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Enrol"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}token_id\0\u{1}proof\0\u{1}name\0\u{1}labels\0\u{1}site\0\u{1}addresses\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}token_id\0\u{1}proof\0\u{1}name\0\u{1}labels\0\u{1}site\0\u{1}addresses\0\u{1}clock\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2345,12 +2486,17 @@ nonisolated extension ProtoEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.labels) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.site) }()
       case 6: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self._clock) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.tokenID.isEmpty {
       try visitor.visitSingularBytesField(value: self.tokenID, fieldNumber: 1)
     }
@@ -2369,6 +2515,9 @@ nonisolated extension ProtoEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if !self.addresses.isEmpty {
       try visitor.visitRepeatedStringField(value: self.addresses, fieldNumber: 6)
     }
+    try { if let v = self._clock {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2379,6 +2528,7 @@ nonisolated extension ProtoEnrol: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.labels != rhs.labels {return false}
     if lhs.site != rhs.site {return false}
     if lhs.addresses != rhs.addresses {return false}
+    if lhs._clock != rhs._clock {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2772,18 +2922,112 @@ nonisolated extension ProtoGoodbye: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension ProtoRenewCertificate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".RenewCertificate"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requested\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._requested) }()
+      default: break
+      }
+    }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._requested {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoRenewCertificate, rhs: ProtoRenewCertificate) -> Bool {
+    if lhs._requested != rhs._requested {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoNodeDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".NodeDescription"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}site\0\u{1}labels\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.site) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.labels) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    if !self.site.isEmpty {
+      try visitor.visitSingularStringField(value: self.site, fieldNumber: 2)
+    }
+    if !self.labels.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.labels, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoNodeDescription, rhs: ProtoNodeDescription) -> Bool {
+    if lhs._name != rhs._name {return false}
+    if lhs.site != rhs.site {return false}
+    if lhs.labels != rhs.labels {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProtoClockReading: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ClockReading"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}clock\0\u{3}wants_answer\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt64Field(value: &self.clock) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.wantsAnswer) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.clock != 0 {
+      try visitor.visitSingularInt64Field(value: self.clock, fieldNumber: 1)
+    }
+    if self.wantsAnswer != false {
+      try visitor.visitSingularBoolField(value: self.wantsAnswer, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: ProtoClockReading, rhs: ProtoClockReading) -> Bool {
+    if lhs.clock != rhs.clock {return false}
+    if lhs.wantsAnswer != rhs.wantsAnswer {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2858,7 +3102,7 @@ nonisolated extension ProtoEnrolReply: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Admission"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{1}controllers\0\u{3}overlay_network\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{1}controllers\0\u{3}overlay_network\0\u{1}clock\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2870,6 +3114,7 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 2: try { try decoder.decodeRepeatedBytesField(value: &self.authorities) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.controllers) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self._overlayNetwork) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self._clock) }()
       default: break
       }
     }
@@ -2892,6 +3137,9 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
     try { if let v = self._overlayNetwork {
       try visitor.visitSingularStringField(value: v, fieldNumber: 4)
     } }()
+    try { if let v = self._clock {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2900,6 +3148,7 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.authorities != rhs.authorities {return false}
     if lhs.controllers != rhs.controllers {return false}
     if lhs._overlayNetwork != rhs._overlayNetwork {return false}
+    if lhs._clock != rhs._clock {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2907,7 +3156,7 @@ nonisolated extension ProtoAdmission: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ControllerAddress"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{3}tcp_ports\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0\u{3}tcp_ports\0\u{1}names\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2918,6 +3167,7 @@ nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtob
       case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
       case 2: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
       case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.tcpPorts) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.names) }()
       default: break
       }
     }
@@ -2933,6 +3183,9 @@ nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtob
     if !self.tcpPorts.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.tcpPorts, fieldNumber: 3)
     }
+    if !self.names.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.names, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2940,6 +3193,7 @@ nonisolated extension ProtoControllerAddress: SwiftProtobuf.Message, SwiftProtob
     if lhs.node != rhs.node {return false}
     if lhs.addresses != rhs.addresses {return false}
     if lhs.tcpPorts != rhs.tcpPorts {return false}
+    if lhs.names != rhs.names {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3254,7 +3508,7 @@ nonisolated extension ProtoRelays: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension ProtoCertificateRenewed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".CertificateRenewed"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{3}overlay_network\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificate\0\u{1}authorities\0\u{3}overlay_network\0\u{1}controllers\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3265,6 +3519,7 @@ nonisolated extension ProtoCertificateRenewed: SwiftProtobuf.Message, SwiftProto
       case 1: try { try decoder.decodeSingularBytesField(value: &self.certificate) }()
       case 2: try { try decoder.decodeRepeatedBytesField(value: &self.authorities) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self._overlayNetwork) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.controllers) }()
       default: break
       }
     }
@@ -3284,6 +3539,9 @@ nonisolated extension ProtoCertificateRenewed: SwiftProtobuf.Message, SwiftProto
     try { if let v = self._overlayNetwork {
       try visitor.visitSingularStringField(value: v, fieldNumber: 3)
     } }()
+    if !self.controllers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.controllers, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3291,6 +3549,7 @@ nonisolated extension ProtoCertificateRenewed: SwiftProtobuf.Message, SwiftProto
     if lhs.certificate != rhs.certificate {return false}
     if lhs.authorities != rhs.authorities {return false}
     if lhs._overlayNetwork != rhs._overlayNetwork {return false}
+    if lhs.controllers != rhs.controllers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

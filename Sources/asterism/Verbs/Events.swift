@@ -61,11 +61,11 @@ struct Events: Verb {
 extension EventView.Kind {
     var style: Terminal.Style {
         switch self {
-        case .nodeOnline, .nodeEnrolled, .verdictsReleased: .good
-        case .nodeSuspect, .nodeRestarted, .verdictsHeld, .verdictChanged: .caution
+        case .nodeOnline, .nodeEnrolled, .verdictsReleased, .clockAgrees: .good
+        case .nodeSuspect, .nodeRestarted, .verdictsHeld, .verdictChanged, .clockDiffers: .caution
         case .nodeOffline, .nodeRefused: .bad
         case .nodeLeft, .tokenCreated, .tokenRevoked, .workerWanted, .workerStopWanted, .workerRemoved, .workerChanged,
-            .certificateRenewed:
+            .certificateRenewed, .nodeChanged:
             .plain
         }
     }

@@ -6,17 +6,28 @@ import Foundation
 struct Join: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Makes this machine's agent a node of a fleet.",
-        discussion: "The token comes from 'asterism token create' where the controller runs.")
+        discussion: """
+            The token comes from 'asterism token create' where the controller runs. A node that is a member already and \
+            cannot find its controller any more is given a new token of the same fleet: it learns the controller's \
+            present address from it, and keeps its identity and its workers.
+
+            EXAMPLES
+              asterism join --token-file -            (then paste the token)
+              asterism join --token-file /root/token --name gpu-17
+            """)
 
     @OptionGroup var common: Common
-    @Argument(help: "The token, ast1-…; without it, --token-file.") var token: String?
-    @Option(help: ArgumentHelp("A file with the token; - is the standard input.", valueName: "path")) var tokenFile:
-        String?
+    @Argument(
+        help: """
+            The token, ast1-…. Other users of this machine can see it in the process list; use --token-file instead.
+            """) var token: String?
+    @Option(help: ArgumentHelp("A file that holds the token; - is the standard input.", valueName: "path"))
+    var tokenFile: String?
     @Option(help: "The node's name; otherwise what the agent was started with.") var name: String?
 
     func validate() throws {
         guard (token == nil) != (tokenFile == nil) else {
-            throw ValidationError("give a token, or --token-file with one, and not both")
+            throw ValidationError("give either --token-file PATH (- is the standard input) or a token")
         }
     }
 
@@ -31,19 +42,41 @@ struct Join: Verb {
         }
     }
 
+    /// All of it, however many writes it comes in. A token has less than a kilobyte.
+    private static func contents(of handle: FileHandle, _ path: String) throws -> Data {
+        var bytes = Data()
+        while let piece = try handle.read(upToCount: 65_536), !piece.isEmpty {
+            bytes.append(piece)
+            guard bytes.count <= 65_536 else { throw Failure(.usage, "token-file: \(path): is too large for a token") }
+        }
+        return bytes
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        let code = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.code ?? Int(errno)
+        return String(cString: strerror(Int32(truncatingIfNeeded: code)))
+    }
+
     /// A slip of the hand is found before anybody is asked.
     private func checkedToken() throws -> String {
         let text: String
         if let token {
+            writeError(
+                "asterism: warning: the token can be seen in the process list; 'asterism join --token-file -' keeps it out")
             text = token
         } else if let tokenFile {
+            if tokenFile == "-", isatty(0) != 0 {
+                writeError("paste the token, then press Enter and Ctrl-D:")
+            }
             do {
                 let handle =
                     tokenFile == "-"
                     ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: tokenFile))
-                text = String(decoding: try handle.read(upToCount: 4096) ?? Data(), as: UTF8.self)
+                text = String(decoding: try Join.contents(of: handle, tokenFile), as: UTF8.self)
+            } catch let failure as Failure {
+                throw failure
             } catch {
-                throw Failure(.usage, "token-file: \(tokenFile): cannot be read")
+                throw Failure(.usage, "token-file: \(tokenFile): \(Join.reason(error))")
             }
         } else {
             preconditionFailure("neither a token nor a file was given, and validate() let it pass")

@@ -81,6 +81,9 @@ enum NodeText {
         details.add("version", node.agentVersion)
         details.add("enrolled", "\(node.enrolledAt) (\(Units.age(now - node.enrolledAt)) ago)")
         details.add("certificate until", node.certificateExpiresAt.description)
+        if let offset = node.clockOffsetMilliseconds, abs(offset) >= 60_000 {
+            details.add("clock", Status.difference(offset), .bad)
+        }
         details.add("last heartbeat", node.lastHeartbeatAt.map { "\(Units.age(now - $0)) ago" })
         details.add(
             "revision", "\(node.revision) of \(node.desiredRevision)",

@@ -34,8 +34,9 @@ struct Status: Verb {
         details.add(view.program.rawValue, view.name ?? view.node.short, .heading)
         details.add("node", view.node.short)
         details.add("version", view.version)
-        details.add("fleet", view.fleet ?? "none yet; 'asterism join TOKEN' joins one")
+        details.add("fleet", view.fleet ?? "none yet; 'asterism join --token-file -' joins one")
         details.add("phase", view.phase, view.phase == "member" || view.phase == "serving" ? .good : .caution)
+        details.add("join", view.joinProblem, .bad)
         details.add("running for", Units.age(now - view.startedAt))
         details.add("certificate", view.certificateExpiresAt.map { expiry($0, now) })
         details.add("overlay", [view.overlay4, view.overlay6].overlayText)
@@ -44,11 +45,21 @@ struct Status: Verb {
             details.add("port mapping", Status.text(mapping), mapping.problem == nil ? .plain : .caution)
         }
         for controller in view.controllers ?? [] {
-            let addresses = controller.addresses.map(\.description).joined(separator: ", ")
+            let addresses = (controller.names + controller.addresses.map(\.description)).joined(separator: ", ")
             details.add(
                 "controller",
                 "\(controller.node.short) \(addresses) \(controller.isConnected ? "connected" : "not connected")",
                 controller.isConnected ? .good : .bad)
+        }
+        if let lostAt = view.controllerLostAt {
+            details.add("controller lost", "\(Units.age(now - lostAt)) ago", .bad)
+        }
+        details.add("not accepted", view.descriptionProblem, .bad)
+        if let clock = view.clock, clock.differs {
+            details.add("clock", "differs: \(clock.own) here, \(clock.controller) at the controller", .bad)
+        }
+        for clock in view.nodeClocks ?? [] {
+            details.add("clock of \(clock.name)", Status.difference(clock.offsetMilliseconds), .bad)
         }
         if let nodes = view.nodes {
             details.add(
@@ -63,6 +74,12 @@ struct Status: Verb {
         let counted = view.counters.filter { $0.count != 0 }
         for counter in counted { details.add(counter.name, "\(counter.count)") }
         return details.render(terminal)
+    }
+
+    /// `1h ahead`, of this program's clock.
+    static func difference(_ milliseconds: Int64) -> String {
+        let amount = Units.age(.milliseconds(Int64(clamping: milliseconds.magnitude)))
+        return "\(amount) \(milliseconds > 0 ? "ahead of" : "behind") the controller's"
     }
 
     /// `203.0.113.9:7950 by PCP from 192.168.1.1, for 2h, then renewed`, or why there is none.

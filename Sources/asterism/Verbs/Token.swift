@@ -36,7 +36,7 @@ struct TokenCreate: Verb {
         guard !common.json else { return }
         let view = try answer.view(TokenView.self)
         writeError("token \(view.id): \(view.uses) use\(view.uses == 1 ? "" : "s"), until \(view.expiresAt)")
-        writeError("on the new node: asterism join TOKEN")
+        writeError("on the new node, as root: asterism join --token-file -   (it reads the token from its input)")
     }
 }
 

@@ -1,0 +1,32 @@
+import Base
+import Wire
+
+// The controller's clock and this node's, compared when the control stream opens and whenever one of the two has moved.
+
+extension Agent {
+    mutating func compareClocks(now: Instant, into out: inout AgentOutbox) {
+        reportClock(now: now, into: &out)
+        guard case .member = standing else { return }
+        send(.clock(ClockReading(clock.own(now), wantsAnswer: true)))
+    }
+
+    mutating func apply(_ reading: ClockReading, now: Instant, into out: inout AgentOutbox) {
+        if reading.wantsAnswer { send(.clock(ClockReading(clock.own(now), wantsAnswer: false))) }
+        learn(reading.clock, now: now, into: &out)
+    }
+
+    mutating func learn(_ controller: UnixTime, now: Instant, into out: inout AgentOutbox) {
+        clock.learn(controller, now: now)
+        reportClock(now: now, into: &out)
+    }
+
+    private mutating func reportClock(now: Instant, into out: inout AgentOutbox) {
+        switch clock.report(now: now) {
+        case .differs:
+            let own = clock.own(now)
+            out.actions.append(.notice(.clockDiffers(own: own, controller: clock.wall(now))))
+        case .agrees: out.actions.append(.notice(.clockAgrees))
+        case .nothing: break
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Base
+
+/// # Whose time counts
+///
+/// Certificates say until when they hold by the clock of the controller that signed them. A node whose own clock is wrong
+/// must not be cut off for that: it could neither be told nor be mended. So a node learns how far the controller's clock is
+/// from its own, over the session with the controller, and judges certificates by the controller's time.
+///
+/// A difference of less than a minute is no difference: nothing in the fleet depends on it.
+struct FleetClock: Sendable {
+    private var clock: WallClock
+    /// The controller's clock minus this node's; `nil` until a controller has said.
+    private(set) var offset: Interval?
+
+    /// Differences from here on are reported, and are allowed for.
+    static let tolerance = Interval.minutes(1)
+    /// A change of the own clock that is told to the controller at once.
+    static let step = Interval.seconds(5)
+
+    init(_ wall: UnixTime, at now: Instant) { clock = WallClock(wall, at: now) }
+
+    /// What this machine's clock says. True where it was set: the last answer of the controller's is then allowed for anew.
+    mutating func set(_ wall: UnixTime, now: Instant) -> Bool {
+        let moved = wall - clock.wall(now)
+        clock.set(wall, now: now)
+        guard moved.magnitude >= FleetClock.step else { return false }
+        // The controller's clock has not moved with it.
+        offset = offset.map { $0 - moved }
+        return true
+    }
+
+    /// What a controller's clock shows at this moment.
+    mutating func learn(_ controller: UnixTime, now: Instant) { offset = controller - clock.wall(now) }
+
+    func own(_ now: Instant) -> UnixTime { clock.wall(now) }
+
+    /// The time by which certificates are judged.
+    func wall(_ now: Instant) -> UnixTime { clock.wall(now) + (isOff ? offset ?? .zero : .zero) }
+
+    /// Whether the two clocks differ by more than anybody should ignore.
+    var isOff: Bool { (offset ?? .zero).magnitude >= FleetClock.tolerance }
+
+    enum Report: Hashable {
+        case nothing
+        case differs
+        case agrees
+    }
+
+    /// The difference that was last reported.
+    private var reported: Interval?
+
+    /// What is news since the last time: the clocks differ, by another amount than was said, or they agree again.
+    mutating func report(now: Instant) -> Report {
+        guard isOff, let offset else {
+            guard reported != nil else { return .nothing }
+            reported = nil
+            return .agrees
+        }
+        if let reported, (offset - reported).magnitude < FleetClock.tolerance { return .nothing }
+        reported = offset
+        return .differs
+    }
+}

@@ -1,0 +1,39 @@
+import Base
+import OrderedCollections
+
+/// Addresses of the host names by which a controller is known. The core cannot resolve a name: it asks the shell, goes on
+/// with the last answer, and asks again while the controller cannot be reached, since it may have moved.
+struct NameBook: Sendable {
+    private struct Entry {
+        var addresses: [IPAddress] = []
+        var askedAt: Instant?
+    }
+    private var entries = OrderedDictionary<HostPort, Entry>()
+
+    /// A name is not asked for more often.
+    static let askEvery = Interval.seconds(3)
+
+    /// Those of `names` that are to be asked for now.
+    mutating func due(_ names: [HostPort], now: Instant) -> [HostPort] {
+        names.filter { name in
+            if let asked = entries[name]?.askedAt, now - asked < NameBook.askEvery { return false }
+            entries[name, default: Entry()].askedAt = now
+            return true
+        }
+    }
+
+    /// The resolver's answer; none where there is none. True where it says something else than the last one. An empty answer
+    /// changes nothing: a name server that is down does not move the controller.
+    mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool {
+        guard let entry = entries[name], !addresses.isEmpty, entry.addresses != addresses else { return false }
+        entries[name]?.addresses = Array(addresses.prefix(NameBook.addressLimit))
+        return true
+    }
+
+    func addresses(of names: [HostPort]) -> [SocketAddress] {
+        names.flatMap { name in (entries[name]?.addresses ?? []).map { SocketAddress($0, name.port) } }
+    }
+
+    /// Of one name.
+    static let addressLimit = 4
+}

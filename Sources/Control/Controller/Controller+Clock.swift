@@ -1,0 +1,69 @@
+import Base
+import Wire
+
+// Nodes say what their clocks show when they connect, when their clock is set, and when the controller's is set and it asks.
+// The controller's clock counts (`FleetClock`); it only reports who differs.
+
+extension Controller {
+    mutating func set(_ wall: UnixTime, now: Instant) {
+        let moved = wall - clock.wall(now)
+        clock.set(wall, now: now)
+        guard moved.magnitude >= FleetClock.step else { return }
+        for slot in registry.entries.indices where registry[slot].stream != nil {
+            send(.clock(ClockReading(wall, wantsAnswer: true)), to: slot)
+        }
+    }
+
+    mutating func apply(_ reading: ClockReading, _ slot: Int, now: Instant, into out: inout ControllerOutbox) {
+        let wall = clock.wall(now), offset = reading.clock - wall
+        if reading.wantsAnswer { send(.clock(ClockReading(wall, wantsAnswer: false)), to: slot) }
+        registry[slot].clockOffset = offset
+        let reported = registry[slot].reportedOffset
+        guard offset.magnitude >= FleetClock.tolerance else {
+            guard reported != nil else { return }
+            registry[slot].reportedOffset = nil
+            return out.persist([record(.clockAgrees, "its clock agrees with the controller's", slot: slot, now: now)])
+        }
+        if let reported, (offset - reported).magnitude < FleetClock.tolerance { return }
+        registry[slot].reportedOffset = offset
+        let text = "its clock shows \(reading.clock), the controller's \(wall)"
+        out.persist([record(.clockDiffers, text, slot: slot, now: now)])
+    }
+
+    /// Those that differ most, first.
+    var nodeClocks: [NodeClockView] {
+        let off = registry.entries.filter { ($0.clockOffset ?? .zero).magnitude >= FleetClock.tolerance }
+        let views = off.map { entry in
+            NodeClockView(
+                node: entry.record.node, name: entry.name,
+                offsetMilliseconds: (entry.clockOffset ?? .zero).milliseconds)
+        }
+        return Array(
+            views.sorted { ($1.offsetMilliseconds.magnitude, $0.name) < ($0.offsetMilliseconds.magnitude, $1.name) }
+                .prefix(Controller.nodeClockLimit))
+    }
+
+    private static let nodeClockLimit = 20
+}
+
+extension NodeDescription {
+    /// `labels: zone=a -> zone=b, rack=3`, for the event log.
+    func change(from old: NodeDescription) -> String {
+        func text(_ labels: [Label]) -> String {
+            labels.isEmpty ? "none" : labels.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
+        }
+        var parts: [String] = []
+        if name != old.name { parts.append("name: \(old.name ?? "") -> \(name ?? "")") }
+        if site != old.site {
+            parts.append("site: \(old.site.isEmpty ? "none" : old.site) -> \(site.isEmpty ? "none" : site)")
+        }
+        if labels != old.labels { parts.append("labels: \(text(old.labels)) -> \(text(labels))") }
+        return parts.joined(separator: "; ")
+    }
+}
+
+extension Label {
+    var isWithinLimits: Bool {
+        (1...Limits.labelBytes).contains(name.utf8.count) && value.utf8.count <= Limits.labelBytes
+    }
+}

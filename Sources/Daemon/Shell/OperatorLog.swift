@@ -1,0 +1,46 @@
+import Base
+package import EventLoop
+package import Logging
+
+/// Lines of the log that tell an operator what happens in the fleet: one line each, structured, and never a flood. After a
+/// burst of `burst` lines, `perSecond` a second go on; how many were left out is said with the next one that is not.
+package struct OperatorLog {
+    private let log: Logger
+    private let loop: Loop
+    private var level: Int
+    private var filledAt: Instant
+    private var omitted = 0
+
+    private static let burst = 200
+    private static let perSecond: Int64 = 10
+
+    package init(_ log: Logger, on loop: Loop) {
+        self.log = log
+        self.loop = loop
+        level = OperatorLog.burst
+        filledAt = loop.now
+    }
+
+    package mutating func write(_ level: Logger.Level, _ message: String, _ metadata: [String: String] = [:]) {
+        guard takeRoom() else {
+            omitted += 1
+            return
+        }
+        if omitted > 0 {
+            log.warning("lines were left out: too many at once", metadata: ["count": "\(omitted)"])
+            omitted = 0
+        }
+        log.log(level: level, "\(message)", metadata: metadata.mapValues { "\($0)" })
+    }
+
+    private mutating func takeRoom() -> Bool {
+        let more = (loop.now - filledAt).milliseconds * OperatorLog.perSecond / 1000
+        if more > 0 {
+            level = min(OperatorLog.burst, level + Int(min(more, Int64(OperatorLog.burst))))
+            filledAt = loop.now
+        }
+        guard level > 0 else { return false }
+        level -= 1
+        return true
+    }
+}
