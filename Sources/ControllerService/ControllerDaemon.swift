@@ -317,7 +317,8 @@ package final class ControllerDaemon {
         return Controller(
             identity: Identity(SecretKey(secrets.identity)!),
             authority: Authority(fleet: secrets.fleet, key: SigningKey(secrets.authority)!), settings: own,
-            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now, wall: Clock.wall() + settings.clockOffset)
+            stored: state, incarnation: Entropy.word(), seed: Entropy.seed(), now: now,
+            wall: Clock.wall() + settings.clockOffset)
     }
 
     private static func overlayNetwork(

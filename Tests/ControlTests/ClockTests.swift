@@ -99,9 +99,14 @@ import Wire
         pair.run(.seconds(2))
         pair.controller = nil
         let life = Authority.life
-        pair.tell(.clock(pair.wall + life * 3 / 4))
+        // No controller has said anything since the start: the own clock counts.
+        pair.agentClockError = life * 3 / 4
+        pair.startAgent()
+        pair.tell(.clock(pair.wall + pair.agentClockError))
         #expect(!pair.notices.contains { if case .certificateEnds = $0 { true } else { false } })
-        for _ in 0..<3 { pair.tell(.clock(pair.wall + life * 9 / 10)) }
+        pair.agentClockError = life * 9 / 10
+        pair.startAgent()
+        for _ in 0..<3 { pair.tell(.clock(pair.wall + pair.agentClockError)) }
         #expect(pair.notices.count { if case .certificateEnds = $0 { true } else { false } } == 1)
     }
 }

@@ -49,20 +49,20 @@ extension Agent {
     // MARK: - What the certificate says of this node
 
     /// The configuration was read again.
-    mutating func reconfigure(_ changed: NodeDescription, now: Instant, into out: inout AgentOutbox) {
+    mutating func reconfigure(_ changed: NodeDescription, into out: inout AgentOutbox) {
         if let name = changed.name { (configuration.name, configuration.isNameChosen) = (name, true) }
         configuration.site = changed.site
         configuration.labels = changed.labels
-        describe(now: now)
+        describe(into: &out)
     }
 
-    mutating func reconfigure(name: String, now: Instant, into out: inout AgentOutbox) {
+    mutating func reconfigure(name: String, into out: inout AgentOutbox) {
         (configuration.name, configuration.isNameChosen) = (name, true)
-        describe(now: now)
+        describe(into: &out)
     }
 
     /// Asks for a certificate that says what this node is configured with, where it says something else.
-    mutating func describe(now: Instant) {
+    mutating func describe(into out: inout AgentOutbox) {
         guard case .member(let membership) = standing, uplink.link != nil else { return }
         let certificate = membership.certificate
         let isRenamed = configuration.isNameChosen && configuration.name != certificate.name
@@ -71,9 +71,9 @@ extension Agent {
             return
         }
         let name = isRenamed ? configuration.name : nil
-        send(
-            .renewCertificate(
-                NodeDescription(name: name, site: configuration.site, labels: configuration.labels)))
+        let wanted = NodeDescription(name: name, site: configuration.site, labels: configuration.labels)
+        if let problem = wanted.labelProblem { return descriptionRefused("badLabel: \(problem)", into: &out) }
+        send(.renewCertificate(wanted))
     }
 
     /// The controller does not accept it: the fleet goes on with what the certificate says.

@@ -17,6 +17,8 @@ extension Agent {
 
     mutating func learn(_ controller: UnixTime, now: Instant, into out: inout AgentOutbox) {
         clock.learn(controller, now: now)
+        // By the controller's time the certificate may be due.
+        renewalAt = renewalAt.map { min($0, now) }
         reportClock(now: now, into: &out)
     }
 

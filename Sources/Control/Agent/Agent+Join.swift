@@ -18,7 +18,7 @@ extension Agent {
         }
         switch standing {
         case .member(let membership):
-            if let name { reconfigure(name: name, now: now, into: &out) }
+            if let name { reconfigure(name: name, into: &out) }
             return move(to: token, membership, asker, now: now, into: &out)
         case .unenrolled, .enrolling: break
         }

@@ -63,7 +63,7 @@ extension Agent {
             registerAt = now
             renewalAt = now
             compareClocks(now: now, into: &out)
-            describe(now: now)
+            describe(into: &out)
         }
     }
 

@@ -170,7 +170,7 @@ extension Agent {
             if clock.set(wall, now: now) { compareClocks(now: now, into: &out) }
             reportCertificateEnd(now: now, into: &out)
         case .resolved(let name, let addresses): resolved(name, addresses, now: now, into: &out)
-        case .reconfigured(let changed): reconfigure(changed, now: now, into: &out)
+        case .reconfigured(let changed): reconfigure(changed, into: &out)
         case .addresses(let addresses):
             configuration.addresses = addresses
             endpoint.listens(at: addresses, now: now)

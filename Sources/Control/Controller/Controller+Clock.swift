@@ -62,8 +62,14 @@ extension NodeDescription {
     }
 }
 
-extension Label {
-    var isWithinLimits: Bool {
-        (1...Limits.labelBytes).contains(name.utf8.count) && value.utf8.count <= Limits.labelBytes
+extension NodeDescription {
+    /// Why no certificate can hold these labels; `nil` where one can. They are sorted by name.
+    var labelProblem: String? {
+        let bad = labels.first {
+            !(1...Limits.labelBytes).contains($0.name.utf8.count) || $0.value.utf8.count > Limits.labelBytes
+        }
+        if let bad { return "label '\(bad.name.prefix(63))': \(EnrolRefusal.badLabel.text)" }
+        let isSorted = zip(labels, labels.dropFirst()).allSatisfy { $0.name < $1.name }
+        return labels.count <= Limits.labels && isSorted ? nil : "labels: \(EnrolRefusal.badLabel.text)"
     }
 }

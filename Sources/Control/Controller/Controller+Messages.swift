@@ -26,7 +26,8 @@ extension Controller {
         case .renewCertificate(let requested): renew(slot, requested, now: now, into: &out)
         case .clock(let reading): apply(reading, slot, now: now, into: &out)
         // A member does not enrol again; the rest is what a controller says.
-        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed, .relays, .certificateRefused:
+        case .enrol, .enrolReply, .desired, .check, .readLog, .lookUpReply, .certificateRenewed, .relays,
+            .certificateRefused:
             break
         }
     }
@@ -111,16 +112,13 @@ extension Controller {
     /// Why a node cannot be called and labelled so.
     private func judge(_ description: NodeDescription, of node: NodeID) -> (EnrolRefusal, String)? {
         let name = description.name ?? ""
-        guard WorkerSpec.isName(name) else { return (.badName, "name '\(name.prefix(63))': \(EnrolRefusal.badName.text)") }
+        guard WorkerSpec.isName(name) else {
+            return (.badName, "name '\(name.prefix(63))': \(EnrolRefusal.badName.text)")
+        }
         guard description.site.isEmpty || WorkerSpec.isName(description.site) else {
             return (.badName, "site '\(description.site.prefix(63))': \(EnrolRefusal.badName.text)")
         }
-        if let label = description.labels.first(where: { !$0.isWithinLimits }) {
-            return (.badLabel, "label '\(label.name.prefix(63))': \(EnrolRefusal.badLabel.text)")
-        }
-        guard Controller.sorted(description.labels) == description.labels else {
-            return (.badLabel, "labels: \(EnrolRefusal.badLabel.text)")
-        }
+        if let problem = description.labelProblem { return (.badLabel, problem) }
         if let holder = registry.slot(named: name), registry[holder].record.node != node {
             return (.nameTaken, "name '\(name)': \(EnrolRefusal.nameTaken.text)")
         }

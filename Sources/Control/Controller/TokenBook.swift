@@ -59,7 +59,8 @@ extension EnrolRefusal {
         case .expired: "the token has expired"
         case .usedUp: "the token has been used as often as it may be"
         case .nameTaken: "another node of the fleet has this name"
-        case .badLabel: "at most \(Limits.labels), each name once; a name and a value have at most \(Limits.labelBytes) bytes"
+        case .badLabel:
+            "at most \(Limits.labels), each name once; a name and a value have at most \(Limits.labelBytes) bytes"
         case .badName: "this is not a name: letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"
         }
     }

@@ -201,7 +201,8 @@ extension OpenAPI {
                 "fleet?": text, "phase": text, "incarnation": count, "startedAt": time, "certificateExpiresAt?": time,
                 "overlay4?": ip, "overlay6?": ip, "cryptography?": text, "portMapping?": of("PortMapping"),
                 "controllers?": list("ControllerPeer"), "joinProblem?": text, "controllerLostAt?": time,
-                "descriptionProblem?": text, "clock?": of("Clock"), "nodeClocks?": list("NodeClock"), "revision?": count, "workersActive?": count,
+                "descriptionProblem?": text, "clock?": of("Clock"), "nodeClocks?": list("NodeClock"),
+                "revision?": count, "workersActive?": count,
                 "workersTotal?": count, "containment?": choice(Containment.self), "verdict?": choice(Verdict.self),
                 "nodes?": of("NodeCounts"), "counters": list("Counter"),
             ])
@@ -213,8 +214,13 @@ extension OpenAPI {
                 "gateway?": ip, "problem?": text,
             ])
         ),
-        ("ControllerPeer", object(["node": node, "addresses": OpenAPI.array(of: address), "names": OpenAPI.array(of: text),
-                "isConnected": flag])),
+        (
+            "ControllerPeer",
+            object([
+                "node": node, "addresses": OpenAPI.array(of: address), "names": OpenAPI.array(of: text),
+                "isConnected": flag,
+            ])
+        ),
         ("Clock", object(["own": time, "controller": time, "differs": flag])),
         ("NodeClock", object(["node": node, "name": text, "offsetMilliseconds": integer])),
         (

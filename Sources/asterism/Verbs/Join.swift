@@ -7,9 +7,9 @@ struct Join: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Makes this machine's agent a node of a fleet.",
         discussion: """
-            The token comes from 'asterism token create' where the controller runs. A node that is a member already and \
-            cannot find its controller any more is given a new token of the same fleet: it learns the controller's \
-            present address from it, and keeps its identity and its workers.
+            The token comes from 'asterism token create' where the controller runs. A member that cannot find its \
+            controller any more learns the present address from a new token of the same fleet. It keeps its identity \
+            and its workers.
 
             EXAMPLES
               asterism join --token-file -            (then paste the token)
@@ -62,7 +62,8 @@ struct Join: Verb {
         let text: String
         if let token {
             writeError(
-                "asterism: warning: the token can be seen in the process list; 'asterism join --token-file -' keeps it out")
+                "asterism: warning: other users can see the token in the process list; use --token-file -"
+            )
             text = token
         } else if let tokenFile {
             if tokenFile == "-", isatty(0) != 0 {
