@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// # Killing a tree
+/// # Signalling and killing a tree
 ///
 /// The shim is a subreaper: a descendant that loses its parent becomes the shim's child, so whoever can be reached by
 /// going from children to children is everybody, and waitpid(2) answering ECHILD proves that nobody is left.
@@ -10,6 +10,11 @@ import Glibc
 /// walk finds nobody new; what is stopped does not fork. Then all are killed. What slipped through is found by the next
 /// pass, a few milliseconds later.
 ///
+/// A stop signal goes to the same processes, each of them once, and to none that starts later: a handler may start a program
+/// that saves the work, and a signal that followed would end it. So all are stopped, then signalled, then continued. They
+/// are stopped parents first and continued children first; no parent runs while a child of it is stopped, and one that
+/// waits for stopped children (waitpid(2) with WUNTRACED: su, sudo, shells with job control) sees none.
+///
 /// A number read from /proc may belong to a stranger by the time it is used. Each process is therefore pinned by a pidfd
 /// and then asked for its parent: the parent we found it under, or the shim. A stranger has neither.
 struct Descendants {
@@ -17,6 +22,23 @@ struct Descendants {
 
     /// One pass: stop, then kill. Returns how many processes were found alive.
     func kill() -> Int {
+        stopAll()
+        return walk(SIGKILL)
+    }
+
+    /// Sends a signal to all that are there and to what else is in a cgroup, and lets those continue that were stopped
+    /// before.
+    func signal(_ number: Int32, and cgroup: Cgroup?) {
+        stopAll()
+        var family: [(process: Int32, parent: Int32)] = []
+        visit { family.append(($0, $1)) }
+        for (process, parent) in family { _ = send(number, to: process, childOf: parent) }
+        // Before the family continues and starts others, which are in the cgroup too.
+        cgroup?.signal(number, except: Set(family.map(\.process)))
+        for (process, parent) in family.reversed() { _ = send(SIGCONT, to: process, childOf: parent) }
+    }
+
+    private func stopAll() {
         var known = 0
         // Each round costs a walk; a tree that still grows after these is met again in the next pass.
         for _ in 0..<16 {
@@ -24,7 +46,6 @@ struct Descendants {
             if found <= known { break }
             known = found
         }
-        return walk(SIGKILL)
     }
 
     /// Those that are there, whatever their state, except the ones that only wait for being reaped.

@@ -7,13 +7,19 @@ import ShimProtocol
 ///
 /// The shim stands between an agent, which is upgraded and crashes, and a worker, which must not notice. It starts the
 /// worker, keeps its log, hands on signals, and when the worker's main process ends it kills what is left of it, writes
-/// down how it ended, and ends too. It decides nothing and knows no time but that of its own patience.
+/// down how it ended, and ends too. It decides nothing and knows no time but that of its own patience and of the grace that
+/// it was given.
 ///
 /// ```
-///  locked → durable → launched → running ──main ended──→ killing ──nobody left──→ exit written
-///     │        └─────────┴→ exit (launchFailed)  └─command 9─┘ │
-///     └→ another shim is here, or it is over: nothing is done  └─5 s─→ stuck written, killing goes on
+///  locked → durable → launched → running ──main ended──────→ killing ──nobody left──→ exit written
+///     │        └─────────┴→ exit (launchFailed) │ └─command 9─┘ ↑ │                       ↑
+///     │                                         └─stop─→ stopping ┴──────nobody left───────┘
+///     └→ another shim is here, or it is over: nothing is done    └ 5 s of killing ─→ stuck written, killing goes on
 /// ```
+///
+/// A stop is for the whole worker, as systemd's `KillMode=control-group` (systemd.kill(5)): every process gets the signal,
+/// and every process has the grace, whether the main process has ended or not. The grace runs here, so that it ends on
+/// time when the agent is killed meanwhile. The exit that is reported is the main process's.
 func supervise(_ path: String) -> Int32 {
     guard let folder = Folder(path) else { return 1 }
     let report = takeReportPipe()
@@ -76,6 +82,10 @@ struct Supervisor {
     private var endedAt = UnixTime(milliseconds: 0)
     private var leftovers: Int32 = 0
     private var nobodyLeft = false
+    /// The signal of the stop that was commanded.
+    private var stopSignal: Int32?
+    /// When the grace of that stop is over, in milliseconds.
+    private var graceEnd: Int64?
     private var killingSince: Int64?
     private var killPasses = 0
     private var toldStuck = false
@@ -156,31 +166,54 @@ struct Supervisor {
         var signal = asterism_signal()
         while asterism_next_signal(signals, &signal) == 1 { obey(signal) }
         reap()
-        if mainStatus != nil, killingSince == nil, !isOver { killingSince = monotonicMilliseconds() }
+        if killingSince == nil, !isOver { considerKilling(at: monotonicMilliseconds()) }
         if killingSince != nil, !isOver { killPass() }
     }
 
-    /// For ever, unless something is being killed: then soon, and ever later, up to a tenth of a second.
+    private mutating func considerKilling(at now: Int64) {
+        if mainStatus != nil {
+            guard stopSignal != nil else {
+                killingSince = now
+                return
+            }
+            // Stopped by somebody who named no grace.
+            if graceEnd == nil { graceEnd = now + Int64(ShimCommand.unstatedGrace) * 1000 }
+        }
+        if let graceEnd, graceEnd <= now { killingSince = now }
+    }
+
+    /// For ever, unless there is something to be killed: at the end of the grace, or soon, and ever later, up to a tenth of
+    /// a second.
     private var timeout: Int32 {
-        killingSince == nil ? -1 : Int32(min(100, 2 << min(killPasses, 6)))
+        if killingSince != nil { return Int32(min(100, 2 << min(killPasses, 6))) }
+        guard let graceEnd else { return -1 }
+        let left = max(0, graceEnd - monotonicMilliseconds())
+        // A process that was moved into the cgroup is nobody's child here, and ends without SIGCHLD.
+        return Int32(min(left, nobodyLeft ? 100 : 60_000))
     }
 
     private mutating func obey(_ signal: asterism_signal) {
         switch signal.number {
-        case SIGTERM, SIGINT: signalWorker(launch.stopSignal)
-        case shimCommandSignal where signal.value == SIGKILL:
-            if killingSince == nil { killingSince = monotonicMilliseconds() }
-        case shimCommandSignal: signalWorker(signal.value)
+        case SIGTERM, SIGINT: stop(launch.stopSignal)
+        case shimCommandSignal:
+            switch ShimCommand(value: signal.value) {
+            case .stop(let number)?: stop(number)
+            case .grace(let seconds)?:
+                let end = monotonicMilliseconds() + Int64(seconds) * 1000
+                graceEnd = min(graceEnd ?? end, end)
+            case .kill?: if killingSince == nil { killingSince = monotonicMilliseconds() }
+            case nil: break
+            }
         default: break
         }
     }
 
-    private func signalWorker(_ number: Int32) {
-        // Once the main process is reaped its number, and so its group's, may be anybody's.
-        guard mainStatus == nil, (1...64).contains(number) else { return }
-        kill(-main, number)
-        // A worker that is stopped would never see that it is to stop.
-        if number == launch.stopSignal { kill(-main, SIGCONT) }
+    /// A second signal of the same number is a repetition: an agent that was killed during the grace commands the stop
+    /// again when it is back, and many programs give up saving at the second signal.
+    private mutating func stop(_ number: Int32) {
+        guard killingSince == nil, number != stopSignal else { return }
+        stopSignal = number
+        descendants.signal(number, and: cgroup)
     }
 
     private mutating func reap() {
@@ -190,10 +223,11 @@ struct Supervisor {
             if process < 0 && errno == EINTR { continue }
             if process < 0 { nobodyLeft = true }
             if process <= 0 { return }
-            if process == main {
+            // The number of the main process may be given again, to one of its descendants, once it is reaped.
+            if process == main, mainStatus == nil {
                 mainStatus = status
                 endedAt = wallClock()
-            } else if mainStatus != nil {
+            } else if mainStatus != nil, killingSince != nil {
                 leftovers += 1
             }
         }

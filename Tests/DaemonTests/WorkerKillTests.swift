@@ -6,7 +6,7 @@ import Testing
 import Wire
 
 /// A folder of cgroup v2 that this test may make, or why not.
-private let cgroupRoot: String? = {
+let testCgroup: String? = {
     guard let found = ControlGroup.detect(), found.isWritable else { return nil }
     let own = (found.own ?? "/") == "/" ? "" : found.own!
     for parent in [found.mount + own, found.mount] {
@@ -20,8 +20,8 @@ private let cgroupRoot: String? = {
 }()
 
 private let hasMemoryController: Bool = {
-    guard let cgroupRoot, let groups = try? WorkerCgroups(root: cgroupRoot) else { return false }
-    defer { _ = system("rmdir '\(cgroupRoot)/shims' '\(cgroupRoot)'") }
+    guard let testCgroup, let groups = try? WorkerCgroups(root: testCgroup) else { return false }
+    defer { _ = system("rmdir '\(testCgroup)/shims' '\(testCgroup)'") }
     return groups.controllers.contains("memory")
 }()
 
@@ -111,18 +111,18 @@ extension WorkerTests {
             #expect(isDead(process))
         }
 
-        @Test(.enabled(if: cgroupRoot != nil, "no writable cgroup v2 on this machine"))
+        @Test(.enabled(if: testCgroup != nil, "no writable cgroup v2 on this machine"))
         func `killing the tree by cgroup leaves nobody, and no cgroup`() throws {
-            let bench = try WorkerBench(cgroupRoot: cgroupRoot)
+            let bench = try WorkerBench(cgroupRoot: testCgroup)
             defer { bench.tearDown() }
             #expect(bench.host.containment == .cgroup && bench.host.cgroupProblem == nil)
             try killsTree(bench)
-            #expect(access("\(cgroupRoot!)/tree.1", F_OK) != 0)
+            #expect(access("\(testCgroup!)/tree.1", F_OK) != 0)
         }
 
-        @Test(.enabled(if: cgroupRoot != nil, "no writable cgroup v2 on this machine"))
+        @Test(.enabled(if: testCgroup != nil, "no writable cgroup v2 on this machine"))
         func `a worker starts in its cgroup, its shim in another, and a killed shim leaves an empty one`() throws {
-            let bench = try WorkerBench(cgroupRoot: cgroupRoot)
+            let bench = try WorkerBench(cgroupRoot: testCgroup)
             defer { bench.tearDown() }
             let worker = WorkerRef("grouped", generation: 1)
             let start = try bench.start(worker, "env -i setsid sleep 300 & grep ^0:: /proc/self/cgroup; sleep 300")
@@ -133,12 +133,12 @@ extension WorkerTests {
             #expect(String(decoding: contents("/proc/\(shim)/cgroup"), as: UTF8.self).contains("/shims\n"))
             kill(shim, SIGKILL)
             try #require(bench.drive { bench.isLost(worker) })
-            #expect(isDead(start.pid) && access("\(cgroupRoot!)/grouped.1", F_OK) != 0)
+            #expect(isDead(start.pid) && access("\(testCgroup!)/grouped.1", F_OK) != 0)
         }
 
         @Test(.enabled(if: hasMemoryController, "cgroup v2 does not hold the memory controller on this machine"))
         func `a worker beyond its memory limit is killed and told out of memory`() throws {
-            let bench = try WorkerBench(cgroupRoot: cgroupRoot)
+            let bench = try WorkerBench(cgroupRoot: testCgroup)
             defer { bench.tearDown() }
             let worker = WorkerRef("greedy", generation: 1)
             try bench.start(worker, "head -c 200000000 /dev/zero | tail") { $0.limits.memoryBytes = 32 << 20 }

@@ -90,6 +90,25 @@ import Wire
         }
     }
 
+    @Test func `the grace covers the whole worker, also while the agent is killed and started again`() throws {
+        try Fleet.with(agents: 1) { fleet in
+            let file = fleet.path("saved")
+            let save = "trap 'trap - TERM; sleep 2; echo x > \(file); exit 0' TERM; echo up; while :; do sleep 0.1; done"
+            try fleet.run("training", ["/bin/sh", "-c", "sh -c \"$0\"; echo done", save]) {
+                $0.stop.graceSeconds = 30
+            }
+            try eventually("it is up") { try fleet.log("training") == Array("up\n".utf8) }
+            let _: WorkerView = try fleet.ask(.workersStop(.init(name: "training")))
+            try eventually("it is stopping") { try fleet.worker("training").state == .stopping }
+            try fleet.agent("agent-1").end()
+            #expect(!FileManager.default.fileExists(atPath: file))
+            try fleet.startAgent("agent-1")
+            let end = try fleet.wait(for: "training", .stopped, within: 15)
+            #expect(end.lastExit?.signal == SIGTERM)
+            #expect(FileManager.default.fileExists(atPath: file))
+        }
+    }
+
     @Test func `a worker that heeds TERM ends by it, can be removed, and its name used again`() throws {
         try Fleet.with(agents: 1) { fleet in
             let first = try fleet.run("meek", ["/bin/sleep", "600"])

@@ -5,7 +5,8 @@ package import Wire
 package enum SupervisorAction: Hashable, Sendable {
     /// Start it, and answer with `launched` or `launchFailed`.
     case launch(WorkerRef, WorkerSpec)
-    /// To its process group. If it is gone already, its `exited` is on the way.
+    /// To every process of it, which then have the grace of its stop policy. If it is gone already, its `exited` is on the
+    /// way.
     case signal(WorkerRef, Int32)
     /// SIGKILL to every descendant. Answer with `exited` or `lost` when none is left, with `stillThere` if one stays.
     case killTree(WorkerRef)

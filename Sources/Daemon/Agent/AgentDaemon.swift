@@ -355,7 +355,8 @@ package final class AgentDaemon {
             } catch {
                 inputs.append(.launchFailed(worker, error))
             }
-        case .signal(let worker, let number): host.signal(worker, number)
+        case .signal(let worker, let number):
+            host.signal(worker, number, graceSeconds: agent.wish(for: worker)?.spec.stop.graceSeconds)
         case .killTree(let worker): host.killTree(worker)
         case .remove(let worker): host.remove(worker)
         case .persist(let bytes): persist(bytes, "workers.state")

@@ -155,11 +155,16 @@ package final class WorkerHost {
         return keeper
     }
 
-    /// Sends a signal to the worker's process group; SIGKILL means `killTree`. False if there is no such worker.
+    /// Sends a signal to every process of the worker, those that left its process group or session included. What is left
+    /// after `graceSeconds` is killed, by the shim and so also without this agent; without a grace, what is left ten
+    /// seconds after the end of the main process. SIGKILL means `killTree`. False if there is no such worker.
     @discardableResult
-    package func signal(_ worker: WorkerRef, _ number: Int32) -> Bool {
+    package func signal(_ worker: WorkerRef, _ number: Int32, graceSeconds: Int64? = nil) -> Bool {
         loop.preconditionOnLoop()
-        return keepers[worker]?.signal(number) ?? false
+        guard let keeper = keepers[worker] else { return false }
+        if number == SIGKILL { return keeper.command([.kill]) }
+        let grace = graceSeconds.map { ShimCommand.grace(seconds: Int32(clamping: min(max(0, $0), 1 << 30))) }
+        return keeper.command([.stop(signal: number)] + [grace].compactMap { $0 })
     }
 
     /// Kills every process of the worker, those that left its process group or session included.

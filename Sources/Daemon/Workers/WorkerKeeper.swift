@@ -25,7 +25,7 @@ final class WorkerKeeper {
     private var reportPipe: Int32?
     private var received: [UInt8] = []
     private var timer: Timer?
-    private var pendingSignals: [Int32] = []
+    private var pending: [ShimCommand] = []
     private var toldStuck = false
     private var lock: Int32?
 
@@ -165,9 +165,9 @@ final class WorkerKeeper {
         guard case .starting = phase else { return }
         phase = .running(record)
         if let start { host.tell(.started(worker, start)) }
-        let signals = pendingSignals
-        pendingSignals = []
-        for number in signals { _ = send(number) }
+        let commands = pending
+        pending = []
+        for command in commands { _ = send(command) }
     }
 
     private func stuck(_ processes: [Int32]) {
@@ -244,23 +244,24 @@ final class WorkerKeeper {
 
     // MARK: Commands
 
-    func signal(_ number: Int32) -> Bool {
+    /// In this order, once the worker runs. False if there is no shim that could be commanded.
+    func command(_ commands: [ShimCommand]) -> Bool {
         switch phase {
         case .starting where child != nil || watch != nil:
-            // As many as there are signals; a launch takes milliseconds.
-            if pendingSignals.count < 64 { pendingSignals.append(number) }
+            // A launch takes milliseconds; as many as there are signals is far more than an agent gives.
+            if pending.count < 64 { pending += commands }
             return true
         case .starting, .sweeping: return false
-        case .running: return send(number)
+        case .running: return commands.allSatisfy(send)
         }
     }
 
-    private func send(_ number: Int32) -> Bool {
+    private func send(_ command: ShimCommand) -> Bool {
         do throws(Errno) {
             if let child {
-                try child.send(signal: shimCommandSignal, value: number)
+                try child.send(signal: shimCommandSignal, value: command.value)
             } else if let watch {
-                try watch.send(signal: shimCommandSignal, value: number)
+                try watch.send(signal: shimCommandSignal, value: command.value)
             } else {
                 return false
             }

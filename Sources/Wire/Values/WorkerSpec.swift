@@ -76,7 +76,8 @@ package struct RestartPolicy: Hashable, Sendable, Codable {
     package init() {}
 }
 
-/// How a worker is ended: `signal` to its process group, `graceSeconds` of patience, then SIGKILL to every descendant.
+/// How a worker is ended: `signal` to every process of it, `graceSeconds` for all of them to end, then SIGKILL to those that
+/// are left. The worker is stopped as soon as no process of it is left.
 package struct StopPolicy: Hashable, Sendable, Codable {
     /// A signal's name without SIG: TERM, INT, QUIT, HUP, USR1, USR2.
     package var signal = "TERM"
