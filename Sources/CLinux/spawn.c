@@ -77,10 +77,24 @@ static int reset_signals(void) {
 
 // The wrappers of glibc make all threads of a process change their user; they ask a list of threads that this child
 // inherited and that names threads which do not exist here. Hence the system calls themselves.
+//
+// An id of -1 means "do not change" to these calls (setresuid(2)), which then succeed and leave the child root. It is
+// refused, and what the calls did is read back: a worker must never run as another user than the one that was asked for.
 static void change_user(const asterism_spawn_options *options, int report) {
+    uint32_t real, effective, saved;
     if (syscall(SYS_setgroups, options->group_count, options->groups) < 0) give_up(report, ASTERISM_STEP_GROUPS);
     if (syscall(SYS_setresgid, options->gid, options->gid, options->gid) < 0) give_up(report, ASTERISM_STEP_GID);
+    if (syscall(SYS_getresgid, &real, &effective, &saved) < 0) give_up(report, ASTERISM_STEP_GID);
+    if (options->gid == UINT32_MAX || real != options->gid || effective != options->gid || saved != options->gid) {
+        errno = EINVAL;
+        give_up(report, ASTERISM_STEP_GID);
+    }
     if (syscall(SYS_setresuid, options->uid, options->uid, options->uid) < 0) give_up(report, ASTERISM_STEP_UID);
+    if (syscall(SYS_getresuid, &real, &effective, &saved) < 0) give_up(report, ASTERISM_STEP_UID);
+    if (options->uid == UINT32_MAX || real != options->uid || effective != options->uid || saved != options->uid) {
+        errno = EINVAL;
+        give_up(report, ASTERISM_STEP_UID);
+    }
 }
 
 static int close_on_exec_from(unsigned int first) {

@@ -19,26 +19,38 @@ package struct WorkerUser: Hashable, Sendable {
     package init(_ spec: WorkerSpec) throws(SpecProblem) {
         let own = geteuid(), ownGroup = getegid()
         let entry: PasswordEntry?
-        if let user = spec.user {
-            entry = PasswordEntry(named: user) ?? UInt32(user).flatMap { PasswordEntry(id: $0) }
-            guard entry != nil || UInt32(user) != nil else {
-                throw SpecProblem("user", "this node has no user '\(user)'")
-            }
-        } else {
+        switch try spec.user.map({ text throws(SpecProblem) in try WorkerUser.account(text, "user") }) {
+        case .number(let number)?:
+            entry = PasswordEntry(id: number)
+            id = number
+        case .name(let name)?:
+            entry = PasswordEntry(named: name)
+            guard let entry else { throw SpecProblem("user", "this node has no user '\(name)'") }
+            id = entry.id
+        case nil:
             entry = PasswordEntry(id: own)
+            id = own
         }
-        id = entry?.id ?? spec.user.flatMap { UInt32($0) } ?? own
-        if let name = spec.group {
-            guard let number = WorkerUser.group(named: name) ?? UInt32(name) else {
-                throw SpecProblem("group", "this node has no group '\(name)'")
+        if let text = spec.group {
+            switch try WorkerUser.account(text, "group") {
+            case .number(let number): group = number
+            case .name(let name):
+                guard let number = WorkerUser.group(named: name) else {
+                    throw SpecProblem("group", "this node has no group '\(name)'")
+                }
+                group = number
             }
-            group = number
         } else if spec.user == nil {
             group = ownGroup
         } else if let entry {
             group = entry.group
         } else {
             throw SpecProblem("group", "is needed, since user \(id) has no entry in this node's user database")
+        }
+        // A user database may hold anything.
+        guard id <= AccountName.largest else { throw SpecProblem("user", "has the number \(id), which no user has") }
+        guard group <= AccountName.largest else {
+            throw SpecProblem("group", "has the number \(group), which no group has")
         }
         home = entry?.home
         isOther = id != own || group != ownGroup
@@ -49,6 +61,12 @@ package struct WorkerUser: Hashable, Sendable {
             throw SpecProblem("user", "only an agent of root may run workers as another user than its own (\(own))")
         }
         throw SpecProblem("group", "only an agent of root may run workers in another group than its own (\(ownGroup))")
+    }
+
+    private static func account(_ text: String, _ field: String) throws(SpecProblem) -> AccountName {
+        if let problem = AccountName.problem(text, field) { throw problem }
+        // There is no problem, so it is one.
+        return AccountName(text)!
     }
 
     private static func group(named name: String) -> UInt32? {

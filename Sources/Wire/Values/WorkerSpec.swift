@@ -11,7 +11,7 @@ package struct WorkerSpec: Hashable, Sendable, Codable {
     package var environment: [EnvironmentVariable] = []
     /// Absolute. Without it the worker starts in its own state directory.
     package var workingDirectory: String?
-    /// A user's name or number; without it the agent's own user.
+    /// A user's name or number (`AccountName`); without it the agent's own user.
     package var user: String?
     /// A group's name or number; without it the user's primary group.
     package var group: String?
@@ -168,8 +168,8 @@ extension WorkerSpec {
         if let workingDirectory {
             check(workingDirectory.hasPrefix("/"), "workingDirectory", "must be an absolute path")
         }
-        check(user != "", "user", "is empty")
-        check(group != "", "group", "is empty")
+        found += [user.flatMap { AccountName.problem($0, "user") }, group.flatMap { AccountName.problem($0, "group") }]
+            .compactMap { $0 }
         problemsOfNumbers(check)
         check(
             stop.signalNumber != nil, "stop.signal",
