@@ -129,7 +129,7 @@ package final class AgentDaemon {
         hostNames = HostNames(on: loop)
         let state = settings.stateDirectory
         lock = try StartError.of("--data") { () throws(FileError) in
-            try Files.makeDirectory(state)
+            try Files.makeDirectory(state, mode: 0o711)
             return try Files.lock("\(state)/lock")
         }
         let identity = try AgentDaemon.identity(in: state)

@@ -4,12 +4,16 @@ import Glibc
 /// Files that survive kill -9 and a lost power supply: written beside, flushed, renamed into place, and the directory
 /// flushed. Whoever reads sees the old content or the new, never a part.
 package enum Files {
-    /// Makes the directory and its parents; those that are made have `mode`.
+    /// Makes the directory and its parents; those that are made have `mode`, whatever the umask is.
     package static func makeDirectory(_ path: String, mode: UInt32 = 0o700) throws(FileError) {
         var partial = ""
         for part in path.split(separator: "/", omittingEmptySubsequences: true) {
             partial += (partial.isEmpty && !path.hasPrefix("/") ? "" : "/") + part
-            if mkdir(partial, mode) != 0, errno != EEXIST { throw FileError("mkdir", partial, Errno(errno)) }
+            if mkdir(partial, mode) == 0 {
+                guard chmod(partial, mode) == 0 else { throw FileError("chmod", partial, Errno(errno)) }
+            } else if errno != EEXIST {
+                throw FileError("mkdir", partial, Errno(errno))
+            }
         }
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
@@ -32,6 +36,8 @@ package enum Files {
         let temporary = "\(path).new"
         do throws(Errno) {
             let file = try FileDescriptor.open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode: mode)
+            // The umask may have reduced it, and a file that a crash has left may have another.
+            guard fchmod(file.raw, mode) == 0 else { throw Errno(errno) }
             try file.writeAll(bytes)
             guard fsync(file.raw) == 0 else { throw Errno(errno) }
             guard rename(temporary, path) == 0 else { throw Errno(errno) }

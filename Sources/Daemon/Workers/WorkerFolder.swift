@@ -5,10 +5,7 @@ import ShimProtocol
 package import Wire
 
 /// Where a node's workers lie on its disk, and the plain file work on one generation's folder. What the files mean is
-/// told in ShimProtocol/GenerationDirectory.swift.
-///
-/// A worker of another user must reach its own `work` folder, so the folders above it may be passed through (0711) but
-/// not read; what lies in them is its owner's alone.
+/// told in ShimProtocol/GenerationDirectory.swift. `PassableFolder` tells who may enter.
 package struct WorkerFolder: Hashable, Sendable {
     package let worker: WorkerRef
     package let path: String
@@ -24,9 +21,11 @@ package struct WorkerFolder: Hashable, Sendable {
     /// their own parents.
     func make(in state: String) throws(Errno) -> UInt8 {
         let above = "\(state)/workers/\(worker.name)"
-        let isNew = mkdir(above, 0o711) == 0
+        let isNew = mkdir(above, PassableFolder.mode) == 0
         if !isNew, errno != EEXIST { throw Errno(errno) }
-        try succeed(mkdir(path, 0o711))
+        try PassableFolder.open(above)
+        try succeed(mkdir(path, PassableFolder.mode))
+        try PassableFolder.open(path)
         return isNew ? 2 : 1
     }
 

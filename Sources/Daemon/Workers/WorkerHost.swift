@@ -53,9 +53,7 @@ package final class WorkerHost {
         self.settings = settings
         self.onEvent = onEvent
         removals = Blocking(on: loop, "removal of workers' folders")
-        for folder in ["", "/workers", "/trash"] {
-            if mkdir(settings.stateDirectory + folder, 0o711) < 0, errno != EEXIST { throw Errno(errno) }
-        }
+        try WorkerHost.prepareFolders(settings.stateDirectory)
         var cgroups: WorkerCgroups?
         var problem: Errno?
         if let root = settings.cgroupRoot {
@@ -64,6 +62,18 @@ package final class WorkerHost {
         self.cgroups = cgroups
         cgroupProblem = problem
         emptyTrash()
+    }
+
+    /// Makes the host's folders, and lets other users through those that an earlier agent or systemd made with a mode of
+    /// 0700.
+    private static func prepareFolders(_ state: String) throws(Errno) {
+        try PassableFolder.make(state, hidingAllBut: "workers")
+        try PassableFolder.make("\(state)/workers")
+        if access("\(state)/trash", F_OK) < 0 { try PassableFolder.makePrivate("\(state)/trash") }
+        for folder in WorkerFolder.all(in: state) {
+            try PassableFolder.open(Files.parent(of: folder.path))
+            try PassableFolder.open(folder.path)
+        }
     }
 
     /// Watches nothing any more; touches no worker. Idempotent.
@@ -84,6 +94,7 @@ package final class WorkerHost {
         guard WorkerSpec.isName(worker.name) else { throw SpecProblem("name", "'\(worker.name)' is not a name") }
         if let problem = spec.problems().first { throw problem }
         let user = try WorkerUser(spec)
+        if spec.workingDirectory == nil, let problem = user.problem(inFolderOf: settings.stateDirectory) { throw problem }
         let folder = folder(worker)
         var launch = try LaunchFile(folder, spec, user, operation: operation, cgroups: cgroups)
         do throws(Errno) { launch.newAncestors = try folder.make(in: settings.stateDirectory) } catch {
@@ -103,7 +114,7 @@ package final class WorkerHost {
     /// Everything that is wrong with a specification and can be seen on this node; `launch` tries it all again.
     package func check(_ spec: WorkerSpec) -> [SpecProblem] {
         let problems = spec.problems()
-        return problems.isEmpty ? WorkerSpecCheck.problems(spec) : problems
+        return problems.isEmpty ? WorkerSpecCheck.problems(spec, state: settings.stateDirectory) : problems
     }
 
     /// The folder is there: the generation must have ended. The new launch takes the old one's place in one step, and
@@ -137,7 +148,7 @@ package final class WorkerHost {
     ) throws(SpecProblem) -> WorkerKeeper {
         do throws(Errno) {
             let work = folder.path(of: GenerationDirectory.work)
-            try succeed(mkdir(work, 0o700))
+            try PassableFolder.makePrivate(work)
             if user.isOther { try succeed(chown(work, user.id, user.group)) }
             try cgroups?.make(folder.worker, spec.limits)
             try folder.write(GenerationDirectory.launch, launch.encoded)

@@ -12,10 +12,14 @@ package struct WorkerSpecCheck {
     private let spec: WorkerSpec
     private var found: [SpecProblem] = []
 
-    package static func problems(_ spec: WorkerSpec) -> [SpecProblem] {
+    /// `state`: where the agent keeps its workers' folders; a worker without a `workingDirectory` starts below it.
+    package static func problems(_ spec: WorkerSpec, state: String? = nil) -> [SpecProblem] {
         var check = WorkerSpecCheck(spec: spec)
         do throws(SpecProblem) {
             let user = try WorkerUser(spec)
+            if spec.workingDirectory == nil, let state, let problem = user.problem(inFolderOf: state) {
+                check.found.append(problem)
+            }
             check.checkFolder(user)
             check.checkProgram(user)
         } catch {
@@ -35,8 +39,9 @@ package struct WorkerSpecCheck {
             found.append(SpecProblem("workingDirectory", "'\(path)' is not there: \(errorText(errno))"))
         } else if status.st_mode & S_IFMT != S_IFDIR {
             found.append(SpecProblem("workingDirectory", "'\(path)' is not a folder"))
-        } else if !user.mayExecute(path, status) {
-            found.append(SpecProblem("workingDirectory", "user \(user.id) may not enter '\(path)'"))
+        } else if let obstacle = user.obstacle(to: path) {
+            let place = obstacle == path ? "" : ", because of '\(obstacle)'"
+            found.append(SpecProblem("workingDirectory", "user \(user.id) may not enter '\(path)'\(place)"))
         }
     }
 
@@ -67,7 +72,10 @@ package struct WorkerSpecCheck {
         var status = stat()
         if stat(path, &status) < 0 { return "'\(path)' is not there: \(errorText(errno))" }
         guard status.st_mode & S_IFMT == S_IFREG else { return "'\(path)' is not a file" }
-        if !user.mayExecute(path, status) { return "user \(user.id) may not execute '\(path)'" }
+        if let obstacle = user.obstacle(to: path) {
+            let place = obstacle == path ? "" : ", because of '\(obstacle)'"
+            return "user \(user.id) may not execute '\(path)'\(place)"
+        }
         // The kernel knows of noexec mounts and security modules, but answers for this process.
         if access(path, X_OK) < 0 { return "'\(path)' cannot be executed: \(errorText(errno))" }
         return nil
@@ -93,17 +101,27 @@ package struct WorkerSpecCheck {
 }
 
 extension WorkerUser {
-    /// Whether the mode bits of a file and of the folders above it let this user execute or enter it. A file with an
-    /// access list is left to the kernel's judgement at the launch.
-    fileprivate func mayExecute(_ path: String, _ status: stat) -> Bool {
-        guard allows(path, status) else { return false }
-        var parent = path[...]
-        while let slash = parent.lastIndex(of: "/"), slash > parent.startIndex {
-            parent = parent[..<slash]
-            var status = stat()
-            if stat(String(parent), &status) < 0 || !allows(String(parent), status) { return false }
+    /// The uppermost of a file and the folders above it whose mode bits do not let this user execute or enter it; nil if
+    /// all do. A file with an access list is left to the kernel's judgement at the launch.
+    fileprivate func obstacle(to path: String) -> String? {
+        var places = [path], rest = path[...]
+        while let slash = rest.lastIndex(of: "/"), slash > rest.startIndex {
+            rest = rest[..<slash]
+            places.append(String(rest))
         }
-        return true
+        for place in places.reversed() {
+            var status = stat()
+            if stat(place, &status) < 0 || !allows(place, status) { return place }
+        }
+        return nil
+    }
+
+    /// Why this user cannot have a working directory below the agent's state folder, whose own folders let others through.
+    func problem(inFolderOf state: String) -> SpecProblem? {
+        guard isOther, let obstacle = obstacle(to: "\(state)/workers") else { return nil }
+        return SpecProblem(
+            "workingDirectory",
+            "is needed: user \(id) may not pass through '\(obstacle)', and the worker's own folder is below it")
     }
 
     private func allows(_ path: String, _ status: stat) -> Bool {
