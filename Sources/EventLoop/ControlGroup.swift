@@ -23,16 +23,23 @@ package struct ControlGroup: Hashable, Sendable {
             controllers: text("\(mount)/cgroup.controllers").split { $0 == " " || $0 == "\n" }.map(String.init))
     }
 
-    /// The first cgroup2 of a mountinfo (proc(5)): the fifth field, with the type after the lone hyphen.
-    package static func mountPoint(inMountInfo text: String) -> String? {
-        for line in text.split(separator: "\n") {
+    /// The first cgroup2 of a mountinfo.
+    package static func mountPoint(inMountInfo text: String) -> String? { mountPoints(inMountInfo: text).first }
+
+    /// Every cgroup2 of a mountinfo (proc(5)): the fifth field, with the type after the lone hyphen.
+    package static func mountPoints(inMountInfo text: String) -> [String] {
+        text.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ")
             guard let hyphen = fields.firstIndex(of: "-"), hyphen > 4, hyphen + 1 < fields.count,
                 fields[hyphen + 1] == "cgroup2"
-            else { continue }
+            else { return nil }
             return unescaped(fields[4])
         }
-        return nil
+    }
+
+    /// The mount points that this process sees.
+    package static func mountPoints(proc: String = "/proc") -> [String] {
+        mountPoints(inMountInfo: text("\(proc)/self/mountinfo"))
     }
 
     /// The line of v2 in /proc/PID/cgroup is the one with hierarchy 0 and no controllers.

@@ -38,8 +38,12 @@ struct AsterismDaemon: ParsableCommand {
     var joinToken: String?
     @Option(help: "A file that holds an enrolment token.")
     var joinTokenFile: String?
-    @Option(help: "A cgroup v2 folder that is the workers' alone. (default: none; workers are held by their shims)")
-    var workersCgroup: String?
+    @Option(
+        help: """
+            The cgroup v2 directory that is the workers' alone: auto (that of asterism-workers.service, where it runs), \
+            off, or a path. Without one, workers are held together by their shims.
+            """)
+    var workersCgroup = "auto"
     @Option(help: "Where accelerators are read: auto, none, nvidia, exec:COMMAND or replay:FILE.")
     var accelerators = "auto"
     @Option(
@@ -142,7 +146,7 @@ struct AsterismDaemon: ParsableCommand {
             throw StartError("--port-mapping", "'\(portMapping)' is neither auto nor off")
         }
         settings.portMapping = mode
-        settings.workersCgroup = workersCgroup
+        settings.workersCgroup = try WorkerCgroupChoice(parsing: workersCgroup)
         settings.token = try token()
         settings.accelerators = try source()
         return settings

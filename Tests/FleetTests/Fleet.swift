@@ -100,7 +100,7 @@ final class Fleet {
             "asterismd",
             [
                 "--data", agentData(name), "--listen", "127.0.0.1:0", "--socket", agentSocket(name), "--name", name,
-                "--accelerators", "none", "--overlay", "off",
+                "--accelerators", "none", "--overlay", "off", "--workers-cgroup", "off",
             ] + join + (more.isEmpty ? ["--log-level", "debug"] : more), output: path("\(name).log"))
     }
 

@@ -36,7 +36,7 @@ package final class AgentDaemon {
         package var site = ""
         package var labels: [(name: String, value: String)] = []
         package var token: String?
-        package var workersCgroup: String?
+        package var workersCgroup = WorkerCgroupChoice.auto
         package var shim: String
         package var accelerators = AcceleratorProbe.none
         package var overlay = OverlayMode.auto
@@ -135,9 +135,9 @@ package final class AgentDaemon {
         let identity = try AgentDaemon.identity(in: state)
         let membership = try AgentDaemon.membership(in: state)
         let record = try AgentDaemon.record(in: state)
-        let cgroup = settings.workersCgroup
-        var hostSettings = WorkerHost.Settings(stateDirectory: state, shim: settings.shim, cgroupRoot: cgroup)
-        hostSettings.cgroupRoot = cgroup
+        let cgroup = try settings.workersCgroup.find()
+        var hostSettings = WorkerHost.Settings(stateDirectory: state, shim: settings.shim, cgroupRoot: cgroup.root)
+        hostSettings.cgroupProblem = cgroup.problem
         let me = Weak<AgentDaemon>()
         do throws(Errno) {
             host = try WorkerHost(on: loop, hostSettings) { me.object?.happened($0) }
@@ -213,7 +213,7 @@ package final class AgentDaemon {
     /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
     package func start() {
         if let problem = host.cgroupProblem {
-            log.warning("workers get no cgroups", metadata: ["reason": "\(problem.message)"])
+            log.warning("workers get no cgroups", metadata: ["reason": "\(problem)"])
         }
         let found = host.adopt().map { Control.AdoptedWorker($0.worker, Control.AdoptedWorker.State($0.state)) }
         if !found.isEmpty { log.info("found traces of workers", metadata: ["count": "\(found.count)"]) }

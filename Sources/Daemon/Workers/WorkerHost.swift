@@ -27,6 +27,8 @@ package final class WorkerHost {
         package var shim: String
         /// A folder of cgroup v2 that is ours to use; `nil` to do without.
         package var cgroupRoot: String?
+        /// Why there is none, where somebody may have expected one.
+        package var cgroupProblem: String?
 
         package init(stateDirectory: String, shim: String, cgroupRoot: String? = nil) {
             self.stateDirectory = stateDirectory
@@ -39,10 +41,14 @@ package final class WorkerHost {
     package let settings: Settings
     /// How workers are held together on this node.
     package var containment: Containment { cgroups == nil ? .subreaper : .cgroup }
-    /// Why it is `subreaper` although a cgroup was given.
-    package let cgroupProblem: Errno?
+    /// Why it is `subreaper` although a cgroup was given or looked for.
+    package let cgroupProblem: String?
 
     let cgroups: WorkerCgroups?
+    /// Of the cgroup's root: two agents there would take each other's workers for their own.
+    private let cgroupLock: FileDescriptor?
+    /// The process that has shown that processes can be put there.
+    private let probe: ChildProcess?
     private let onEvent: (WorkerEvent) -> Void
     private let removals: Blocking
     private var keepers: [WorkerRef: WorkerKeeper] = [:]
@@ -55,13 +61,56 @@ package final class WorkerHost {
         removals = Blocking(on: loop, "removal of workers' folders")
         try WorkerHost.prepareFolders(settings.stateDirectory)
         var cgroups: WorkerCgroups?
-        var problem: Errno?
+        var probe: ChildProcess?
+        var problem = settings.cgroupProblem
+        var lock: FileDescriptor?
         if let root = settings.cgroupRoot {
-            do throws(Errno) { cgroups = try WorkerCgroups(root: root) } catch { problem = error }
+            do throws(CgroupProblem) {
+                let groups = try CgroupProblem.of(root) { () throws(Errno) in try WorkerCgroups(root: root) }
+                lock = try WorkerHost.lock(root)
+                probe = try WorkerHost.probe(groups, on: loop, settings.shim)
+                cgroups = groups
+            } catch { problem = error.text }
         }
+        cgroupLock = lock
+        self.probe = probe
         self.cgroups = cgroups
         cgroupProblem = problem
         emptyTrash()
+    }
+
+    private struct CgroupProblem: Error {
+        var text: String
+
+        static func of<Value>(_ root: String, _ body: () throws(Errno) -> Value) throws(CgroupProblem) -> Value {
+            do throws(Errno) { return try body() } catch { throw CgroupProblem(text: "\(root): \(error.message)") }
+        }
+    }
+
+    private static func lock(_ root: String) throws(CgroupProblem) -> FileDescriptor {
+        do throws(Errno) {
+            let folder = try FileDescriptor.open(root, O_RDONLY | O_DIRECTORY)
+            try succeed(flock(folder.raw, LOCK_EX | LOCK_NB))
+            return folder
+        } catch {
+            let why = error.code == EWOULDBLOCK ? "another agent uses it" : error.message
+            throw CgroupProblem(text: "\(root): \(why)")
+        }
+    }
+
+    /// Puts a process where the shims will be. Permission bits do not prove that this can be done: the kernel refuses it
+    /// below a cgroup of the wrong type, and a container runtime may. A shim without arguments ends at once.
+    private static func probe(
+        _ groups: WorkerCgroups, on loop: Loop, _ shim: String
+    ) throws(CgroupProblem) -> ChildProcess {
+        do throws(Errno) {
+            let folder = try FileDescriptor.open(groups.shims, O_RDONLY | O_DIRECTORY)
+            var command = ChildCommand(shim)
+            command.cgroup = folder.raw
+            do throws(SpawnError) {
+                return try ChildProcess(on: loop, "probe of the workers' cgroup", command) { _ in }
+            } catch { throw error.reason }
+        } catch { throw CgroupProblem(text: "\(groups.shims): no process can be put there: \(error.message)") }
     }
 
     /// Makes the host's folders, and lets other users through those that an earlier agent or systemd made with a mode of
@@ -80,6 +129,7 @@ package final class WorkerHost {
     package func close() {
         for keeper in keepers.values { keeper.close() }
         keepers = [:]
+        probe?.close()
         removals.close()
     }
 

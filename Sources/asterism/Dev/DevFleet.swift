@@ -153,6 +153,7 @@ extension DevFleet {
     ) throws -> Value {
         let end = monotonicSeconds() + seconds
         var last: (any Error)?
+                "--workers-cgroup", "off",
         while true {
             do {
                 if let value = try look() { return value }

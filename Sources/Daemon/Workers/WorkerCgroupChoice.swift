@@ -1,0 +1,69 @@
+package import EventLoop
+import Glibc
+
+/// # Which cgroup holds the workers
+///
+/// `--workers-cgroup` says it. The default, `auto`, is the cgroup of the unit `asterism-workers.service` where systemd has
+/// started that, below any mount of cgroup v2: at /sys/fs/cgroup, or at /sys/fs/cgroup/unified beside cgroup v1. Without
+/// it workers are held together by their shims alone.
+package enum WorkerCgroupChoice: Hashable, Sendable {
+    case auto
+    case off
+    /// A directory of cgroup v2 that is the workers' alone, or that can be made in one.
+    case path(String)
+
+    package init(parsing text: String) throws(StartError) {
+        switch text {
+        case "auto": self = .auto
+        case "off": self = .off
+        default:
+            guard text.hasPrefix("/") else {
+                throw StartError(
+                    WorkerCgroupChoice.option, "'\(text)' is neither auto, off nor the absolute path of a directory")
+            }
+            self = .path(text)
+        }
+    }
+
+    package static let option = "--workers-cgroup"
+    /// From the mount point of cgroup v2 on.
+    package static let unit = "asterism.slice/asterism-workers.service"
+
+    /// The cgroup, or none, and then why where somebody may have expected one.
+    package struct Found: Hashable, Sendable {
+        package var root: String?
+        package var problem: String?
+    }
+
+    package func find() throws(StartError) -> Found {
+        switch self {
+        case .off: return Found()
+        case .auto:
+            return WorkerCgroupChoice.find(mounts: ControlGroup.mountPoints()) { folder in
+                access(folder, W_OK) == 0 && access("\(folder)/cgroup.procs", W_OK) == 0
+                    && access("\(folder)/cgroup.subtree_control", W_OK) == 0 ? nil : Errno(errno)
+            }
+        case .path(let path):
+            let isThere = access(path, F_OK) == 0
+            // Every cgroup of v2 has this file, and none of v1 (cgroup-v2.rst).
+            guard access("\(isThere ? path : Files.parent(of: path))/cgroup.controllers", F_OK) == 0 else {
+                throw StartError(
+                    WorkerCgroupChoice.option,
+                    "'\(path)' is not a directory of cgroup v2; give one, or auto or off")
+            }
+            return Found(root: path)
+        }
+    }
+
+    /// The unit's cgroup below the first mount that has one. `problem` says why a directory cannot be used.
+    package static func find(mounts: [String], problem: (String) -> Errno?) -> Found {
+        guard !mounts.isEmpty else { return Found(problem: "cgroup v2 is not mounted") }
+        var reasons: [String] = []
+        for mount in mounts {
+            let folder = "\(mount)/\(unit)"
+            guard let reason = problem(folder) else { return Found(root: folder) }
+            reasons.append("\(folder): \(reason.message)")
+        }
+        return Found(problem: reasons.joined(separator: "; "))
+    }
+}
