@@ -29,7 +29,7 @@ package final class ControllerDaemon {
         /// Where agents reach this controller; goes into tokens. Empty: where it listens.
         package var advertised: [SocketAddress] = []
         /// `nil`: no HTTP.
-        package var http: SocketAddress?
+        package var http: HTTPEndpoint?
         package var socketPath: String
         package var name: String
         /// Where overlay addresses are from; `nil`: from where they are, or the default.
@@ -129,13 +129,18 @@ package final class ControllerDaemon {
         do throws(Errno) {
             rpc = try RPC(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
         } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
-        if let address = settings.http {
+        if let endpoint = settings.http {
+            if case .unix(let path) = endpoint {
+                try StartError.of("--http") { () throws(FileError) in
+                    try Files.makeDirectory(Files.parent(of: path), mode: 0o755)
+                }
+            }
             let api = HTTPAPI(names: [settings.name]) { me.object?.asked($0, $1) }
             do throws(Errno) {
                 http = try HTTPServer(
-                    on: loop, at: address, tooLarge: HTTPAPI.tooLarge, unanswered: HTTPAPI.unanswered
+                    on: loop, at: endpoint, tooLarge: HTTPAPI.tooLarge, unanswered: HTTPAPI.unanswered
                 ) { api.handle($0, answer: $1) }
-            } catch { throw StartError("--http", "\(address): \(error.message)") }
+            } catch { throw StartError("--http", "\(endpoint): \(error.message)") }
         }
         do throws(Errno) {
             signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
@@ -147,7 +152,7 @@ package final class ControllerDaemon {
 
     package var nodeID: NodeID { controller.nodeID }
     package var meshAddress: SocketAddress? { port.localAddress }
-    package var httpAddress: SocketAddress? { http?.localAddress }
+    package var httpEndpoint: HTTPEndpoint? { http?.localEndpoint }
 
     /// Begins to serve. Returns at once; the loop does the rest.
     package func start() {
@@ -158,11 +163,13 @@ package final class ControllerDaemon {
             "node": "\(controller.nodeID.short)", "name": settings.name,
             "listen": "\(port.localAddress ?? settings.listen)",
             "tcp": port.streamAddresses.map(\.description).joined(separator: " "),
-            "http": httpAddress.map { "\($0)" } ?? "off",
+            "http": httpEndpoint.map { "\($0)" } ?? "off",
             "socket": settings.socketPath,
         ]
-        if let address = httpAddress, !address.ip.isLoopback {
-            log.warning("whoever reaches the HTTP address may ask anything", metadata: ["http": "\(address)"])
+        if case .tcp(let address)? = httpEndpoint {
+            log.warning(
+                "anyone who can connect to the HTTP address runs commands as root on every node",
+                metadata: ["http": "\(address)"])
         }
         log.info("running", metadata: places.mapValues { "\($0)" })
         shownStatus = controller.summary

@@ -12,8 +12,8 @@ struct AsterismController: ParsableCommand {
         commandName: "asterism-controller",
         abstract: "Enrols nodes, says what should run on them, and answers questions about the fleet.",
         discussion: """
-            The HTTP API has no authentication yet: whoever reaches its address may ask anything. It is described by \
-            /v1/openapi.json.
+            The HTTP API has no authentication yet: anyone who can connect to it runs commands as root on every node. It \
+            is described by /v1/openapi.json.
             """,
         version: "asterism-controller \(AsterismVersion.current)")
 
@@ -33,8 +33,10 @@ struct AsterismController: ParsableCommand {
             or those of this machine)
             """)
     var advertise: [String] = []
-    @Option(help: "Where HTTP is served, IP:PORT, or off.")
-    var http = "127.0.0.1:7951"
+    @Option(help: "Where HTTP is served: off, unix:/PATH (owner and group may connect), or IP:PORT with --http-insecure.")
+    var http = "off"
+    @Flag(help: "Serve HTTP at IP:PORT although anyone who can connect runs commands as root on every node.")
+    var httpInsecure = false
     @Option(help: "Path of the local socket that the asterism command uses.")
     var socket = "/run/asterism-controller/controller.sock"
     @Option(help: "The controller's name. (default: the host's name)")
@@ -103,7 +105,7 @@ struct AsterismController: ParsableCommand {
         }
         guard ["on", "off"].contains(relay) else { throw StartError("--relay", "'\(relay)' is neither on nor off") }
         settings.isRelay = relay == "on"
-        settings.http = http == "off" ? nil : try address(http, "--http")
+        settings.http = try HTTPEndpoint.parse(http, isInsecure: httpInsecure)
         return settings
     }
 

@@ -138,8 +138,8 @@ private final class Program {
         log = "\(directory)/log-\(Entropy.word())"
         let path = "\(Program.products)/asterism-controller"
         var words = [
-            path, "--data", "\(directory)/data", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--socket",
-            "\(directory)/c.sock", "--name", "test",
+            path, "--data", "\(directory)/data", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
+            "--http-insecure", "--socket", "\(directory)/c.sock", "--name", "test",
         ]
         words += arguments
         var actions = posix_spawn_file_actions_t()

@@ -271,7 +271,7 @@ import Testing
         let first = try testServer(loop, echo)
         #expect(throws: Errno(EADDRINUSE)) {
             try HTTPServer(
-                on: loop, at: first.localAddress, tooLarge: HTTPAPI.tooLarge, unanswered: HTTPAPI.unanswered,
+                on: loop, at: first.localEndpoint, tooLarge: HTTPAPI.tooLarge, unanswered: HTTPAPI.unanswered,
                 onRequest: echo)
         }
     }

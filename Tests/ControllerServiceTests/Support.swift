@@ -106,8 +106,16 @@ func testServer(
     _ onRequest: @escaping (HTTPRequest, @escaping HTTPServer.Answer) -> Void
 ) throws -> HTTPServer {
     try HTTPServer(
-        on: loop, at: SocketAddress(.loopback4, 0), limits: limits, tooLarge: HTTPAPI.tooLarge,
+        on: loop, at: .tcp(SocketAddress(.loopback4, 0)), limits: limits, tooLarge: HTTPAPI.tooLarge,
         unanswered: HTTPAPI.unanswered, onRequest: onRequest)
+}
+
+extension HTTPServer {
+    /// The address of a server at TCP.
+    var localAddress: SocketAddress {
+        guard case .tcp(let address) = localEndpoint else { preconditionFailure("\(localEndpoint) is not TCP") }
+        return address
+    }
 }
 
 func echo(_ request: HTTPRequest, _ answer: HTTPServer.Answer) {

@@ -84,8 +84,8 @@ final class Fleet {
             "asterism-controller",
             [
                 "--data", path(data), "--listen", "127.0.0.1:\(port)", "--advertise", "127.0.0.1:\(advertised)",
-                "--http", "127.0.0.1:\(httpPort)", "--socket", controllerSocket, "--name", "controller",
-                "--log-level", "debug",
+                "--http", "127.0.0.1:\(httpPort)", "--http-insecure", "--socket", controllerSocket,
+                "--name", "controller", "--log-level", "debug",
             ], output: path("controller.log"))
         let program = try #require(controller)
         try eventually("the controller answers") {

@@ -47,11 +47,13 @@ package final class HTTPServer {
     package typealias Answer = (HTTPResponse) -> Void
 
     package private(set) var counters = Counters()
-    /// The address it listens at, with the port that the kernel chose.
-    package let localAddress: SocketAddress
+    /// Where it listens, with the port that the kernel chose.
+    package let localEndpoint: HTTPEndpoint
     package var openConnections: Int { connections.count }
 
     private let loop: Loop
+    /// Of a unix socket.
+    private let file: SocketFile?
     private let limits: Limits
     private let onRequest: (HTTPRequest, @escaping Answer) -> Void
     private let tooLarge: HTTPResponse
@@ -66,11 +68,11 @@ package final class HTTPServer {
     /// Made once: no weak reference to an object can be made while it goes.
     private var me: Weak<HTTPServer>?
 
-    /// Listens at an address; port 0 lets the kernel choose. `onRequest` is called with every whole request, and calls
+    /// Listens there; port 0 lets the kernel choose. `onRequest` is called with every whole request, and calls
     /// its argument once, at once or later on the loop; only the first answer counts. `tooLarge` and `unanswered` are
     /// the answers that the server gives by itself.
     package init(
-        on loop: Loop, at address: SocketAddress, limits: Limits = Limits(), tooLarge: HTTPResponse,
+        on loop: Loop, at endpoint: HTTPEndpoint, limits: Limits = Limits(), tooLarge: HTTPResponse,
         unanswered: HTTPResponse, onRequest: @escaping (HTTPRequest, @escaping Answer) -> Void
     ) throws(Errno) {
         self.loop = loop
@@ -78,8 +80,18 @@ package final class HTTPServer {
         self.onRequest = onRequest
         self.tooLarge = tooLarge
         self.unanswered = unanswered
-        let socket = try ListeningSocket.open(address)
-        localAddress = try ListeningSocket.address(of: socket.raw)
+        let socket: FileDescriptor
+        switch endpoint {
+        case .unix(let path):
+            let opened = try ListeningSocket.open(unix: path)
+            socket = FileDescriptor(owning: opened.socket)
+            file = opened.file
+            localEndpoint = endpoint
+        case .tcp(let address):
+            socket = try ListeningSocket.open(address)
+            file = nil
+            localEndpoint = .tcp(try ListeningSocket.address(of: socket.raw))
+        }
         daemon = asterism_http_start(
             socket.raw, UInt32(limits.connections), limits.headerBytes, Unmanaged.passUnretained(self).toOpaque(),
             httpReceived, httpTarget, httpCompleted,
@@ -112,6 +124,7 @@ package final class HTTPServer {
         MHD_run(daemon)
         MHD_stop_daemon(daemon)
         self.daemon = nil
+        file?.remove()
         isRunning = false
         connections = [:]
     }

@@ -2,8 +2,29 @@ import Base
 import EventLoop
 import Glibc
 
-/// A TCP socket that listens: made here and not by libmicrohttpd, so that the reason why it cannot be is known.
+/// A socket that listens: made here and not by libmicrohttpd, so that the reason why it cannot be is known.
 enum ListeningSocket {
+    /// Owner and group may connect.
+    private static let unixMode: mode_t = 0o660
+
+    /// A socket at a path, and its file.
+    static func open(unix path: String) throws(Errno) -> (socket: Int32, file: SocketFile) {
+        let socket = try SocketFile.bind(path, unixMode)
+        let file = try SocketFile(path)
+        // The umask has reduced the mode of the file.
+        try call(fchmodat(AT_FDCWD, path, unixMode, AT_SYMLINK_NOFOLLOW))
+        let flags = fcntl(socket.raw, F_GETFL)
+        try call(fcntl(socket.raw, F_SETFL, flags | O_NONBLOCK))
+        try call(listen(socket.raw, backlog))
+        return (socket.release(), file)
+    }
+
+    private static let backlog: Int32 = 256
+
+    private static func call(_ result: Int32) throws(Errno) {
+        if result < 0 { throw Errno(errno) }
+    }
+
     static func open(_ address: SocketAddress) throws(Errno) -> FileDescriptor {
         let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
         let number = socket(address.family, Int32(type), 0)
@@ -17,7 +38,7 @@ enum ListeningSocket {
             bind(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), count)
         }
         guard status == 0 else { throw Errno(errno) }
-        guard listen(number, 256) == 0 else { throw Errno(errno) }
+        try call(listen(number, backlog))
         return socket
     }
 

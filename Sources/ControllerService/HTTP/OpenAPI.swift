@@ -15,12 +15,19 @@ package enum OpenAPI {
         "info": .of([
             "title": .string("Asterism controller"), "version": .string(AsterismVersion.current),
             "description": .string(
-                "Nodes, workers, tokens and events of a fleet. There is no authentication: the server listens on "
-                    + "loopback unless told otherwise, and whoever reaches it may ask anything. Times are milliseconds "
-                    + "since 1970. What is not known is absent."),
+                "Nodes, workers, tokens and events of a fleet. There is no authentication: anyone who can connect runs "
+                    + "commands as root on every node. The server listens at a unix socket (--http unix:/PATH), or at "
+                    + "a TCP port with --http-insecure. Times are milliseconds since 1970. What is not known is absent."
+            ),
             "license": .of([
                 "name": .string("Apache-2.0"), "identifier": .string("Apache-2.0"),
             ]),
+        ]),
+        "servers": .array([
+            .of([
+                "url": .string("http://localhost"),
+                "description": .string("over the controller's unix socket, as curl --unix-socket PATH does"),
+            ])
         ]),
         "paths": paths,
         "components": .of([

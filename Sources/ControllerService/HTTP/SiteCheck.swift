@@ -2,9 +2,10 @@ import Base
 
 /// # Who may ask, while there is no password
 ///
-/// The HTTP API has no authentication yet: whoever can open a connection to it may do anything. That is why it listens on
-/// loopback unless told otherwise. But a browser on the same machine opens connections for every page it shows, so two
-/// tricks of a hostile page have to fail here:
+/// The HTTP API has no authentication yet: anyone who can open a connection to it may do anything. That is why it is
+/// served at a unix socket, or at TCP with `--http-insecure` (`HTTPEndpoint`). A browser on the same machine opens TCP
+/// connections for every page it shows, and proxies in front of a unix socket do it for them, so two tricks of a hostile
+/// page have to fail here. A unix socket has no name of its own; clients send `Host: localhost`.
 ///
 /// - *DNS rebinding*: the page's own name suddenly resolves to 127.0.0.1, and the browser thinks it talks to the page's
 ///   site. The Host header still carries that name. Only IP addresses, `localhost`, names under `.localhost` and the

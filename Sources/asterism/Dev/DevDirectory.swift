@@ -5,6 +5,7 @@ import Foundation
 /// ```
 /// token                        the enrolment token, readable by its owner only
 /// controller/controller.sock   its local socket
+/// controller/http.sock         its HTTP API, unless --http names a port
 /// controller/data/             its store
 /// controller/log               what it said
 /// controller/port              the UDP port it listens on, kept for the next start
@@ -22,6 +23,7 @@ struct DevDirectory: Equatable {
     var token: String { "\(root)/token" }
     var controller: String { "\(root)/controller" }
     var controllerSocket: String { "\(controller)/controller.sock" }
+    var controllerHTTP: String { "\(controller)/http.sock" }
     var agents: String { "\(root)/agents" }
     func agent(_ name: String) -> String { "\(agents)/\(name)" }
     func agentData(_ name: String) -> String { "\(agent(name))/data" }

@@ -19,35 +19,40 @@ final class DevFleet {
     private(set) var controller: DevProgram?
     private(set) var agents: [String: DevProgram] = [:]
     var signals = DevSignals()
-    let httpPort: UInt16
+    /// The port of loopback that HTTP is served at; nil: at a unix socket.
+    private let httpPort: UInt16?
     private let listenPort: UInt16
     private var lastEvent: UInt64 = 0
 
     init(
-        directory: String?, agents: Int, keeps: Bool, logLevel: String, programs: DevPrograms, _ teller: DevTeller
+        directory: String?, agents: Int, keeps: Bool, httpPort: UInt16?, logLevel: String, programs: DevPrograms,
+        _ teller: DevTeller
     ) throws(Failure) {
         names = (1...agents).map { "agent-\($0)" }
         self.programs = programs
         self.teller = teller
         self.logLevel = logLevel
+        self.httpPort = httpPort
         self.directory = DevDirectory(try DevFleet.prepare(directory))
         removesDirectory = directory == nil && !keeps
         let longest = self.directory.agentSocket(names.last ?? "")
         guard longest.utf8.count < 108 else {
             throw Failure(.usage, "dir: is too long for a socket's path (107 bytes): \(longest)")
         }
-        for folder in [self.directory.controller] + names.map(self.directory.agent) {
-            try DevFleet.make(folder)
+        try DevFleet.make(self.directory.controller)
+        for folder in [self.directory.agents] + names.map(self.directory.agent) {
+            try DevFleet.make(folder, isPassable: true)
         }
         listenPort = try DevFleet.keptPort("\(self.directory.controller)/port")
-        httpPort = try DevFleet.freePort(SOCK_STREAM)
         try checkNobodyElse()
     }
 
     private static func prepare(_ directory: String?) throws(Failure) -> String {
         if let directory {
             let path = directory.hasPrefix("/") ? directory : FileManager.default.currentDirectoryPath + "/" + directory
-            try make(path)
+            // A directory that was there before is somebody's, unless a fleet is in it; its mode stays.
+            let isOurs = access(path, F_OK) != 0 || access(DevDirectory(path).controller, F_OK) == 0
+            try make(path, isPassable: isOurs)
             return path
         }
         let base = ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
@@ -55,15 +60,24 @@ final class DevFleet {
         guard mkdtemp(&template) != nil else {
             throw Failure(.refused, "cannot make a directory in \(base): \(String(cString: strerror(errno)))")
         }
-        return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        try make(path, isPassable: true)
+        return path
     }
 
-    private static func make(_ folder: String) throws(Failure) {
+    /// Makes a folder that is its owner's alone. Root's agents run workers as other users, whose own folders are in the
+    /// agents': `isPassable` lets others pass through (mode 0711) there. Sockets, tokens and logs have mode 0600.
+    private static func make(_ folder: String, isPassable: Bool = false) throws(Failure) {
         do {
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
             throw Failure(.refused, "cannot make the directory \(folder)")
+        }
+        // By chmod, since the umask reduces the mode of what is made.
+        guard isPassable, geteuid() == 0 else { return }
+        guard chmod(folder, 0o711) == 0 else {
+            throw Failure(.refused, "cannot change the mode of \(folder): \(String(cString: strerror(errno)))")
         }
     }
 
@@ -112,9 +126,15 @@ extension DevFleet {
             name: "controller",
             [
                 programs.controller, "--data", "\(directory.controller)/data", "--listen", "127.0.0.1:\(listenPort)",
-                "--http", "127.0.0.1:\(httpPort)", "--socket", directory.controllerSocket, "--name", "controller",
-                "--log-level", logLevel,
-            ], log: "\(directory.controller)/log")
+                "--socket", directory.controllerSocket, "--name", "controller", "--log-level", logLevel,
+            ] + (httpPort.map { ["--http", "127.0.0.1:\($0)", "--http-insecure"] }
+                ?? ["--http", "unix:\(directory.controllerHTTP)"]), log: "\(directory.controller)/log")
+    }
+
+    /// How HTTP is reached, for people.
+    var httpHint: String {
+        if let httpPort { return "HTTP at http://127.0.0.1:\(httpPort)/ for every user of this machine" }
+        return "HTTP: curl --unix-socket \(directory.controllerHTTP) http://localhost/v1/status"
     }
 
     /// Makes a token that all agents together can use, in a file that only its owner reads.
@@ -133,6 +153,7 @@ extension DevFleet {
             [
                 programs.agent, "--data", directory.agentData(name), "--listen", "127.0.0.1:0",
                 "--socket", directory.agentSocket(name), "--name", name, "--site", "dev", "--overlay", "off",
+                "--workers-cgroup", "off",
                 "--join-token-file", directory.token, "--shim", programs.shim, "--log-level", logLevel,
             ], log: "\(directory.agent(name))/log")
     }
@@ -153,7 +174,6 @@ extension DevFleet {
     ) throws -> Value {
         let end = monotonicSeconds() + seconds
         var last: (any Error)?
-                "--workers-cgroup", "off",
         while true {
             do {
                 if let value = try look() { return value }

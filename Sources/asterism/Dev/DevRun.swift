@@ -30,7 +30,7 @@ struct DevRun {
         try fleet.startController()
         _ = try fleet.waitForController(within: 15)
         try fleet.skipEvents()
-        teller.note("the controller runs, with HTTP at http://127.0.0.1:\(fleet.httpPort)/")
+        teller.note("the controller runs; \(fleet.httpHint)")
         try fleet.makeToken()
         for name in fleet.names { try fleet.startAgent(name) }
         _ = try fleet.waitForAgents(within: 30)

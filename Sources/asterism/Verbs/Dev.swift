@@ -18,6 +18,11 @@ struct Dev: ParsableCommand {
         String?
     @Flag(help: "Go through the tour and end.") var demo = false
     @Flag(help: "Keep the temporary directory.") var keep = false
+    @Option(
+        help: ArgumentHelp(
+            "Serve HTTP at this port of 127.0.0.1, open to every user of this machine, and not at a unix socket.",
+            valueName: "port"))
+    var http: UInt16?
     @Option(help: ArgumentHelp("The programs' level of logging.", valueName: "level")) var logLevel: String = "info"
 
     func validate() throws {
@@ -28,7 +33,8 @@ struct Dev: ParsableCommand {
     func run() throws {
         let teller = DevTeller(isJSON: json, terminal: .standardOutput())
         let fleet = try DevFleet(
-            directory: dir, agents: agents, keeps: keep, logLevel: logLevel, programs: try DevPrograms.beside(), teller)
+            directory: dir, agents: agents, keeps: keep, httpPort: http, logLevel: logLevel,
+            programs: try DevPrograms.beside(), teller)
         try demo ? DevDemo(fleet: fleet).perform() : DevRun(fleet: fleet).perform()
     }
 }
