@@ -33,7 +33,10 @@ struct AsterismController: ParsableCommand {
             or those of this machine)
             """)
     var advertise: [String] = []
-    @Option(help: "Where HTTP is served: off, unix:/PATH (owner and group may connect), or IP:PORT with --http-insecure.")
+    @Option(
+        help: """
+            Where HTTP is served: off, unix:/PATH (its owner and group may connect), or IP:PORT with --http-insecure.
+            """)
     var http = "off"
     @Flag(help: "Serve HTTP at IP:PORT although anyone who can connect runs commands as root on every node.")
     var httpInsecure = false

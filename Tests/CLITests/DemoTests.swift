@@ -100,6 +100,82 @@ private enum Daemons {
         #expect(DevLeftovers(directory: directory).find().isEmpty && !worker.isAlive)
     }
 
+    private static func mode(_ path: String) -> String {
+        var status = stat()
+        return lstat(path, &status) == 0 ? String(status.st_mode & 0o7777, radix: 8) : "none"
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root may run workers as other users"))
+    func `a fleet of root runs workers as other users, and its sockets, tokens and logs stay private`() throws {
+        let folder = try TemporaryFolder()
+        chmod(folder.root, 0o711)
+        let mask = umask(0o077)
+        defer { umask(mask) }
+        let root = folder.path("fleet"), directory = DevDirectory(folder.path("fleet"))
+        let port = try Self.freePort()
+        for arguments in [[], ["--http", "\(port)"]] {
+            let dev = try DevProgram(
+                name: "dev", [CommandRun.program, "dev", "--agents", "1", "--dir", root] + arguments,
+                log: folder.path("log\(arguments.count)"))
+            defer { dev.send(SIGTERM) }
+            for _ in 0..<600
+            where dev.isRunning && !dev.logTail(9).contains(where: { $0.contains("Ctrl-C stops everything") }) {
+                usleep(100_000)
+            }
+            let told = dev.logTail(50).joined(separator: "\n")
+            let hint =
+                arguments.isEmpty
+                ? "curl --unix-socket \(directory.controllerHTTP) http://localhost/v1/status"
+                : "http://127.0.0.1:\(port)/"
+            #expect(told.contains(hint), "\(told)")
+            #expect(Self.mode(directory.controllerHTTP) == (arguments.isEmpty ? "660" : "none"))
+            #expect(Self.answers(port) == !arguments.isEmpty)
+            let name = "n\(arguments.count)"
+            let run = try CommandRun.run([
+                "worker", "run", "--dir", root, "--name", name, "--user", "nobody", "--", "/bin/sh", "-c",
+                "id -u; touch here && ls && pwd",
+            ])
+            #expect(run.status == 0, "\(run.errors)")
+            var log = ""
+            for _ in 0..<100 where !log.contains("work\n") {
+                log = try CommandRun.run(["worker", "logs", "--dir", root, name]).output
+                usleep(50_000)
+            }
+            #expect(log.hasPrefix("65534\nhere\n\(directory.agentData("agent-1"))/workers/\(name)/"), "\(log)")
+            dev.send(SIGINT)
+            #expect(dev.hasEnded(within: 60))
+        }
+        let modes = [
+            (root, "711"), (directory.controller, "700"), ("\(directory.controller)/data", "700"),
+            (directory.agents, "711"), (directory.agent("agent-1"), "711"), (directory.agentData("agent-1"), "711"),
+            (directory.token, "600"), ("\(directory.agent("agent-1"))/log", "600"),
+            ("\(directory.agentData("agent-1"))/identity", "600"),
+            ("\(directory.agentData("agent-1"))/membership", "600"),
+            ("\(directory.agentData("agent-1"))/workers.state", "600"),
+        ]
+        for (path, mode) in modes { #expect(Self.mode(path) == mode, "\(path)") }
+    }
+
+    private static func withPort<Result>(_ port: UInt16, _ body: (Int32, UnsafePointer<sockaddr>) -> Result) -> Result {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        return withUnsafeBytes(of: &address) {
+            body(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self))
+        }
+    }
+
+    private static let addressSize = socklen_t(MemoryLayout<sockaddr_in>.size)
+
+    private static func freePort() throws -> UInt16 {
+        try #require((22_000..<30_000).shuffled().first { withPort($0) { bind($0, $1, addressSize) == 0 } })
+    }
+
+    private static func answers(_ port: UInt16) -> Bool { withPort(port) { connect($0, $1, addressSize) == 0 } }
+
     @Test func `what ends again and again is given up`() {
         var restarts = DevRestarts(), steps: [DevRestarts.Step] = []
         for tenth in 0..<200 { steps.append(restarts.ended(at: Double(tenth) / 10)) }

@@ -81,6 +81,47 @@ import Wire
         }
     }
 
+    @Test func `HTTP at TCP needs the operator's word, loopback too`() throws {
+        try withTemporaryDirectory { directory in
+            let program = try Program(directory, ["--http", "127.0.0.1:0"], waits: false, isInsecure: false)
+            guard case .exited(let status)? = program.wait() else {
+                Issue.record("it serves: \(program.output)")
+                return
+            }
+            #expect(status != 0)
+            #expect(program.output.contains("--http: 127.0.0.1:0 is refused: the HTTP API has no authentication yet"))
+            #expect(program.output.contains("use unix:/PATH, or --http-insecure to accept that"))
+            let other = try Program(directory)
+            #expect(other.output.contains("anyone who can connect to the HTTP address runs commands as root"))
+            #expect(try other.ask("GET", "/healthz").status == 200)
+        }
+    }
+
+    @Test func `without the option there is no HTTP, and with a path it is served there`() throws {
+        try withTemporaryDirectory { directory in
+            do {
+                let program = try Program(directory, isInsecure: false)
+                #expect(program.output.contains("http=off"))
+            }
+            let path = "\(directory)/http/h.sock"
+            let program = try Program(directory, ["--http", "unix:\(path)"], isInsecure: false)
+            #expect(program.output.contains("http=unix:\(path)"))
+            #expect(!program.output.contains("warning"), "\(program.output)")
+            let client = try RawClient(unix: path)
+            client.send("GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for _ in 0..<1000 where client.answers.isEmpty && !client.isEnded {
+                client.pump()
+                usleep(10_000)
+            }
+            let answer = try #require(client.answers.first)
+            #expect(answer.status == 200)
+            #expect(try JSONValue(parsing: Array(answer.body.utf8))["servers"] != nil)
+            program.kill(SIGTERM)
+            #expect(program.wait() == .exited(0))
+            #expect(access(path, F_OK) != 0)
+        }
+    }
+
     @Test func `a network that nodes have addresses from does not change`() throws {
         try withTemporaryDirectory { directory in
             do {
@@ -134,13 +175,15 @@ private final class Program {
     private var http: SocketAddress?
 
     /// With ports of its own; the last word has `arguments`. Waits until it says where it serves.
-    init(_ directory: String, _ arguments: [String] = [], waits: Bool = true) throws {
+    /// `isInsecure`: with HTTP at a port of loopback, for `ask`.
+    init(_ directory: String, _ arguments: [String] = [], waits: Bool = true, isInsecure: Bool = true) throws {
         log = "\(directory)/log-\(Entropy.word())"
         let path = "\(Program.products)/asterism-controller"
         var words = [
-            path, "--data", "\(directory)/data", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
-            "--http-insecure", "--socket", "\(directory)/c.sock", "--name", "test",
+            path, "--data", "\(directory)/data", "--listen", "127.0.0.1:0", "--socket",
+            "\(directory)/c.sock", "--name", "test",
         ]
+        if isInsecure { words += ["--http", "127.0.0.1:0", "--http-insecure"] }
         words += arguments
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -162,9 +205,12 @@ private final class Program {
         pid = child
         guard waits else { return }
         for _ in 0..<1000 {
-            if let range = output.firstRange(of: "http=") {
-                http = SocketAddress(output[range.upperBound...].prefix { $0 != " " && $0 != "\n" })
-                if http != nil, output.hasSuffix("\n") { return }
+            let text = output
+            if let range = text.firstRange(of: " running "), text.hasSuffix("\n"),
+                let place = text[range.upperBound...].firstRange(of: "http=")
+            {
+                http = SocketAddress(text[place.upperBound...].prefix { $0 != " " && $0 != "\n" })
+                return
             }
             usleep(10_000)
         }

@@ -29,6 +29,20 @@ final class RawClient {
         try #require(status == 0 || errno == EINPROGRESS)
     }
 
+    init(unix path: String) throws {
+        let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let number = Glibc.socket(AF_UNIX, Int32(type), 0)
+        try #require(number >= 0)
+        socket = FileDescriptor(owning: number)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let status = withUnsafeBytes(of: &address) {
+            connect(number, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+        }
+        try #require(status == 0, "\(path): \(errno)")
+    }
+
     func send(_ text: String) { send(Array(text.utf8)) }
     func send(_ bytes: [UInt8]) {
         unsent += bytes

@@ -168,6 +168,19 @@ extension EventLoopTests {
             #expect(child.exit?.status == .exited(code: 0))
         }
 
+        // (uid_t)-1 and (gid_t)-1 tell setresuid(2) and setresgid(2) to change nothing, and they succeed.
+        @Test(.enabled(if: geteuid() == 0, "only root may change users"), arguments: [false, true])
+        func `no child starts as a user or group that means no change`(_ forks: Bool) throws {
+            var command = ChildProcessTests.shell("id")
+            command.avoidsClone3 = forks
+            command.user = ChildCommand.User(uid: .max, gid: 65_534)
+            #expect(try ChildProcessTests.failure(command) == SpawnError(step: .uid, reason: Errno(EINVAL)))
+            command.user = ChildCommand.User(uid: 65_534, gid: .max)
+            #expect(try ChildProcessTests.failure(command) == SpawnError(step: .gid, reason: Errno(EINVAL)))
+            command.user = ChildCommand.User(uid: .max - 1, gid: .max - 1)
+            #expect(try ChildProcessTests.output(command).text.hasPrefix("uid=4294967294 gid=4294967294"))
+        }
+
         static let cgroup: ControlGroup? = {
             guard let found = ControlGroup.detect(), found.isWritable, geteuid() == 0 else {
                 print("no writable cgroup v2 here: starting inside a cgroup is not tested")

@@ -27,6 +27,8 @@ import Wire
                 ("name: lonely\n", "command: is missing"),
                 ("command: [/bin/true]\nlimits:\n  memory: -5MiB\n", "w.yaml:3:11: limits.memory: "),
                 ("command: [/bin/true]\nuser: nobody-of-this-name\n", "w.yaml:2:7: user: "),
+                ("command: [/bin/true]\nuser: 4294967295\n", "w.yaml:2:7: user: "),
+                ("command: [/bin/true]\nuser: 0x0\n", "w.yaml:2:7: user: "),
                 ("name: x\ncommand: [/nowhere/program, a]\n", "w.yaml:2:10: command: "),
                 ("command: [no-such-program-anywhere]\n", "w.yaml:1:10: command: "),
             ]
@@ -46,6 +48,10 @@ import Wire
             let cases: [(arguments: [String], words: String)] = [
                 (["--memory=-5MiB", "--", "/bin/true"], "memory"),
                 (["--user", "no-such-user", "--", "/bin/true"], "user"),
+                (["--user", "4294967295", "--", "/bin/true"], "user: '4294967295' is neither"),
+                (["--user=-1", "--", "/bin/true"], "user: '-1' is neither"),
+                (["--user", "00", "--", "/bin/true"], "user: '00' is neither"),
+                (["--user", "nobody", "--group", "4294967295", "--", "/bin/true"], "group: '4294967295' is neither"),
                 (["--", "/nowhere/program"], "command"), ([], "command"),
                 (["--colour=red", "--", "/bin/true"], "colour"),
                 (["--node", "nowhere", "--", "/bin/true"], "nowhere"),
@@ -65,6 +71,8 @@ import Wire
                 (#"{"spec":{}}"#, 400, "command"), (#"{"spec":{"command":[]}}"#, 400, "command"),
                 (#"{"spec":{"command":["/bin/true"],"limits":{"memoryBytes":-5}}}"#, 400, "limits.memory"),
                 (#"{"spec":{"command":["/bin/true"],"user":"no-such-user"}}"#, 400, "user"),
+                (#"{"spec":{"command":["/bin/true"],"user":"4294967295"}}"#, 400, "user"),
+                (#"{"spec":{"command":["/bin/true"],"user":" 0"}}"#, 400, "user"),
                 (#"{"spec":{"command":["/nowhere/program"]}}"#, 400, "command"),
                 (#"{"spec":{"command":["/bin/true"]},"node":"nowhere"}"#, 404, "node"),
                 (#"{"spec":{"command":["/bin/true"]},"name":"not a name"}"#, 400, "name"),

@@ -93,7 +93,10 @@ import Wire
     @Test func `the grace covers the whole worker, also while the agent is killed and started again`() throws {
         try Fleet.with(agents: 1) { fleet in
             let file = fleet.path("saved")
-            let save = "trap 'trap - TERM; sleep 2; echo x > \(file); exit 0' TERM; echo up; while :; do sleep 0.1; done"
+            let save = """
+                trap 'trap - TERM; sleep 2; echo x > \(file); exit 0' TERM
+                echo up; while :; do sleep 0.1; done
+                """
             try fleet.run("training", ["/bin/sh", "-c", "sh -c \"$0\"; echo done", save]) {
                 $0.stop.graceSeconds = 30
             }

@@ -36,6 +36,27 @@ import Wire
         #expect(fields { $0.restart.maxDelaySeconds = 0 } == ["restart.maxDelay"])
     }
 
+    @Test func `a user or group is a name or a plain number`() {
+        #expect(AccountName("0") == .number(0) && AccountName("65535") == .number(65_535))
+        #expect(AccountName("4294967294") == .number(4_294_967_294))
+        for name in ["nobody", "_apt", "a.b-c", "EXAMPLE\\user name", "machine$", "3dprinter", "é", "٣"] {
+            #expect(AccountName(name) == .name(name), "\(name)")
+        }
+        let refused = [
+            "", "4294967295", "4294967296", "18446744073709551616", "4294967294+1", "-1", "+0", "-0", "00", "007",
+            "0x0",
+            "0X0", "0b0", "0o0", " 0", "0 ", "\t0", "0\n", "1e3", "1E3", "1.0", "1_000", "0.", "0x1p4", "1-1", "-",
+            "+root",
+            "-root", "root:0", "0:0", "a/b", "..", "a\0b", "a\nb", " root", "root ", String(repeating: "a", count: 257),
+        ]
+        for text in refused {
+            #expect(AccountName(text) == nil, "\(text)")
+            var spec = WorkerSpec(command: ["x"])
+            (spec.user, spec.group) = (text, text)
+            #expect(spec.problems().map(\.field) == ["user", "group"], "\(text)")
+        }
+    }
+
     @Test func `names are those of files and hosts`() {
         for name in ["a", "trainer-1", "w.2_x", "0"] { #expect(WorkerSpec.isName(name), "\(name)") }
         for name in ["", "-a", ".a", "a/b", "ä", "a b", String(repeating: "a", count: 64)] {

@@ -28,9 +28,9 @@ package enum HTTPEndpoint: Hashable, Sendable {
         guard isInsecure else {
             throw StartError(
                 "--http",
-                "\(address) is refused: the HTTP API has no authentication yet, and anyone who can connect runs commands "
-                    + "as root on every node, also other users of this machine; use unix:/PATH, or --http-insecure to "
-                    + "accept that")
+                "\(address) is refused: the HTTP API has no authentication yet, and anyone who can connect runs "
+                    + "commands as root on every node, also other users of this machine; use unix:/PATH, or "
+                    + "--http-insecure to accept that")
         }
         return .tcp(address)
     }

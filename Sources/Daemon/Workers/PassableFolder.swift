@@ -10,7 +10,6 @@ import Glibc
 /// and in many shells; and systemd sets a state directory to its unit's `StateDirectoryMode=` at each start.
 enum PassableFolder {
     static let mode: mode_t = 0o711
-    private static let passBits: mode_t = 0o011
 
     /// Makes the folder if it is not there, and lets others through if this process owns it.
     static func make(_ path: String, hidingAllBut known: String? = nil) throws(Errno) {
@@ -26,7 +25,7 @@ enum PassableFolder {
         let folder = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY)
         var status = stat()
         try succeed(fstat(folder.raw, &status))
-        guard status.st_uid == geteuid(), status.st_mode & passBits != passBits else { return }
+        guard status.st_uid == geteuid(), status.st_mode & mode != mode else { return }
         for name in known == nil ? [] : names(in: path) where name != known {
             var entry = stat()
             guard fstatat(folder.raw, name, &entry, AT_SYMLINK_NOFOLLOW) == 0, entry.st_uid == geteuid(),
@@ -34,7 +33,7 @@ enum PassableFolder {
             else { continue }
             try succeed(fchmodat(folder.raw, name, entry.st_mode & 0o7700, 0))
         }
-        try succeed(fchmod(folder.raw, status.st_mode & 0o7777 | passBits))
+        try succeed(fchmod(folder.raw, status.st_mode & 0o7777 | mode))
     }
 
     /// Makes a folder that is its owner's alone.

@@ -33,16 +33,19 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
     package struct Found: Hashable, Sendable {
         package var root: String?
         package var problem: String?
+
+        package init(root: String? = nil, problem: String? = nil) {
+            self.root = root
+            self.problem = problem
+        }
     }
 
     package func find() throws(StartError) -> Found {
         switch self {
         case .off: return Found()
         case .auto:
-            return WorkerCgroupChoice.find(mounts: ControlGroup.mountPoints()) { folder in
-                access(folder, W_OK) == 0 && access("\(folder)/cgroup.procs", W_OK) == 0
-                    && access("\(folder)/cgroup.subtree_control", W_OK) == 0 ? nil : Errno(errno)
-            }
+            return WorkerCgroupChoice.find(
+                mounts: ControlGroup.mountPoints(), problem: WorkerCgroupChoice.problem(of:))
         case .path(let path):
             let isThere = access(path, F_OK) == 0
             // Every cgroup of v2 has this file, and none of v1 (cgroup-v2.rst).
@@ -53,6 +56,14 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
             }
             return Found(root: path)
         }
+    }
+
+    /// Why a cgroup was not delegated to this user: systemd's Delegate= gives these (systemd.resource-control(5)).
+    package static func problem(of folder: String) -> Errno? {
+        for file in ["", "/cgroup.procs", "/cgroup.subtree_control"] where access(folder + file, W_OK) < 0 {
+            return Errno(errno)
+        }
+        return nil
     }
 
     /// The unit's cgroup below the first mount that has one. `problem` says why a directory cannot be used.

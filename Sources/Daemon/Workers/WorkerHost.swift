@@ -144,7 +144,9 @@ package final class WorkerHost {
         guard WorkerSpec.isName(worker.name) else { throw SpecProblem("name", "'\(worker.name)' is not a name") }
         if let problem = spec.problems().first { throw problem }
         let user = try WorkerUser(spec)
-        if spec.workingDirectory == nil, let problem = user.problem(inFolderOf: settings.stateDirectory) { throw problem }
+        if spec.workingDirectory == nil, let problem = user.problem(inFolderOf: settings.stateDirectory) {
+            throw problem
+        }
         let folder = folder(worker)
         var launch = try LaunchFile(folder, spec, user, operation: operation, cgroups: cgroups)
         do throws(Errno) { launch.newAncestors = try folder.make(in: settings.stateDirectory) } catch {

@@ -122,13 +122,13 @@ extension DevFleet {
     }
 
     func startController() throws {
+        let http = httpPort.map { ["127.0.0.1:\($0)", "--http-insecure"] } ?? ["unix:\(directory.controllerHTTP)"]
         controller = try DevProgram(
             name: "controller",
             [
                 programs.controller, "--data", "\(directory.controller)/data", "--listen", "127.0.0.1:\(listenPort)",
-                "--socket", directory.controllerSocket, "--name", "controller", "--log-level", logLevel,
-            ] + (httpPort.map { ["--http", "127.0.0.1:\($0)", "--http-insecure"] }
-                ?? ["--http", "unix:\(directory.controllerHTTP)"]), log: "\(directory.controller)/log")
+                "--socket", directory.controllerSocket, "--name", "controller", "--log-level", logLevel, "--http",
+            ] + http, log: "\(directory.controller)/log")
     }
 
     /// How HTTP is reached, for people.
