@@ -33,6 +33,16 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+/// The libraries of the toolchain that FoundationEssentials needs where it is linked in; its module does not name them.
+let essentials = ["-l_FoundationCShims", "-l_FoundationCollections"]
+/// The same for all of Foundation.
+let foundation = ["-lCoreFoundation", "-l_FoundationICU"] + essentials
+/// A release build runs on machines without a Swift toolchain: everything of Swift is linked in, and what is left are
+/// shared libraries of Debian. `systemd/build-deb` checks it.
+func portable(_ libraries: [String]) -> [LinkerSetting] {
+    [.unsafeFlags(["-static-stdlib"] + libraries, .when(configuration: .release))]
+}
+
 let core: [Target.Dependency] = ["Base", "Wire", "Noise", "Mesh", "Control"]
 let shell: [Target.Dependency] = core + ["EventLoop", "Daemon"]
 
@@ -58,23 +68,19 @@ let all: [Target] = [
     library("Simulator", core + collections),
     library("Fuzz", core + collections),
 
-    program("asterism", ["Base", "Wire", "Control"] + arguments + yaml),
+    program("asterism", ["Base", "Wire", "Control"] + arguments + yaml, linker: portable(foundation)),
     program("asterism-bench", ["Base", "CLinux", "Wire", "Noise", "Mesh"] + arguments),
-    program("asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging),
+    program(
+        "asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging,
+        linker: portable(foundation)),
     program("asterism-fuzz", ["Base", "Fuzz"] + arguments),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
     program(
         "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
         linker: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     program("asterism-sim", ["Base", "Simulator"] + arguments),
-    // Nodes have no toolchain, and mapped libraries are most of what an idle agent holds of a node's memory.
-    program(
-        "asterismd", shell + ["Health"] + arguments + logging,
-        linker: [
-            .unsafeFlags(
-                ["-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections"],
-                .when(configuration: .release))
-        ]),
+    // Mapped libraries are most of what an idle agent holds of a node's memory, so it uses FoundationEssentials alone.
+    program("asterismd", shell + ["Health"] + arguments + logging, linker: portable(essentials)),
 
     tests("BaseTests", ["Base"]),
     tests("FastAESTests", ["FastAES", "Noise", "Base", "Fuzz"]),
