@@ -26,8 +26,11 @@ let yaml: [Target.Dependency] = [.product(name: "Yams", package: "Yams")]
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
     .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
-func program(_ name: String, _ dependencies: [Target.Dependency], linker: [LinkerSetting] = []) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings, linkerSettings: linker)
+func program(
+    _ name: String, _ dependencies: [Target.Dependency], linker: [LinkerSetting] = [], resources: [Resource]? = nil
+) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, resources: resources, swiftSettings: settings, linkerSettings: linker)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
@@ -68,7 +71,9 @@ let all: [Target] = [
     library("Simulator", core + collections),
     library("Fuzz", core + collections),
 
-    program("asterism", ["Base", "Wire", "Control"] + arguments + yaml, linker: portable(foundation)),
+    program(
+        "asterism", ["Base", "Wire", "Control"] + arguments + yaml, linker: portable(foundation),
+        resources: [.embedInCode("Install/Files")]),
     program("asterism-bench", ["Base", "CLinux", "Wire", "Noise", "Mesh"] + arguments),
     program(
         "asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging,

@@ -21,7 +21,7 @@ struct Asterism: ParsableCommand {
         subcommands: [
             Dev.self, Token.self, Join.self, Status.self, Nodes.self, NodeDetail.self, Peers.self, Ping.self,
             Why.self, Netcheck.self, Debug.self, Capture.self, Top.self, Bench.self, Worker.self, GPU.self,
-            Events.self, VersionVerb.self, BenchServe.self,
+            Events.self, VersionVerb.self, Install.self, Uninstall.self, BenchServe.self,
         ])
 
     static func main() {

@@ -8,7 +8,7 @@ import Testing
         ["peers"], ["ping"], ["why"], ["capture"], ["debug", "rebind"], ["debug", "drop-path"],
         ["debug", "relay-only"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"],
         ["worker", "rm"],
-        ["gpu"], ["events"], ["netcheck"], ["version"], ["token"], ["worker"], ["debug"],
+        ["gpu"], ["events"], ["netcheck"], ["version"], ["install"], ["uninstall"], ["token"], ["worker"], ["debug"],
     ]
 
     @Test(arguments: verbs)

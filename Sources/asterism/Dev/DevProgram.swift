@@ -7,12 +7,7 @@ struct DevPrograms {
     var shim: String
 
     static func beside() throws(Failure) -> DevPrograms {
-        // The buffer is not empty, so it has an address.
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }
-        guard count > 0 else { throw Failure(.refused, "cannot find this program's own file") }
-        let own = String(decoding: buffer[..<count], as: UTF8.self)
-        let folder = String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)])
+        let folder = try OwnProgram.directory()
         let paths = ["asterism-controller", "asterismd", "asterism-shim"].map { "\(folder)/\($0)" }
         let missing = paths.filter { access($0, X_OK) != 0 }
         guard missing.isEmpty else {

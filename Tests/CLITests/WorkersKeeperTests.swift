@@ -1,0 +1,107 @@
+import Foundation
+import Testing
+
+@testable import asterism
+
+/// The keeper of the workers' cgroup, on what /proc shows of each layout of cgroups. The mount point is a directory here.
+@Suite struct WorkersKeeperTests {
+    /// A process with its own /proc files, as a script that was started with them.
+    private struct Layout {
+        var name: String
+        /// Lines of /proc/self/cgroup.
+        var cgroup: String
+        /// Lines of /proc/self/mountinfo; MOUNT stands for the directory of the mounts.
+        var mounts: String
+        /// The unit's cgroup below that directory, which is there before the start.
+        var directory: String?
+        /// Where the keeper must be; `nil` where there is nothing to keep.
+        var keeper: String?
+    }
+
+    private static let unit = "asterism.slice/asterism-workers.service"
+
+    private static let layouts = [
+        Layout(
+            name: "cgroup v2 alone", cgroup: "0::/\(unit)\n",
+            mounts: "30 24 0:26 / MOUNT rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n", directory: unit,
+            keeper: "\(unit)/keeper"),
+        Layout(
+            name: "cgroup v2 with one mount of v1", cgroup: "1:net_cls:/x\n0::/\(unit)\n",
+            mounts: """
+                24 1 0:22 / /sys rw shared:7 - sysfs sysfs rw
+                30 24 0:26 / MOUNT rw,nosuid shared:9 master:3 - cgroup2 cgroup2 rw
+                40 30 0:36 / /mnt/net_cls rw - cgroup net_cls rw,net_cls
+
+                """, directory: unit, keeper: "\(unit)/keeper"),
+        Layout(
+            name: "hybrid", cgroup: "9:name=systemd:/\(unit)\n4:memory:/\(unit)\n0::/\(unit)\n",
+            mounts: """
+                31 23 0:28 / MOUNT rw - tmpfs tmpfs rw,mode=755
+                35 31 0:32 / MOUNT/memory rw - cgroup cgroup rw,memory
+                41 31 0:38 / MOUNT/unified rw - cgroup2 cgroup2 rw
+
+                """, directory: "unified/\(unit)", keeper: "unified/\(unit)/keeper"),
+        Layout(
+            name: "a part of the hierarchy, as a container without a cgroup namespace sees it",
+            cgroup: "0::/machine.slice/box.scope/\(unit)\n",
+            mounts: "30 24 0:26 /machine.slice/box.scope MOUNT rw - cgroup2 cgroup2 rw\n", directory: unit,
+            keeper: "\(unit)/keeper"),
+        Layout(
+            name: "cgroup v1 alone", cgroup: "4:memory:/\(unit)\n1:name=systemd:/\(unit)\n",
+            mounts: "35 31 0:32 / MOUNT rw - cgroup cgroup rw,memory\n", directory: unit, keeper: nil),
+        Layout(
+            name: "cgroup v1 with a membership of v2 that is mounted nowhere",
+            cgroup: "4:memory:/\(unit)\n0::/\(unit)\n",
+            mounts: "35 31 0:32 / MOUNT rw - cgroup cgroup rw,memory\n", directory: unit, keeper: nil),
+        Layout(
+            name: "a mount that does not hold the membership", cgroup: "0::/\(unit)\n",
+            mounts: "30 24 0:26 / MOUNT rw - cgroup2 cgroup2 rw\n", directory: nil, keeper: nil),
+    ]
+
+    @Test(arguments: layouts.indices)
+    func `the keeper moves to a leaf of the cgroup v2 that it is in, and stays`(_ index: Int) throws {
+        let layout = WorkersKeeperTests.layouts[index]
+        let folder = try TemporaryFolder()
+        let mount = folder.path("cgroup")
+        let proc = folder.path("proc")
+        for directory in [mount, proc, layout.directory.map { "\(mount)/\($0)" }].compactMap(\.self) {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        }
+        _ = try folder.write("proc/cgroup", layout.cgroup)
+        _ = try folder.write("proc/mountinfo", layout.mounts.replacing("MOUNT", with: mount))
+        let script = try folder.write(
+            "keeper", String(decoding: PackageResources.asterism_workers_keeper, as: UTF8.self))
+
+        let errors = folder.path("errors")
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT, 0o600)
+        var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", script, proc].map { strdup($0) } + [nil]
+        defer { words.forEach { free($0) } }
+        var pid: pid_t = 0
+        try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, &words, environ) == 0)
+        var isKept = false
+        for _ in 0..<1000 where !isKept {
+            isKept = (try? String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8)) == "sleep\n"
+            if !isKept { usleep(10_000) }
+        }
+        var status: Int32 = 0
+        let isRunning = waitpid(pid, &status, WNOHANG) == 0
+        if isRunning {
+            kill(pid, SIGKILL)
+            waitpid(pid, &status, 0)
+        }
+        let said = try String(contentsOfFile: errors, encoding: .utf8)
+        #expect(isKept && isRunning && said.isEmpty, "\(layout.name): \(said)")
+
+        let walk = FileManager.default.enumerator(atPath: mount)?.allObjects as? [String] ?? []
+        let members = walk.filter { $0.hasSuffix("cgroup.procs") }
+        #expect(members == (layout.keeper.map { ["\($0)/cgroup.procs"] } ?? []), "\(layout.name)")
+        if let keeper = layout.keeper {
+            let text = try String(contentsOfFile: "\(mount)/\(keeper)/cgroup.procs", encoding: .utf8)
+            #expect(text == "\(pid)\n", "\(layout.name)")
+        }
+    }
+}
