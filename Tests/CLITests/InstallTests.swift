@@ -74,7 +74,7 @@ import Testing
         let agent = try InstallTests.text("\(root)\(lib)/systemd/system/asterismd.service")
         #expect(agent.contains("\nExecStart=\(place)/bin/asterismd\n"))
         let workers = try InstallTests.text("\(root)\(lib)/systemd/system/asterism-workers.service")
-        #expect(workers.contains("\nExecStart=\(place)/libexec/asterism/asterism-workers-keeper\n"))
+        #expect(workers.contains("\nExecStart=\(place)/libexec/asterism/asterism-workers-keeper keep\n"))
         #expect(!agent.contains("/usr/bin/asterism") && !workers.contains("/usr/libexec/"))
         #expect(FileManager.default.fileExists(atPath: "\(root)\(lib)/tmpfiles.d/asterism-agent.conf"))
         #expect(FileManager.default.isExecutableFile(atPath: "\(root)\(place)/bin/asterism-shim"))

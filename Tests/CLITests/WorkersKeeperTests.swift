@@ -78,7 +78,7 @@ import Testing
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT, 0o600)
-        var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", script, proc].map { strdup($0) } + [nil]
+        var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", script, "keep", proc].map { strdup($0) } + [nil]
         defer { words.forEach { free($0) } }
         var pid: pid_t = 0
         try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, &words, environ) == 0)
@@ -102,6 +102,51 @@ import Testing
         if let keeper = layout.keeper {
             let text = try String(contentsOfFile: "\(mount)/\(keeper)/cgroup.procs", encoding: .utf8)
             #expect(text == "\(pid)\n", "\(layout.name)")
+        }
+    }
+
+    /// Starts a program in the background; the processes of this test are its own.
+    private static func spawn(_ words: [String]) throws -> pid_t {
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        defer { arguments.forEach { free($0) } }
+        var pid: pid_t = 0
+        try #require(posix_spawn(&pid, words[0], nil, nil, &arguments, environ) == 0)
+        return pid
+    }
+
+    @Test func `a stop of the workers' unit ends workers in the agent's cgroup, and nothing else`() throws {
+        let folder = try TemporaryFolder()
+        let workers = try (0..<2).map { _ in try WorkersKeeperTests.spawn(["/bin/sleep", "600"]) }
+        // One that ignores the first signal is killed.
+        let stubborn = try WorkersKeeperTests.spawn(["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+        let agent = try WorkersKeeperTests.spawn(["/bin/sleep", "600"])
+        let other = try WorkersKeeperTests.spawn(["/bin/sleep", "600"])
+        let unit = "/asterism.slice/asterismd.service\n"
+        for (pid, name, cgroup) in [
+            (workers[0], "sleep", "0::\(unit)"), (workers[1], "sleep", "4:memory:/x\n1:name=systemd:\(unit)"),
+            (stubborn, "sh", "0::\(unit)"), (agent, "asterismd", "0::\(unit)"),
+            (other, "sleep", "0::/system.slice/other-asterismd.service.d\n"),
+        ] {
+            let directory = folder.path("proc/\(pid)")
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            _ = try folder.write("proc/\(pid)/cgroup", cgroup)
+            _ = try folder.write("proc/\(pid)/comm", name + "\n")
+        }
+        let script = try folder.write(
+            "keeper", String(decoding: PackageResources.asterism_workers_keeper, as: UTF8.self))
+        let keeper = try WorkersKeeperTests.spawn(["/bin/sh", script, "end", folder.path("proc")])
+        var status: Int32 = 0
+        for pid in workers {
+            #expect(waitpid(pid, &status, 0) == pid && status & 0x7f == SIGTERM)
+            // As the kernel does when a process is gone.
+            try FileManager.default.removeItem(atPath: folder.path("proc/\(pid)"))
+        }
+        #expect(waitpid(stubborn, &status, 0) == stubborn && status & 0x7f == SIGKILL)
+        #expect(waitpid(keeper, &status, 0) == keeper && status == 0)
+        for pid in [agent, other] {
+            #expect(waitpid(pid, &status, WNOHANG) == 0)
+            kill(pid, SIGKILL)
+            waitpid(pid, &status, 0)
         }
     }
 }
