@@ -53,6 +53,8 @@ let all: [Target] = [
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
     .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    // No pkg-config, which names the shared library: the programs link libyaml.a.
+    .systemLibrary(name: "CLibyaml", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CLinux"),
     // Optimized always: unoptimized, each instruction becomes a call, and tests would try other code than what is used.
     .target(name: "CFastAES", cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
@@ -67,6 +69,10 @@ let all: [Target] = [
     library("Health", ["Base", "Wire"]),
     library("ShimProtocol", ["Base"]),
     library("Daemon", core + ["EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
+    .target(
+        name: "Configuration",
+        dependencies: ["Base", "Control", "EventLoop", "Daemon", "CLibyaml"] + arguments + logging,
+        swiftSettings: settings, linkerSettings: [.linkedLibrary(":libyaml.a")]),
     library("ControllerService", shell + ["CMicrohttpd"] + store + logging),
     library("Simulator", core + collections),
     library("Fuzz", core + collections),
@@ -76,7 +82,8 @@ let all: [Target] = [
         resources: [.embedInCode("Install/Files")]),
     program("asterism-bench", ["Base", "CLinux", "Wire", "Noise", "Mesh"] + arguments),
     program(
-        "asterism-controller", ["Base", "Daemon", "EventLoop", "ControllerService"] + arguments + logging,
+        "asterism-controller",
+        ["Base", "Configuration", "Daemon", "EventLoop", "ControllerService"] + arguments + logging,
         linker: portable(foundation)),
     program("asterism-fuzz", ["Base", "Fuzz"] + arguments),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
@@ -85,7 +92,7 @@ let all: [Target] = [
         linker: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     program("asterism-sim", ["Base", "Simulator"] + arguments),
     // Mapped libraries are most of what an idle agent holds of a node's memory, so it uses FoundationEssentials alone.
-    program("asterismd", shell + ["Health"] + arguments + logging, linker: portable(essentials)),
+    program("asterismd", shell + ["Configuration", "Health"] + arguments + logging, linker: portable(essentials)),
 
     tests("BaseTests", ["Base"]),
     tests("FastAESTests", ["FastAES", "Noise", "Base", "Fuzz"]),
@@ -95,6 +102,9 @@ let all: [Target] = [
     tests("ControlTests", core + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
     tests("HealthTests", ["Health", "Wire", "Base"]),
+    tests(
+        "ConfigurationTests",
+        core + ["EventLoop", "Daemon", "Configuration", "asterismd", "asterism-controller"]),
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"] + logging),
     tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),

@@ -40,10 +40,13 @@ package final class ControllerDaemon {
         package var advertisedNames: [HostPort] = []
         /// What is added to the machine's wall clock; for tests.
         package var clockOffset = Interval.zero
+        /// Begin a new fleet where the database is empty or lost.
+        package var isNewFleet = false
 
         package static let overlayNetworkDefault = OverlayPool.defaultNetwork
         /// As many as a token holds.
         package static let advertisedLimit = Limits.addressesPerPeer
+        package static let advertisedNamesLimit = Limits.namesPerController
 
         /// Whether agents could know the controller by this name.
         package static func isName(_ name: String) -> Bool { WorkerSpec.isName(name) }
@@ -59,7 +62,8 @@ package final class ControllerDaemon {
     private typealias RPC = RPCServer<ControllerRequest, ControllerReply>
 
     private let loop: Loop
-    private let settings: Settings
+    /// As at the start, but for what a reload has changed.
+    private var settings: Settings
     private let log: Logger
     private let store: Store
     private let port: MeshPort
@@ -80,6 +84,8 @@ package final class ControllerDaemon {
     private var wallTimer: Timer!
     private var ending: Timer?
     private var isStopping = false
+    /// Reads the configuration again, and calls `reload` with it.
+    package var onReload: (() -> Void)?
 
     /// Takes the data directory, the ports and the socket. Throws what stands in the way, in words for a person.
     package init(
@@ -90,15 +96,16 @@ package final class ControllerDaemon {
         self.log = log
         // What makes no sense whatever is kept is said before a folder is made.
         _ = try ControllerDaemon.overlayNetwork(settings, kept: StoredCounters())
-        do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
-            throw StartError("--data", error.description)
-        }
+        do throws(StoreError) {
+            store = try Store(directory: settings.dataDirectory, isNewFleet: settings.isNewFleet)
+        } catch { throw StartError("--data", error.description, error.status) }
+        for path in store.renamed { log.warning("left of the fleet before", metadata: ["path": "\(path)"]) }
         let me = LateReference<ControllerDaemon>()
         do throws(Errno) {
             port = try MeshPort(on: loop, bind: settings.listen) { batch in
                 me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
             }
-        } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
+        } catch { throw StartError.port(.udp, "--listen", settings.listen, error) }
         let listening = port.localAddress ?? settings.listen
         operatorLog = OperatorLog(log, on: loop)
         do throws(Errno) {
@@ -106,8 +113,9 @@ package final class ControllerDaemon {
                 on: loop, listen: settings.tcpListen ?? [listening],
                 onReceive: { batch in me.object?.pump { $0.received(&batch, now: $1, into: &$2) } }, onLost: { _ in })
         } catch {
-            guard settings.tcpListen == nil else { throw StartError("--tcp-listen", error.message) }
-            log.warning("not reachable over TCP", metadata: ["address": "\(listening)", "reason": "\(error.message)"])
+            let problem = StartError.streams(settings.tcpListen ?? [listening], error)
+            guard settings.tcpListen == nil else { throw problem }
+            log.warning("not reachable over TCP", metadata: ["reason": "\(problem.message)"])
         }
         var own = ControllerSettings(name: settings.name, addresses: settings.advertised)
         own.names = settings.advertisedNames
@@ -124,11 +132,11 @@ package final class ControllerDaemon {
         _ me: LateReference<ControllerDaemon>, _ environment: (String) -> String?
     ) throws(StartError) {
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
-            throw StartError("--socket", error.description)
+            throw StartError("--socket", error.description, ExitStatus(error.reason))
         }
         do throws(Errno) {
             rpc = try RPC(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
-        } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
+        } catch { throw StartError("--socket", settings.socketPath, error) }
         if let endpoint = settings.http {
             if case .unix(let path) = endpoint {
                 try StartError.of("--http") { () throws(FileError) in
@@ -140,11 +148,18 @@ package final class ControllerDaemon {
                 http = try HTTPServer(
                     on: loop, at: endpoint, tooLarge: HTTPAPI.tooLarge, unanswered: HTTPAPI.unanswered
                 ) { api.handle($0, answer: $1) }
-            } catch { throw StartError("--http", "\(endpoint): \(error.message)") }
+            } catch {
+                switch endpoint {
+                case .tcp(let address): throw StartError.port(.tcp, "--http", address, error)
+                case .unix(let path): throw StartError("--http", path, error)
+                }
+            }
         }
         do throws(Errno) {
-            signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
-        } catch { throw StartError("signals", error.message) }
+            signals = try ProgramSignals(
+                on: loop, environment: environment, onStop: { me.object?.stop() },
+                onReload: { me.object?.onReload?() })
+        } catch { throw StartError("signals", error.message, ExitStatus(error)) }
         timer = Timer(on: loop, "the controller's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
         wallTimer = Timer(on: loop, "wall clock") { me.object?.everySecond() }
         network = NetworkChanges(on: loop, log: log) { me.object?.lookAtNetwork() }
@@ -174,6 +189,16 @@ package final class ControllerDaemon {
         log.info("running", metadata: places.mapValues { "\($0)" })
         shownStatus = controller.summary
         signals.ready(shownStatus)
+        warnOfNoAddress()
+    }
+
+    /// Applies what can change at run time: what goes into tokens. The rest of `new` has no effect.
+    package func reload(_ new: Settings) {
+        guard new.advertised != settings.advertised || new.advertisedNames != settings.advertisedNames else { return }
+        (settings.advertised, settings.advertisedNames) = (new.advertised, new.advertisedNames)
+        handle(.names(new.advertisedNames))
+        handle(.addresses(new.advertised))
+        lookAtNetwork()
         warnOfNoAddress()
     }
 
@@ -281,8 +306,8 @@ package final class ControllerDaemon {
     private func persist(_ changes: [StoreChange]) {
         do throws(StoreError) { try store.apply(changes) } catch {
             log.critical("cannot keep state", metadata: ["reason": "\(error)"])
-            // EX_IOERR of sysexits.h. Nothing is tidied up, as with kill -9.
-            _exit(74)
+            // Nothing is tidied up, as with kill -9.
+            _exit(ExitStatus.unavailable.rawValue)
         }
     }
 
@@ -317,7 +342,7 @@ package final class ControllerDaemon {
     ) throws(StartError) -> Controller {
         let secrets: StoredSecrets, state: StoredState
         do throws(StoreError) { (secrets, state) = try load(store) } catch {
-            throw StartError("--data", error.description)
+            throw StartError("--data", error.description, error.status)
         }
         own.overlayNetwork = try overlayNetwork(settings, kept: state.counters)
         // The store gives 32 bytes each, and these make keys.
@@ -336,6 +361,13 @@ package final class ControllerDaemon {
         } catch { throw StartError("--overlay-network", error.description) }
     }
 
+    /// Whether a network can be the overlay's at all; without a look at what is kept.
+    package static func checkOverlayNetwork(_ network: IPPrefix) throws(StartError) {
+        do throws(OverlayPool.Fault) {
+            _ = try OverlayPool.network(asked: network, kept: StoredCounters())
+        } catch { throw StartError("--overlay-network", error.description) }
+    }
+
     private static func load(_ store: Store) throws(StoreError) -> (StoredSecrets, StoredState) {
         let secrets: StoredSecrets
         if let known = try store.secrets() {
@@ -346,6 +378,7 @@ package final class ControllerDaemon {
                 identity: Entropy.bytes(SecretKey.count))
             try store.found(secrets)
         }
+        try store.mark(secrets.fleet)
         return (secrets, try store.load())
     }
 }

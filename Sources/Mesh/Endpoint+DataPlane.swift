@@ -63,6 +63,25 @@ extension Endpoint {
         peer.toldPath = (remote, nil)
     }
 
+    /// Replaces the rules for peers of other applications, for sessions that are open as well. A packet that a removed
+    /// rule allowed is denied from then on, except as a reply to what this node sends.
+    package mutating func setPolicy(_ rules: [PolicyRule]) {
+        guard rules != configuration.policy else { return }
+        configuration.policy = rules
+        guard configuration.hasDataPlane, let own = credentials?.certificate.certificate else { return }
+        for peer in peers {
+            guard let peer else { continue }
+            for epoch in peer.session.epochs {
+                guard let certificate = epoch.hello.certificate else { continue }
+                let policy = PeerPolicy(own: own, peer: certificate, rules: rules)
+                dataPlaneChanges.append(.restrict(index: epoch.localIndex, policy))
+                if epoch === peer.session.current {
+                    dataPlaneChanges.append(.track(peer: peer.slot, !policy.allowsEverything))
+                }
+            }
+        }
+    }
+
     /// Bytes of a datagram of this node's, without what a relay wants before it.
     func datagramBytes(of peer: Peer, at path: PathAddress) -> Int {
         // What goes two ways must fit into both.

@@ -79,7 +79,5 @@ import Testing
         #expect(Suggestion.nearest(to: "Limits", in: keys) == "limits")
         #expect(Suggestion.nearest(to: "env", in: keys) == "environment")
         #expect(Suggestion.nearest(to: "volumes", in: keys) == nil)
-        #expect(Suggestion.distance("ab", "ba") == 1)
-        #expect(Suggestion.distance("kitten", "sitting") == 3)
     }
 }

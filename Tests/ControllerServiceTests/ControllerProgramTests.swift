@@ -54,30 +54,32 @@ import Wire
         }
     }
 
-    static let wrong: [(arguments: [String], option: String)] = [
-        (["--listen", "here"], "--listen"), (["--listen", "192.0.2.1:7950"], "--listen"),
-        (["--http", "7951"], "--http"), (["--http", "192.0.2.1:80"], "--http"),
-        (["--advertise", "0.0.0.0:7950"], "--advertise"), (["--log-level", "loud"], "--log-level"),
-        (["--overlay-network", "10.9.0.0"], "--overlay-network"),
-        (["--relay", "maybe"], "--relay"),
-        (["--overlay-network", "10.9.0.1/16"], "--overlay-network"),
-        (["--overlay-network", "fd00::/8"], "--overlay-network"),
-        (["--overlay-network", "10.0.0.0/30"], "--overlay-network"),
-        (["--name", "no spaces"], "--name"), (["--data", "/proc/nothing"], "--data"),
-        (["--socket", "/proc/nothing/c.sock"], "--socket"),
+    /// Options, the one at fault, and the exit status.
+    static let wrong: [(arguments: [String], option: String, status: Int32)] = [
+        (["--listen", "here"], "--listen", 2), (["--listen", "192.0.2.1:7950"], "--listen", 5),
+        (["--http", "7951"], "--http", 2), (["--http", "192.0.2.1:80"], "--http", 5),
+        (["--advertise", "0.0.0.0:7950"], "--advertise", 2), (["--log-level", "loud"], "--log-level", 2),
+        (["--overlay-network", "10.9.0.0"], "--overlay-network", 2),
+        (["--relay", "maybe"], "--relay", 2),
+        (["--overlay-network", "10.9.0.1/16"], "--overlay-network", 2),
+        (["--overlay-network", "fd00::/8"], "--overlay-network", 2),
+        (["--overlay-network", "10.0.0.0/30"], "--overlay-network", 2),
+        (["--name", "no spaces"], "--name", 2), (["--data", "/proc/nothing"], "--data", 2),
+        (["--socket", "/proc/nothing/c.sock"], "--socket", 2),
     ]
 
     @Test(arguments: wrong.indices)
     func `what cannot be is told with its option`(index: Int) throws {
-        let (arguments, option) = ControllerProgramTests.wrong[index]
+        let (arguments, option, expected) = ControllerProgramTests.wrong[index]
         try withTemporaryDirectory { directory in
             let program = try Program(directory, arguments, waits: false)
             guard case .exited(let status) = program.wait() else {
                 Issue.record("did not exit")
                 return
             }
-            #expect(status != 0)
-            #expect(program.output.contains("\(option): "), "\(program.output)")
+            #expect(status == expected)
+            #expect(!program.output.contains("Usage:"))
+            #expect(program.output.contains("asterism-controller: error: \(option): "), "\(program.output)")
         }
     }
 
@@ -133,10 +135,41 @@ import Wire
                 try store.close()
             }
             let other = try Program(directory, ["--overlay-network", "10.8.0.0/16"], waits: false)
-            #expect(other.wait() != .exited(0))
+            #expect(other.wait() == .exited(2))
             #expect(other.output.contains("--overlay-network: ") && other.output.contains("10.9.0.0/16"))
             let same = try Program(directory)
             #expect(try same.ask("GET", "/v1/status").body["overlay4"] == .string("10.9.0.1"))
+        }
+    }
+
+    @Test func `a lost or damaged database ends the start with status 1 and the way out`() throws {
+        try withTemporaryDirectory { directory in
+            let path = "\(directory)/data/controller.sqlite"
+            var program = try Program(directory)
+            let fleet = try program.ask("GET", "/v1/status").body["fleet"]
+            program.kill(SIGTERM)
+            #expect(program.wait() == .exited(0))
+            func refused(_ text: String, _ more: [String] = []) throws {
+                program = try Program(directory, more, waits: false)
+                #expect(program.wait() == .exited(1))
+                #expect(program.output.contains("asterism-controller: error: --data: \(path): "), "\(program.output)")
+                #expect(program.output.contains(text), "\(program.output)")
+            }
+            try refused("this database holds a fleet", ["--new-fleet"])
+            try write(Array(repeating: 0x58, count: 8192), path)
+            try refused("damaged")
+            try write([], path)
+            try refused("asterism-controller --new-fleet")
+            unlink(path)
+            try refused("asterism-controller --new-fleet")
+
+            program = try Program(directory, ["--new-fleet"])
+            #expect(try program.ask("GET", "/v1/status").body["fleet"] != fleet)
+            #expect(program.output.contains("left of the fleet before"))
+            program.kill(SIGTERM)
+            #expect(program.wait() == .exited(0))
+            program = try Program(directory)
+            #expect(try program.ask("GET", "/v1/status").body["fleet"] != fleet)
         }
     }
 
@@ -144,7 +177,7 @@ import Wire
         try withTemporaryDirectory { directory in
             let first = try Program(directory)
             let second = try Program(directory, waits: false)
-            #expect(second.wait() != .exited(0))
+            #expect(second.wait() == .exited(5))
             #expect(second.output.contains("--data: ") && second.output.contains("lock"), "\(second.output)")
             #expect(try first.ask("GET", "/healthz").status == 200)
         }

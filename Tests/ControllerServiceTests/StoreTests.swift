@@ -169,8 +169,101 @@ import Wire
         }
     }
 
-    private func expectError(_ directory: String, _ isRight: (StoreError.Reason) -> Bool) {
-        let error = #expect(throws: StoreError.self) { try Store(directory: directory) }
+    @Test func `an empty database, or one that is lost, is no first start`() throws {
+        try withTemporaryDirectory { directory in
+            let path = "\(directory)/\(Store.fileName)", fleet = FleetID(7, 9)
+            try write([], path)
+            expectError(directory) { $0 == .empty }
+            unlink(path)
+            do {
+                let store = try Store(directory: directory)
+                try store.mark(fleet)
+                try store.apply(Sample.changes(of: Sample.state()))
+                try store.close()
+            }
+            // A fleet that is there is not replaced.
+            expectError(directory, isNewFleet: true) { $0 == .inUse }
+            #expect(try Store(directory: directory).load() == Sample.state())
+
+            try write([], path)
+            expectError(directory) { $0 == .empty }
+            unlink(path)
+            expectError(directory) { $0 == .missing(trace: "\(directory)/fleet") }
+            unlink("\(directory)/fleet")
+            try write([1], path + "-wal")
+            expectError(directory) { $0 == .missing(trace: path + "-wal") }
+            let error = #expect(throws: StoreError.self) { try Store(directory: directory) }
+            #expect(error?.description.contains("--new-fleet") == true && error?.status == .refused)
+            #expect(names(in: directory).filter { !$0.hasPrefix(".") }.sorted() == [Store.fileName + "-wal", "lock"])
+
+            try write(Array("text".utf8), "\(directory)/fleet")
+            do {
+                let store = try Store(directory: directory, isNewFleet: true)
+                #expect(try store.secrets() == nil && store.load() == StoredState())
+                #expect(store.renamed.count == 2)
+                for renamed in store.renamed { #expect(try !read(renamed).isEmpty && renamed.contains(".old-")) }
+                try store.mark(fleet)
+                #expect(try read("\(directory)/fleet") == Array("\(fleet.bytes.hex)\n".utf8))
+                try store.close()
+            }
+            #expect(try Store(directory: directory).renamed.isEmpty)
+        }
+    }
+
+    @Test func `a first start that was killed is made up for`() throws {
+        try withTemporaryDirectory { directory in
+            let path = "\(directory)/\(Store.fileName)"
+            for suffix in ["", "-wal", "-shm"] { try write(Array(repeating: 7, count: 5000), path + ".new" + suffix) }
+            let store = try Store(directory: directory)
+            #expect(try store.load() == StoredState())
+            #expect(!names(in: directory).contains { $0.contains(".new") })
+        }
+    }
+
+    @Test func `what stands in the way has its status`() throws {
+        try withTemporaryDirectory { directory in
+            let path = "\(directory)/\(Store.fileName)"
+            do {
+                let store = try Store(directory: directory)
+                let second = #expect(throws: StoreError.self) { try Store(directory: directory) }
+                #expect(second?.status == .unavailable)
+                withExtendedLifetime(store) {}
+            }
+            let other = try DatabaseQueue(path: path)
+            try other.writeWithoutTransaction {
+                try $0.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
+            }
+            let locked = #expect(throws: StoreError.self) { try Store(directory: directory) }
+            #expect(locked?.status == .unavailable && locked?.description.contains("another process uses it") == true)
+            try other.writeWithoutTransaction { try $0.execute(sql: "ROLLBACK") }
+            try other.close()
+            unlink(path)
+            // A link may lead anywhere.
+            symlink("/etc/passwd", path)
+            let link = #expect(throws: StoreError.self) { try Store(directory: directory) }
+            #expect(link?.description.contains(path) == true)
+            unlink(path)
+            try write(Array(repeating: 0x58, count: 8192), path)
+            #expect(#expect(throws: StoreError.self) { try Store(directory: directory) }?.status == .refused)
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "it takes another user's place"))
+    func `root does not work in another user's folder`() throws {
+        try withTemporaryDirectory { directory in
+            let data = "\(directory)/data"
+            try Store(directory: data).close()
+            try #require(chown(data, 65_534, 65_534) == 0)
+            let error = #expect(throws: StoreError.self) { try Store(directory: data) }
+            #expect(error?.status == .refused)
+            #expect(error?.description.contains("belongs to uid 65534, and this program runs as uid 0") == true)
+        }
+    }
+
+    private func expectError(
+        _ directory: String, isNewFleet: Bool = false, _ isRight: (StoreError.Reason) -> Bool
+    ) {
+        let error = #expect(throws: StoreError.self) { try Store(directory: directory, isNewFleet: isNewFleet) }
         guard let error else { return }
         #expect(isRight(error.reason), "\(error)")
         #expect(error.description.contains("\(directory)/\(Store.fileName)"))

@@ -204,6 +204,32 @@ import Wire
         #expect(pair.b.plane.counters[.denied] >= 2 && pair.a.plane.counters[.denied] >= 3)
     }
 
+    @Test func `a rule that is removed denies under keys that live, and a rule that is added allows`() throws {
+        let labels = [[Label("app", "web")], [Label("app", "store")]]
+        let rule = try PolicyRule(parsing: "udp:53 from app=web"), all = try PolicyRule(parsing: "any from app=web")
+        let pair = TestPair.overlay(labels: labels) { $0.policy = [rule] }
+        let sessions = pair.b.endpoint.counters.handshakesAnswered + pair.a.endpoint.counters.handshakesAnswered
+        func setPolicy(_ rules: [PolicyRule]) {
+            pair.b.endpoint.setPolicy(rules)
+            // As drivers do it: with the next flush.
+            pair.b.endpoint.tick(now: pair.now, wall: pair.wall, into: &pair.b.outbox)
+            pair.drain(pair.b)
+        }
+        #expect(pair.delivers((9, 53), pair.a, pair.b))
+        setPolicy([])
+        #expect(!pair.delivers((9, 53), pair.a, pair.b))
+        #expect(pair.b.plane.counters[.denied] == 1)
+        setPolicy([all])
+        #expect(pair.delivers((9, 53), pair.a, pair.b))
+        // What b sends while everything is allowed needs no memory; from the change on it does.
+        setPolicy([])
+        #expect(!pair.delivers((12, 70), pair.a, pair.b))
+        #expect(!pair.delivers((70, 12), pair.b, pair.a))
+        #expect(pair.delivers((12, 70), pair.a, pair.b))
+        #expect(
+            pair.b.endpoint.counters.handshakesAnswered + pair.a.endpoint.counters.handshakesAnswered == sessions)
+    }
+
     @Test func `a rule that cannot be read is said to be wrong`() {
         for text in [
             "", "sctp", "tcp:", "tcp:0", "tcp:70000", "tcp:9-8", "icmp:1", "tcp from", "tcp to app=x", "tcp from x",

@@ -22,11 +22,14 @@ import Testing
             "Health": ["Base", "Wire", "CLinux", "Glibc"],
             "ShimProtocol": ["Base"],
             "Daemon": shell.union(["ShimProtocol", "CLinux", "Synchronization"]).subtracting(["Daemon"]),
+            "Configuration": [
+                "Base", "Control", "EventLoop", "Daemon", "CLibyaml", "ArgumentParser", "Glibc", "Logging",
+            ],
             "ControllerService": shell.union(["GRDB", "CMicrohttpd"]),
             "Simulator": pureAll.union(collections),
             "Fuzz": pureAll.union(collections),
-            "asterismd": shell.union(["ArgumentParser"]),
-            "asterism-controller": shell.union(["ControllerService", "ArgumentParser"]),
+            "asterismd": shell.union(["ArgumentParser", "Configuration"]),
+            "asterism-controller": shell.union(["ControllerService", "ArgumentParser", "Configuration"]),
             "asterism-shim": ["Base", "CLinux", "ShimProtocol", "Glibc"],
             "asterism": [
                 "Base", "Wire", "Control", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",

@@ -24,6 +24,13 @@ extension Agent {
         finish(now: now, into: &out)
     }
 
+    /// Replaces the rules for what peers of other applications may reach on this node.
+    package mutating func setPolicy(_ rules: [PolicyRule], now: Instant, into out: inout AgentOutbox) {
+        configuration.mesh.policy = rules
+        endpoint.setPolicy(rules)
+        finish(now: now, into: &out)
+    }
+
     /// The kernel's answer to `DataPlaneChange.measure`, or what it said of a datagram that was too large (then there is
     /// no peer named).
     package mutating func measured(

@@ -1,3 +1,4 @@
+import Base
 package import Control
 import Daemon
 import EventLoop
@@ -24,24 +25,60 @@ package final class Store {
     package let path: String
     private let queue: DatabaseQueue
     private let lock: FileDescriptor
+    /// What was left of a fleet before this one, under its new names.
+    package let renamed: [String]
 
-    /// Opens the store of a directory; makes both if they are not there.
-    package init(directory: String) throws(StoreError) {
+    /// Opens the store of a directory; makes both where there is nothing yet. Where the database is empty or lost, that is
+    /// refused, but with `isNewFleet` what is left is renamed and a new database is made.
+    package init(directory: String, isNewFleet: Bool = false) throws(StoreError) {
         path = "\(directory)/\(Store.fileName)"
-        let path = self.path
+        let path = self.path, folder = StoreFolder(directory)
         do throws(FileError) {
             try Files.makeDirectory(directory, mode: 0o700)
+            try folder.checkOwner()
             lock = try Files.lock("\(directory)/lock")
-        } catch { throw StoreError(.file(error.description), directory) }
-        do throws(Errno) { try Store.makeFile(path) } catch { throw StoreError(.file(error.description), path) }
-        queue = try StoreError.caught(path) {
+        } catch { throw StoreError(.file(folder.explain(error), error.reason), directory) }
+        let left = try folder.look(isNewFleet: isNewFleet)
+        renamed = left.renamed
+        if left.isFirstStart { try Store.make(path) }
+        do throws(Errno) { try Store.setMode(path, creating: false) } catch {
+            throw StoreError(.file(error.message, error), path)
+        }
+        queue = try Store.open(path, path)
+    }
+
+    private static func open(_ file: String, _ path: String) throws(StoreError) -> DatabaseQueue {
+        try StoreError.caught(path) {
             var configuration = Configuration()
             configuration.label = "store"
             configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let queue = try DatabaseQueue(path: file, configuration: configuration)
             try queue.writeWithoutTransaction { try StoreSchema.open($0, path) }
             return queue
         }
+    }
+
+    /// Makes a database under another name and renames it when it is whole: a first start that is killed leaves no empty
+    /// file, which the next one would refuse.
+    private static func make(_ path: String) throws(StoreError) {
+        let temporary = "\(path).new"
+        for suffix in StoreFolder.suffixes { unlink(temporary + suffix) }
+        do throws(Errno) { try setMode(temporary, creating: true) } catch {
+            throw StoreError(.file(error.message, error), path)
+        }
+        let queue = try open(temporary, path)
+        try StoreError.caught(path) { try queue.close() }
+        do throws(FileError) { try Files.rename(temporary, to: path) } catch {
+            throw StoreError(.file(error.description, error.reason), path)
+        }
+    }
+
+    /// Notes in the folder which fleet it holds, so that a lost database is not taken for a first start.
+    package func mark(_ fleet: FleetID) throws(StoreError) {
+        let marker = StoreFolder.marker(Files.parent(of: path)), text = Array("\(fleet.bytes.hex)\n".utf8)
+        do throws(FileError) {
+            if try Files.read(marker) != text { try Files.write(text, to: marker) }
+        } catch { throw StoreError(.file(error.description, error.reason), marker) }
     }
 
     /// What the controller was founded with; `nil` before `found`.
@@ -90,8 +127,8 @@ package final class Store {
     }
 
     /// SQLite makes its log with the mode of the file, so the file must have the right one from the start.
-    private static func makeFile(_ path: String) throws(Errno) {
-        let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+    private static func setMode(_ path: String, creating: Bool) throws(Errno) {
+        let file = try FileDescriptor.open(path, O_RDWR | O_NOFOLLOW | (creating ? O_CREAT : 0), mode: 0o600)
         guard fchmod(file.raw, 0o600) == 0 else { throw Errno(errno) }
     }
 }
@@ -109,49 +146,5 @@ package struct StoredSecrets: Hashable, Sendable {
         self.fleet = fleet
         self.authority = authority
         self.identity = identity
-    }
-}
-
-/// Why the store cannot be used; the file is part of it.
-package struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
-    package enum Reason: Hashable, Sendable {
-        /// The directory, the file or the lock: what the system said.
-        case file(String)
-        /// Not a database, or a broken one.
-        case corrupt(String)
-        /// A database of another program.
-        case foreign
-        /// Written by a later version of this program.
-        case newer(found: Int, known: Int)
-        /// No space, no memory, a failing disk.
-        case database(String)
-    }
-    package var reason: Reason
-    package var path: String
-
-    init(_ reason: Reason, _ path: String) {
-        self.reason = reason
-        self.path = path
-    }
-
-    package var description: String {
-        switch reason {
-        case .file(let message): message.contains(path) ? message : "\(path): \(message)"
-        case .corrupt(let message):
-            "\(path): the database is damaged (\(message)); put a backup in its place, with no -wal and -shm files"
-        case .foreign: "\(path): this is a database of another program"
-        case .newer(let found, let known):
-            "\(path): written by a later version (schema \(found), this program knows \(known))"
-        case .database(let message): "\(path): \(message)"
-        }
-    }
-
-    static func caught<Value>(_ path: String, _ body: () throws -> Value) throws(StoreError) -> Value {
-        do { return try body() } catch let error as StoreError { throw error } catch let error as DatabaseError {
-            switch error.resultCode {
-            case .SQLITE_CORRUPT, .SQLITE_NOTADB: throw StoreError(.corrupt(error.message ?? "no reason given"), path)
-            default: throw StoreError(.database(error.message ?? "SQLite error \(error.resultCode.rawValue)"), path)
-            }
-        } catch { throw StoreError(.database("\(error)"), path) }
     }
 }

@@ -1,3 +1,4 @@
+import Control
 import GRDB
 
 /// The tables, and how a file of an earlier version becomes one of this. `application_id` says that the file is ours,
@@ -55,7 +56,9 @@ enum StoreSchema {
             throw StoreError(.newer(found: version, known: steps.count), path)
         }
         let mode = try String.fetchOne(database, sql: "PRAGMA journal_mode = WAL")
-        guard mode == "wal" else { throw StoreError(.database("no write-ahead log here, but '\(mode ?? "")'"), path) }
+        guard mode == "wal" else {
+            throw StoreError(.database("no write-ahead log here, but '\(mode ?? "")'", .refused), path)
+        }
         try database.execute(sql: "PRAGMA synchronous = FULL")
         let health = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
         guard health == "ok" else { throw StoreError(.corrupt(health), path) }

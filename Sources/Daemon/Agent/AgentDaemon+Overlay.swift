@@ -1,4 +1,5 @@
 import Base
+import Control
 import EventLoop
 import Logging
 
@@ -17,7 +18,9 @@ extension AgentDaemon {
             return overlay
         } catch {
             let why = "no network interface for the overlay: \(error.message)"
-            guard settings.overlay == .auto else { throw StartError("--overlay", why) }
+            guard settings.overlay == .auto else {
+                throw StartError("--overlay", why, ExitStatus(error) == .refused ? .refused : .unavailable)
+            }
             log.notice("\(why); all else works", metadata: ["needs": "/dev/net/tun and CAP_NET_ADMIN"])
             return nil
         }

@@ -12,7 +12,10 @@ extension AgentDaemon {
         let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
         if let stored {
             guard let key = SecretKey(stored) else {
-                throw StartError("--data", "\(path): a key has 32 bytes, and this has \(stored.count)")
+                throw StartError(
+                    "--data",
+                    "\(path) is damaged: a key has 32 bytes, and this has \(stored.count); restore it, or "
+                        + "remove the folder's content to enrol a new node", .refused)
             }
             return Identity(key)
         }
@@ -28,7 +31,9 @@ extension AgentDaemon {
         let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
         guard let stored else { return nil }
         do throws(DecodeError) { return try MembershipRecord(decoding: stored) } catch {
-            throw StartError("--data", "\(path) cannot be read: \(error)")
+            throw StartError(
+                "--data", "\(path) is damaged (\(error)); remove it and enrol the node again with 'asterism join'",
+                .refused)
         }
     }
 
@@ -37,7 +42,8 @@ extension AgentDaemon {
         let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }
         guard let stored else { return AgentRecord() }
         do throws(DecodeError) { return try AgentRecord(decoding: stored) } catch {
-            throw StartError("--data", "\(path) cannot be read: \(error)")
+            throw StartError(
+                "--data", "\(path) is damaged (\(error)); removing it forgets which workers ran", .refused)
         }
     }
 }

@@ -1,6 +1,7 @@
 package import Base
 package import Control
 package import EventLoop
+import Glibc
 package import Health
 package import Logging
 package import Mesh
@@ -31,6 +32,8 @@ package final class AgentDaemon {
     package struct Settings: Sendable {
         package var stateDirectory: String
         package var listen: SocketAddress
+        /// Whether somebody has chosen `listen`. Where not, and it is in use, the agent takes any free port.
+        package var isListenFixed = true
         package var socketPath: String
         package var name: String
         package var site = ""
@@ -58,6 +61,8 @@ package final class AgentDaemon {
         package var isNameChosen = false
         /// What is added to the machine's wall clock; for tests.
         package var clockOffset = Interval.zero
+        /// Whether AES-GCM may use VAES instructions.
+        package var acceleratesCiphers = true
 
         package init(
             stateDirectory: String, listen: SocketAddress, socketPath: String, name: String, shim: String, tool: String
@@ -81,7 +86,8 @@ package final class AgentDaemon {
     }
 
     let loop: Loop
-    let settings: Settings
+    /// As at the start, but for what a reload has changed.
+    var settings: Settings
     let log: Logger
     private let lock: FileDescriptor
     var agent: Agent
@@ -116,6 +122,8 @@ package final class AgentDaemon {
     private var isStopping = false
     /// All is said; what was said leaves first.
     private var isDone = false
+    /// Reads the configuration again, and calls `reload` with it.
+    package var onReload: (() -> Void)?
 
     /// Takes the state folder, the port and the socket. Throws what stands in the way, in words for a person.
     package init(
@@ -141,7 +149,7 @@ package final class AgentDaemon {
         let me = Weak<AgentDaemon>()
         do throws(Errno) {
             host = try WorkerHost(on: loop, hostSettings) { me.object?.happened($0) }
-        } catch { throw StartError("--data", "\(state)/workers: \(error.message)") }
+        } catch { throw StartError("--data", "\(state)/workers", error) }
         var configuration = AgentConfiguration(
             name: settings.name, version: AsterismVersion.current, containment: host.containment)
         overlay = try AgentDaemon.overlay(settings, on: loop, log: log)
@@ -161,11 +169,7 @@ package final class AgentDaemon {
     }
 
     private func open(_ me: Weak<AgentDaemon>, _ environment: (String) -> String?) throws(StartError) {
-        do throws(Errno) {
-            port = try MeshPort(on: loop, bind: settings.listen, joinsDatagrams: overlay != nil) { batch in
-                me.object?.arrived(&batch)
-            }
-        } catch { throw StartError("--listen", "\(settings.listen): \(error.message)") }
+        port = try openPort { batch in me.object?.arrived(&batch) }
         do throws(Errno) {
             try overlay?.attach(
                 port,
@@ -177,18 +181,20 @@ package final class AgentDaemon {
                         me.object?.log.error(
                             "the overlay carries no packets: \(why); restart the agent to have it again")
                     }))
-        } catch { throw StartError("--data-plane-threads", error.message) }
+        } catch { throw StartError("--data-plane-threads", error.message, ExitStatus(error)) }
         try openStreams(me)
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
-            throw StartError("--socket", error.description)
+            throw StartError("--socket", error.description, ExitStatus(error.reason))
         }
         do throws(Errno) {
             rpc = try RPCServer(on: loop, path: settings.socketPath) { me.object?.asked($0, $1) }
             rpc.mayAsk = AgentDaemon.mayAsk
-        } catch { throw StartError("--socket", "\(settings.socketPath): \(error.message)") }
+        } catch { throw StartError("--socket", settings.socketPath, error) }
         do throws(Errno) {
-            signals = try ProgramSignals(on: loop, environment: environment) { me.object?.stop() }
-        } catch { throw StartError("signals", error.message) }
+            signals = try ProgramSignals(
+                on: loop, environment: environment, onStop: { me.object?.stop() },
+                onReload: { me.object?.onReload?() })
+        } catch { throw StartError("signals", error.message, ExitStatus(error)) }
         timer = Timer(on: loop, "the agent's deadline") { me.object?.pump { $0.tick(now: $1, into: &$2) } }
         wallTimer = Timer(on: loop, "wall clock") { me.object?.everySecond() }
         reportTimer = Timer(on: loop, "traffic") { me.object?.overlay?.report() }
@@ -207,7 +213,7 @@ package final class AgentDaemon {
                 on: loop, listen: settings.tcpListen,
                 onReceive: { batch in me.object?.arrived(&batch) },
                 onLost: { me.object?.handle(.connectionLost($0)) })
-        } catch { throw StartError("--tcp-listen", error.message) }
+        } catch { throw StartError.streams(settings.tcpListen, error) }
     }
 
     /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
@@ -369,8 +375,9 @@ package final class AgentDaemon {
         do throws(FileError) {
             try Files.write(bytes, to: "\(settings.stateDirectory)/\(file)")
         } catch {
-            log.critical("cannot keep state", metadata: ["reason": "\(error)"])
-            preconditionFailure("cannot keep state: \(error)")
+            log.critical("cannot keep state", metadata: ["path": "\(error.path)", "reason": "\(error.reason)"])
+            // Nothing is tidied up, as with kill -9.
+            _exit(ExitStatus.unavailable.rawValue)
         }
     }
 

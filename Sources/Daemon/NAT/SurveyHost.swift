@@ -11,7 +11,7 @@ package import Mesh
 /// for each survey, since servers move. Without servers nothing is sent, and there is nothing to report.
 package final class SurveyHost {
     private let loop: Loop
-    private let servers: [STUNServer]
+    private var servers: [STUNServer]
     private let log: Logger
     private let overlay: String?
     private let resolver: Blocking
@@ -66,6 +66,20 @@ package final class SurveyHost {
         return report
     }
 
+    /// Asks other servers from here on. What those before have found is forgotten.
+    package func use(_ servers: [STUNServer]) {
+        guard servers != self.servers else { return }
+        timer.cancel()
+        for run in runs { run.close() }
+        lifetimeRun?.close()
+        (runs, lifetimeRun, isRunning, isResolving, isStale) = ([], nil, false, false, false)
+        lifetimeBegan = nil
+        self.servers = servers
+        last = SurveyReport(servers: servers.map { SurveyReport.Server(name: "\($0)") })
+        onLifetime?(nil)
+        if servers.isEmpty { release() } else { start() }
+    }
+
     /// The node is somewhere else than it was: surveys anew, and forgets what a mapping's life was there.
     package func begin() {
         guard !servers.isEmpty else { return }
@@ -97,13 +111,18 @@ package final class SurveyHost {
             server.address.map { SurveyReport.Server(name: "\(server)", addresses: [$0]) }
         }
         for (place, server) in servers.enumerated() where server.address == nil {
-            resolver.run({ server.resolve() }) { [weak self] result in self?.resolved(place, result) }
+            resolver.run({ server.resolve() }) { [weak self] result in self?.resolved(place, server, result) }
         }
         if resolved.allSatisfy({ $0 != nil }) { survey() } else { timer.arm(after: SurveyHost.resolvePatience) }
     }
 
-    private func resolved(_ place: Int, _ result: Result<[SocketAddress], ResolveError>) {
-        guard isResolving, resolved[place] == nil else { return }
+    private func resolved(
+        _ place: Int, _ server: STUNServer, _ result: Result<[SocketAddress], ResolveError>
+    ) {
+        // The answer may be about a server that is not asked any more.
+        guard isResolving, servers.indices.contains(place), servers[place] == server, resolved[place] == nil else {
+            return
+        }
         let name = "\(servers[place])"
         switch result {
         case .success(let addresses):

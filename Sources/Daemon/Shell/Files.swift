@@ -40,10 +40,19 @@ package enum Files {
             guard fchmod(file.raw, mode) == 0 else { throw Errno(errno) }
             try file.writeAll(bytes)
             guard fsync(file.raw) == 0 else { throw Errno(errno) }
-            guard rename(temporary, path) == 0 else { throw Errno(errno) }
+            guard Glibc.rename(temporary, path) == 0 else { throw Errno(errno) }
             let directory = try FileDescriptor.open(parent(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             guard fsync(directory.raw) == 0 else { throw Errno(errno) }
         } catch { throw FileError("write", path, error) }
+    }
+
+    /// Renames a file within its directory, and flushes the directory.
+    package static func rename(_ old: String, to new: String) throws(FileError) {
+        do throws(Errno) {
+            guard Glibc.rename(old, new) == 0 else { throw Errno(errno) }
+            let directory = try FileDescriptor.open(parent(of: new), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard fsync(directory.raw) == 0 else { throw Errno(errno) }
+        } catch { throw FileError("rename", old, error) }
     }
 
     /// Takes the lock that makes a directory one program's; held until the result is closed.

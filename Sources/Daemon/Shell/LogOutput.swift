@@ -1,20 +1,25 @@
 import Base
 import Glibc
 package import Logging
+import Synchronization
 
 /// Log lines on standard error: with the level as journald reads it (sd-daemon(3), `<6>text`) where standard error is the
 /// journal, with the time and the level for people elsewhere.
 package struct LogOutput: LogHandler {
     package var metadata: Logger.Metadata = [:]
-    package var logLevel: Logger.Level
+    package var logLevel: Logger.Level {
+        get { level.current }
+        set { level.current = newValue }
+    }
+    private let level: LogLevel
     private let label: String
     private let isJournal: Bool
 
     /// `isJournal`: what `JOURNAL_STREAM` in the environment tells (systemd.exec(5)).
-    package init(label: String, level: Logger.Level, isJournal: Bool) {
+    package init(label: String, level: LogLevel, isJournal: Bool) {
         self.label = label
         self.isJournal = isJournal
-        logLevel = level
+        self.level = level
     }
 
     package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -44,5 +49,17 @@ package struct LogOutput: LogHandler {
         case .error: 3
         case .critical: 2
         }
+    }
+}
+
+/// The level from which on records are written; shared by all copies of a logger, so that it can change while they live.
+package final class LogLevel: Sendable {
+    private let value: Mutex<Logger.Level>
+
+    package init(_ level: Logger.Level) { value = Mutex(level) }
+
+    package var current: Logger.Level {
+        get { value.withLock { $0 } }
+        set { value.withLock { $0 = newValue } }
     }
 }

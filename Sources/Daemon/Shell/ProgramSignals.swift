@@ -2,8 +2,8 @@ import Base
 package import EventLoop
 import Glibc
 
-/// What every program of ours does about its surroundings: ends in good order at SIGTERM and SIGINT, ignores SIGPIPE,
-/// tells systemd how it is, and feeds its watchdog from the loop, so that a loop that hangs is noticed.
+/// What every program of ours does about its surroundings: ends in good order at SIGTERM and SIGINT, reads its configuration
+/// again at SIGHUP, ignores SIGPIPE, tells systemd how it is, and feeds its watchdog from the loop, so that a loop that hangs is noticed.
 package final class ProgramSignals {
     private let loop: Loop
     private var signals: [Signal] = []
@@ -12,7 +12,8 @@ package final class ProgramSignals {
 
     /// `environment` looks up a variable of the process.
     package init(
-        on loop: Loop, environment: (String) -> String?, onStop: @escaping () -> Void
+        on loop: Loop, environment: (String) -> String?, onStop: @escaping () -> Void,
+        onReload: @escaping () -> Void
     ) throws(Errno) {
         self.loop = loop
         notifier = ServiceNotifier(
@@ -22,6 +23,14 @@ package final class ProgramSignals {
         for (name, number) in [("SIGTERM", SIGTERM), ("SIGINT", SIGINT)] {
             signals.append(try Signal(on: loop, name, number: number) { onStop() })
         }
+        let notifier = notifier
+        signals.append(
+            try Signal(on: loop, "SIGHUP", number: SIGHUP) {
+                // sd_notify(3): the manager waits for READY=1.
+                try? notifier?.reloading()
+                onReload()
+                try? notifier?.ready()
+            })
         if let notifier, let watchdog = notifier.watchdog {
             let timer = Timer(on: loop, "watchdog") { try? notifier.alive() }
             timer.arm(every: watchdog / 3)

@@ -1,11 +1,47 @@
-/// Why a program cannot start: the option at fault, and what is wrong with it.
+package import Base
+package import Control
+package import EventLoop
+import Glibc
+
+/// Why a program cannot start: the option at fault, what is wrong with it, and the status to end with.
 package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
     package var option: String
     package var message: String
+    package var status: ExitStatus
+    /// Which value, of an option that may be repeated.
+    package var index: Int?
 
-    package init(_ option: String, _ message: String) {
+    package init(_ option: String, _ message: String, _ status: ExitStatus = .usage, index: Int? = nil) {
         self.option = option
         self.message = message
+        self.status = status
+        self.index = index
+    }
+
+    /// The kernel refused: `what` names the file or the address.
+    package init(_ option: String, _ what: String, _ reason: Errno) {
+        self.init(option, "\(what): \(reason.message)", ExitStatus(reason))
+    }
+
+    /// An address cannot be bound; a port in use is named with its holder.
+    package static func port(
+        _ transport: PortHolder.Transport, _ option: String, _ address: SocketAddress, _ reason: Errno
+    ) -> StartError {
+        guard reason.code == EADDRINUSE else { return StartError(option, "\(address)", reason) }
+        return StartError(option, PortHolder.message(transport, address), .unavailable)
+    }
+
+    /// One of the addresses for datagrams over TCP cannot be bound.
+    package static func streams(_ addresses: [SocketAddress], _ reason: Errno) -> StartError {
+        let taken = addresses.firstIndex { PortHolder.find(.tcp, $0) != nil }
+        let index = reason.code == EADDRINUSE ? taken : addresses.count == 1 ? 0 : nil
+        guard let index else {
+            let all = addresses.map(\.description).joined(separator: ", ")
+            return StartError("--tcp-listen", all, reason)
+        }
+        var error = port(.tcp, "--tcp-listen", addresses[index], reason)
+        error.index = index
+        return error
     }
 
     package var description: String { "\(option): \(message)" }
@@ -14,6 +50,61 @@ package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
     package static func of<Value: ~Copyable>(
         _ option: String, _ body: () throws(FileError) -> Value
     ) throws(StartError) -> Value {
-        do throws(FileError) { return try body() } catch { throw StartError(option, error.description) }
+        do throws(FileError) { return try body() } catch {
+            throw StartError(option, error.description, ExitStatus(error.reason))
+        }
+    }
+}
+
+/// Collects what is wrong with several options, so that all of it is reported at once.
+package struct StartProblems {
+    package private(set) var all: [StartError] = []
+
+    package init() {}
+
+    package mutating func add(_ error: StartError) { all.append(error) }
+
+    /// What `body` gives; `nil` where it throws, which is kept.
+    package mutating func attempt<Value>(_ body: () throws(StartError) -> Value) -> Value? {
+        do throws(StartError) { return try body() } catch {
+            all.append(error)
+            return nil
+        }
+    }
+
+    /// What `body` makes of each value of an option that may be repeated; each failure is kept with its place.
+    package mutating func each<Value>(
+        _ option: String, _ texts: [String], _ body: (String) throws(StartError) -> Value
+    ) -> [Value] {
+        texts.enumerated().compactMap { index, text in
+            do throws(StartError) { return try body(text) } catch {
+                add(StartError(option, error.message, error.status, index: index))
+                return nil
+            }
+        }
+    }
+}
+
+/// Why a program ends without having started: lines for a person, and the status.
+package struct StartFailure: Error, Hashable, Sendable {
+    package var status: ExitStatus
+    package var lines: [String]
+
+    package init(_ status: ExitStatus, _ lines: [String]) {
+        self.status = status
+        self.lines = lines
+    }
+}
+
+extension ExitStatus {
+    /// The status for an error of the kernel: `usage` where another value helps, `unavailable` where time or another
+    /// process does, else `refused`.
+    package init(_ reason: Errno) {
+        switch reason.code {
+        case ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL, EAFNOSUPPORT: self = .usage
+        case ENOSPC, EDQUOT, EADDRINUSE, EADDRNOTAVAIL, EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN, EBUSY, EIO, ETXTBSY:
+            self = .unavailable
+        default: self = .refused
+        }
     }
 }

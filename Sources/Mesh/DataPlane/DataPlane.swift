@@ -71,6 +71,8 @@ package struct DataPlane: ~Copyable {
             if role.contains(.inward) { for index in indices { receive.rest(index) } }
         case .redirect(let peer, let remote, let second): transmit.redirect(peer, remote, second: second)
         case .limit(let peer, let bytes): transmit.limit(peer, datagramBytes: bytes)
+        case .restrict(let index, let policy): receive.restrict(index, to: policy)
+        case .track(let peer, let tracksFlows): transmit.track(peer, tracksFlows)
         // For the driver.
         case .measure: break
         }
@@ -215,6 +217,10 @@ package enum DataPlaneChange: Sendable {
     case redirect(peer: Int, PathAddress, second: PathAddress?)
     /// The largest datagram that the path carries, in bytes of UDP payload.
     case limit(peer: Int, Int)
+    /// Other rules hold for what the peer sends under the index.
+    case restrict(index: UInt32, PeerPolicy)
+    /// Whether replies of the peer need to be remembered.
+    case track(peer: Int, Bool)
     /// The driver is to ask the kernel for the MTU of the way to that address, and to tell `Endpoint.measured`.
     case measure(peer: Int, SocketAddress)
 
@@ -222,8 +228,8 @@ package enum DataPlaneChange: Sendable {
     package var role: DataPlaneRole {
         switch self {
         case .local, .unroute, .rest: [.outward, .inward]
-        case .install, .remove: .inward
-        case .route, .redirect, .limit: .outward
+        case .install, .remove, .restrict: .inward
+        case .route, .redirect, .limit, .track: .outward
         case .measure: []
         }
     }

@@ -53,6 +53,13 @@ struct RxPath: ~Copyable {
         entries[slot] = nil
     }
 
+    /// Other rules hold for what comes under that index. Threads that share the entry each do this; the last one decides.
+    func restrict(_ index: UInt32, to policy: PeerPolicy) {
+        let slot = Int(index & Limits.sessionSlotMask)
+        guard slot < entries.count, let entry = entries[slot], entry.index == index else { return }
+        entry.exclusively(isShared) { entry.state.pointee.policy = policy }
+    }
+
     /// Nothing comes under that index for a while. Other threads may be about to open something with the same key.
     func rest(_ index: UInt32) {
         let slot = Int(index & Limits.sessionSlotMask)
@@ -249,10 +256,11 @@ struct RxPath: ~Copyable {
             return counters.drop(.spoofedSource)
         }
         guard let local, local.has(inner.destination) else { return counters.drop(.notForUs) }
-        if !entry.policy.allowsEverything,
-            !entry.policy.allows(packet, count: count, inner),
-            !flows.knows(inward: packet, count: count, inner, now: now)
-        {
+        let isAllowed = entry.exclusively(isShared) {
+            entry.state.pointee.policy.allowsEverything
+                || entry.state.pointee.policy.allows(packet, count: count, inner)
+        }
+        if !isAllowed, !flows.knows(inward: packet, count: count, inner, now: now) {
             return counters.drop(.denied)
         }
         if isCongested, !InnerPacket.markCongestion(packet) { return counters.drop(.congested) }

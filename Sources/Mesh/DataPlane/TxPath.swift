@@ -67,6 +67,12 @@ struct TxPath: ~Copyable {
         route.state.pointee.datagramBytes = datagramBytes
     }
 
+    /// The policy for the peer has changed.
+    func track(_ peer: Int, _ tracksFlows: Bool) {
+        guard peer < routes.count, let route = routes[peer] else { return }
+        route.state.pointee.tracksFlows = tracksFlows
+    }
+
     /// Nothing is said to the peer for a while.
     func rest(_ peer: Int) {
         guard peer < routes.count, let route = routes[peer] else { return }
@@ -96,7 +102,7 @@ struct TxPath: ~Copyable {
             return local.has(inner.destination) ? .dropped(.notOverlay) : .noRoute(inner.destination)
         }
         guard now < route.expiresAt else { return .dropped(.expiredKeys) }
-        if route.tracksFlows { flows.note(outward: packet, count: count, inner, now: now) }
+        if route.state.pointee.tracksFlows { flows.note(outward: packet, count: count, inner, now: now) }
         if route.state.pointee.traffic.count(bytes: count, now: now) {
             route.state.pointee.key.wake()
             active.append(route)

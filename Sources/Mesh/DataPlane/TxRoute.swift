@@ -11,8 +11,6 @@ package final class TxRoute: @unchecked Sendable {
     let remoteIndex: UInt32
     let address4: OverlayKey?
     let address6: OverlayKey?
-    /// Replies of this peer to what this node sends need to be remembered: the policy does not allow everything.
-    let tracksFlows: Bool
     /// After this nothing is sealed any more.
     let expiresAt: Instant
     private let counters: Counters
@@ -26,6 +24,8 @@ package final class TxRoute: @unchecked Sendable {
         var second: PathAddress?
         /// Bytes of UDP payload that the path carries.
         var datagramBytes: Int
+        /// Replies of this peer to what this node sends need to be remembered: the policy does not allow everything.
+        var tracksFlows: Bool
         var traffic = Traffic()
     }
 
@@ -49,13 +49,13 @@ package final class TxRoute: @unchecked Sendable {
     private init(_ route: TxRoute) {
         (peer, remoteIndex) = (route.peer, route.remoteIndex)
         (address4, address6) = (route.address4, route.address6)
-        (tracksFlows, expiresAt, counters) = (route.tracksFlows, route.expiresAt, route.counters)
+        (expiresAt, counters) = (route.expiresAt, route.counters)
         let now = route.state
         state = .allocate(capacity: 1)
         state.initialize(
             to: State(
                 key: now.pointee.key.copy(), remote: now.pointee.remote, second: now.pointee.second,
-                datagramBytes: now.pointee.datagramBytes))
+                datagramBytes: now.pointee.datagramBytes, tracksFlows: now.pointee.tracksFlows))
     }
 
     package init(
@@ -66,11 +66,10 @@ package final class TxRoute: @unchecked Sendable {
         self.remoteIndex = remoteIndex
         self.address4 = address4.map { OverlayKey($0) }
         self.address6 = address6.map { OverlayKey($0) }
-        self.tracksFlows = tracksFlows
         self.expiresAt = expiresAt
         counters = Counters()
         state = .allocate(capacity: 1)
-        state.initialize(to: State(key: key, remote: remote, datagramBytes: datagramBytes))
+        state.initialize(to: State(key: key, remote: remote, datagramBytes: datagramBytes, tracksFlows: tracksFlows))
     }
 
     deinit {
@@ -112,7 +111,6 @@ package final class RxEntry: @unchecked Sendable {
     let peer: Int
     let address4: OverlayKey?
     let address6: OverlayKey?
-    let policy: PeerPolicy
     let expiresAt: Instant
     let state: UnsafeMutablePointer<State>
     private let lock = Mutex(())
@@ -135,13 +133,16 @@ package final class RxEntry: @unchecked Sendable {
         var remote: PathAddress
         var other: PathAddress
         var isConfirmed: Bool
+        /// A new set of rules replaces it while the keys live.
+        var policy: PeerPolicy
         var traffic = Traffic()
 
-        init(key: consuming CipherKey, remote: PathAddress, isConfirmed: Bool) {
+        init(key: consuming CipherKey, remote: PathAddress, isConfirmed: Bool, policy: PeerPolicy) {
             self.key = key
             self.remote = remote
             other = remote
             self.isConfirmed = isConfirmed
+            self.policy = policy
         }
     }
 
@@ -153,10 +154,9 @@ package final class RxEntry: @unchecked Sendable {
         self.peer = peer
         self.address4 = address4.map { OverlayKey($0) }
         self.address6 = address6.map { OverlayKey($0) }
-        self.policy = policy
         self.expiresAt = expiresAt
         state = .allocate(capacity: 1)
-        state.initialize(to: State(key: key, remote: remote, isConfirmed: isConfirmed))
+        state.initialize(to: State(key: key, remote: remote, isConfirmed: isConfirmed, policy: policy))
     }
 
     deinit {

@@ -34,6 +34,9 @@ final class Session {
         return pending.first { $0.localIndex == index }
     }
 
+    /// All epochs whose keys this node may open datagrams with.
+    var epochs: [Epoch] { [current, previous].compactMap { $0 } + pending }
+
     /// Adds an answered epoch; the indices that it displaces are to be released.
     func answer(_ epoch: Epoch) -> [UInt32] {
         var displaced: [UInt32] = []

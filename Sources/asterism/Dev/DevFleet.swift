@@ -126,7 +126,9 @@ extension DevFleet {
         controller = try DevProgram(
             name: "controller",
             [
-                programs.controller, "--data", "\(directory.controller)/data", "--listen", "127.0.0.1:\(listenPort)",
+                // The machine's own configuration is for its own daemons.
+                programs.controller, "--config", "none", "--data", "\(directory.controller)/data",
+                "--listen", "127.0.0.1:\(listenPort)",
                 "--socket", directory.controllerSocket, "--name", "controller", "--log-level", logLevel, "--http",
             ] + http, log: "\(directory.controller)/log")
     }
@@ -151,7 +153,7 @@ extension DevFleet {
         agents[name] = try DevProgram(
             name: name,
             [
-                programs.agent, "--data", directory.agentData(name), "--listen", "127.0.0.1:0",
+                programs.agent, "--config", "none", "--data", directory.agentData(name), "--listen", "127.0.0.1:0",
                 "--socket", directory.agentSocket(name), "--name", name, "--site", "dev", "--overlay", "off",
                 "--workers-cgroup", "off",
                 "--join-token-file", directory.token, "--shim", programs.shim, "--log-level", logLevel,

@@ -1,3 +1,4 @@
+import Control
 import Foundation
 
 /// Where the programs of a fleet are: beside this one, as they are built and installed together.

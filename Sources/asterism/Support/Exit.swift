@@ -5,40 +5,7 @@ import Wire
 
 /// # How the program ends
 ///
-/// Every error is lines on the standard error, `asterism: error: …`, and one of these statuses. They are part of what
-/// scripts rely on, so they do not change; a new reason gets a new number.
-enum ExitStatus: Int32, CaseIterable {
-    case ok = 0
-    /// The fleet was asked and said no, or what was asked for came to a bad end.
-    case refused = 1
-    /// The command line or a file is wrong; nothing was asked of anybody.
-    case usage = 2
-    /// Neither the agent nor the controller could be reached.
-    case unreachable = 3
-    case notFound = 4
-    /// No answer in time, or cannot be done now; trying later may help.
-    case unavailable = 5
-
-    var meaning: String {
-        switch self {
-        case .ok: "done"
-        case .refused: "refused by the fleet, or what was asked for failed"
-        case .usage: "wrong command line, file or value"
-        case .unreachable: "cannot connect to the agent or controller"
-        case .notFound: "no such node, worker, token or peer"
-        case .unavailable: "no answer in time, or not possible now"
-        }
-    }
-
-    init(_ code: APIError.Code) {
-        switch code {
-        case .notFound: self = .notFound
-        case .invalid: self = .usage
-        case .conflict, .refused, .limit: self = .refused
-        case .unavailable, .timeout: self = .unavailable
-        }
-    }
-}
+/// Every error is lines on the standard error, `asterism: error: …`, and a status of `ExitStatus`.
 
 /// Why a verb was not done: one line or several, all of the same status.
 struct Failure: Error, Equatable {

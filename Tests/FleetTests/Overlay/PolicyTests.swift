@@ -42,6 +42,27 @@ extension OverlayTests {
         }
     }
 
+    @Test func `a rule that a reload removes denies, and one that it adds allows`() throws {
+        let file = "/tmp/asterism-policy-\(getpid()).yaml"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        func write(_ rule: String) throws {
+            try "label: {app: store}\nallow: ['\(rule) from app=web']\n".write(
+                toFile: file, atomically: false, encoding: .utf8)
+            chmod(file, 0o644)
+        }
+        try write("tcp:9100")
+        try Overlay.with(a: ["--label", "app=web"], b: ["--config", file]) { overlay in
+            #expect(try Self.isOpen(overlay, 9100, isIPv4: true))
+            #expect(try !Self.isOpen(overlay, 9101, isIPv4: true))
+            try write("tcp:9101")
+            overlay.b.agent.send(SIGHUP)
+            try eventually("the rules are reloaded") { overlay.b.agent.text.contains("reloaded: allow\n") }
+            #expect(try !Self.isOpen(overlay, 9100, isIPv4: true))
+            #expect(try Self.isOpen(overlay, 9101, isIPv4: true))
+            #expect(overlay.b.agent.isRunning)
+        }
+    }
+
     /// What may be missing where an agent runs.
     enum Lack: String, CaseIterable {
         case capability, device

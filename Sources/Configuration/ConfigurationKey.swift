@@ -1,0 +1,116 @@
+/// # Keys of the configuration files
+///
+/// Each option of a daemon's command line has a key of the same name in its file. The options themselves are declared once,
+/// for ArgumentParser, in the programs; a test compares them with this table, and another one compares the table in the
+/// documentation with it.
+package struct ConfigurationKey: Hashable, Sendable {
+    package enum Kind: Hashable, Sendable {
+        case text
+        case integer
+        /// An option without a value: `true` or `false`.
+        case flag
+        /// An option that may be repeated: a list, or a single value.
+        case list
+        /// A list of NAME=VALUE, or a mapping.
+        case labels
+    }
+
+    /// As on the command line, without the dashes.
+    package let name: String
+    package let kind: Kind
+    /// What the option has when it is not given; empty where that is nothing, or depends on the machine.
+    package let defaults: [String]
+    /// In words, what holds where `defaults` is empty.
+    package let defaultNote: String?
+    /// `systemctl reload` applies a change; others need a restart.
+    package let isReloaded: Bool
+    /// For tests: accepted, and neither shown nor documented.
+    package let isHidden: Bool
+
+    init(
+        _ name: String, _ kind: Kind = .text, _ defaults: String..., note: String? = nil, isReloaded: Bool = false,
+        isHidden: Bool = false
+    ) {
+        self.name = name
+        self.kind = kind
+        self.defaults = defaults
+        self.isReloaded = isReloaded
+        self.isHidden = isHidden
+        defaultNote = note
+    }
+
+    package var option: String { "--\(name)" }
+    package var isRepeated: Bool { kind == .list || kind == .labels }
+}
+
+/// A daemon, as far as its configuration is concerned.
+package struct DaemonProgram: Sendable {
+    package let name: String
+    /// The file that is read where `--config` names none.
+    package let defaultFile: String
+    package let keys: [ConfigurationKey]
+    /// Options of the command line that have no key, and what to do instead.
+    package let commandOnly: [String: String]
+
+    package func key(_ name: String) -> ConfigurationKey? { keys.first { $0.name == name } }
+
+    private static let commands = [
+        "config": "the command line names the file", "check-config": "it is for the command line",
+        "print-config": "it is for the command line", "help": "it is for the command line",
+        "version": "it is for the command line",
+    ]
+
+    package static let agent = DaemonProgram(
+        name: "asterismd", defaultFile: "/etc/asterism/agent.yaml",
+        keys: [
+            ConfigurationKey("data", .text, "/var/lib/asterism"),
+            ConfigurationKey("listen", .text, "0.0.0.0:7951"),
+            ConfigurationKey("tcp-listen", .list),
+            ConfigurationKey("socket", .text, "/run/asterism/agent.sock"),
+            ConfigurationKey("name", note: "the host's name", isReloaded: true),
+            ConfigurationKey("site", note: "none", isReloaded: true),
+            ConfigurationKey("label", .labels, isReloaded: true),
+            ConfigurationKey("join-token-file", note: "none"),
+            ConfigurationKey("workers-cgroup", .text, "auto"),
+            ConfigurationKey("accelerators", .text, "auto"),
+            ConfigurationKey("overlay", .text, "auto"),
+            ConfigurationKey("overlay-interface", .text, "asterism%d"),
+            ConfigurationKey("overlay-offload", .text, "auto"),
+            ConfigurationKey("data-plane-threads", .integer, "1"),
+            ConfigurationKey("allow", .list, isReloaded: true),
+            ConfigurationKey("bench", .text, "auto"),
+            ConfigurationKey("tool", note: "asterism beside the program"),
+            ConfigurationKey("stun", .list, isReloaded: true),
+            ConfigurationKey("port-mapping", .text, "auto"),
+            ConfigurationKey("crypto-accelerate", .text, "auto"),
+            ConfigurationKey("debug-rekey-seconds", .integer, isHidden: true),
+            ConfigurationKey("debug-clock-offset-seconds", .integer, isHidden: true),
+            ConfigurationKey("shim", note: "asterism-shim beside the program"),
+            ConfigurationKey("log-level", .text, "info", isReloaded: true),
+        ],
+        commandOnly: commands.merging([
+            "join-token":
+                "a token is a secret; put it into a file that only root may read, and name it with 'join-token-file'"
+        ]) { $1 })
+
+    package static let controller = DaemonProgram(
+        name: "asterism-controller", defaultFile: "/etc/asterism/controller.yaml",
+        keys: [
+            ConfigurationKey("data", .text, "/var/lib/asterism-controller"),
+            ConfigurationKey("listen", .text, "0.0.0.0:7950"),
+            ConfigurationKey("tcp-listen", .list, note: "the address of 'listen', over TCP"),
+            ConfigurationKey(
+                "advertise", .list, note: "the listening address, or those of this machine", isReloaded: true),
+            ConfigurationKey("http", .text, "off"),
+            ConfigurationKey("http-insecure", .flag, "false"),
+            ConfigurationKey("socket", .text, "/run/asterism-controller/controller.sock"),
+            ConfigurationKey("name", note: "the host's name"),
+            ConfigurationKey("overlay-network", note: "100.64.0.0/10, or the one in use"),
+            ConfigurationKey("relay", .text, "on"),
+            ConfigurationKey("debug-clock-offset-seconds", .integer, isHidden: true),
+            ConfigurationKey("log-level", .text, "info", isReloaded: true),
+        ],
+        commandOnly: commands.merging([
+            "new-fleet": "it is for one start only; give it on the command line"
+        ]) { $1 })
+}
