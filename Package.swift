@@ -32,8 +32,8 @@ func program(
     .executableTarget(
         name: name, dependencies: dependencies, resources: resources, swiftSettings: settings, linkerSettings: linker)
 }
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
 /// The libraries of the toolchain that FoundationEssentials needs where it is linked in; its module does not name them.
@@ -110,6 +110,7 @@ let all: [Target] = [
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),
     tests("FleetTests", core + ["asterism", "asterism-controller", "asterism-shim", "asterismd"]),
     tests("SimulatorTests", core + ["Simulator"]),
+    tests("SystemdTests", ["Base", "Wire", "Control"], exclude: ["lab"]),
     tests("TidyTests", []),
 ]
 
