@@ -1,4 +1,3 @@
-import Base
 import Control
 import Foundation
 import Testing
@@ -54,16 +53,16 @@ extension SystemdTests {
         }
 
         private static func portTaken(_ first: Machine) throws {
-            try first.shell("systemd-run --unit taker socat UDP4-RECV:7950,bind=0.0.0.0 /dev/null")
+            try first.shell("systemd-run --unit taker socat -u UDP4-RECV:7950 OPEN:/dev/null")
             try eventually("the port is taken") { try first.shell("ss -Hlun sport = :7950") != "" }
-            try expectEnd(first, 5, ["7950"], "UDP port taken")
+            try expectEnd(first, 5, ["7950", "in use"], "UDP port taken")
             try first.shell("systemctl stop taker")
             try expectStart(first, "port free again")
             // And the port of HTTP, where that is asked for.
             try first.write("http: 127.0.0.1:7951\nhttp-insecure: true\n", to: "/etc/asterism/controller.yaml")
-            try first.shell("systemd-run --unit taker socat TCP4-LISTEN:7951,bind=127.0.0.1 /dev/null")
+            try first.shell("systemd-run --unit taker socat -u TCP4-LISTEN:7951,bind=127.0.0.1 OPEN:/dev/null")
             try eventually("the port is taken") { try first.shell("ss -Hltn sport = :7951") != "" }
-            try expectEnd(first, 5, ["7951"], "HTTP port taken")
+            try expectEnd(first, 5, ["7951", "in use"], "HTTP port taken")
             try first.shell("systemctl stop taker; : >/etc/asterism/controller.yaml")
         }
 
@@ -116,7 +115,9 @@ extension SystemdTests {
 
     /// A controller whose address changes.
     @Suite struct Renumbered {
+        /// The controller gets another address while it is down, so that no session leads nodes to it.
         private static func renumber(_ first: Machine) throws {
+            try first.shell("systemctl stop asterism-controller")
             try first.shell("ip addr add 10.99.0.9/24 dev eth0; ip addr del 10.99.0.1/24 dev eth0")
         }
 
@@ -138,11 +139,9 @@ extension SystemdTests {
                 for machine in lab.machines {
                     try machine.shell("sed -i 's/^10.99.0.1 /10.99.0.9 /' /etc/hosts")
                 }
-                let began = monotonicSeconds()
-                try eventually("all nodes are heard of again", within: 30) {
-                    try Self.areFresh(first)
-                }
-                print("systemd: all nodes are back \(Int(monotonicSeconds() - began)) s after the controller has moved")
+                try first.shell("systemctl start asterism-controller")
+                let seconds = try first.waitUntilOnline(lab.machines.map(\.name), within: 30)
+                print("systemd: all nodes are back \(Int(seconds)) s after the controller has moved")
                 #expect(try first.worker("held").pid == pid)
                 for machine in [lab["second"], lab["third"]] {
                     let journal = try machine.journal(SystemdTests.agent)
@@ -159,8 +158,9 @@ extension SystemdTests {
                 let pid = try first.runWorker("held", "--node second --user nobody -- sleep 1000")
                 let before = Set(try first.nodes().map(\.id))
                 try Self.renumber(first)
-                try first.shell("systemctl restart asterism-controller")
-                try eventually("the node is lost", within: 20) { try first.state(of: "second") != .online }
+                try first.shell("systemctl start asterism-controller")
+                sleep(5)
+                #expect(try first.state(of: "second") != .online)
                 for machine in lab.machines { try machine.enrol(try first.token()) }
                 try first.waitUntilOnline(["first", "second"])
                 #expect(Set(try first.nodes().map(\.id)) == before)
@@ -168,15 +168,8 @@ extension SystemdTests {
                 #expect(try second.isAlive(pid))
                 // It outlives a restart of the agent.
                 try second.shell("systemctl restart asterismd")
-                try eventually("online after a restart", within: 20) { try Self.areFresh(first) }
-            }
-        }
-
-        /// Every node is online, and was heard of within the last 3 s.
-        private static func areFresh(_ first: Machine) throws -> Bool {
-            let now = Int64(Date().timeIntervalSince1970 * 1000)
-            return try first.nodes().allSatisfy {
-                $0.state == .online && now - ($0.lastHeartbeatAt?.milliseconds ?? 0) < 3000
+                try first.shell("systemctl restart asterism-controller")
+                try first.waitUntilOnline(["first", "second"])
             }
         }
     }
