@@ -1,6 +1,7 @@
 import Base
-@testable import Simulator
 import Testing
+
+@testable import Simulator
 
 /// Fleets whose clocks are wrong by weeks, and fleets whose controller moves. Both must come to rest as any other: nodes
 /// online, workers as ordered, pings answered.
