@@ -63,16 +63,16 @@ import Testing
     @Test func `text is literal in a manual page`() throws {
         let json = #"""
             {"serializationVersion": 0, "command": {"commandName": "x", "abstract": "Does 'this'.",
-             "discussion": ".TH is no request.\n'nor this\n  a table\n\nback\\slash\n\nExit status:\n  0  done\n  7  odd\n\nMore.",
+             "discussion": ".TH is text.\n'nor this\n  a table\n\nb\\s\n\nExit status:\n  0  done\n  7  odd\n\nEnd.",
              "arguments": [{"kind": "option", "shouldDisplay": true, "isOptional": true, "isRepeating": false,
               "names": [{"kind": "short", "name": "n"}, {"kind": "long", "name": "no-op"}], "valueName": "a-b",
               "defaultValue": "z", "abstract": "Is\n nothing."}]}}
             """#
         let tool = try JSONDecoder().decode(ToolInfo.self, from: Data(json.utf8))
         let page = ManualPage.text(tool, section: 1)
-        #expect(page.contains(".PP\n\\&.TH is no request.\n\\(aqnor this\n.nf\n  a table\n.fi\n.PP\nback\\eslash\n"))
+        #expect(page.contains(".PP\n\\&.TH is text.\n\\(aqnor this\n.nf\n  a table\n.fi\n.PP\nb\\es\n"))
         #expect(page.contains(".SH EXIT STATUS\n.TP\n\\fB0\\fR\ndone\n.TP\n\\fB7\\fR\nodd\n"))
-        #expect(page.contains(".PP\nMore.\n"))
+        #expect(page.contains(".PP\nEnd.\n"))
         #expect(page.contains(".TP\n\\fB\\-n\\fR, \\fB\\-\\-no\\-op\\fR \\fIa\\-b\\fR\nIs nothing. (default: z)\n"))
         #expect(page.contains("x \\- does \\(aqthis\\(aq\n"))
     }

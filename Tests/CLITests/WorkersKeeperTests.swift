@@ -78,10 +78,7 @@ import Testing
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT, 0o600)
-        var words: [UnsafeMutablePointer<CChar>?] = ["/bin/sh", script, "keep", proc].map { strdup($0) } + [nil]
-        defer { words.forEach { free($0) } }
-        var pid: pid_t = 0
-        try #require(posix_spawn(&pid, "/bin/sh", &actions, nil, &words, environ) == 0)
+        let pid = try WorkersKeeperTests.spawn(["/bin/sh", script, "keep", proc], &actions)
         var isKept = false
         for _ in 0..<1000 where !isKept {
             isKept = (try? String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8)) == "sleep\n"
@@ -106,11 +103,23 @@ import Testing
     }
 
     /// Starts a program in the background; the processes of this test are its own.
-    private static func spawn(_ words: [String]) throws -> pid_t {
+    private static func spawn(
+        _ words: [String], _ actions: UnsafePointer<posix_spawn_file_actions_t>? = nil
+    ) throws -> pid_t {
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }
+        // Threads of the test library block signals, and a program inherits that.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t(), all = sigset_t()
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
         var pid: pid_t = 0
-        try #require(posix_spawn(&pid, words[0], nil, nil, &arguments, environ) == 0)
+        try #require(posix_spawn(&pid, words[0], actions, &attributes, &arguments, environ) == 0)
         return pid
     }
 

@@ -48,7 +48,9 @@ struct Installer {
     /// A debug build is linked with the toolchain's shared libraries, which are not installed with it.
     private static func needsToolchain(_ program: String) -> Bool {
         guard let data = try? Data(contentsOf: URL(filePath: program), options: .mappedIfSafe) else { return false }
-        return data.range(of: Data("libswiftCore.so\0".utf8)) != nil
+        // In parts, because this program is one of those that are searched.
+        let name = ["libswiftCore", "so\0"].joined(separator: ".")
+        return data.range(of: Data(name.utf8)) != nil
     }
 
     private func write(_ plan: InstallPlan) throws(Failure) {
@@ -113,7 +115,7 @@ struct DpkgPackages {
             }
             throw Failure(
                 .refused,
-                "\(package) is installed as a Debian package: use 'apt install ./\(package).deb' or 'apt remove \(package)'"
+                "\(package) is installed as a Debian package: update it with apt, or remove it with 'apt remove'"
             )
         }
     }

@@ -18,8 +18,8 @@ struct Uninstaller {
         guard manifest != nil || !purged.isEmpty else {
             throw Failure(
                 .notFound,
-                "\(target.real(layout.manifest(role))) is not there: 'asterism install \(role.rawValue)' did not install to "
-                    + "\(layout.prefix); name the prefix with --prefix")
+                "\(target.real(layout.manifest(role))) is not there: nothing was installed to \(layout.prefix); "
+                    + "name another prefix with --prefix")
         }
         if let manifest { try remove(manifest) }
         for path in purged { try purge(path) }
