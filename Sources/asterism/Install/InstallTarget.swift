@@ -1,3 +1,4 @@
+import Control
 import Foundation
 
 /// The file system that is installed to: this machine's, or a staging directory (`--root`, as make's DESTDIR).

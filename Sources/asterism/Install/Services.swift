@@ -1,3 +1,4 @@
+import Control
 import Foundation
 
 /// systemd, as far as an installation uses it. Every command is printed.

@@ -1,3 +1,4 @@
+import Control
 import Foundation
 
 /// What a program reports of its own command line: the part of ArgumentParser's `--experimental-dump-help` that

@@ -1,3 +1,4 @@
+import Control
 import Foundation
 
 /// Removes what `asterism install` wrote, by its manifest. State and configuration stay unless they are purged.

@@ -1,3 +1,4 @@
+import Control
 import Foundation
 
 /// The file of this program. The other programs lie in its directory, as they are built and installed together.
