@@ -29,7 +29,7 @@ import Testing
             let escaped = "--\(option)".replacing("-", with: "\\-")
             #expect(page.contains("\\fB\(escaped)\\fR"), "--\(option)")
         }
-        for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "FILES", "SEE ALSO"] {
+        for heading in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "FILES", "SEE ALSO"] {
             #expect(page.contains("\n.SH \(heading)\n"), "\(heading)")
         }
     }
@@ -92,6 +92,33 @@ import Testing
         ]
         #expect(keys == (try InstalledTextTests.helpOptions(name)).filter { !commandOnly.contains($0) })
         #expect(keys.contains("log-level") && text.contains("\n#log-level: info\n"))
+    }
+
+    @Test(arguments: ["asterismd", "asterism-controller"])
+    func `the daemon accepts its configuration file, as it is and with all defaults written out`(_ name: String) throws
+    {
+        let tool = try InstalledTextTests.tool(name)
+        let text = ConfigurationTemplate.text(tool, service: name)
+        // Of these, the template shows what kind of value they take.
+        let placeholders = ConfigurationTemplate.keys(tool).filter {
+            $0.kind == .option && !$0.isRepeating && $0.defaultValue == nil
+        }.compactMap(\.longName)
+        let folder = try TemporaryFolder()
+        var written = 0
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            guard line.hasPrefix("#"), !line.hasPrefix("# "), let colon = line.firstIndex(of: ":") else { return line }
+            guard !placeholders.contains(String(line[..<colon].dropFirst())) else { return line }
+            written += 1
+            return line.dropFirst()
+        }
+        #expect(written > 5)
+        for (file, content) in [("as-it-is", text), ("defaults", lines.joined(separator: "\n"))] {
+            let path = try folder.write(file, content)
+            let program = "\(CommandRun.directory)/\(name)"
+            let result = try Subprocess.run([program, "--config", path, "--check-config"])
+            #expect(result.status == 0, "\(file): \(result.output)")
+            #expect(result.output.hasPrefix("\(path): ok"), "\(file): \(result.output)")
+        }
     }
 
     @Test func `completions are for the program's own name`() throws {
