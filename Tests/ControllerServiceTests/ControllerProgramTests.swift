@@ -90,7 +90,7 @@ import Wire
                 Issue.record("it serves: \(program.output)")
                 return
             }
-            #expect(status != 0)
+            #expect(status == 2)
             #expect(program.output.contains("--http: 127.0.0.1:0 is refused: the HTTP API has no authentication yet"))
             #expect(program.output.contains("use unix:/PATH, or --http-insecure to accept that"))
             let other = try Program(directory)
