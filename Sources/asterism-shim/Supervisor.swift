@@ -194,6 +194,9 @@ struct Supervisor {
 
     private mutating func obey(_ signal: asterism_signal) {
         switch signal.number {
+        // systemd that stops the workers' unit has sent it to every process of the cgroup (KillMode=control-group).
+        case SIGTERM where signal.pid == 1 && cgroup != nil && launch.stopSignal == SIGTERM:
+            if killingSince == nil { stopSignal = SIGTERM }
         case SIGTERM, SIGINT: stop(launch.stopSignal)
         case shimCommandSignal:
             switch ShimCommand(value: signal.value) {

@@ -2,6 +2,7 @@ import Base
 import Daemon
 import EventLoop
 import Glibc
+import ShimProtocol
 import Testing
 import Wire
 
@@ -197,6 +198,38 @@ extension WorkerTests {
             let time = bench.loop.now - begin
             #expect(Self.isThere(bench, worker, "a") && end.leftovers == 1)
             #expect(time >= .seconds(9) && time < .seconds(15), "\(time)")
+        }
+
+        /// With the first process of a pid namespace in the part of systemd.
+        @Test(.enabled(if: testCgroup != nil && geteuid() == 0, "needs root and a writable cgroup v2"))
+        func `what systemd has signalled as a whole is not signalled again by the shim`() throws {
+            let bench = try Self.bench(.cgroup)
+            defer { bench.tearDown() }
+            let folder = "\(bench.state)/unit", group = "\(testCgroup!)/unit.1"
+            _ = system("mkdir -p '\(folder)/work' '\(group)'")
+            defer { rmdir(group) }
+            var launch = LaunchFile(
+                name: "unit", generation: 1, nonce: 7, arguments: ["/bin/sh", "\(bench.state)/saver", "a"],
+                workingDirectory: "\(folder)/work", logFileBytes: 1 << 20, logFiles: 2, stopSignal: SIGTERM)
+            launch.environment = ["PATH=/usr/bin:/bin"]
+            launch.cgroup = group
+            try FileDescriptor.open("\(folder)/launch", O_WRONLY | O_CREAT).writeAll(launch.encoded)
+            // The pause keeps two signals from becoming one.
+            let systemd = """
+                '\(WorkerBench.shim)' '\(folder)' > /dev/null & shim=$!
+                until grep -q up '\(folder)'/log.*; do sleep 0.02; done
+                for p in $(cat '\(group)/cgroup.procs'); do kill -TERM $p; done
+                sleep 0.4; kill -TERM $shim; wait $shim
+                """
+            let file = try FileDescriptor.open("\(bench.state)/systemd", O_WRONLY | O_CREAT)
+            try file.writeAll(systemd.utf8)
+            #expect(system("unshare --pid --fork --mount-proc sh '\(bench.state)/systemd' 2>/dev/null") == 0)
+            #expect(access("\(folder)/work/a", F_OK) == 0)
+            guard case .ended(let record) = try ShimReport(decoding: contents("\(folder)/exit")) else {
+                Issue.record("no end")
+                return
+            }
+            #expect(record.outcome == .exited(status: 0) && record.leftovers == 0)
         }
 
         @Test(.enabled(if: testCgroup != nil, "no writable cgroup v2 on this machine"))
