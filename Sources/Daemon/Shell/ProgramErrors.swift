@@ -1,4 +1,4 @@
-package import Control
+import Control
 import Glibc
 
 /// How the daemons report on standard error before there is a log, and end.
