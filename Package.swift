@@ -104,7 +104,7 @@ let all: [Target] = [
     tests("HealthTests", ["Health", "Wire", "Base"]),
     tests(
         "ConfigurationTests",
-        core + ["EventLoop", "Daemon", "Configuration", "asterismd", "asterism-controller"]),
+        core + ["EventLoop", "Daemon", "Configuration", "asterism", "asterismd", "asterism-controller"]),
     tests("DaemonTests", shell + ["ShimProtocol", "asterism-shim"] + logging),
     tests("ControllerServiceTests", shell + ["ControllerService", "asterism-controller"] + store),
     tests("CLITests", ["asterism", "Base", "Wire", "Control"]),

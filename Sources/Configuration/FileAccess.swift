@@ -12,8 +12,8 @@ struct FileAccess: Hashable {
 
     /// Why the program, which runs as `user`, does not use the file; `nil` where it may.
     ///
-    /// A configuration names programs that run with the rights of the daemon (`accelerators: exec:...`, `shim`), so whoever
-    /// may write it has those rights. The rule is sudo's for sudoers.
+    /// A configuration names programs that run with the rights of the daemon (`accelerators: exec:...`, `shim`), so a user
+    /// who may write it has those rights. The rule is sudo's for sudoers.
     func problem(for user: UInt32) -> String? {
         guard isRegular else { return "not a regular file" }
         guard user == 0 else { return nil }
@@ -44,7 +44,7 @@ extension ConfigurationFile {
     private static func content(of path: String, isNamed: Bool) throws(StartFailure) -> [UInt8]? {
         let access: FileAccess, bytes: [UInt8]
         do throws(Errno) {
-            // A pipe that nobody writes must not stop the start.
+            // A pipe without a writer must not stop the start.
             let file = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK)
             var status = stat()
             guard fstat(file.raw, &status) == 0 else { throw Errno(errno) }

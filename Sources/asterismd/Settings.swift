@@ -50,7 +50,8 @@ extension AsterismDaemon {
         settings.workersCgroup =
             problems.attempt { () throws(StartError) in try WorkerCgroupChoice(parsing: workersCgroup) } ?? .auto
         settings.clockOffset = .seconds(Int64(debugClockOffsetSeconds ?? 0))
-        settings.token = problems.attempt { () throws(StartError) in try token() } ?? nil
+        // After the start, the file may be gone.
+        if !given.isReload { settings.token = problems.attempt { () throws(StartError) in try token() } ?? nil }
         settings.accelerators = problems.attempt { () throws(StartError) in try source() } ?? AcceleratorProbe.none
         return problems.all.isEmpty ? settings : nil
     }

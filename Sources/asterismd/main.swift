@@ -18,7 +18,7 @@ struct AsterismDaemon: DaemonCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The configuration file; 'none' reads none. (default: \(DaemonProgram.agent.defaultFile), if it is there)",
+            "The configuration file; 'none' reads none. (default: \(Self.program.defaultFile), if it is there)",
             valueName: "path"))
     var config: String?
     @Flag(help: "Check the configuration file and the options, and exit.")

@@ -146,6 +146,25 @@ import Testing
         }
     }
 
+    @Test func `a controller is advertised by addresses and by a few names`() throws {
+        try withFolder { folder in
+            func check(_ places: [String]) throws -> (status: Int32?, text: String) {
+                try DaemonRun.run(
+                    "asterism-controller",
+                    ["--config", "none", "--check-config"] + places.flatMap { ["--advertise", $0] },
+                    in: folder)
+            }
+            let names = (0..<5).map { "c\($0).example.org:7950" }
+            #expect(try check(["192.0.2.1:7950", "[2001:db8::1]:7950"] + names.prefix(4)).status == 0)
+            let many = try check(names)
+            #expect(many.status == 2 && many.text.contains("--advertise: at most 16 addresses and 4 names"), "\(many)")
+            for wrong in ["0.0.0.0:7950", "192.0.2.1", "192.0.2.1:0", "name", "name:0", "10.0.0.300:7950"] {
+                let run = try check([wrong])
+                #expect(run.status == 2 && run.text.contains("--advertise: '\(wrong)'"), "\(run)")
+            }
+        }
+    }
+
     @Test func `an unknown option shows the usage, and help shows the statuses`() throws {
         try withFolder { folder in
             for program in Self.programs {

@@ -1,4 +1,6 @@
+import Base
 import Configuration
+import Control
 import Glibc
 import Testing
 
@@ -177,8 +179,12 @@ import Testing
         try withFolder { folder in
             let file = "\(folder)/a.yaml"
             try write(
-                "log-level: info\nallow: [icmp]\nstun: []\naccelerators: none\nshim: \(DaemonRun.folder)/asterism-shim\n",
-                file)
+                """
+                allow: [icmp]
+                shim: \(DaemonRun.folder)/asterism-shim
+                join-token-file: \(folder)/token
+                """, file)
+            try write("no token", "\(folder)/token")
             let manager = try NotifySocket("\(folder)/notify")
             let agent = try DaemonRun(
                 "asterismd", Self.agent(folder, ["--config", file, "--listen", "127.0.0.1:0", "--bench", "off"]),
@@ -186,9 +192,11 @@ import Testing
             try agent.wait(for: "running")
             #expect(try manager.next().hasPrefix("READY=1"))
 
+            // A token is for the start; its file may be gone after that.
+            unlink("\(folder)/token")
             try write(
                 """
-                log-level: info
+                join-token-file: \(folder)/token
                 allow: [icmp]
                 site: b
                 label: {zone: a}
@@ -205,14 +213,23 @@ import Testing
             #expect(reloading.hasPrefix("RELOADING=1\nMONOTONIC_USEC="), "\(reloading)")
             #expect(try manager.next() == "READY=1")
 
-            try write("log-level: info\nallow: [icmp, bad]\nlisen: x\n", file)
+            try write("allow: [icmp, bad]\nlisen: x\n", file)
             agent.kill(SIGHUP)
             try agent.wait(for: "not reloaded")
             #expect(agent.text.contains("configuration: \(file):3: unknown key 'lisen'"), "\(agent.text)")
             #expect(try manager.next().hasPrefix("RELOADING=1") && manager.next() == "READY=1")
 
             // Raised, so that the report itself is below the new level.
-            try write("log-level: error\nallow: []\nstun: [127.0.0.1:9]\nsite: b\nlabel: zone=a\n", file)
+            try write(
+                """
+                log-level: error
+                allow: []
+                stun: [127.0.0.1:9]
+                site: b
+                label: zone=a
+                shim: \(DaemonRun.folder)/asterism-shim
+                join-token-file: \(folder)/token
+                """, file)
             agent.kill(SIGHUP)
             try agent.wait(for: "reloaded: allow, log-level")
             let count = agent.text.split(separator: "\n").count
@@ -231,10 +248,19 @@ import Testing
             let words = Self.controller(folder, []).map { $0 == "none" ? file : $0 }
             let controller = try DaemonRun("asterism-controller", words, log: "\(folder)/log")
             try controller.wait(for: "running")
+            func places() throws -> [String] {
+                let run = try DaemonRun.run(
+                    "asterism", ["token", "create", "--socket", "\(folder)/c.sock"], in: folder)
+                let word = run.text.split { $0 == " " || $0 == "\n" }.first { $0.hasPrefix("ast1-") }
+                let token = try TokenText(String(try #require(word, "\(run)")))
+                return token.addresses.map(\.description) + token.names.map(\.description)
+            }
+            #expect(try places() == ["192.0.2.1:7950"])
             try write("advertise: [192.0.2.9:7950, controller.example.org:7950]\nrelay: off\n", file)
             controller.kill(SIGHUP)
             try controller.wait(for: "these need a restart: relay")
             #expect(controller.text.contains("reloaded: advertise\n"))
+            #expect(try places() == ["192.0.2.9:7950", "controller.example.org:7950"])
             controller.kill(SIGTERM)
             #expect(controller.hasEnded(within: 10) && controller.exitStatus == 0)
         }

@@ -229,7 +229,9 @@ import Wire
                 #expect(second?.status == .unavailable)
                 withExtendedLifetime(store) {}
             }
-            let other = try DatabaseQueue(path: path)
+            var configuration = Configuration()
+            configuration.allowsUnsafeTransactions = true
+            let other = try DatabaseQueue(path: path, configuration: configuration)
             try other.writeWithoutTransaction {
                 try $0.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
             }

@@ -30,7 +30,7 @@ import Testing
         #expect(rows.map(\.user) == [0, 998, 33] && rows.map(\.inode) == [10001, 10002, 10003])
         #expect(PortHolder.rows(Self.udp6).map(\.local).map(\.description) == ["[::]:7952", "[2001:db8::1]:7953"])
         #expect(PortHolder.rows(Self.tcp).map(\.state) == [1, 10])
-        for text in ["", "\n", "x", "1: 0100007F:1F0E", String(Self.udp.prefix(230)), "1: zz:1 0 07 0 0 0 0 0 1"] {
+        for text in ["", "\n", "x", "1: 0100007F:1F0E", String(Self.udp.prefix(170)), "1: zz:1 0 07 0 0 0 0 0 1"] {
             #expect(PortHolder.rows(text).isEmpty, "\(text)")
         }
     }

@@ -25,7 +25,7 @@ import Testing
     @Test func `a word that is neither auto nor off is refused with the option's name`() throws {
         try Self.withFolder { folder in
             let agent = try Self.agent(folder, ["--port-mapping", "maybe"])
-            #expect(agent.hasEnded(within: 10) && agent.exitStatus == 64)
+            #expect(agent.hasEnded(within: 10) && agent.exitStatus == 2)
             #expect(agent.text.contains("--port-mapping: 'maybe' is neither auto nor off"), "\(agent.text)")
         }
     }

@@ -22,6 +22,8 @@ extension Agent {
             return move(to: token, membership, asker, now: now, into: &out)
         case .unenrolled, .enrolling: break
         }
+        // Counts until the next start, which follows the configuration again.
+        if let name { (configuration.name, configuration.isNameChosen) = (name, true) }
         let name = name ?? configuration.name
         switch standing {
         case .enrolling(var enrolment) where enrolment.token == token && enrolment.name == name:

@@ -7,7 +7,7 @@ import Glibc
 ///
 /// An empty or missing database looks like a first start, and a first start makes a new fleet, whose keys no node knows. So
 /// the folder itself remembers that it holds one: in the file `fleet`, and in SQLite's own files. Where one of those is
-/// there and the database is not, somebody has to say what is meant.
+/// there and the database is not, the operator has to decide.
 struct StoreFolder {
     /// SQLite's files, by what stands behind the database's name.
     static let suffixes = ["", "-wal", "-shm", "-journal"]

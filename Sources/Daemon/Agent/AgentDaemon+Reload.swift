@@ -25,14 +25,14 @@ extension AgentDaemon {
         }
     }
 
-    /// A name that nobody has chosen stays what it is.
+    /// A name by default, the host's, does not replace the enrolled one.
     private func description(_ settings: Settings) -> NodeDescription {
         NodeDescription(
             name: settings.isNameChosen ? settings.name : nil, site: settings.site,
             labels: settings.labels.map { Label($0.name, $0.value) }.sorted { $0.name < $1.name })
     }
 
-    /// The UDP port. Where nobody has chosen it and it is in use, any free one: members need no fixed port.
+    /// The UDP port. Where it is not configured and is in use, any free one: members need no fixed port.
     func openPort(_ onReceive: @escaping (inout DatagramBatch) -> Void) throws(StartError) -> MeshPort {
         let address = settings.listen
         func open(_ address: SocketAddress) throws(Errno) -> MeshPort {
@@ -46,7 +46,7 @@ extension AgentDaemon {
             do throws(Errno) {
                 let port = try open(SocketAddress(address.ip, 0))
                 log.notice(
-                    "the default port is in use, so another one is taken",
+                    "the default port is in use; any free one serves as well",
                     metadata: ["listen": "\(port.localAddress ?? address)", "reason": "\(why)"])
                 return port
             } catch { throw StartError.port(.udp, "--listen", address, error) }

@@ -32,7 +32,7 @@ package final class AgentDaemon {
     package struct Settings: Sendable {
         package var stateDirectory: String
         package var listen: SocketAddress
-        /// Whether somebody has chosen `listen`. Where not, and it is in use, the agent takes any free port.
+        /// Whether `listen` is configured. Where it is not, and is in use, the agent binds any free port.
         package var isListenFixed = true
         package var socketPath: String
         package var name: String

@@ -4,7 +4,7 @@ import Glibc
 
 /// # Who has a port
 ///
-/// A port that is taken is a riddle unless the error names its holder. The kernel lists sockets in /proc/net with their
+/// An error about a port in use helps only if it names the holder. The kernel lists sockets in /proc/net with their
 /// inode and their user (proc_net(5)), and /proc/PID/fd names the inodes of each process's sockets. Descriptors of other
 /// users' processes are hidden from a program without privileges; the user is known all the same.
 package enum PortHolder {

@@ -2,8 +2,9 @@ import Base
 package import EventLoop
 import Glibc
 
-/// What every program of ours does about its surroundings: ends in good order at SIGTERM and SIGINT, reads its configuration
-/// again at SIGHUP, ignores SIGPIPE, tells systemd how it is, and feeds its watchdog from the loop, so that a loop that hangs is noticed.
+/// What every program of ours does about its environment: ends in good order at SIGTERM and SIGINT, reads its configuration
+/// again at SIGHUP, ignores SIGPIPE, reports its state to systemd, and feeds its watchdog from the loop, so that a loop that
+/// hangs is noticed.
 package final class ProgramSignals {
     private let loop: Loop
     private var signals: [Signal] = []
