@@ -30,6 +30,7 @@ enum Examples {
         view.overlay4 = IPAddress("100.64.0.2")
         view.overlay6 = IPAddress("fd00::1")
         view.lastHeartbeatAt = time
+        view.clockOffsetMilliseconds = -90_000
         view.agentVersion = "1"
         view.containment = .cgroup
         view.processorLoadPercent = 1
@@ -184,7 +185,11 @@ enum Examples {
             "incarnation":1,"startedAt":1,"certificateExpiresAt":1,"overlay4":"100.64.0.1","overlay6":"fd00::1","cryptography":"VAES",
             "portMapping":{"protocol":"PCP","externalAddress":"203.0.113.9:7950","internalPort":7950,"lifetimeSeconds":7200,
             "gateway":"192.168.1.1","problem":"a"},
-            "controllers":[{"node":"\(id.hex)","addresses":["127.0.0.1:1"],"isConnected":true}],"revision":1,
+            "controllers":[{"node":"\(id.hex)","addresses":["127.0.0.1:1"],
+              "names":["controller.example.org:7950"],"isConnected":true}],
+            "joinProblem":"expired","controllerLostAt":1,"descriptionProblem":"nameTaken",
+            "clock":{"own":1,"controller":2,"differs":false},
+            "nodeClocks":[{"node":"\(id.hex)","name":"alpha","offsetMilliseconds":-90000}],"revision":1,
             "workersActive":1,"workersTotal":1,"containment":"cgroup","verdict":"healthy",
             "nodes":{"online":1,"suspect":1,"offline":1,"left":1,"unknown":1},"counters":[{"name":"a","count":1}]}
             """,

@@ -33,6 +33,9 @@ struct Join: Verb {
 
     func perform() throws {
         let text = try checkedToken()
+        if token != nil {
+            writeError("asterism: warning: other users can see the token in the process list; use --token-file -")
+        }
         let link = try common.link(.agent)
         let request = AgentRequest.join(.init(token: text, name: name))
         // A handshake, an answer from the controller's disk, and a retry or two.
@@ -61,9 +64,6 @@ struct Join: Verb {
     private func checkedToken() throws -> String {
         let text: String
         if let token {
-            writeError(
-                "asterism: warning: other users can see the token in the process list; use --token-file -"
-            )
             text = token
         } else if let tokenFile {
             if tokenFile == "-", isatty(0) != 0 {
