@@ -124,7 +124,7 @@ extension SystemdTests {
                 try first.enrol(used)
                 sleep(2)
                 try second.shell("echo 'join-token-file: /etc/asterism/token' >/etc/asterism/agent.yaml")
-                for (token, reason) in [("foo", "ast1-"), (expired, "expired"), (used, "used up")] {
+                for (token, reason) in [("foo", "ast1-"), (expired, "expired"), (used, "as often as it may be")] {
                     try second.write(token + "\n", to: "/etc/asterism/token")
                     let since = try second.shell("date '+%Y-%m-%d %H:%M:%S.%N' | cut -c1-23")
                     try second.shell("systemctl restart asterismd")
