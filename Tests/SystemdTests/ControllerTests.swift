@@ -109,7 +109,10 @@ extension SystemdTests {
             try first.shell("mount -t tmpfs -o size=64k,mode=0700,uid=$(id -u asterism) tmpfs \(state)")
             try first.shell("dd if=/dev/zero of=\(state)/ballast bs=4k count=64 status=none || true")
             try first.shell("chown asterism:asterism \(state)/ballast")
-            try expectEnd(first, 5, [state, "space"], "a full state directory")
+            try expectEnd(first, 5, [state, "full"], "a full state directory")
+            // What that start has left is no obstacle once there is space.
+            try first.shell("rm \(state)/ballast; mount -o remount,size=16m \(state)")
+            try expectStart(first, "a first start with space again")
             try first.shell("umount \(state); rmdir \(state); mv \(state).kept \(state)")
         }
     }
