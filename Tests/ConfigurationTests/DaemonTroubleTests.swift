@@ -63,7 +63,8 @@ import Testing
                     udp.port
                 ),
                 (
-                    "asterism-controller", Self.controller(folder, ["--http", "127.0.0.1:\(tcp.port)", "--http-insecure"]), "--http",
+                    "asterism-controller",
+                    Self.controller(folder, ["--http-insecure", "--http", "127.0.0.1:\(tcp.port)"]), "--http",
                     tcp.port
                 ),
                 (
