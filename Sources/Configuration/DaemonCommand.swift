@@ -75,13 +75,13 @@ extension DaemonCommand {
 
     /// Reads the file that the words name, and checks every value of both.
     package static func load(
-        _ words: [String], isReload: Bool = false
+        _ words: [String]
     ) throws(StartFailure) -> LoadedConfiguration<Settings> {
         func read(_ words: [String]) throws(StartFailure) -> Self {
             do { return try parsed(words) } catch { throw StartFailure(.usage, [message(for: error)]) }
         }
         let file = try ConfigurationFile.load(try read(words).config, for: program)
-        let effective = EffectiveConfiguration(file, commandLine: words, for: program, isReload: isReload)
+        let effective = EffectiveConfiguration(file, commandLine: words, for: program)
         let command = try read(effective.arguments)
         var problems = StartProblems()
         let level = Logger.Level(rawValue: command.logLevel)
@@ -137,7 +137,7 @@ package final class ConfigurationReload<Command: DaemonCommand> {
     /// change at run time. A file with an error changes nothing. One line of the log lists what has changed.
     package func perform(_ log: Logger, _ level: LogLevel, apply: (Command.Settings) -> Void) {
         let loaded: LoadedConfiguration<Command.Settings>
-        do throws(StartFailure) { loaded = try Command.load(words, isReload: true) } catch {
+        do throws(StartFailure) { loaded = try Command.load(words) } catch {
             for line in error.lines { log.error("configuration: \(line)") }
             log.error("not reloaded: the configuration has errors; the one before stays in force")
             return

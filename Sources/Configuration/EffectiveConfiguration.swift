@@ -18,18 +18,15 @@ package struct EffectiveConfiguration: Sendable {
 
     package let program: DaemonProgram
     package let file: ConfigurationFile
-    /// The program runs already: what it needs for its start alone, such as a token, is not read again.
-    package let isReload: Bool
     /// For ArgumentParser: the file's options, then the command line's.
     package let arguments: [String]
     private let given: [(name: String, values: [Value])]
 
     /// `commandLine`: the words after the program's name.
     package init(
-        _ file: ConfigurationFile, commandLine: [String], for program: DaemonProgram, isReload: Bool = false
+        _ file: ConfigurationFile, commandLine: [String], for program: DaemonProgram
     ) {
         self.program = program
-        self.isReload = isReload
         self.file = file
         var given = EffectiveConfiguration.scan(commandLine, program)
         var words: [String] = []
@@ -108,7 +105,7 @@ package struct EffectiveConfiguration: Sendable {
     }
 
     private init(_ old: EffectiveConfiguration, given: [(name: String, values: [Value])]) {
-        (program, file, arguments, isReload) = (old.program, old.file, old.arguments, old.isReload)
+        (program, file, arguments) = (old.program, old.file, old.arguments)
         self.given = given
     }
 }

@@ -51,7 +51,7 @@ extension AsterismDaemon {
             problems.attempt { () throws(StartError) in try WorkerCgroupChoice(parsing: workersCgroup) } ?? .auto
         settings.clockOffset = .seconds(Int64(debugClockOffsetSeconds ?? 0))
         // After the start, the file may be gone.
-        if !given.isReload { settings.token = problems.attempt { () throws(StartError) in try token() } ?? nil }
+        settings.token = problems.attempt { () throws(StartError) in try token() } ?? nil
         settings.accelerators = problems.attempt { () throws(StartError) in try source() } ?? AcceleratorProbe.none
         return problems.all.isEmpty ? settings : nil
     }
@@ -146,12 +146,10 @@ extension AsterismDaemon {
 
     // MARK: - Files
 
-    private func token() throws(StartError) -> String? {
-        guard let joinTokenFile else { return joinToken }
+    private func token() throws(StartError) -> AgentDaemon.Settings.Token? {
+        guard let joinTokenFile else { return joinToken.map { .text($0) } }
         guard joinToken == nil else { throw StartError("--join-token", "not together with --join-token-file") }
-        let bytes = try StartError.of("--join-token-file") { () throws(FileError) in try Files.read(joinTokenFile) }
-        guard let bytes else { throw StartError("--join-token-file", "\(joinTokenFile): no such file") }
-        return String(decoding: bytes, as: UTF8.self)
+        return .file(absolute(joinTokenFile))
     }
 
     private func source() throws(StartError) -> AcceleratorProbe {

@@ -47,9 +47,10 @@ struct AsterismDaemon: DaemonCommand {
     var site: String = ""
     @Option(help: "A label, NAME=VALUE; may be given more than once.")
     var label: [String] = []
-    @Option(help: "An enrolment token. It can be seen in the process list; --join-token-file cannot.")
+    @Option(help: "An enrolment token. Other users can see it in the process list; use --join-token-file.")
     var joinToken: String?
-    @Option(help: "A file that holds an enrolment token.")
+    @Option(
+        help: "A file that holds an enrolment token; it is read when the agent starts, and a member does without it.")
     var joinTokenFile: String?
     @Option(
         help: """

@@ -158,4 +158,45 @@ import Testing
             waitpid(pid, &status, 0)
         }
     }
+
+    /// A worker that gets two signals may take the second one for an order to give up at once.
+    @Test func `a stop of the workers' unit signals shims, and workers only when no shim is left`() throws {
+        let folder = try TemporaryFolder()
+        func signals(_ name: String) -> Int {
+            (try? String(contentsOfFile: folder.path(name), encoding: .utf8))?.utf8.count ?? 0
+        }
+        func counting(_ name: String) throws -> pid_t {
+            let path = folder.path(name)
+            let pid = try WorkersKeeperTests.spawn([
+                "/bin/sh", "-c", "trap 'printf x >>\(path)' TERM; : >\(path).ready; while :; do sleep 0.05; done",
+            ])
+            for _ in 0..<1000 where access("\(path).ready", F_OK) != 0 { usleep(10_000) }
+            return pid
+        }
+        let shim = try counting("shim"), worker = try counting("worker")
+        for (pid, name) in [(shim, "asterism-shim"), (worker, "sh")] {
+            try FileManager.default.createDirectory(
+                atPath: folder.path("proc/\(pid)"), withIntermediateDirectories: true)
+            _ = try folder.write("proc/\(pid)/cgroup", "0::/asterism.slice/asterismd.service\n")
+            _ = try folder.write("proc/\(pid)/comm", name + "\n")
+        }
+        let script = try folder.write(
+            "keeper", String(decoding: PackageResources.asterism_workers_keeper, as: UTF8.self))
+        let keeper = try WorkersKeeperTests.spawn(["/bin/sh", script, "end", folder.path("proc")])
+        for _ in 0..<1000 where signals("shim") == 0 { usleep(10_000) }
+        usleep(1_500_000)
+        #expect(signals("shim") == 1)
+        #expect(signals("worker") == 0)
+        // The shim is gone.
+        try FileManager.default.removeItem(atPath: folder.path("proc/\(shim)"))
+        for _ in 0..<1000 where signals("worker") == 0 { usleep(10_000) }
+        #expect(signals("worker") == 1)
+        try FileManager.default.removeItem(atPath: folder.path("proc/\(worker)"))
+        var status: Int32 = 0
+        #expect(waitpid(keeper, &status, 0) == keeper && status == 0)
+        for pid in [shim, worker] {
+            kill(pid, SIGKILL)
+            waitpid(pid, &status, 0)
+        }
+    }
 }

@@ -205,4 +205,26 @@ import Wire
         #expect(pair.status?.joinProblem == nil)
         #expect(pair.notices.contains { if case .joined("alpha", _) = $0 { true } else { false } })
     }
+
+    @Test func `a token that is missing is reported by a node that needs one, and by no member`() throws {
+        let pair = TestPair()
+        pair.tell(.noToken("/etc/asterism/token: no such file"))
+        #expect(pair.status?.joinProblem?.contains("/etc/asterism/token") ?? false)
+        #expect(pair.notices.count == 1)
+        try joined(pair)
+        pair.notices = []
+        pair.tell(.noToken("/etc/asterism/token: no such file"))
+        #expect(pair.notices.isEmpty && pair.status?.joinProblem == nil)
+    }
+
+    @Test func `a controller that is known by name alone is a relay at the addresses of the name`() throws {
+        let pair = named()
+        try joined(pair)
+        pair.run(.seconds(2))
+        #expect(pair.relays == [TestPair.controllerAddress])
+        pair.moveController(to: Self.newPlace)
+        pair.resolver = [Self.name: [SocketAddress(Self.newPlace)!.ip]]
+        pair.run(.seconds(30))
+        #expect(pair.relays == [SocketAddress(Self.newPlace)!])
+    }
 }

@@ -94,6 +94,15 @@ final class TestPair {
         return view
     }
 
+    /// Where the agent reaches the relays that it keeps.
+    var relays: [SocketAddress] {
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        tell(.request(id, .netcheck))
+        guard case .success(.netcheck(let view))? = agentReplies[id] else { return [] }
+        return view.relays.filter { $0.state == "bound" }.compactMap(\.address)
+    }
+
     var controllerStatus: StatusView? {
         guard case .success(.status(let view))? = ask(.status) else { return nil }
         return view

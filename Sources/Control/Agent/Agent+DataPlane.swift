@@ -49,7 +49,7 @@ extension Agent {
     ) {
         let known = membership.admission.controllers
         let all = relays.map { relay in
-            let other = known.first { $0.node == relay.node }
+            let other = known.first { $0.node == relay.node }.map { place(of: $0) }
             var ports = relay.tcpPorts
             for port in other?.tcpPorts ?? [] where !ports.contains(port) { ports.append(port) }
             return ControllerAddress(

@@ -154,6 +154,12 @@ extension Agent {
         for asker in enrolment.askers { out.actions.append(.reply(asker, .success(.joined(status(now: now))))) }
     }
 
+    /// A member is not in need of the token that its configuration names, and may have removed it.
+    mutating func noToken(_ why: String, into out: inout AgentOutbox) {
+        guard standing.membership == nil else { return }
+        refuseJoin(.invalid, why, nil, into: &out)
+    }
+
     /// A token leads to nothing. Somebody who waits is told; the log and the status say it in any case.
     private mutating func refuseJoin(
         _ code: APIError.Code, _ why: String, _ asker: RequestID?, into out: inout AgentOutbox

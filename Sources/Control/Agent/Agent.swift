@@ -165,6 +165,7 @@ extension Agent {
                     CheckReply(operation: operation, problems: Array(problems.prefix(Limits.specProblems)))))
         case .logRead(let read): answer(read)
         case .join(let token): join(token, name: nil, asker: nil, now: now, into: &out)
+        case .noToken(let why): noToken(why, into: &out)
         case .request(let id, let request): handle(request, id, now: now, into: &out)
         case .clock(let wall):
             if clock.set(wall, now: now) { compareClocks(now: now, into: &out) }
@@ -239,7 +240,8 @@ extension Agent {
             supervisor.exited(ref, exit, logBytes: logBytes, now: now, into: &actions)
         case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): supervisor.stillThere(ref)
-        case .host, .accelerators, .checked, .logRead, .join, .request, .clock, .addresses, .connectionLost, .mapped,
+        case .host, .accelerators, .checked, .logRead, .join, .noToken, .request, .clock, .addresses, .connectionLost,
+            .mapped,
             .mappingsLive, .overlayWanted, .benchServing, .benchEnded, .stopping, .resolved, .reconfigured:
             preconditionFailure("\(input) is not about a worker")
         }

@@ -46,6 +46,8 @@ package enum AgentInput: Hashable, Sendable {
     case logRead(LogRead)
     /// A token from a file: tried until it is accepted or refused.
     case join(token: String)
+    /// There should be a token, and there is none, with the reason. A member needs none.
+    case noToken(String)
     case request(RequestID, AgentRequest)
     case clock(UnixTime)
     /// The answer to `AgentAction.resolve`, for one name: none where it has no address, or no name server answered.

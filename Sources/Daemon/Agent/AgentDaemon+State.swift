@@ -6,7 +6,33 @@ import Wire
 
 // What an agent finds in its state folder when it starts.
 
+extension AgentDaemon.Settings {
+    /// How an enrolment token is given.
+    package enum Token: Hashable, Sendable {
+        /// On the command line, where other users of the machine can see it.
+        case text(String)
+        /// In a file, which is read once, when the agent has started.
+        case file(String)
+    }
+}
+
 extension AgentDaemon {
+    /// Joins with the token that was given. A file that is not there, or cannot be read, does not keep the agent from
+    /// running: a member needs no token any more, and another node says what is wrong and waits for `asterism join`.
+    func useToken() {
+        switch settings.token {
+        case nil: break
+        case .text(let token):
+            log.warning("the token can be seen in the process list; use --join-token-file")
+            handle(.join(token: token))
+        case .file(let path):
+            do throws(FileError) {
+                guard let bytes = try Files.read(path) else { return handle(.noToken("\(path): no such file")) }
+                handle(.join(token: String(decoding: bytes, as: UTF8.self)))
+            } catch { handle(.noToken(error.description)) }
+        }
+    }
+
     static func identity(in state: String) throws(StartError) -> Identity {
         let path = "\(state)/identity"
         let stored = try StartError.of("--data") { () throws(FileError) in try Files.read(path) }

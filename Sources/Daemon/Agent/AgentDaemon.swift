@@ -38,7 +38,7 @@ package final class AgentDaemon {
         package var name: String
         package var site = ""
         package var labels: [(name: String, value: String)] = []
-        package var token: String?
+        package var token: Token?
         package var workersCgroup = WorkerCgroupChoice.auto
         package var shim: String
         package var accelerators = AcceleratorProbe.none
@@ -228,7 +228,7 @@ package final class AgentDaemon {
         sampler.start()
         placeOverlay()
         lookAtNetwork()
-        if let token = settings.token { handle(.join(token: token)) }
+        useToken()
         // An agent without a fleet waits for `asterism join`, and is ready for that.
         shownStatus = agent.summary
         signals.ready(shownStatus)
