@@ -73,6 +73,8 @@ package final class ControllerDaemon {
     private var inputs: [ControllerInput] = []
     private var isPumping = false
     private var operatorLog: OperatorLog
+    /// What nodes bring about that are refused, lest they hide what others do.
+    private var refusalLog: OperatorLog
     private var network: NetworkChanges?
     private var shownStatus = ""
     private var answers: [RequestID: RPC.Answer] = [:]
@@ -108,6 +110,7 @@ package final class ControllerDaemon {
         } catch { throw StartError.port(.udp, "--listen", settings.listen, error) }
         let listening = port.localAddress ?? settings.listen
         operatorLog = OperatorLog(log, on: loop)
+        refusalLog = OperatorLog(log, on: loop, burst: 20, perSecond: 1)
         do throws(Errno) {
             try port.openStreams(
                 on: loop, listen: settings.tcpListen ?? [listening],
@@ -260,7 +263,12 @@ package final class ControllerDaemon {
         var metadata: [String: String] = [:]
         if let name = event.nodeName { metadata["node"] = name }
         if let worker = event.worker { metadata["worker"] = worker }
-        operatorLog.write(event.kind.level, "\(event.kind.title): \(event.message)", metadata)
+        let line = "\(event.kind.title): \(event.message)"
+        if event.kind == .nodeRefused {
+            refusalLog.write(event.kind.level, line, metadata)
+        } else {
+            operatorLog.write(event.kind.level, line, metadata)
+        }
     }
 
     // MARK: - The pump

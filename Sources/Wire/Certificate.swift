@@ -74,6 +74,12 @@ package struct Certificate: Hashable, Sendable {
         guard roles.isSubset(of: .all) else { throw DecodeError(.invalidValue, "roles", at: reader.offset) }
         notBefore = UnixTime(milliseconds: Int64(bitPattern: try reader.uint64("not before")))
         notAfter = UnixTime(milliseconds: Int64(bitPattern: try reader.uint64("not after")))
+        // From 1970 to 2200, so that differences of times fit into an `Interval`.
+        let times = 0...Int64(7_258_118_400_000)
+        guard times.contains(notBefore.milliseconds), times.contains(notAfter.milliseconds), notBefore <= notAfter
+        else {
+            throw DecodeError(.invalidValue, "validity", at: reader.offset)
+        }
         overlay4 = .v4(try reader.uint32("IPv4"))
         name = try reader.text("name", limit: Limits.nameBytes)
         site = try reader.text("site", limit: Limits.nameBytes)

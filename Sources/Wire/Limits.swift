@@ -13,6 +13,9 @@ package enum Limits {
     package static let nameBytes = 63
     package static let labels = 16
     package static let labelBytes = 63
+    /// Of all labels of a node together, each with two bytes more than its name and value: what a certificate has room for
+    /// with the longest name and site.
+    package static let labelsBytes = 600
     /// One control message: a desired state of a thousand workers of a few hundred bytes each, and room.
     package static let controlMessageBytes = 4 << 20
     /// One unreliable message inside a session; a heartbeat is one.

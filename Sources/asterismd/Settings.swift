@@ -98,6 +98,14 @@ extension AsterismDaemon {
             known.append(name)
             return (name, value)
         }
+        let bytes = settings.labels.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 }
+        if bytes > Limits.labelsBytes {
+            problems.add(
+                StartError(
+                    "--label",
+                    "all labels together have \(bytes) bytes, with 2 for each, and a certificate has room for "
+                        + "\(Limits.labelsBytes)"))
+        }
         if label.count > Limits.labels {
             problems.add(StartError("--label", "\(label.count) labels, and a node has at most \(Limits.labels)"))
         }

@@ -130,11 +130,13 @@ import Testing
         let stubborn = try WorkersKeeperTests.spawn(["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
         let agent = try WorkersKeeperTests.spawn(["/bin/sleep", "600"])
         let other = try WorkersKeeperTests.spawn(["/bin/sleep", "600"])
+        let guest = try WorkersKeeperTests.spawn(["/bin/sleep", "600"])
         let unit = "/asterism.slice/asterismd.service\n"
         for (pid, name, cgroup) in [
             (workers[0], "sleep", "0::\(unit)"), (workers[1], "sleep", "4:memory:/x\n1:name=systemd:\(unit)"),
             (stubborn, "sh", "0::\(unit)"), (agent, "asterismd", "0::\(unit)"),
             (other, "sleep", "0::/system.slice/other-asterismd.service.d\n"),
+            (guest, "sleep", "0::/machine.slice/box.service/payload\(unit)"),
         ] {
             let directory = folder.path("proc/\(pid)")
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -152,7 +154,7 @@ import Testing
         }
         #expect(waitpid(stubborn, &status, 0) == stubborn && status & 0x7f == SIGKILL)
         #expect(waitpid(keeper, &status, 0) == keeper && status == 0)
-        for pid in [agent, other] {
+        for pid in [agent, other, guest] {
             #expect(waitpid(pid, &status, WNOHANG) == 0)
             kill(pid, SIGKILL)
             waitpid(pid, &status, 0)

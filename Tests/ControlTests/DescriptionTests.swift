@@ -96,4 +96,29 @@ import Wire
         }
         #expect(error.message.contains("badLabel"))
     }
+
+    /// What the controller signs, every node and the controller's own store must be able to read.
+    @Test func `the longest name, site and labels that are accepted fit into a certificate`() throws {
+        let name = String(repeating: "n", count: Limits.nameBytes)
+        // Five of 2 + 1 + 117 bytes.
+        var labels = (1...4).map {
+            Label("\($0)" + String(repeating: "k", count: 54), String(repeating: "v", count: 63))
+        }
+        labels.append(Label("5" + String(repeating: "k", count: 54), String(repeating: "v", count: 63)))
+        let bytes = labels.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 }
+        #expect(bytes == Limits.labelsBytes)
+        let pair = joined()
+        pair.tell(.reconfigured(NodeDescription(name: name, site: name, labels: labels)))
+        pair.run(.seconds(1))
+        #expect(pair.node?.labels == labels && pair.node?.name == name && pair.node?.site == name)
+        #expect(pair.status?.name == name)
+        let kept = try #require(pair.store.nodes.first).certificate.encoded()
+        #expect(kept.count <= Limits.certificateBytes)
+        // One byte more is refused, by the node and by a controller that is asked all the same.
+        labels[4] = Label("5" + String(repeating: "k", count: 55), labels[4].value)
+        pair.tell(.reconfigured(NodeDescription(name: name, site: name, labels: labels)))
+        pair.run(.seconds(1))
+        #expect(pair.status?.descriptionProblem?.contains("600") ?? false)
+        #expect(pair.store.nodes.first?.certificate.encoded() == kept)
+    }
 }

@@ -227,4 +227,59 @@ import Wire
         pair.run(.seconds(30))
         #expect(pair.relays == [SocketAddress(Self.newPlace)!])
     }
+
+    @Test func `a token that names the node itself as controller is refused, and is no trap at the next start`() throws
+    {
+        let pair = TestPair()
+        try joined(pair)
+        var token = try TokenText(pair.createToken())
+        let own = pair.agent?.nodeID
+        token.controller = try #require(own)
+        guard case .failure(let error)? = pair.join(token.text) else {
+            Issue.record("taken")
+            return
+        }
+        #expect(error.code == .invalid)
+        // As an older agent may have written it.
+        var admission = try #require(pair.membership).admission
+        admission.controllers.insert(ControllerAddress(node: token.controller, addresses: token.addresses), at: 0)
+        pair.membership = MembershipRecord(admission)
+        pair.startAgent()
+        pair.run(.seconds(3))
+        #expect(pair.node?.state == .online)
+    }
+
+    @Test func `a member that starts while its controller is away reports it once, and its return`() throws {
+        let pair = TestPair()
+        try joined(pair)
+        pair.moveController(to: "192.0.2.50:4100")
+        pair.notices = []
+        pair.startAgent()
+        for _ in 0..<30 {
+            pair.run(.seconds(1))
+            pair.tell(.clock(pair.wall))
+        }
+        let absences = pair.notices.count { if case .controllerAbsent = $0 { true } else { false } }
+        #expect(absences == 1)
+        #expect(pair.status?.controllerLostAt != nil)
+        pair.moveController(to: TestPair.controllerAddress.description)
+        pair.run(.seconds(10))
+        #expect(pair.notices.contains { if case .controllerFound = $0 { true } else { false } })
+        #expect(pair.status?.controllerLostAt == nil)
+    }
+
+    @Test func `a token in the configuration adds to what a member knows, and moves nothing`() throws {
+        let pair = TestPair()
+        try joined(pair)
+        var token = try TokenText(pair.createToken())
+        token.addresses = [SocketAddress("192.0.2.200:4100")!]
+        pair.tell(.join(token: token.text))
+        let places = pair.membership?.admission.controllers.first?.addresses.map(\.description)
+        #expect(places == [TestPair.controllerAddress.description, "192.0.2.200:4100"])
+        pair.notices = []
+        pair.tell(.join(token: token.text))
+        #expect(pair.notices.isEmpty)
+        pair.run(.seconds(2))
+        #expect(pair.node?.state == .online)
+    }
 }

@@ -32,12 +32,17 @@ extension Agent {
             counters.certificatesRefused += 1
             return
         }
-        out.actions.append(.persistMembership(MembershipRecord(admission).encoded()))
+        // A request that came too early gets the certificate that there is: the next one waits.
+        guard next.admission != membership.admission else {
+            renewalAt = now + .minutes(1)
+            return
+        }
+        out.actions.append(.persistMembership(MembershipRecord(next.admission).encoded()))
         standing = .member(next)
-        endpoint.pin(admission.controllers.map(\.node))
+        endpoint.pin(next.admission.controllers.map(\.node))
         endpoint.adopt(next.credentials)
         renewalAt = now
-        certificateState.isEndReported = false
+        if admission.certificate != membership.admission.certificate { certificateState.isEndReported = false }
         let before = membership.certificate.description, after = next.certificate.description
         guard before != after else { return }
         // Peers judge by the certificate that they were shown.

@@ -4,8 +4,8 @@ import Wire
 // The controller's clock and this node's, compared when the control stream opens and whenever one of the two has moved.
 
 extension Agent {
-    mutating func compareClocks(now: Instant, into out: inout AgentOutbox) {
-        reportClock(now: now, into: &out)
+    /// What comes of it is reported when the controller has answered: a machine that slept seems to have set its clock.
+    mutating func compareClocks(now: Instant) {
         guard case .member = standing else { return }
         send(.clock(ClockReading(clock.own(now), wantsAnswer: true)))
     }

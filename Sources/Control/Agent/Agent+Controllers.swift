@@ -46,6 +46,7 @@ extension Agent {
     /// Ends what there is with the controller, and begins again at once.
     mutating func restartUplink(now: Instant, into out: inout AgentOutbox) {
         let node = uplink.node
+        if uplink.session != nil, let node { loseController(node, .silent, now: now, into: &out) }
         backoff.reset()
         heartbeatAt = nil
         uplink = .waiting(until: now)
@@ -60,6 +61,14 @@ extension Agent {
         for controller in controllers where controller.node == node { askNames(of: controller, now: now, into: &out) }
         guard watch.isSilent(for: ControllerWatch.patience, now: now) else { return }
         loseController(node, .silent, now: now, into: &out)
+    }
+
+    /// A member that starts while its controller is away says so, once.
+    mutating func reportAbsence(now: Instant, into out: inout AgentOutbox) {
+        guard case .member(let membership) = standing, departure == .none,
+            watch.isAbsent(since: memberSince, now: now)
+        else { return }
+        out.actions.append(.notice(.controllerAbsent(places: membership.admission.controllers.flatMap(\.texts))))
     }
 
     mutating func loseController(

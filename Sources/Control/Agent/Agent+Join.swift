@@ -18,12 +18,9 @@ extension Agent {
         }
         switch standing {
         case .member(let membership):
-            if let name { reconfigure(name: name, into: &out) }
-            return move(to: token, membership, asker, now: now, into: &out)
+            return move(to: token, membership, name: name, asker, now: now, into: &out)
         case .unenrolled, .enrolling: break
         }
-        // Counts until the next start, which follows the configuration again.
-        if let name { (configuration.name, configuration.isNameChosen) = (name, true) }
         let name = name ?? configuration.name
         switch standing {
         case .enrolling(var enrolment) where enrolment.token == token && enrolment.name == name:
@@ -110,11 +107,15 @@ extension Agent {
             retryUplink(now: now)
             endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
         case .refused(let reason, let text):
-            let field: String? = reason == .nameTaken || reason == .badName ? "name" : "token"
+            let (field, remedy) =
+                switch reason {
+                case .nameTaken, .badName: ("name", "; choose another with --name, or another site")
+                case .badLabel: ("label", "; see 'label' in agent.yaml")
+                case .unknownToken, .wrongProof, .expired, .usedUp: ("token", "")
+                }
             let askers = enrolment.askers
             var silent = enrolment
             silent.askers = []
-            let remedy = field == "name" ? "; choose another with --name" : ""
             giveUp(silent, .refused, "\(reason.rawValue): \(text)\(remedy)", now: now, into: &out)
             for asker in askers {
                 refuse(asker, .refused, "\(reason.rawValue): \(text)\(remedy)", field: field, into: &out)
@@ -144,6 +145,9 @@ extension Agent {
         out.actions.append(.persistMembership(MembershipRecord(membership.admission).encoded()))
         standing = .member(membership)
         joinProblem = nil
+        memberSince = now
+        // The name that was asked for counts until the next start, which follows the configuration again.
+        (configuration.name, configuration.isNameChosen) = (membership.certificate.name, true)
         out.actions.append(.notice(.joined(name: membership.certificate.name, fleet: membership.certificate.fleet)))
         endpoint.pin(membership.admission.controllers.map(\.node))
         endpoint.adopt(membership.credentials)
@@ -166,7 +170,7 @@ extension Agent {
     ) {
         counters.enrolmentsRefused += 1
         out.actions.append(.notice(.joinRefused(why)))
-        if standing.membership == nil { joinProblem = why }
+        if case .unenrolled = standing { joinProblem = why }
         if let asker { refuse(asker, code, why, field: "token", into: &out) }
     }
 
@@ -176,7 +180,8 @@ extension Agent {
 
     /// A token of this node's own fleet says where the controllers are now. It is not used up: the node is a member already.
     private mutating func move(
-        to token: TokenText, _ membership: Membership, _ asker: RequestID?, now: Instant, into out: inout AgentOutbox
+        to token: TokenText, _ membership: Membership, name: String?, _ asker: RequestID?, now: Instant,
+        into out: inout AgentOutbox
     ) {
         let fleet = membership.certificate.fleet
         guard token.fleet == fleet else {
@@ -186,11 +191,17 @@ extension Agent {
         guard membership.credentials.authorities.contains(token.authority) else {
             return refuseJoin(.refused, "the token names a key that does not sign for this fleet", asker, into: &out)
         }
+        guard token.controller != nodeID else {
+            return refuseJoin(.invalid, "the token names this node as its controller", asker, into: &out)
+        }
+        if let name { reconfigure(name: name, into: &out) }
         var admission = membership.admission
         let index = admission.controllers.firstIndex { $0.node == token.controller }
-        let place = index.map { token.place.before(admission.controllers[$0]) } ?? token.place
+        let known = index.map { admission.controllers[$0] }
+        // A person has a reason to give a token now. The configuration's may be old: it adds to what is known, at the end.
+        let place = known.map { asker == nil ? $0.before(token.place) : token.place.before($0) } ?? token.place
         if let index { admission.controllers.remove(at: index) }
-        admission.controllers.insert(place, at: 0)
+        admission.controllers.insert(place, at: asker == nil ? index ?? admission.controllers.count : 0)
         admission.controllers.removeLast(max(0, admission.controllers.count - Limits.controllers))
         if admission != membership.admission, let next = Membership(admission) {
             out.actions.append(.persistMembership(MembershipRecord(admission).encoded()))

@@ -62,7 +62,7 @@ extension Agent {
         case .member:
             registerAt = now
             renewalAt = now
-            compareClocks(now: now, into: &out)
+            compareClocks(now: now)
             describe(into: &out)
         }
     }
@@ -82,6 +82,7 @@ extension Agent {
             if let certificate = session.certificate { overlayConnected(node, certificate, now: now, into: &out) }
             benchConnected(node, now: now, into: &out)
             if isWanted(node) {
+                guard isController(session) else { return refuseController(node, now: now, into: &out) }
                 uplink = .connected(node, session, streamAt: now)
                 if case .member = standing { heartbeatAt = now }
             }
@@ -99,7 +100,10 @@ extension Agent {
             for id in pings.failed(node) + benches.failed(node) {
                 refuse(id, .unavailable, "\(name) does not answer", into: &out)
             }
-            if uplink.node == node { retryUplink(now: now) }
+            if uplink.node == node {
+                loseController(node, .silent, now: now, into: &out)
+                retryUplink(now: now)
+            }
         case .message(let node, let bytes): received(message: bytes, from: node, now: now, into: &out)
         case .stream(let node, let event): handle(event, of: node, now: now, into: &out)
         case .pong(_, let token, let roundTrip, let path):
@@ -136,6 +140,19 @@ extension Agent {
         case .waiting: departure == .none && controllers.contains { $0.node == node }
         case .connecting, .connected, .up: uplink.node == node
         }
+    }
+
+    /// A new node knows its controller by the key in its token. A member obeys nobody whose certificate does not say that it
+    /// is a controller, whatever token has led there.
+    private func isController(_ session: PeerSession) -> Bool {
+        guard case .member = standing else { return true }
+        return session.certificate?.roles.contains(.controller) ?? false
+    }
+
+    private mutating func refuseController(_ node: NodeID, now: Instant, into out: inout AgentOutbox) {
+        counters.certificatesRefused += 1
+        retryUplink(now: now)
+        endpoint.disconnect(node, now: now, into: &out.mesh)
     }
 
     private func isUplink(_ stream: StreamID, of node: NodeID) -> Bool {

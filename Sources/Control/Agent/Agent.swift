@@ -62,6 +62,8 @@ package struct Agent: ~Copyable {
     var isReady = false
     var names = NameBook()
     var watch = ControllerWatch()
+    /// Since when it is a member: its start, or later.
+    var memberSince: Instant
     /// Why the last token was of no use; the fleet has not heard of it.
     var joinProblem: String?
     /// People who wait for a controller at the addresses of a newer token.
@@ -98,6 +100,7 @@ package struct Agent: ~Copyable {
         self.incarnation = incarnation
         clock = FleetClock(wall, at: now)
         startedAt = wall
+        memberSince = now
         random = Random(draw())
         if let member {
             standing = .member(member)
@@ -168,7 +171,8 @@ extension Agent {
         case .noToken(let why): noToken(why, into: &out)
         case .request(let id, let request): handle(request, id, now: now, into: &out)
         case .clock(let wall):
-            if clock.set(wall, now: now) { compareClocks(now: now, into: &out) }
+            if clock.set(wall, now: now) { compareClocks(now: now) }
+            reportAbsence(now: now, into: &out)
             reportCertificateEnd(now: now, into: &out)
         case .resolved(let name, let addresses): resolved(name, addresses, now: now, into: &out)
         case .reconfigured(let changed): reconfigure(changed, into: &out)

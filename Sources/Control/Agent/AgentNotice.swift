@@ -11,6 +11,8 @@ package enum AgentNotice: Hashable, Sendable {
     case joinWaiting(places: [String])
     /// A token of this node's own fleet has named other addresses.
     case controllersChanged(places: [String])
+    /// A member has started, and no controller has answered since.
+    case controllerAbsent(places: [String])
     case controllerLost(NodeID, ControllerLoss)
     /// `nil`: for the first time since the start.
     case controllerFound(NodeID, after: Interval?)
@@ -39,6 +41,9 @@ struct ControllerWatch: Sendable {
     /// Heartbeats are sent once a second.
     static let patience = Interval.seconds(5)
 
+    /// A member that has had no answer since its start reports that after so long.
+    static let startPatience = Interval.seconds(10)
+
     /// Silence for so long asks for the controller's addresses again.
     static let doubt = Interval.seconds(3)
 
@@ -48,6 +53,13 @@ struct ControllerWatch: Sendable {
     mutating func lost(now: Instant) -> Bool {
         guard lostAt == nil, answeredAt != nil else { return false }
         lostAt = now
+        return true
+    }
+
+    /// For a member that has had no answer since its start at `start`: true once, when that has lasted.
+    mutating func isAbsent(since start: Instant, now: Instant) -> Bool {
+        guard answeredAt == nil, lostAt == nil, now - start >= ControllerWatch.startPatience else { return false }
+        lostAt = start
         return true
     }
 
@@ -63,9 +75,10 @@ struct ControllerWatch: Sendable {
     mutating func answered(now: Instant) -> Answer {
         let before = answeredAt
         answeredAt = now
-        guard let before else { return .first }
-        guard lostAt != nil else { return .expected }
+        let wasLost = lostAt != nil
         lostAt = nil
+        guard let before else { return .first }
+        guard wasLost else { return .expected }
         return .again(after: now - before)
     }
 }

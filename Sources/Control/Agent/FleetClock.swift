@@ -11,6 +11,8 @@ struct FleetClock: Sendable {
     private var clock: WallClock
     /// The controller's clock minus this node's; `nil` until a controller has said.
     private(set) var offset: Interval?
+    /// How far this machine's clock has been set since that was last worth a comparison.
+    private var moved = Interval.zero
 
     /// Differences from here on are reported, and are allowed for.
     static let tolerance = Interval.minutes(1)
@@ -19,13 +21,16 @@ struct FleetClock: Sendable {
 
     init(_ wall: UnixTime, at now: Instant) { clock = WallClock(wall, at: now) }
 
-    /// What this machine's clock says. True where it was set: the last answer of the controller's is then allowed for anew.
+    /// What this machine's clock says. True where it has been set by much since the last time, at once or bit by bit: then
+    /// it is time to ask what the controller's shows.
     mutating func set(_ wall: UnixTime, now: Instant) -> Bool {
-        let moved = wall - clock.wall(now)
+        let change = wall - clock.wall(now)
         clock.set(wall, now: now)
-        guard moved.magnitude >= FleetClock.step else { return false }
         // The controller's clock has not moved with it.
-        offset = offset.map { $0 - moved }
+        offset = offset.map { $0 - change }
+        moved = moved + change
+        guard moved.magnitude >= FleetClock.step else { return false }
+        moved = .zero
         return true
     }
 

@@ -25,8 +25,10 @@ struct NameBook: Sendable {
     /// The resolver's answer; none where there is none. True where it says something else than the last one. An empty answer
     /// changes nothing: a name server that is down does not move the controller.
     mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool {
-        guard let entry = entries[name], !addresses.isEmpty, entry.addresses != addresses else { return false }
-        entries[name]?.addresses = Array(addresses.prefix(NameBook.addressLimit))
+        // A name server gives the same addresses in another order each time.
+        let known = addresses.sorted().prefix(NameBook.addressLimit)
+        guard let entry = entries[name], !known.isEmpty, entry.addresses != Array(known) else { return false }
+        entries[name]?.addresses = Array(known)
         return true
     }
 

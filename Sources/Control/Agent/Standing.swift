@@ -58,6 +58,9 @@ struct Membership: Sendable {
     /// `nil` for what cannot be read. Signatures are checked where an admission comes from the network.
     init?(_ admission: Admission) {
         guard let certificate = try? SignedCertificate(decoding: admission.certificate) else { return nil }
+        var admission = admission
+        // A node connects to others, never to itself.
+        admission.controllers.removeAll { $0.node == certificate.certificate.node }
         let authorities = admission.authorities.compactMap { VerifyingKey($0) }
         guard !authorities.isEmpty, authorities.count == admission.authorities.count, !admission.controllers.isEmpty
         else { return nil }

@@ -6,9 +6,10 @@ import Wire
 
 extension Controller {
     mutating func set(_ wall: UnixTime, now: Instant) {
-        let moved = wall - clock.wall(now)
+        clockMoved = clockMoved + (wall - clock.wall(now))
         clock.set(wall, now: now)
-        guard moved.magnitude >= FleetClock.step else { return }
+        guard clockMoved.magnitude >= FleetClock.step else { return }
+        clockMoved = .zero
         for slot in registry.entries.indices where registry[slot].stream != nil {
             send(.clock(ClockReading(wall, wantsAnswer: true)), to: slot)
         }
@@ -32,8 +33,7 @@ extension Controller {
 
     /// Those that differ most, first.
     var nodeClocks: [NodeClockView] {
-        let off = registry.entries.filter { ($0.clockOffset ?? .zero).magnitude >= FleetClock.tolerance }
-        let views = off.map { entry in
+        let views = nodesWithOtherClock.map { entry in
             NodeClockView(
                 node: entry.record.node, name: entry.name,
                 offsetMilliseconds: (entry.clockOffset ?? .zero).milliseconds)
@@ -41,6 +41,14 @@ extension Controller {
         return Array(
             views.sorted { ($1.offsetMilliseconds.magnitude, $0.name) < ($0.offsetMilliseconds.magnitude, $1.name) }
                 .prefix(Controller.nodeClockLimit))
+    }
+
+    /// Of those that are there.
+    var nodesWithOtherClock: [NodeEntry] {
+        registry.entries.filter { entry in
+            guard entry.state == .online || entry.state == .suspect else { return false }
+            return (entry.clockOffset ?? .zero).magnitude >= FleetClock.tolerance
+        }
     }
 
     private static let nodeClockLimit = 20
@@ -69,6 +77,8 @@ extension NodeDescription {
             !(1...Limits.labelBytes).contains($0.name.utf8.count) || $0.value.utf8.count > Limits.labelBytes
         }
         if let bad { return "label '\(bad.name.prefix(63))': \(EnrolRefusal.badLabel.text)" }
+        let bytes = labels.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 }
+        if bytes > Limits.labelsBytes { return "labels: \(EnrolRefusal.badLabel.text)" }
         let isSorted = zip(labels, labels.dropFirst()).allSatisfy { $0.name < $1.name }
         return labels.count <= Limits.labels && isSorted ? nil : "labels: \(EnrolRefusal.badLabel.text)"
     }

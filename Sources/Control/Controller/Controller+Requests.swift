@@ -82,7 +82,8 @@ extension Controller {
         var text = "\(settings.name), fleet \(authority.fleet.hex.prefix(8)): \(counts.online) nodes online"
         let away = counts.suspect + counts.offline + counts.unknown
         if away > 0 { text += ", \(away) not" }
-        if !nodeClocks.isEmpty { text += "; \(nodeClocks.count) with a clock that differs" }
+        let others = nodesWithOtherClock.count
+        if others > 0 { text += "; \(others) with a clock that differs" }
         return isNowhere ? text + "; no address for tokens, see --advertise" : text
     }
 

@@ -52,6 +52,8 @@ package struct Controller: ~Copyable {
     var newcomers = OrderedDictionary<NodeID, Newcomer>()
     var enrolmentsRefused = OrderedDictionary<EnrolRefusal, Int>()
     var ownCertificateRenewal: UnixTime
+    /// How far the clock has been set, in steps too small to be told each.
+    var clockMoved = Interval.zero
 
     /// Operations that are remembered.
     static let operationLimit = 10_000

@@ -60,7 +60,10 @@ extension EnrolRefusal {
         case .usedUp: "the token has been used as often as it may be"
         case .nameTaken: "another node of the fleet has this name"
         case .badLabel:
-            "at most \(Limits.labels), each name once; a name and a value have at most \(Limits.labelBytes) bytes"
+            """
+            at most \(Limits.labels), each name once; a name and a value have at most \(Limits.labelBytes) bytes, all \
+            together \(Limits.labelsBytes)
+            """
         case .badName: "this is not a name: letters, digits, '-', '_' and '.', at most 63, the first a letter or digit"
         }
     }

@@ -14,6 +14,8 @@ extension AgentDaemon {
             operatorLog.write(.warning, "not joined yet: no controller answers", ["places": text(places)])
         case .controllersChanged(let places):
             operatorLog.write(.notice, "the token names other addresses of the controller", ["places": text(places)])
+        case .controllerAbsent(let places):
+            operatorLog.write(.warning, "no controller answers", ["places": text(places)])
         case .controllerLost(let node, let loss):
             operatorLog.write(.warning, "controller lost", ["controller": node.short, "reason": loss.rawValue])
         case .controllerFound(let node, nil):
@@ -31,7 +33,7 @@ extension AgentDaemon {
         case .describedAs(let description):
             let labels = description.labels.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
             operatorLog.write(
-                .notice, "the certificate says what is configured",
+                .notice, "a certificate with the configured name, site and labels is in force",
                 ["name": description.name ?? "", "site": description.site, "labels": labels])
         case .descriptionRefused(let why):
             operatorLog.write(

@@ -1,5 +1,6 @@
 import Base
 import Control
+import Logging
 import Mesh
 import Noise
 import Wire

@@ -5,7 +5,7 @@ extension MachineNetwork {
     /// This machine's network. `pod` is what was found out when the program started; `overlay` is the overlay's interface.
     package static func read(pod: Pod?, overlay: String?, root: String = "") -> MachineNetwork {
         var interfaces: [NetcheckView.Interface] = []
-        for (name, address) in LocalAddresses.named() {
+        for (name, _, address) in LocalAddresses.named() {
             if let index = interfaces.firstIndex(where: { $0.name == name }) {
                 interfaces[index].addresses.append(address)
             } else {

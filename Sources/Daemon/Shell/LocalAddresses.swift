@@ -14,20 +14,16 @@ package enum LocalAddresses {
     }
 
     /// Where a node that is not a member yet can reach a program that listens at all addresses of this machine: not at
-    /// loopback, and not at what an agent's interface (tun(4)) has of the overlay's networks. Where a program listens at one
+    /// loopback, and not at what an agent's interface (point to point, as tun(4) is) has of the overlay's networks. Where a program listens at one
     /// address, that one, whatever it is.
     package static func reachable(_ listening: SocketAddress, overlay: [IPPrefix]) -> [SocketAddress] {
         guard listening.ip.isUnspecified else { return [listening] }
         let all = named().filter { place in
             guard !place.address.isLoopback, !isLinkLocal(place.address) else { return false }
             guard place.address.isIPv4 || !listening.ip.isIPv4 else { return false }
-            return !(overlay.contains { $0.contains(place.address) } && isTunnel(place.interface))
+            return !(place.isPointToPoint && overlay.contains { $0.contains(place.address) })
         }
         return all.map(\.address).sorted().prefix(8).map { SocketAddress($0, listening.port) }
-    }
-
-    private static func isTunnel(_ interface: String) -> Bool {
-        access("/sys/class/net/\(interface)/tun_flags", F_OK) == 0
     }
 
     private static func isLinkLocal(_ ip: IPAddress) -> Bool {
@@ -48,11 +44,11 @@ package enum LocalAddresses {
     }
 
     /// The same with the interfaces' names, in the kernel's order.
-    static func named() -> [(interface: String, address: IPAddress)] {
+    static func named() -> [(interface: String, isPointToPoint: Bool, address: IPAddress)] {
         var list: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&list) == 0 else { return [] }
         defer { freeifaddrs(list) }
-        var found: [(interface: String, address: IPAddress)] = [], next = list
+        var found: [(interface: String, isPointToPoint: Bool, address: IPAddress)] = [], next = list
         while let entry = next {
             next = entry.pointee.ifa_next
             guard let address = entry.pointee.ifa_addr, entry.pointee.ifa_flags & UInt32(IFF_UP) != 0 else {
@@ -60,9 +56,14 @@ package enum LocalAddresses {
             }
             let name = entry.pointee.ifa_name.map { String(cString: $0) } ?? ""
             let raw = UnsafeRawPointer(address)
+            let isPointToPoint = entry.pointee.ifa_flags & UInt32(IFF_POINTOPOINT) != 0
             switch Int32(address.pointee.sa_family) {
-            case AF_INET: found.append((name, IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4))!))
-            case AF_INET6: found.append((name, IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 8, count: 16))!))
+            case AF_INET:
+                found.append(
+                    (name, isPointToPoint, IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4))!))
+            case AF_INET6:
+                found.append(
+                    (name, isPointToPoint, IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 8, count: 16))!))
             default: break
             }
         }

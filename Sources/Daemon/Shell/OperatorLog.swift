@@ -11,13 +11,14 @@ package struct OperatorLog {
     private var filledAt: Instant
     private var omitted = 0
 
-    private static let burst = 200
-    private static let perSecond: Int64 = 10
+    private let burst: Int
+    private let perSecond: Int64
 
-    package init(_ log: Logger, on loop: Loop) {
+    package init(_ log: Logger, on loop: Loop, burst: Int = 200, perSecond: Int64 = 10) {
+        (self.burst, self.perSecond) = (burst, perSecond)
         self.log = log
         self.loop = loop
-        level = OperatorLog.burst
+        level = burst
         filledAt = loop.now
     }
 
@@ -34,9 +35,9 @@ package struct OperatorLog {
     }
 
     private mutating func takeRoom() -> Bool {
-        let more = (loop.now - filledAt).milliseconds * OperatorLog.perSecond / 1000
+        let more = (loop.now - filledAt).milliseconds * perSecond / 1000
         if more > 0 {
-            level = min(OperatorLog.burst, level + Int(min(more, Int64(OperatorLog.burst))))
+            level = min(burst, level + Int(min(more, Int64(burst))))
             filledAt = loop.now
         }
         guard level > 0 else { return false }
