@@ -98,10 +98,9 @@ package final class ControllerDaemon {
         self.log = log
         // What makes no sense whatever is kept is said before a folder is made.
         _ = try ControllerDaemon.overlayNetwork(settings, kept: StoredCounters())
-        do throws(StoreError) {
-            store = try Store(directory: settings.dataDirectory, isNewFleet: settings.isNewFleet)
-        } catch { throw StartError("--data", error.description, error.status) }
-        for path in store.renamed { log.warning("left of the fleet before", metadata: ["path": "\(path)"]) }
+        do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
+            throw StartError("--data", error.description, error.status)
+        }
         let me = LateReference<ControllerDaemon>()
         do throws(Errno) {
             port = try MeshPort(on: loop, bind: settings.listen) { batch in
@@ -129,6 +128,18 @@ package final class ControllerDaemon {
         controller = try ControllerDaemon.restore(store, settings, own, now: loop.now)
         me.object = self
         try open(me, environment)
+    }
+
+    /// Makes the database of a new fleet where the one of the old fleet is empty or lost, and nothing else: the service is
+    /// started as usual afterwards. What is left of the old fleet is renamed.
+    package static func makeFleet(_ settings: Settings, log: Logger) throws(StartError) {
+        do throws(StoreError) {
+            let store = try Store(directory: settings.dataDirectory, isNewFleet: true)
+            for path in store.renamed { log.warning("renamed a file of the old fleet", metadata: ["path": "\(path)"]) }
+            let fleet = try load(store).0.fleet
+            try store.close()
+            log.notice("a new fleet is made; start the controller", metadata: ["fleet": "\(fleet.hex)"])
+        } catch { throw StartError("--data", error.description, error.status) }
     }
 
     private func open(

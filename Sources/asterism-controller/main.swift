@@ -12,7 +12,7 @@ struct AsterismController: DaemonCommand {
     static let program = DaemonProgram.controller
     static let configuration = CommandConfiguration(
         commandName: "asterism-controller",
-        abstract: "Enrols nodes, says what should run on them, and answers questions about the fleet.",
+        abstract: "Enrols nodes, assigns workers to them, and answers questions about the fleet.",
         discussion: discussion(
             """
             The HTTP API has no authentication yet: anyone who can connect to it runs commands as root on every node. It \
@@ -31,8 +31,8 @@ struct AsterismController: DaemonCommand {
     var printConfig = false
     @Flag(
         help: """
-            Begin a new fleet where the database is empty or lost. What is left of the old one is renamed; its nodes do \
-            not come back by themselves.
+            Make the database of a new fleet where the old one is empty or lost, and exit. What is left of the old one is \
+            renamed; its nodes do not come back by themselves.
             """)
     var newFleet = false
     @Option(help: "The folder that holds the database, with the fleet's keys in it.")
@@ -79,6 +79,7 @@ struct AsterismController: DaemonCommand {
 AsterismController.start { (loaded, reload) throws(StartError) in
     let level = LogLevel(loaded.level), isJournal = ProgramErrors.isJournal
     let log = Logger(label: "asterism-controller") { LogOutput(label: $0, level: level, isJournal: isJournal) }
+    if loaded.settings.isNewFleet { return try ControllerDaemon.makeFleet(loaded.settings, log: log) }
     let loop = Loop()
     let daemon = try ControllerDaemon(loaded.settings, on: loop, log: log) { name in
         getenv(name).map { String(cString: $0) }

@@ -121,7 +121,7 @@ import Wire
             let later = try DatabaseQueue(path: path)
             try later.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 7") }
             try later.close()
-            expectError(directory) { $0 == .newer(found: 7, known: 3) }
+            expectError(directory) { $0 == .newer(found: 7, known: 4) }
         }
     }
 

@@ -44,6 +44,8 @@ enum StoreSchema {
         ALTER TABLE counters ADD COLUMN overlay_network TEXT;
         """,
         "ALTER TABLE tokens ADD COLUMN is_for_beacons INTEGER NOT NULL DEFAULT 0;",
+        // No table has changed, but events have kinds that an earlier program would take for damage.
+        "UPDATE counters SET serial = serial;",
     ]
 
     /// Checks the file, sets what holds for the connection, and takes the steps that are left.

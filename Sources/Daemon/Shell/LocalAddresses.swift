@@ -14,8 +14,8 @@ package enum LocalAddresses {
     }
 
     /// Where a node that is not a member yet can reach a program that listens at all addresses of this machine: not at
-    /// loopback, and not at what an agent's interface (point to point, as tun(4) is) has of the overlay's networks. Where a program listens at one
-    /// address, that one, whatever it is.
+    /// loopback, and not at what an agent's interface (point to point, as tun(4) is) has of the overlay's networks.
+    /// Where a program listens at one address, that one, whatever it is.
     package static func reachable(_ listening: SocketAddress, overlay: [IPPrefix]) -> [SocketAddress] {
         guard listening.ip.isUnspecified else { return [listening] }
         let all = named().filter { place in
