@@ -34,7 +34,7 @@ package struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
 
     package var description: String {
         let wayOut =
-            "restore a backup, or begin a new fleet: run 'asterism-controller --new-fleet' once, as the controller's user"
+            "restore a backup, or begin a new fleet: run 'asterism-controller --new-fleet' as the controller's user"
         return switch reason {
         case .file(let message, _): message.contains(path) ? message : "\(path): \(message)"
         case .corrupt(let message):
