@@ -176,9 +176,11 @@ extension WorkerTests {
             let worker = WorkerRef("alone", generation: 1)
             try Self.start(bench, worker, "(trap '' TERM; echo up; exec sleep 300) & wait")
             let family = processes(having: "ASTERISM_WORKER=alone/")
+            let shim = try #require(bench.shim(of: worker))
             #expect(bench.host.signal(worker, SIGTERM, graceSeconds: 1))
             bench.stopHost()
-            #expect(bench.drive(for: .seconds(5)) { family.allSatisfy(isDead) })
+            // The shim writes the exit record after the last process is gone.
+            #expect(bench.drive(for: .seconds(5)) { family.allSatisfy(isDead) && isDead(shim) })
             try bench.startHost()
             guard case .exited(let end)? = bench.host.adopt().first?.state else {
                 Issue.record("not ended")
