@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// One table of targets; the arrows are those of the picture in README.md, and TidyTests checks them.
+// One table of targets; the arrows are those of the picture in Control.docc/Architecture.md, and TidyTests checks them.
 
 /// Settings of every Swift target. Warnings are errors where the CI variable is set.
 let settings: [SwiftSetting] =

@@ -8,9 +8,9 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
-// The control messages of Asterism, version 1: what an agent and its controller tell each other on their control stream
-// (each message framed by its length, 4 bytes, big-endian), and what an agent keeps on its own disk. The rules for
-// changing this file are protobuf's own: a field's number is never used again, and a new field is optional.
+// The control messages of Asterism, version 1. An agent and its controller exchange them on their control stream, each
+// after its length in 4 bytes, big-endian. The records at the end lie on an agent's disk. The rules for changing this
+// file are protobuf's: a field's number is never used again, and a new field is optional.
 //
 // There are no maps, so that equal values have equal bytes. Numbers that may be unknown are `optional`: absent is not 0.
 //
@@ -21,7 +21,7 @@
 //   protoc --plugin=/tmp/protoc-gen-swift/debug/protoc-gen-swift --swift_opt=Visibility=Internal
 //       --swift_out=Sources/Wire/Messages -I Sources/Wire/Messages messages.proto
 //
-// The generated types are internal to Wire: whoever stands above it sees the values of Wire/Values and ControlMessage.
+// The generated types are internal to Wire. Other modules use the values of Wire/Values and ControlMessage.
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -560,7 +560,7 @@ nonisolated struct ProtoRegister: Sendable {
   /// where the node can be reached through others
   var relays: [ProtoRelayPlace] = []
 
-  /// where it takes datagrams over TCP
+  /// where it accepts datagrams over TCP
   var tcpPorts: [UInt32] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -585,7 +585,7 @@ nonisolated struct ProtoRelayPlace: Sendable {
   init() {}
 }
 
-/// Asks who and where a node is. Exactly one of the three is there.
+/// Asks for a node's certificate and addresses. Exactly one of the three is present.
 nonisolated struct ProtoLookUp: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -757,7 +757,7 @@ nonisolated struct ProtoGoodbye: Sendable {
   init() {}
 }
 
-/// Without `requested` the next certificate says what the last one said.
+/// Without `requested` the next certificate has the contents of the last one.
 nonisolated struct ProtoRenewCertificate: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -779,7 +779,7 @@ nonisolated struct ProtoRenewCertificate: Sendable {
   fileprivate var _requested: ProtoNodeDescription? = nil
 }
 
-/// What a node says of itself, and its certificate then confirms. No name: it keeps the one that it has.
+/// How a node describes itself; its certificate confirms it. Without a name it keeps its present one.
 nonisolated struct ProtoNodeDescription: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -805,7 +805,7 @@ nonisolated struct ProtoNodeDescription: Sendable {
   fileprivate var _name: String? = nil
 }
 
-/// What the sender's wall clock shows. `wants_answer`: the receiver answers with its own.
+/// The sender's wall clock. `wants_answer`: the receiver answers with its own.
 nonisolated struct ProtoClockReading: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -929,7 +929,7 @@ nonisolated struct ProtoRefusal: Sendable {
   init() {}
 }
 
-/// base_revision 0: this is the whole set, and what it does not name is to go. Else: an edit of that revision.
+/// base_revision 0: the whole set; workers that it does not name are removed. Else: an edit of that revision.
 nonisolated struct ProtoDesired: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1035,7 +1035,7 @@ nonisolated struct ProtoReadLog: Sendable {
   init() {}
 }
 
-/// `address` or `name` says what was asked, where that was not `node`; `node` is then absent if nobody has it.
+/// `address` or `name` repeats the question, where that was not `node`. `node` is then absent if there is none.
 nonisolated struct ProtoLookUpReply: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1083,7 +1083,7 @@ nonisolated struct ProtoLookUpReply: Sendable {
   fileprivate var _name: String? = nil
 }
 
-/// Nodes that carry datagrams for others, best first.
+/// Relays, best first.
 nonisolated struct ProtoRelays: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1114,7 +1114,7 @@ nonisolated struct ProtoCertificateRenewed: Sendable {
   /// Clears the value of `overlayNetwork`. Subsequent reads from it will return its default value.
   mutating func clearOverlayNetwork() {self._overlayNetwork = nil}
 
-  /// none: as they were
+  /// none: unchanged
   var controllers: [ProtoControllerAddress] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
