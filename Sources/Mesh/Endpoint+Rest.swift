@@ -39,10 +39,3 @@ extension Peer {
         if pings.isEmpty { pings = [] }
     }
 }
-
-extension PathSet {
-    /// Of what was asked only the newest questions are of interest, for people.
-    fileprivate mutating func rest() {
-        for index in paths.indices { paths[index].probes = Array(paths[index].probes.suffix(1)) }
-    }
-}

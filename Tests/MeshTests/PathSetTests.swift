@@ -248,7 +248,7 @@ import Wire
         for port in 1000..<1016 {
             world.paths.heard(from: PathAddress(SocketAddress(host, UInt16(port))), isNewest: true, now: world.now)
         }
-        #expect(world.paths.addresses.count { $0.remote.ip == host } == PathSet.portsOfHost)
+        #expect(world.paths.addresses.count { $0.remote.ip == host } == PathTable.portsOfHost)
         world.run(.seconds(2))
         #expect(world.paths.primary == Self.direct && world.paths.second == nil)
         // The host's translator begins anew.

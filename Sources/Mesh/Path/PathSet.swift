@@ -28,145 +28,89 @@ package import Wire
 ///   moved itself, or its translator has, it is not the path's fault, and it is tried again at once (`moved`).
 ///
 /// Nothing is probed without need: an idle peer costs nothing. Whoever wants a path kept open says so (`keepsWarm`).
+///
+/// - `Path` is one path and what its probes have shown; `PathTable` is all of them, and which is better.
+/// - `PathDoubt` is the doubt of the primary, `HolePunch` the times at which direct paths are tried.
+/// - `PathKeepAlive` is how often a path is used to be kept open, `RelayOnlyMode` what a person wants for a while.
+/// - `PathHistory` is what has happened, for the layer above.
+/// - `PathSet+Facts.swift` says what is known of each path.
 package struct PathSet: Sendable {
-    /// Why data changed its path.
-    package enum Cause: String, Hashable, Sendable, CaseIterable {
-        /// There was none before.
-        case first
-        /// A class better, such as direct in place of relayed.
-        case better
-        case faster
-        /// The peer is heard from there, and no more from where it was.
-        case moved
-        /// Probes of the old one went unanswered.
-        case silent
-        /// The relay is gone, or reached another way, or the node's own address is gone.
-        case withdrawn
-        /// A person wanted it so (`asterism debug`).
-        case debug
-    }
-
-    package struct Transition: Hashable, Sendable {
-        package var at: Instant
-        package var from: PathAddress?
-        package var to: PathAddress
-        package var cause: Cause
-        /// How long data had been in doubt, where it was left for silence or because the peer had moved.
-        package var took: Interval?
-    }
-
-    var paths: [Path] = []
-    private(set) var primaryIndex: Int?
-    /// Since when the primary is in doubt.
-    private(set) var doubtSince: Instant?
-    private var doubtProbes = 0
+    private(set) var paths = PathTable()
+    private var doubt = PathDoubt()
+    private var punching = HolePunch()
+    private var keepAlive = PathKeepAlive()
+    private var relayOnlyMode = RelayOnlyMode()
+    private var history = PathHistory()
+    /// When data last went out.
     private var sentAt: Instant?
-    /// An unknown address from which the peer was heard, and since when: it may have moved there.
-    private var newcomer: PathAddress?
-    private var heardNewAt: Instant?
-    package private(set) var transitions: [Transition] = []
-    private var untold = 0
-    /// Whether the primary is probed while nothing is sent, and how often.
-    package var keepsWarm: Interval?
-    /// How often the second path is probed, and after what silence the primary is doubted; see `PathSet+KeepWarm.swift`.
-    var warmEvery = PathSet.warmEvery
-    var staleAfter = PathSet.staleAfter
-    /// When the direct candidates are tried again, and how often they were in vain.
-    var punchAgain: Instant?
-    var vainPunches = 0
-    var punchedAt: Instant?
-    /// When a punch is due that was too soon after the one before.
-    var punchOwedAt: Instant?
     /// When this node was last elsewhere than before.
-    var movedAt: Instant?
-    /// How many first shots a candidate gets.
-    var shotLimit = PathSet.shots.count
-    /// Direct addresses that are not made use of, while only relays are to be; see `PathSet+Debug.swift`.
-    var setAside: [PathAddress]?
+    private var movedAt: Instant?
 
     static let probeEvery = Interval.milliseconds(100)
-    static let doubtEvery = Interval.milliseconds(50)
-    /// In doubt, of paths beside the primary and the one that would take its place.
-    static let restEvery = Interval.milliseconds(250)
-    /// Lost in a row before another path is taken.
-    static let missedLimit = 6
     /// Data within this long means that the peer is being talked to.
-    static let activeFor = Interval.seconds(30)
-    /// The second path of an active peer is probed so often at least, which also keeps translators' mappings.
-    static let warmEvery = Interval.seconds(15)
+    private static let activeFor = Interval.seconds(30)
     /// The peer is heard elsewhere and for this long not here.
-    static let leftAfter = Interval.milliseconds(300)
-    /// Longer than this unheard, and a translator may have forgotten the path.
-    static let staleAfter = Interval.seconds(20)
-    /// Of a doubt, before TCP is tried.
-    static let probesBeforeTCP = 8
-    static let punchEvery = Interval.milliseconds(250)
-    /// First shots at a candidate (milliseconds after the first), then one a second up to twelve.
-    static let shots: [Int64] = [
-        0, 200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 11_000, 12_000,
-    ]
-    /// A relay is chosen by the whole round trip over it, of several answers.
-    static let comparisonLimit = 4
-    static let compareEvery = Interval.milliseconds(200)
-    static let punchWaits: [Interval] = [.seconds(15), .seconds(60), .seconds(300)]
-    static let transitionsKept = 32
+    private static let leftAfter = Interval.milliseconds(300)
+    private static let settledAfter = Interval.seconds(5)
 
     package init(_ addresses: [PathAddress] = []) { add(addresses) }
 
     // MARK: - What there is
 
-    package var primary: PathAddress? { primaryIndex.map { paths[$0].address } ?? paths.first?.address }
+    package var addresses: [PathAddress] { paths.map(\.address) }
+    package var primary: PathAddress? { paths.primaryIndex.map { paths[$0].address } ?? paths.first?.address }
     /// Where data goes too while the primary is in doubt.
     package var second: PathAddress? {
-        guard doubtSince != nil else { return nil }
-        if let newcomer, index(of: newcomer) != nil { return newcomer }
-        return standby.map { paths[$0].address }
+        guard doubt.since != nil else { return nil }
+        if let new = doubt.newAddress, paths.index(of: new) != nil { return new }
+        return paths.standby.map { paths[$0].address }
     }
-    package var hasAliveDirect: Bool { paths.contains { $0.isAlive && $0.address.isDirect } }
+    package var hasAliveDirect: Bool { paths.hasAliveDirect }
     package var smoothedRoundTrip: Interval? {
-        guard let primaryIndex, paths[primaryIndex].isTimed else { return nil }
-        return paths[primaryIndex].round.smoothed
+        guard let primary = paths.primaryIndex, paths[primary].isTimed else { return nil }
+        return paths[primary].round.smoothed
     }
+    package var transitions: [Transition] { history.transitions }
+    /// Transitions since the last call.
+    package mutating func takeNews() -> ArraySlice<Transition> { history.takeNews() }
+
     /// How long an answer over the primary may take.
-    var patience: Interval { primaryIndex.map { paths[$0].patience } ?? .seconds(1) }
+    var patience: Interval { paths.primaryIndex.map { paths[$0].patience } ?? .seconds(1) }
     func isAnswered(since time: Instant) -> Bool {
-        primaryIndex.flatMap { paths[$0].answeredAt }.map { $0 >= time } ?? false
+        paths.primaryIndex.flatMap { paths[$0].answeredAt }.map { $0 >= time } ?? false
     }
-    package var addresses: [PathAddress] { paths.map(\.address) }
+    /// How often direct paths were tried without effect.
+    var vainPunches: Int { punching.failures }
 
-    func index(of address: PathAddress) -> Int? { paths.firstIndex { $0.address == address } }
+    /// No path has answered since the doubt began, and one would have.
+    func isDeaf(_ now: Instant) -> Bool {
+        guard let since = doubt.since, now - since >= patience else { return false }
+        return !paths.contains { ($0.answeredAt ?? .origin) >= since }
+    }
+    /// Something alive leads to the peer, and it is not that all has fallen silent.
+    func isWell(_ now: Instant) -> Bool { paths.contains(where: \.isAlive) && !isDeaf(now) }
+    /// The node has moved and the peer may not know of it yet: its NAT lets nothing in from there until it has sent
+    /// something there itself.
+    func isSettling(_ now: Instant) -> Bool { movedAt.map { now - $0 < PathSet.settledAfter } ?? false }
+    private func isActive(_ now: Instant) -> Bool { now - (sentAt ?? .origin) < PathSet.activeFor }
 
-    /// The best path beside the primary.
-    var standby: Int? {
-        paths.indices.filter { $0 != primaryIndex && paths[$0].isAlive }.min { isBetter($0, than: $1) }
-            // What has never answered is still more than nothing: a relay that was not needed yet.
-            ?? paths.indices.first { $0 != primaryIndex && paths[$0].address.isRelayed }
+    /// Where first messages of a handshake go. As long as no path is known, everywhere; later to where data goes, and
+    /// from the second attempt on everywhere again.
+    package func targets(attempt: Int) -> [PathAddress] {
+        // TCP is for where UDP does not answer, so UDP has a quarter of a second's start. To a relay there is a connection.
+        let others = paths.filter { !$0.address.isTCP || $0.address.isRelayed || $0.isAlive }.map(\.address)
+        if paths.primaryIndex == nil, attempt == 0 { return others.isEmpty ? addresses : others }
+        guard let primary = paths.primaryIndex, attempt < 2 else { return addresses }
+        if attempt == 1 { return others }
+        return [paths[primary].address] + (paths.standby.map { [paths[$0].address] } ?? [])
     }
 
-    func isBetter(_ a: Int, than b: Int) -> Bool {
-        if paths[a].tier != paths[b].tier { return paths[a].tier < paths[b].tier }
-        return paths[a].round.smoothed < paths[b].round.smoothed
-    }
+    // MARK: - Paths come and go
 
     package mutating func add(_ addresses: [PathAddress]) {
-        for address in addresses where index(of: address) == nil && !setsAside(address) {
-            if paths.count >= Limits.addressesPerPeer { makeRoom() }
-            guard paths.count < Limits.addressesPerPeer else { return }
-            paths.append(Path(address))
+        for address in addresses where paths.index(of: address) == nil && !relayOnlyMode.holds(address) {
+            guard paths.append(address) else { return }
         }
-    }
-
-    /// Forgets the least useful path.
-    private mutating func makeRoom() {
-        let worst = paths.indices.filter { $0 != primaryIndex && !paths[$0].isAlive }
-            .min { (paths[$0].heardAt ?? .origin) < (paths[$1].heardAt ?? .origin) }
-        if let worst { remove(worst) }
-    }
-
-    private mutating func remove(_ index: Int) {
-        paths.remove(at: index)
-        guard let primary = primaryIndex else { return }
-        if primary == index { primaryIndex = nil } else if primary > index { primaryIndex = primary - 1 }
     }
 
     /// Paths that are of no use any more: a relay that this node has left.
@@ -177,201 +121,178 @@ package struct PathSet: Sendable {
                 index += 1
                 continue
             }
-            let wasPrimary = primaryIndex == index
+            let wasPrimary = paths.primaryIndex == index
             let address = paths[index].address
-            remove(index)
+            paths.remove(index)
             guard wasPrimary else { continue }
-            endDoubt()
-            if let best = paths.indices.filter({ paths[$0].isAlive }).min(by: { isBetter($0, than: $1) }) {
-                take(best, .withdrawn, from: address, now: now)
+            doubt.end()
+            if let best = paths.bestAlive() {
+                select(best, .withdrawn, from: address, now: now)
             } else {
                 // Whichever answers first.
-                for index in paths.indices { paths[index].nextProbe = now }
+                paths.probe(at: now)
             }
         }
+    }
+
+    /// `new` is the same way as `old`, but for its beginning, which is known to be open: what is true of the one is taken to
+    /// be true of the other, until a probe says more.
+    mutating func replace(_ old: PathAddress, by new: PathAddress, now: Instant) {
+        guard let before = paths.index(of: old) else { return }
+        let wasAlive = paths[before].isAlive
+        add([new])
+        if let index = paths.index(of: new), let before = paths.index(of: old) {
+            paths[index].probe(at: now)
+            if wasAlive {
+                paths[index].inherited(now)
+                if before == paths.primaryIndex { select(index, .withdrawn, from: old, now: now) }
+            }
+        }
+        withdraw(where: { $0 == old }, now: now)
     }
 
     // MARK: - What happens
 
     /// An authentic datagram came that way. `isNewest`: the peer has sent none later that came before.
     package mutating func heard(from address: PathAddress, isNewest: Bool, now: Instant) {
-        if let known = index(of: address) {
-            paths[known].heardAt = now
+        if let known = paths.index(of: address) {
+            paths[known].heard(now)
             // The peer has left the primary, perhaps, or only answers: whoever does not send much finds out this way.
-            if isNewest, let primary = primaryIndex, primary != known, doubtSince == nil,
-                now - (paths[primary].heardAt ?? .origin) >= PathSet.leftAfter,
-                now - (paths[primary].probes.last?.sentAt ?? .origin) >= PathSet.leftAfter
+            if isNewest, let primary = paths.primaryIndex, primary != known, doubt.since == nil,
+                paths[primary].isUnheard(for: PathSet.leftAfter, now),
+                now - (paths[primary].lastProbeAt ?? .origin) >= PathSet.leftAfter
             {
-                paths[primary].nextProbe = now
-                paths[known].nextProbe = now
+                paths[primary].probe(at: now)
+                paths[known].probe(at: now)
             }
             return
         }
-        guard isNewest, !isCrowded(address, now) else { return }
+        guard isNewest, !paths.isCrowded(address, now) else { return }
         add([address])
-        guard let index = index(of: address) else { return }
-        paths[index].heardAt = now
-        paths[index].nextProbe = now
-        guard primaryIndex != nil else { return }
+        guard let index = paths.index(of: address) else { return }
+        paths[index].heard(now)
+        paths[index].probe(at: now)
+        guard paths.primaryIndex != nil else { return }
         // Data goes there too from now on, for as long as the two probes take.
-        newcomer = address
-        heardNewAt = now
-        if doubtSince == nil { beginDoubt(now) }
+        doubt.heardNew(address, now)
+        beginDoubt(now)
     }
 
     /// The session was made that way: both ends have heard each other on it.
     /// `isNew`: the peer has forgotten what was before.
     package mutating func established(at address: PathAddress, isNew: Bool, now: Instant) {
         add([address])
-        guard let index = index(of: address) else { return }
-        paths[index].heardAt = now
-        paths[index].isAlive = true
-        paths[index].missed = 0
-        guard let primary = primaryIndex else { return take(index, .first, from: nil, now: now) }
-        if primary != index, isNew || !paths[primary].isAlive || doubtSince != nil {
-            take(index, .moved, from: paths[primary].address, now: now)
+        guard let index = paths.index(of: address) else { return }
+        paths[index].established(now)
+        guard let primary = paths.primaryIndex else { return select(index, .first, from: nil, now: now) }
+        if primary != index, isNew || !paths[primary].isAlive || doubt.since != nil {
+            select(index, .moved, from: paths[primary].address, now: now)
         }
     }
 
     package mutating func measured(_ roundTrip: Interval, at address: PathAddress) {
-        guard let index = index(of: address) else { return }
-        paths[index].round.sample(roundTrip, delay: .zero)
+        guard let index = paths.index(of: address) else { return }
+        paths[index].measured(roundTrip)
     }
 
     /// Data went out.
     package mutating func sent(now: Instant) {
         defer { sentAt = now }
-        guard let primaryIndex else { return }
-        let last = paths[primaryIndex].probes.last?.sentAt ?? paths[primaryIndex].answeredAt ?? .origin
-        let due = max(now, last + max(PathSet.probeEvery, (smoothedRoundTrip ?? .zero) / 2))
-        if (paths[primaryIndex].nextProbe ?? .distantFuture) > due { paths[primaryIndex].nextProbe = due }
+        guard let primary = paths.primaryIndex else { return }
+        let last = paths[primary].lastProbeAt ?? paths[primary].answeredAt ?? .origin
+        paths[primary].probe(by: max(now, last + max(PathSet.probeEvery, (smoothedRoundTrip ?? .zero) / 2)))
         // After a long silence it is not known that the way is still open: doubt it before data is lost.
-        if doubtSince == nil, now - (paths[primaryIndex].heardAt ?? .origin) >= staleAfter, standby != nil {
+        if doubt.since == nil, paths[primary].isUnheard(for: keepAlive.staleAfter, now), paths.standby != nil {
             beginDoubt(now)
         }
-        if now - (sentAt ?? .origin) >= PathSet.activeFor, let standby { paths[standby].nextProbe = now }
-        if !hasAliveDirect, punchAgain == nil { planPunch(now) }
+        if !isActive(now), let standby = paths.standby { paths[standby].probe(at: now) }
+        if !hasAliveDirect, punching.retryAt == nil { planPunch(now) }
     }
 
     /// A probe was answered, which arrived that way. The round trip, or `nil` if there was no such probe.
     package mutating func answered(_ token: UInt64, from address: PathAddress, now: Instant) -> Interval? {
         for index in paths.indices {
-            guard let place = paths[index].probes.firstIndex(where: { $0.token == token }) else { continue }
-            let probe = paths[index].probes[place]
-            guard paths[index].address == address else {
-                // The way there is open and the way back is another.
-                paths[index].probes.remove(at: place)
-                return now - probe.sentAt
-            }
-            paths[index].probes.removeSubrange(...place)
-            paths[index].missed = 0
-            paths[index].isAlive = true
-            paths[index].answeredAt = now
-            paths[index].answeredProbeAt = max(paths[index].answeredProbeAt, probe.sentAt)
-            paths[index].heardAt = now
-            paths[index].shot = nil
-            if !probe.isUntimed { paths[index].round.sample(now - probe.sentAt, delay: .zero) }
-            if address.isDirect { (vainPunches, punchAgain) = (0, nil) }
-            decide(index, probe, now)
+            guard let answer = paths[index].answered(token, from: address, now) else { continue }
+            guard answer.isSameWay else { return now - answer.sentAt }
+            if address.isDirect { punching.succeeded() }
+            decide(index, answer.sentAt, now)
             // A late answer can make a path the second best one, and then it is to be taken back in its time.
-            if index == standby, paths[index].nextProbe == nil, now - (sentAt ?? .origin) < PathSet.activeFor {
-                paths[index].nextProbe = now + warmEvery
+            if index == paths.standby, isActive(now) {
+                paths[index].probeUnlessPlanned(at: now + keepAlive.standbyEvery)
             }
-            return now - probe.sentAt
+            return now - answer.sentAt
         }
         return nil
     }
 
-    private mutating func decide(_ index: Int, _ probe: Probe, _ now: Instant) {
-        guard let primary = primaryIndex else { return take(index, .first, from: nil, now: now) }
+    /// This machine stood still for so long: what was not answered meanwhile was perhaps not heard.
+    package mutating func slept(_ length: Interval) { for index in paths.indices { paths[index].slept(length) } }
+
+    /// Nothing is said for a while: gives back memory that only mattered meanwhile.
+    mutating func rest() { for index in paths.indices { paths[index].rest() } }
+
+    /// This node is elsewhere than it was, or is seen elsewhere. That a path has failed says nothing of it any more.
+    package mutating func moved(now: Instant) {
+        movedAt = now
+        for index in paths.indices {
+            paths[index].forgive()
+            // That they once answered says nothing either. The one in use is found out about by itself.
+            if index != paths.primaryIndex, paths[index].address.isDirect { paths[index].died() }
+        }
+    }
+
+    // MARK: - Which path data takes
+
+    /// A probe of the path, sent at that time, was answered.
+    private mutating func decide(_ index: Int, _ probedAt: Instant, _ now: Instant) {
+        guard let primary = paths.primaryIndex else { return select(index, .first, from: nil, now: now) }
         guard index != primary else {
-            // What the peer said before it was heard elsewhere says nothing of where it is.
-            if heardNewAt.map({ probe.sentAt >= $0 }) ?? true { endDoubt() }
+            if doubt.isEnded(byAnswerToProbeAt: probedAt) { doubt.end() }
             return
         }
         let old = paths[primary].address
-        if !paths[primary].isAlive { return take(index, .silent, from: old, now: now) }
-        if hasMoved(to: index) { return take(index, .moved, from: old, now: now) }
-        if isLost(primary), let doubtSince, probe.sentAt >= doubtSince { return fail(primary, for: index, now) }
+        if !paths[primary].isAlive { return select(index, .silent, from: old, now: now) }
+        if doubt.hasMoved(to: paths[index], from: paths[primary]) {
+            return select(index, .moved, from: old, now: now)
+        }
+        if paths[primary].isLost, let since = doubt.since, probedAt >= since { return fail(primary, for: index, now) }
         guard now >= paths[index].barredUntil else { return }
-        if paths[index].tier < paths[primary].tier { return take(index, .better, from: old, now: now) }
+        if paths[index].tier < paths[primary].tier { return select(index, .better, from: old, now: now) }
         guard paths[index].tier == paths[primary].tier, paths[index].isTimed, paths[primary].isTimed else { return }
-        let mine = paths[index].round, its = paths[primary].round
-        // A difference that is less than what the present one varies by is chance.
-        let least = max(.milliseconds(5), its.variation)
-        let isFaster = mine.smoothed * 5 < its.smoothed * 4 && its.smoothed - mine.smoothed >= least
-        paths[index].timesFaster = isFaster ? paths[index].timesFaster + 1 : 0
-        if paths[index].timesFaster >= 3 { take(index, .faster, from: old, now: now) }
+        if paths[index].isFaster(than: paths[primary].round) { select(index, .faster, from: old, now: now) }
     }
-
-    /// The peer is there and no more here: both were probed since it was heard there.
-    private func hasMoved(to index: Int) -> Bool {
-        guard let heardNewAt, let newcomer, paths[index].address == newcomer, let primary = primaryIndex,
-            primary != index, paths[index].tier <= paths[primary].tier
-        else { return false }
-        return paths[index].answeredProbeAt >= heardNewAt && paths[primary].missedProbeAt >= heardNewAt
-            && paths[primary].answeredProbeAt < heardNewAt
-    }
-
-    func isLost(_ index: Int) -> Bool { paths[index].missed >= PathSet.missedLimit }
 
     private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
-        if isSettling(now) { shootAgain(primary, now) } else { bar(primary, now) }
-        take(index, .silent, from: paths[primary].address, now: now)
-    }
-
-    mutating func take(_ index: Int, _ cause: Cause, from old: PathAddress?, now: Instant) {
-        let took = cause == .silent || cause == .moved ? lengthOfDoubt(now) : nil
-        primaryIndex = index
-        paths[index].timesFaster = 0
-        endDoubt()
-        if transitions.count >= PathSet.transitionsKept { transitions.removeFirst() }
-        transitions.append(Transition(at: now, from: old, to: paths[index].address, cause: cause, took: took))
-        untold += 1
-        // Another may have been left for silence: see soon whether it is back.
-        if cause == .silent || cause == .debug { punchAgain = now + PathSet.punchWaits[0] }
-        if let standby, paths[standby].nextProbe == nil { paths[standby].nextProbe = now }
-    }
-
-    /// Transitions since the last call.
-    package mutating func takeNews() -> ArraySlice<Transition> {
-        defer { untold = 0 }
-        return transitions.suffix(untold)
-    }
-
-    // MARK: - Doubt
-
-    /// On a line that is full, round trips are long, and probes that came faster than they would only fill it further.
-    private var doubtEvery: Interval {
-        min(max(PathSet.doubtEvery, (smoothedRoundTrip ?? .zero) / 3), .milliseconds(500))
-    }
-
-    private mutating func beginDoubt(_ now: Instant) {
-        guard doubtSince == nil else { return }
-        doubtSince = now
-        doubtProbes = 0
-        probeAll(now)
-    }
-
-    private mutating func endDoubt() {
-        doubtSince = nil
-        newcomer = nil
-        heardNewAt = nil
-        doubtProbes = 0
-    }
-
-    /// The primary and whatever could replace it.
-    private mutating func probeAll(_ now: Instant) {
-        for index in paths.indices where index == primaryIndex || paths[index].isAlive || paths[index].address.isRelayed
-        {
-            paths[index].nextProbe = now
+        if isSettling(now) {
+            // It is silent for now, and no worse for it.
+            paths[primary].died()
+            paths[primary].punch(now)
+        } else {
+            paths[primary].failed(now)
         }
+        select(index, .silent, from: paths[primary].address, now: now)
     }
 
-    /// No path has answered since the doubt began, and one would have.
-    func isDeaf(_ now: Instant) -> Bool {
-        guard let doubtSince, now - doubtSince >= patience else { return false }
-        return !paths.contains { ($0.answeredAt ?? .origin) >= doubtSince }
+    /// Makes a path the primary.
+    private mutating func select(_ index: Int, _ cause: Cause, from old: PathAddress?, now: Instant) {
+        let length = cause == .silent || cause == .moved ? lengthOfDoubt(now) : nil
+        paths.select(index)
+        doubt.end()
+        history.append(Transition(at: now, from: old, to: paths[index].address, cause: cause, took: length))
+        // Another may have been left for silence: see soon whether it is back.
+        if cause == .silent || cause == .debug { punching.planRetrySoon(now) }
+        if let standby = paths.standby { paths[standby].probeUnlessPlanned(at: now) }
+    }
+
+    private func lengthOfDoubt(_ now: Instant) -> Interval? {
+        doubt.length(missedAt: paths.primaryIndex.flatMap { paths[$0].firstMissedAt }, now)
+    }
+
+    /// Probes the primary and whatever could replace it.
+    private mutating func beginDoubt(_ now: Instant) {
+        guard doubt.begin(now) else { return }
+        if let primary = paths.primaryIndex { paths[primary].probe(at: now) }
+        paths.probe(at: now) { $0.isAlive || $0.address.isRelayed }
     }
 
     // MARK: - Time
@@ -386,12 +307,11 @@ package struct PathSet: Sendable {
         for index in paths.indices {
             guard let at = paths[index].nextProbe, at <= now else { continue }
             guard due.count < limit else {
-                paths[index].nextProbe = now + PathSet.probeEvery
+                paths[index].probe(at: now + PathSet.probeEvery)
                 continue
             }
             let number = firstToken &+ UInt64(due.count)
-            if paths[index].probes.count >= 16 { paths[index].probes.removeFirst() }
-            paths[index].probes.append(Probe(token: number, sentAt: now))
+            paths[index].sent(number, now)
             due.append((paths[index].address, number))
             schedule(index, now)
         }
@@ -405,90 +325,150 @@ package struct PathSet: Sendable {
             guard let time else { return }
             earliest = min(earliest ?? time, time)
         }
-        consider(punchAgain)
-        consider(punchOwedAt)
+        consider(punching.retryAt)
+        consider(punching.owedAt)
         for index in paths.indices {
             consider(paths[index].nextProbe)
-            if index == primaryIndex, let probe = paths[index].probes.first(where: { !$0.isMissed }) {
-                consider(probe.sentAt + paths[index].patience)
-            }
+            if index == paths.primaryIndex { consider(paths[index].missDeadline) }
         }
         return earliest
     }
 
     private mutating func settle(_ now: Instant) {
-        if let owed = punchOwedAt, owed <= now { punch(isBrief: shotLimit < PathSet.shots.count, now: now) }
-        if let again = punchAgain, again <= now {
-            punchAgain = nil
-            if !hasAliveDirect, keepsWarm != nil || now - (sentAt ?? .origin) < PathSet.activeFor {
-                vainPunches += 1
-                punch(isBrief: shotLimit < PathSet.shots.count, now: now)
-                if keepsWarm != nil { planPunch(now) }
-            }
+        if punching.isOwed(now) { punch(isBrief: punching.isBrief, now: now) }
+        if punching.takeRetry(now), !hasAliveDirect, keepsWarm != nil || isActive(now) {
+            punching.failed()
+            punch(isBrief: punching.isBrief, now: now)
+            if keepsWarm != nil { planPunch(now) }
         }
-        for index in paths.indices { miss(index, now) }
-        guard let primary = primaryIndex, paths[primary].missed > 0 else { return }
-        if let newcomer, let index = index(of: newcomer), hasMoved(to: index) {
-            return take(index, .moved, from: paths[primary].address, now: now)
+        for index in paths.indices {
+            paths[index].missProbes(now)
+            if index != paths.primaryIndex, paths[index].isLost { paths[index].died() }
         }
-        if doubtSince == nil { beginDoubt(now) }
+        guard let primary = paths.primaryIndex, paths[primary].missed > 0 else { return }
+        if let new = doubt.newAddress, let index = paths.index(of: new), index != primary,
+            doubt.hasMoved(to: paths[index], from: paths[primary])
+        {
+            return select(index, .moved, from: paths[primary].address, now: now)
+        }
+        beginDoubt(now)
         // What the other path has answered before the last probe was lost counts as well.
-        if isLost(primary), let doubtSince,
+        if paths[primary].isLost, let since = doubt.since,
             let other = paths.indices.first(where: {
-                $0 != primary && paths[$0].isAlive && (paths[$0].answeredAt ?? .origin) > doubtSince
+                $0 != primary && paths[$0].isAlive && (paths[$0].answeredAt ?? .origin) > since
             })
         {
             fail(primary, for: other, now)
         }
     }
 
-    private mutating func miss(_ index: Int, _ now: Instant) {
-        let patience = paths[index].patience
-        for place in paths[index].probes.indices {
-            let probe = paths[index].probes[place]
-            guard !probe.isMissed, now - probe.sentAt >= patience else { continue }
-            paths[index].probes[place].isMissed = true
-            paths[index].missedProbeAt = max(paths[index].missedProbeAt, probe.sentAt)
-            paths[index].missed += 1
-        }
-        if index != primaryIndex, paths[index].missed >= PathSet.missedLimit { paths[index].isAlive = false }
-    }
-
     /// When that path is probed next, after one went out just now.
     private mutating func schedule(_ index: Int, _ now: Instant) {
-        paths[index].nextProbe = nil
-        if let shot = paths[index].shot {
-            if shot + 1 < shotLimit {
-                paths[index].nextProbe = now + .milliseconds(PathSet.shots[shot + 1] - PathSet.shots[shot])
-                paths[index].shot = shot + 1
-            } else {
-                paths[index].shot = nil
-            }
-            return
-        }
-        guard primaryIndex != nil else {
+        paths[index].planNoProbe()
+        if paths[index].planShot(limit: punching.shotLimit, now) { return }
+        guard let primary = paths.primaryIndex else {
             // Whichever answers first; the way may not be there yet.
-            paths[index].nextProbe = now + (paths[index].probes.count < 16 ? PathSet.probeEvery : .seconds(1))
+            let isNew = paths[index].probes.count < Path.probesKept
+            return paths[index].probe(at: now + (isNew ? PathSet.probeEvery : .seconds(1)))
+        }
+        let address = paths[index].address, isActive = isActive(now)
+        if doubt.since != nil, index == primary || paths[index].isAlive || !address.isDirect {
+            if doubt.countProbe() { paths.tryTCP(now) }
+            let wait = doubt.wait(
+                roundTrip: smoothedRoundTrip, isActive: isActive, counts: index == primary || index == paths.standby)
+            if let wait { paths[index].probe(at: now + wait) }
+        } else if index != primary, address.isRelayed, !hasAliveDirect, paths[index].planComparison(now) {
             return
+        } else if index == primary, let wait = keepAlive.wait(address) {
+            paths[index].probe(at: now + wait)
+        } else if index != primary, isActive, index == paths.standby {
+            paths[index].probe(at: now + keepAlive.standbyEvery)
         }
-        let isActive = now - (sentAt ?? .origin) < PathSet.activeFor
-        if doubtSince != nil, index == primaryIndex || paths[index].isAlive || !paths[index].address.isDirect {
-            doubtProbes += 1
-            if doubtProbes == PathSet.probesBeforeTCP { tryTCP(now) }
-            // A second of it, and then more slowly: nothing answers.
-            var wait = doubtProbes < 60 ? doubtEvery : doubtProbes < 120 ? .milliseconds(250) : .seconds(1)
-            // The two that count, and of the rest enough to know that they are there.
-            if index != primaryIndex, index != standby { wait = max(wait, PathSet.restEvery) }
-            if isActive || doubtProbes < 120 { paths[index].nextProbe = now + wait }
-        } else if index != primaryIndex, paths[index].address.isRelayed, !hasAliveDirect,
-            paths[index].comparisons < PathSet.comparisonLimit
+    }
+
+    // MARK: - Punching
+
+    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' NATs. `isBrief`: it is not
+    /// expected to help.
+    package mutating func punch(isBrief: Bool = false, now: Instant) {
+        guard punching.begin(isBrief: isBrief, now) else { return }
+        paths.punch(now)
+        if primary?.isRelayed ?? false { paths.tryTCP(now) }
+        paths.tryRelays(now)
+    }
+
+    private mutating func planPunch(_ now: Instant) {
+        if paths.contains(where: \.address.isDirect) { punching.planRetry(now) }
+    }
+
+    /// Probes relays that were never tried.
+    package mutating func tryRelays(now: Instant) { paths.tryRelays(now) }
+
+    /// A leg is bound (anew): what goes through it can be answered from now on.
+    mutating func bound(_ near: UInt32, now: Instant) {
+        paths.probe(at: now) { $0.address.uses(leg: near) && !$0.isAlive }
+    }
+
+    // MARK: - Keeping paths open
+
+    /// Whether the primary is probed while nothing is sent, and how often.
+    package var keepsWarm: Interval? {
+        get { keepAlive.every }
+        set { keepAlive.every = newValue }
+    }
+
+    /// No NAT on the way keeps a mapping for longer than `interval`.
+    package mutating func needs(_ interval: Interval, now: Instant) {
+        guard keepAlive.needs(interval), let primary = paths.primaryIndex, paths[primary].nextProbe != nil,
+            let wait = keepAlive.wait(paths[primary].address)
+        else { return }
+        paths[primary].probe(by: now + wait)
+    }
+
+    /// Probes the primary at once: its answer says how this node is seen now.
+    mutating func ask(now: Instant) {
+        if let primary = paths.primaryIndex { paths[primary].probe(at: now) }
+    }
+
+    // MARK: - What people want, to see what comes of it (`asterism debug`)
+
+    /// Only relays are made use of.
+    package var isRelayOnly: Bool { relayOnlyMode.isOn }
+    /// Direct addresses that are kept for later meanwhile.
+    var setAside: [PathAddress]? { relayOnlyMode.setAside }
+
+    /// With `isOn`, neither data nor probes go directly, and an address from which the peer is heard directly is no path;
+    /// what is known of direct addresses is kept, and tried again when it is over.
+    package mutating func relayOnly(_ isOn: Bool, now: Instant) {
+        if !isOn {
+            guard let direct = relayOnlyMode.end() else { return }
+            add(direct)
+            return punch(now: now)
+        }
+        guard !isRelayOnly else { return }
+        if let primary = paths.primaryIndex, !paths[primary].address.isRelayed,
+            let relay = paths.best(where: \.isRelayed)
         {
-            paths[index].comparisons += 1
-            paths[index].nextProbe = now + PathSet.compareEvery
-        } else if index == primaryIndex, let keepsWarm {
-            paths[index].nextProbe = now + wait(index, keepsWarm)
-        } else if index != primaryIndex, isActive, index == standby {
-            paths[index].nextProbe = now + warmEvery
+            select(relay, .debug, from: paths[primary].address, now: now)
         }
+        relayOnlyMode.begin(settingAside: addresses.filter { !$0.isRelayed })
+        withdraw(where: { !$0.isRelayed }, now: now)
+        tryRelays(now: now)
+    }
+
+    /// Treats a path as one that has fallen silent: data leaves it at once, and it is not taken back for a while. False if
+    /// there is no such path, or no other that could be used instead.
+    package mutating func drop(_ address: PathAddress, now: Instant) -> Bool {
+        guard let dropped = paths.index(of: address) else { return false }
+        guard dropped == paths.primaryIndex else {
+            paths[dropped].failed(now)
+            return true
+        }
+        guard let other = paths.best(where: { $0 != address }) else { return false }
+        paths[dropped].failed(now)
+        select(other, .debug, from: address, now: now)
+        // It may never have been tried.
+        paths[other].probe(at: now)
+        return true
     }
 }

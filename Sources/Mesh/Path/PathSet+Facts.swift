@@ -1,0 +1,85 @@
+package import Base
+package import Wire
+
+// What people and the layer above are told of a peer's paths.
+
+extension PathSet {
+    /// Why data changed its path.
+    package enum Cause: String, Hashable, Sendable, CaseIterable {
+        /// There was none before.
+        case first
+        /// A class better, such as direct in place of relayed.
+        case better
+        case faster
+        /// The peer is heard from there, and no more from where it was.
+        case moved
+        /// Probes of the old one went unanswered.
+        case silent
+        /// The relay is gone, or reached another way, or the node's own address is gone.
+        case withdrawn
+        /// A person wanted it so (`asterism debug`).
+        case debug
+    }
+
+    package struct Transition: Hashable, Sendable {
+        package let at: Instant
+        package let from: PathAddress?
+        package let to: PathAddress
+        package let cause: Cause
+        /// How long data had been in doubt, where it was left for silence or because the peer had moved.
+        package let took: Interval?
+    }
+
+    /// What is known of one path, for people.
+    package struct Facts: Hashable, Sendable {
+        package let address: PathAddress
+        package let isPrimary: Bool
+        /// It answers. The one in use may not, where no other one does.
+        package let isAlive: Bool
+        package let roundTrip: Interval?
+        /// Since when the newest answer to a probe, and the newest authentic datagram, came that way.
+        package let sinceAnswered: Interval?
+        package let sinceHeard: Interval?
+        /// Probes unanswered in a row.
+        package let missed: Int
+        /// How long it is not to be taken, having failed.
+        package let barredFor: Interval?
+        /// First shots are under way.
+        package let isPunching: Bool
+        /// Since when the newest probe is on its way, or was, and what has become of it; `nil` where there was none.
+        package let sinceProbed: Interval?
+        package let probe: ProbeOutcome?
+
+        init(_ path: Path, isPrimary: Bool, now: Instant) {
+            let probe = path.newestProbe
+            address = path.address
+            self.isPrimary = isPrimary
+            isAlive = path.isAlive && !path.isLost
+            roundTrip = path.isTimed ? path.round.smoothed : nil
+            sinceAnswered = path.answeredAt.map { now - $0 }
+            sinceHeard = path.heardAt.map { now - $0 }
+            missed = path.missed
+            barredFor = path.barredUntil > now ? path.barredUntil - now : nil
+            isPunching = path.isPunching
+            sinceProbed = probe.map { now - $0.sentAt }
+            self.probe = probe?.outcome
+        }
+    }
+
+    package enum ProbeOutcome: String, Hashable, Sendable, CaseIterable {
+        case answered, waiting, unanswered
+    }
+
+    package func facts(now: Instant) -> [Facts] {
+        paths.indices.map { Facts(paths[$0], isPrimary: $0 == paths.primaryIndex, now: now) }
+    }
+}
+
+extension Path {
+    fileprivate var newestProbe: (sentAt: Instant, outcome: PathSet.ProbeOutcome)? {
+        if let open = probes.last, open.sentAt >= answeredProbeAt {
+            return (open.sentAt, open.isMissed ? .unanswered : .waiting)
+        }
+        return answeredProbeAt > .origin ? (answeredProbeAt, .answered) : nil
+    }
+}
