@@ -12,7 +12,7 @@ import Base
 struct CongestionWindow: Sendable {
     private(set) var size: Int
     private(set) var threshold = Int.max
-    var inFlight = 0
+    private(set) var inFlight = 0
     private(set) var datagram: Int
     private let maximum: Int
     /// Losses of packets sent before this instant belong to the event that set it.
@@ -57,6 +57,10 @@ struct CongestionWindow: Sendable {
     var isSlowStart: Bool { size < threshold }
     var hasRoom: Bool { inFlight + datagram <= size }
     var room: Int { max(0, size - inFlight) }
+
+    /// `bytes` are in flight from here on, or no longer.
+    mutating func sent(_ bytes: Int) { inFlight += bytes }
+    mutating func left(_ bytes: Int) { inFlight -= bytes }
 
     mutating func raise(datagram: Int) {
         guard datagram > self.datagram else { return }

@@ -49,11 +49,11 @@ struct LossRecovery: Sendable {
     private(set) var probes = 0
     private var pathStart: UInt64 = 0
     /// The window or the pacer held up data when the sender last looked.
-    var isFilled = false
+    private var isFilled = false
 
     private struct Missing: Sendable {
-        var number: UInt64
-        var sentAt: Instant
+        let number: UInt64
+        let sentAt: Instant
     }
 
     init(limits: StreamLimits, now: Instant) {
@@ -86,6 +86,9 @@ struct LossRecovery: Sendable {
 
     mutating func raise(datagram: Int) { window.raise(datagram: datagram) }
 
+    /// Whether the window or the pacer holds up data now.
+    mutating func setFilled(_ isFilled: Bool) { self.isFilled = isFilled }
+
     /// The packet numbered `next` leaves.
     mutating func sent(_ contents: SentContents, bytes: Int, acknowledges: UInt64?, now: Instant) {
         let number = next
@@ -94,7 +97,7 @@ struct LossRecovery: Sendable {
         guard !contents.isEmpty else { return }
         packets.append(
             SentPacket(number: number, sentAt: now, bytes: bytes, contents: contents, acknowledges: acknowledges))
-        window.inFlight += bytes
+        window.sent(bytes)
         elicitingInFlight += 1
         lastElicitingAt = now
         pacer.spend(bytes)
@@ -137,7 +140,7 @@ struct LossRecovery: Sendable {
 
     private mutating func leave(_ packet: SentPacket) {
         elicitingInFlight -= 1
-        if packet.number >= pathStart { window.inFlight -= packet.bytes }
+        if packet.number >= pathStart { window.left(packet.bytes) }
     }
 
     private func indexOfFirst(from number: UInt64) -> Int {
@@ -301,23 +304,23 @@ struct SentPacket: Sendable {
     enum State: Hashable, Sendable {
         case outstanding, acknowledged, lost
     }
-    var number: UInt64
-    var sentAt: Instant
-    var bytes: Int
-    var state = State.outstanding
-    var contents: SentContents
+    let number: UInt64
+    let sentAt: Instant
+    let bytes: Int
+    fileprivate(set) var state = State.outstanding
+    fileprivate(set) var contents: SentContents
     /// The largest number in the ACK frame that it carried.
-    var acknowledges: UInt64?
+    private(set) var acknowledges: UInt64?
 }
 
 /// What became of packets, for the mux to act on.
 struct RecoveryOutcome: Sendable {
-    var acknowledged: [SentPacket] = []
-    var lost: [SentPacket] = []
+    fileprivate(set) var acknowledged: [SentPacket] = []
+    fileprivate(set) var lost: [SentPacket] = []
     /// Not lost, but to be sent again as probes.
-    var repeated: [SentPacket] = []
+    fileprivate(set) var repeated: [SentPacket] = []
     /// Packets declared lost that arrived.
-    var late = 0
-    var persistentCongestions = 0
-    var probeTimeouts = 0
+    fileprivate(set) var late = 0
+    fileprivate(set) var persistentCongestions = 0
+    fileprivate(set) var probeTimeouts = 0
 }

@@ -1,5 +1,4 @@
 package import Base
-import DequeModule
 package import Wire
 
 /// # Reliable streams inside a session
@@ -17,159 +16,88 @@ package import Wire
 /// counters are not seen here. Frames of types 0x20 to 0x3f are the owner's: `received` hands them over, `transmit`
 /// lets them ride in front. They ask for no ACK, take no room in the congestion window and are not repeated.
 ///
-/// **Who sends what.** Streams with something to send stand in a queue and take turns packet by packet; within a
-/// stream, lost bytes go before new ones. Everything else (limits, resets) is a `StreamControl` in a queue, made into a
-/// frame when there is room, and queued again when its packet is lost.
+/// **Who sends what.** The mux knows packets: their numbers, what each carried, and what became of it. `StreamSet` knows
+/// the streams, and fills packets with their bytes. Everything else (limits, resets) is a `StreamControl` in a queue, made
+/// into a frame when there is room, and queued again when its packet is lost.
 ///
 /// **Memory.** Both ends of flow control, the send buffers, the streams a peer may open, the fragments it may leave
 /// between holes and the packet numbers remembered are bounded by `StreamLimits`. State of a stream goes when both of
 /// its directions are done; frames that come for it later are counted and ignored.
 package struct StreamMux: Sendable {
-    let role: StreamRole
-    let limits: StreamLimits
-    var recovery: LossRecovery
-    var acks: AckTracker
-    var streams = StreamTable()
-    package internal(set) var counters = StreamCounters()
-
-    let peerAllowance: StreamAllowance
-    var nextSequence: UInt64 = 0
-    /// How many streams the peer lets us open in all.
-    var openLimit: UInt64
-    var wantsOpen = false
-    var peerSequence: UInt64 = 0
-    var peerClosed: UInt64 = 0
-    var peerOpenLimit: UInt64
-
-    /// What the peer lets us send on all streams, and what was sent, each byte once.
-    var sendLimit: UInt64
-    var sendTotal: UInt64 = 0
-    var window: FlowWindow
-    var receivedTotal: UInt64 = 0
-    var fragments = 0
-
-    var ready: Deque<StreamID> = []
-    var creditWaiters: Deque<StreamID> = []
-    var bufferWaiters: Deque<StreamID> = []
-    var controls: Deque<StreamControl> = []
-    var isWindowQueued = false
-    var isStreamsQueued = false
-    var pacedUntil: Instant?
-    /// Bytes written and not acknowledged, of all streams.
-    package internal(set) var buffered = 0
+    private var streams: StreamSet
+    private var recovery: LossRecovery
+    private var acks: AckTracker
+    private var counted = StreamCounters()
+    private var pacedUntil: Instant?
 
     /// `peerAllows` is what the peer's limits hold as `allowance`.
     package init(
         role: StreamRole, limits: StreamLimits = StreamLimits(), peerAllows: StreamAllowance = StreamAllowance(),
         now: Instant
     ) {
-        self.role = role
-        self.limits = limits
-        self.peerAllowance = peerAllows
+        streams = StreamSet(role: role, limits: limits, peerAllows: peerAllows)
         recovery = LossRecovery(limits: limits, now: now)
         acks = AckTracker(maxRanges: limits.numberRanges)
-        openLimit = peerAllows.streams
-        sendLimit = peerAllows.window
-        peerOpenLimit = limits.allowance.streams
-        window = FlowWindow(size: limits.allowance.window, maximum: limits.maxWindow)
     }
 
     /// Nothing is said for a while: gives back memory that only mattered meanwhile.
     mutating func rest() {
-        if streams.count == 0 { streams = StreamTable() }
-        if ready.isEmpty { ready = [] }
-        if creditWaiters.isEmpty { creditWaiters = [] }
-        if bufferWaiters.isEmpty { bufferWaiters = [] }
-        if controls.isEmpty { controls = [] }
+        streams.rest()
         recovery.rest()
     }
 
-    // MARK: What the application does
+    // MARK: - What the application does
 
     /// Opens a stream; `nil` while the peer allows no more, and then `openable` follows. The peer hears of a stream
     /// with the first frame for it or for a later one.
-    package mutating func open() -> StreamID? {
-        guard nextSequence < openLimit else {
-            if !wantsOpen { controls.append(.streamsBlocked) }
-            wantsOpen = true
-            return nil
-        }
-        let id = StreamID(sequence: nextSequence, opener: role.rawValue)
-        nextSequence += 1
-        _ = insert(id)
-        return id
-    }
+    package mutating func open() -> StreamID? { streams.open() }
 
     /// Takes as many bytes as there is room for; where that is not all, `writable` follows. 0 for a stream that was
     /// finished, reset, stopped by the peer or closed.
     package mutating func write(_ bytes: some Collection<UInt8>, to id: StreamID) -> Int {
-        guard let slot = streams.find(id), streams.slots[slot].send.phase == .open else { return 0 }
-        let own = limits.streamSendBuffer - streams.slots[slot].send.buffered
-        let shared = limits.sendBuffer - buffered
-        let count = max(0, min(bytes.count, own, shared))
-        if count < bytes.count {
-            streams.slots[slot].wantsWritable = true
-            if shared <= own { waitForBuffer(slot) }
-        }
-        guard count > 0 else { return 0 }
-        streams.slots[slot].send.write(bytes.prefix(count))
-        buffered += count
-        markReady(slot)
-        return count
+        streams.write(bytes, to: id)
     }
 
     /// No more will be written.
-    package mutating func finish(_ id: StreamID) {
-        guard let slot = streams.find(id) else { return }
-        streams.slots[slot].send.finish()
-        markReady(slot)
-    }
+    package mutating func finish(_ id: StreamID) { streams.finish(id) }
 
     /// Gives up sending: what was not delivered will not be.
-    package mutating func reset(_ id: StreamID, code: UInt64) {
-        guard let slot = streams.find(id) else { return }
-        reset(slot, code: code)
-    }
+    package mutating func reset(_ id: StreamID, code: UInt64) { streams.reset(id, code: code) }
 
     /// Gives up reading: what comes is dropped, and the peer is asked to send no more.
     package mutating func stop(_ id: StreamID, code: UInt64, into events: inout [StreamEvent]) {
-        guard let slot = streams.find(id) else { return }
-        fragments -= streams.slots[slot].receive.fragments
-        if let credit = streams.slots[slot].receive.stop(code: code) {
-            consume(credit)
-            if !streams.slots[slot].receive.isDone { queue(.stop(id), .stop, slot) }
-        }
-        fragments += streams.slots[slot].receive.fragments
-        settle(slot, into: &events)
+        streams.stop(id, code: code, into: &events)
     }
 
     /// Takes at most `limit` bytes. `readable` comes again only after everything was taken.
     package mutating func read(_ id: StreamID, limit: Int = .max, into events: inout [StreamEvent]) -> ReadResult {
-        guard let slot = streams.find(id) else { return ReadResult(bytes: [], isFinished: false) }
-        let result = streams.slots[slot].receive.read(limit: limit)
-        consume(UInt64(result.bytes.count))
-        if streams.slots[slot].receive.isWindowMoveDue { queue(.streamWindow(id), .window, slot) }
-        if streams.slots[slot].receive.readable == 0 { streams.slots[slot].isReadableTold = false }
-        if result.isFinished { settle(slot, into: &events) }
-        return result
+        streams.read(id, limit: limit, into: &events)
     }
 
-    // MARK: How things stand
+    // MARK: - How things stand
 
     /// Bytes of a stream that were written and not acknowledged.
-    package func buffered(_ id: StreamID) -> Int { streams.lookUp(id).map { streams.slots[$0].send.buffered } ?? 0 }
+    package func buffered(_ id: StreamID) -> Int { streams.buffered(id) }
+    /// The same for all streams.
+    package var buffered: Int { streams.buffered }
     /// Bytes of a stream that can be read.
-    package func readable(_ id: StreamID) -> Int { streams.lookUp(id).map { streams.slots[$0].receive.readable } ?? 0 }
-    package func isOpen(_ id: StreamID) -> Bool { streams.lookUp(id) != nil }
-    package var openCount: Int { streams.count }
+    package func readable(_ id: StreamID) -> Int { streams.readable(id) }
+    package func isOpen(_ id: StreamID) -> Bool { streams.isOpen(id) }
+    package var openCount: Int { streams.openCount }
     /// Bytes held for the application to read, and for holes to be filled.
-    package var heldForReading: Int { Int(receivedTotal - window.consumed) }
+    package var heldForReading: Int { streams.heldForReading }
     /// Nothing to send, nothing in flight.
-    package var isIdle: Bool { !recovery.hasInFlight && ready.isEmpty && controls.isEmpty && buffered == 0 }
+    package var isIdle: Bool { !recovery.hasInFlight && !streams.hasFrames && streams.buffered == 0 }
     package var roundTrip: Interval? { recovery.roundTrip.hasSample ? recovery.roundTrip.smoothed : nil }
     package var minimumRoundTrip: Interval? { recovery.roundTrip.hasSample ? recovery.roundTrip.minimum : nil }
     package var congestionWindow: Int { recovery.window.size }
     package var bytesInFlight: Int { recovery.window.inFlight }
+    package var counters: StreamCounters {
+        var all = counted
+        all.staleFrames = streams.staleFrames
+        all.bytesRetransmitted = streams.bytesRetransmitted
+        return all
+    }
 
     /// When to `tick`. `nil` where nothing is in flight and no ACK is owed.
     package var deadline: Deadline? {
@@ -179,65 +107,177 @@ package struct StreamMux: Sendable {
         return earliest
     }
 
-    // MARK: Shared by both sides
+    // MARK: - The inbound journey: a packet's number, its frames one by one, what they change, and the note that it came
 
-    mutating func insert(_ id: StreamID) -> Int {
-        let window = FlowWindow(size: limits.allowance.streamWindow, maximum: limits.maxStreamWindow)
-        return streams.insert(
-            StreamState(
-                id: id, send: SendStream(peerLimit: peerAllowance.streamWindow), receive: ReceiveStream(window: window))
-        )
+    /// Reads a frames packet from its number on. `foreign` reads frames of the owner's types up to their end; it is
+    /// given the type, which has been read. Returns whether the packet is new; frames of a duplicate are not looked at.
+    /// Throws on what only a broken or hostile peer sends; the session must then end.
+    package mutating func received(
+        _ packet: inout ByteReader, now: Instant, into events: inout [StreamEvent],
+        foreign: (UInt8, inout ByteReader) throws(DecodeError) -> Void
+    ) throws(StreamError) -> Bool {
+        let number: UInt64
+        do { number = try packet.varint("packet number") } catch { throw .malformed(error) }
+        guard !acks.isDuplicate(number) else {
+            counted.duplicates += 1
+            return false
+        }
+        counted.packetsReceived += 1
+        var elicitsAck = false, isWhole = true
+        while !packet.isAtEnd {
+            let frame: Frame
+            do {
+                let type = try packet.uint8("frame type")
+                if Frame.foreignTypes.contains(type) {
+                    try foreign(type, &packet)
+                    continue
+                }
+                frame = try Frame(type: type, reading: &packet)
+            } catch { throw .malformed(error) }
+            if frame.elicitsAck { elicitsAck = true }
+            if try !handle(frame, now: now, into: &events) { isWhole = false }
+        }
+        // What could not be kept must come again, so the packet counts as lost. All frames can be repeated.
+        if isWhole {
+            acks.received(number, elicitsAck: elicitsAck, now: now)
+        } else {
+            counted.fragmentsRefused += 1
+        }
+        return true
     }
 
-    mutating func markReady(_ slot: Int) {
-        guard !streams.slots[slot].isReady, streams.slots[slot].send.hasMore else { return }
-        streams.slots[slot].isReady = true
-        ready.append(streams.slots[slot].id)
+    /// The same for a packet in which the owner's types are an error.
+    package mutating func received(
+        _ packet: inout ByteReader, now: Instant, into events: inout [StreamEvent]
+    ) throws(StreamError) -> Bool {
+        try received(&packet, now: now, into: &events) { (_, reader: inout ByteReader) throws(DecodeError) in
+            throw DecodeError(.invalidValue, "frame type", at: reader.offset - 1)
+        }
     }
 
-    mutating func queue(_ control: StreamControl, _ flag: StreamState.Queued, _ slot: Int) {
-        guard !streams.slots[slot].queued.contains(flag) else { return }
-        streams.slots[slot].queued.insert(flag)
-        controls.append(control)
+    /// The deadline is over.
+    package mutating func tick(now: Instant, into events: inout [StreamEvent]) {
+        if let until = pacedUntil, until <= now { pacedUntil = nil }
+        var outcome = RecoveryOutcome()
+        recovery.tick(now: now, into: &outcome)
+        apply(outcome, into: &events)
     }
 
-    func waitsForRoom(_ slot: Int) -> Bool {
-        streams.slots[slot].wantsWritable && streams.slots[slot].send.phase == .open
+    /// Data takes another path from here on: round trip and capacity start anew (RFC 9000, section 9.4), the former
+    /// from `roundTrip` where a probe has measured it. With `losesInFlight` all that is in flight is sent again at
+    /// once, as is right when the old path has died.
+    package mutating func pathChanged(
+        roundTrip: Interval?, losesInFlight: Bool, now: Instant, into events: inout [StreamEvent]
+    ) {
+        var outcome = RecoveryOutcome()
+        recovery.pathChanged(roundTrip: roundTrip, losesInFlight: losesInFlight, now: now, into: &outcome)
+        pacedUntil = nil
+        apply(outcome, into: &events)
     }
 
-    mutating func waitForBuffer(_ slot: Int) {
-        guard !streams.slots[slot].waitsForBuffer else { return }
-        streams.slots[slot].waitsForBuffer = true
-        bufferWaiters.append(streams.slots[slot].id)
+    /// Returns false where the frame's bytes could not be kept.
+    private mutating func handle(
+        _ frame: Frame, now: Instant, into events: inout [StreamEvent]
+    ) throws(StreamError) -> Bool {
+        guard case .ack(let ack) = frame else { return try streams.handle(frame, into: &events) }
+        var outcome = RecoveryOutcome()
+        try recovery.acknowledged(ack, now: now, into: &outcome)
+        apply(outcome, into: &events)
+        return true
     }
 
-    /// Bytes of some stream were read or dropped.
-    mutating func consume(_ count: UInt64) {
-        window.consume(count)
-        guard window.isMoveDue, !isWindowQueued else { return }
-        isWindowQueued = true
-        controls.append(.window)
+    // MARK: - What became of packets
+
+    private mutating func apply(_ outcome: RecoveryOutcome, into events: inout [StreamEvent]) {
+        counted.packetsLost += outcome.lost.count
+        counted.packetsLate += outcome.late
+        counted.probeTimeouts += outcome.probeTimeouts
+        counted.persistentCongestions += outcome.persistentCongestions
+        for packet in outcome.acknowledged {
+            if let largest = packet.acknowledges { acks.acknowledged(largest: largest) }
+            guard let first = packet.contents.first else { continue }
+            streams.acknowledged(first, into: &events)
+            for item in packet.contents.more { streams.acknowledged(item, into: &events) }
+        }
+        for packet in outcome.lost { lost(packet) }
+        for packet in outcome.repeated { lost(packet) }
+        streams.wakeBufferWaiters(into: &events)
     }
 
-    mutating func reset(_ slot: Int, code: UInt64) {
-        guard let freed = streams.slots[slot].send.reset(code: code) else { return }
-        buffered -= freed
-        queue(.reset(streams.slots[slot].id), .reset, slot)
+    private mutating func lost(_ packet: SentPacket) {
+        guard let first = packet.contents.first else { return }
+        streams.lost(first)
+        for item in packet.contents.more { streams.lost(item) }
     }
 
-    /// Says what is done, and frees the stream where both directions are.
-    mutating func settle(_ slot: Int, into events: inout [StreamEvent]) {
-        let id = streams.slots[slot].id
-        guard streams.slots[slot].send.isDone, streams.slots[slot].receive.isDone else { return }
-        if streams.slots[slot].waitsForCredit { creditWaiters.removeAll { $0 == id } }
-        if streams.slots[slot].waitsForBuffer { bufferWaiters.removeAll { $0 == id } }
-        streams.remove(id)
-        events.append(.closed(id))
-        guard id.opener != role.rawValue else { return }
-        peerClosed += 1
-        let limit = peerClosed + limits.allowance.streams
-        guard limit - peerOpenLimit >= max(1, limits.allowance.streams / 4), !isStreamsQueued else { return }
-        isStreamsQueued = true
-        controls.append(.streams)
+    // MARK: - The outbound journey: may a packet go, and what rides in it: the owner's frames, an ACK, controls, streams
+
+    package enum Fill: Hashable, Sendable {
+        /// As much as there is and the congestion window allows.
+        case streams
+        /// Only what the owner brings: a probe of a path on which the streams do not travel.
+        case nothing
+    }
+
+    /// Appends one packet, at most `limit` bytes from its number on, to `writer`. `own` holds encoded frames of the
+    /// owner; with them a packet always goes. Returns `nil`, with nothing appended, where there is nothing to send or
+    /// it must wait for acknowledgements or for `deadline`.
+    package mutating func transmit(
+        limit: Int, carrying own: [UInt8] = [], fill: Fill = .streams, now: Instant, into writer: inout ByteWriter
+    ) -> Transmission? {
+        let start = writer.count, number = recovery.next
+        precondition(limit >= own.count + 8, "\(own.count) bytes of the owner's in a packet of \(limit)")
+        if fill == .streams { recovery.raise(datagram: limit) }
+        let mayFill = fill == .streams && mayTransmit(now: now)
+        let isAckDue = fill == .streams && acks.isDue(now: now)
+        guard mayFill || isAckDue || !own.isEmpty else { return nil }
+
+        writer.varint(number)
+        let empty = writer.count
+        writer.bytes.append(contentsOf: own)
+        let end = start + limit
+        var acknowledged: UInt64?
+        if fill == .streams, isAckDue || acks.hasNews, let ack = acks.frame(room: end - writer.count, now: now) {
+            ack.write(to: &writer)
+            acknowledged = ack.largest
+            acks.sent()
+        }
+        var contents = SentContents()
+        if mayFill {
+            streams.append(
+                end: end, roundTrip: recovery.roundTrip.smoothed, now: now, &contents, to: &writer)
+            if contents.isEmpty, recovery.probes > 0, writer.count < end {
+                Frame.ping.write(to: &writer)
+                contents.append(.control(.ping))
+            }
+            if contents.isEmpty { recovery.setFilled(false) }
+        }
+        guard writer.count > empty else {
+            writer.bytes.removeLast(writer.count - start)
+            return nil
+        }
+        let count = writer.count - start
+        recovery.sent(contents, bytes: count, acknowledges: acknowledged, now: now)
+        counted.packetsSent += 1
+        return Transmission(packetNumber: number, count: count, elicitsAck: !contents.isEmpty)
+    }
+
+    private mutating func mayTransmit(now: Instant) -> Bool {
+        pacedUntil = nil
+        if recovery.probes > 0 { return true }
+        guard streams.hasFrames else {
+            if recovery.window.hasRoom { recovery.setFilled(false) }
+            return false
+        }
+        switch recovery.gate(now: now) {
+        case .open: return true
+        case .windowFull:
+            recovery.setFilled(true)
+            return false
+        case .paced(let until):
+            recovery.setFilled(true)
+            pacedUntil = until
+            return false
+        }
     }
 }

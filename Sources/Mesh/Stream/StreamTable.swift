@@ -1,57 +1,23 @@
 import Wire
 
-/// Frames that say how things stand and are made when there is room for them, so that they are never out of date. At
-/// most one of each is queued.
-enum StreamControl: Hashable, Sendable {
-    case reset(StreamID)
-    case stop(StreamID)
-    case streamWindow(StreamID)
-    case streamBlocked(StreamID)
-    case window
-    case streams
-    case blocked
-    case streamsBlocked
-    case ping
-}
-
-struct StreamState: Sendable {
-    /// What is queued of the controls that concern this stream.
-    struct Queued: OptionSet, Sendable {
-        var rawValue: UInt8
-        static let reset = Queued(rawValue: 1)
-        static let stop = Queued(rawValue: 2)
-        static let window = Queued(rawValue: 4)
-        static let blocked = Queued(rawValue: 8)
-    }
-    let id: StreamID
-    var send: SendStream
-    var receive: ReceiveStream
-    var queued: Queued = []
-    /// It stands in the queue of those that have something to send.
-    var isReady = false
-    /// It stands in the queue of those that wait for the connection's limit.
-    var waitsForCredit = false
-    /// A write was cut short.
-    var wantsWritable = false
-    /// It stands in the queue of those that wait for room in the send buffer of all.
-    var waitsForBuffer = false
-    /// `readable` was said, and not everything has been read.
-    var isReadableTold = false
-}
-
 /// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array
 /// that grows at its end; lookups are O(log n), removals move at most as many small entries as there are streams.
 struct StreamTable: Sendable {
     private struct Entry: Sendable {
-        var sequence: UInt64
-        var slot: Int
+        let sequence: UInt64
+        let slot: Int
     }
-    var slots: [StreamState] = []
+    private var slots: [StreamState] = []
     private var free: [Int] = []
     private var indexes: ([Entry], [Entry]) = ([], [])
     private var recent: (id: StreamID, slot: Int)?
 
     var count: Int { indexes.0.count + indexes.1.count }
+
+    subscript(slot: Int) -> StreamState {
+        _read { yield slots[slot] }
+        _modify { yield &slots[slot] }
+    }
 
     mutating func find(_ id: StreamID) -> Int? {
         if let recent, recent.id == id { return recent.slot }
@@ -66,7 +32,7 @@ struct StreamTable: Sendable {
     }
 
     /// Adds a stream whose sequence is above all others of its opener.
-    mutating func insert(_ state: StreamState) -> Int {
+    mutating func insert(_ state: StreamState) {
         let slot: Int
         if let reused = free.popLast() {
             slot = reused
@@ -77,7 +43,6 @@ struct StreamTable: Sendable {
         }
         let entry = Entry(sequence: state.id.sequence, slot: slot)
         if state.id.opener == 0 { indexes.0.append(entry) } else { indexes.1.append(entry) }
-        return slot
     }
 
     mutating func remove(_ id: StreamID) {

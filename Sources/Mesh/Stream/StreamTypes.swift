@@ -115,10 +115,10 @@ package struct ReadResult: Hashable, Sendable {
 
 /// What `StreamMux.transmit` appended.
 package struct Transmission: Hashable, Sendable {
-    package var packetNumber: UInt64
+    package let packetNumber: UInt64
     /// Bytes appended, the packet number included.
-    package var count: Int
-    package var elicitsAck: Bool
+    package let count: Int
+    package let elicitsAck: Bool
 
     package init(packetNumber: UInt64, count: Int, elicitsAck: Bool) {
         self.packetNumber = packetNumber
