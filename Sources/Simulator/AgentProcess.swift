@@ -25,8 +25,8 @@ final class AgentProcess: Program {
         configuration.tcpPorts = [TCPLinks.port]
         configuration.mesh.hasDataPlane = true
         // What a disk gives back is what was written to it.
-        let membership = machine.membership.map { try! MembershipRecord(decoding: $0) }
-        let record = machine.agentRecord.map { try! AgentRecord(decoding: $0) } ?? AgentRecord()
+        let membership = machine.disk.membership.map { try! MembershipRecord(decoding: $0) }
+        let record = machine.disk.agentRecord.map { try! AgentRecord(decoding: $0) } ?? AgentRecord()
         agent = Agent(
             identity: Identity(generator.secretKey()), membership: membership, record: record,
             configuration: configuration, incarnation: machine.random.next(),

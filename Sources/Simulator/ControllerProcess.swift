@@ -21,7 +21,7 @@ final class ControllerProcess: Program {
         let identity = Identity(generator.secretKey())
         let authority = Authority(fleet: FleetID(generator.uint64(), 1), key: generator.signingKey())
         controller = Controller(
-            identity: identity, authority: authority, settings: settings, stored: machine.store,
+            identity: identity, authority: authority, settings: settings, stored: machine.disk.store,
             incarnation: machine.random.next(),
             seed: Seed(machine.random.next(), machine.random.next(), machine.random.next(), machine.random.next()),
             now: now, wall: wall)

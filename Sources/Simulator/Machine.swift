@@ -1,5 +1,4 @@
 import Base
-import Control
 import DequeModule
 import Noise
 import Wire
@@ -9,136 +8,85 @@ import Wire
 final class Machine {
     let index: Int
     let name: String
-    /// Draws for this machine only, so that one machine's luck does not depend on another's.
-    var random: Random
     let keySeed: Seed
     let nodeID: NodeID
-
-    // MARK: Clocks
-    /// The machine's monotonic clock counts from here.
-    var bootedAt: Instant
-    /// What its wall clock is wrong by.
-    var wallError = Interval.zero
-
-    // MARK: Disk
-    var agentRecord: [UInt8]?
-    var membership: [UInt8]?
-    var store = StoredState()
-    /// Enrolment token for the next start, as text.
-    var token: String?
-    var isWelcome = true
-
-    // MARK: Program
-    var program: (any Program)?
-    /// Rises with each start and each end of a program, so that what was meant for an earlier life is known as such.
-    var life: Int32 = 0
-    /// No longer meant to run: it has left, or stays down.
-    var isRetired = false
-    var pausedUntil: Instant?
-    /// What happened while the program was paused, in order.
-    var held: [Event] = []
-    var heldDatagrams = 0
-    var scheduledWake: Instant?
-    var tickInstant = Instant.origin
-    var ticksAtInstant = 0
-    /// What waits behind a write.
-    var waiting = Deque<Effect>()
-    /// The write that the disk is at.
-    var writing: Write?
-
     let host: SimulatedHost
-    var messages = Deque<SimulatedHost.Message>()
-    var lastTold = Instant.origin
-    /// When the machine fell silent for all others.
-    var isSilenced = false
-    /// When the controller last got anything from here.
-    var lastHeard = Instant.origin
+    /// Enrolment token for the next start, as text.
+    private(set) var token: String?
+    /// It gets a good token.
+    let isWelcome: Bool
 
-    init(index: Int, seed: Seed, bootedAt: Instant, mutation: Scenario.Mutation?) {
+    /// Draws for this machine only, so that one machine's luck does not depend on another's.
+    var random: Random
+    var clock: MachineClock
+    var disk = MachineDisk()
+    var timer = MachineTimer()
+    var pause = MachinePause()
+
+    private(set) var program: (any Program)?
+    /// Rises with each start and each end of a program, so that what was meant for an earlier life is known as such.
+    private(set) var life: Int32 = 0
+    /// No longer meant to run: it has left, or stays down.
+    private(set) var isRetired = false
+
+    /// What the host is about to tell the program.
+    private var messages = Deque<SimulatedHost.Message>()
+    private var lastMessageAt = Instant.origin
+    /// Nothing of the machine can be heard.
+    private(set) var isSilenced = false
+    /// When the controller last got anything from here.
+    private(set) var lastHeard = Instant.origin
+
+    init(index: Int, seed: Seed, bootedAt: Instant, isWelcome: Bool, mutation: Scenario.Mutation?) {
         self.index = index
         name = index == 0 ? "controller" : "node-\(index)"
         var random = Random(seed)
         keySeed = Seed(random.next(), random.next(), random.next(), random.next())
         self.random = random
-        self.bootedAt = bootedAt
+        clock = MachineClock(bootedAt: bootedAt)
         var generator = KeyGenerator(keySeed)
         let key = generator.secretKey()
         nodeID = key.publicKey
+        self.isWelcome = isWelcome
         host = SimulatedHost(machine: index, mutation: mutation)
     }
 
-    var isUp: Bool { program != nil && pausedUntil == nil }
+    var isUp: Bool { program != nil && pause.until == nil }
+    /// The agent or the controller that runs here, if it does.
+    var agent: AgentProcess? { program as? AgentProcess }
+    var controller: ControllerProcess? { program as? ControllerProcess }
 
-    func local(_ now: Instant) -> Instant { Instant.origin + (now - bootedAt) }
-    func global(_ local: Instant) -> Instant { bootedAt + (local - .origin) }
+    func local(_ now: Instant) -> Instant { clock.local(now) }
+    func wall(_ now: Instant) -> UnixTime { clock.wall(now) }
 
-    /// 2027-01-15 at the beginning of the run.
-    static let epoch = UnixTime(seconds: 1_800_000_000)
-    func wall(_ now: Instant) -> UnixTime { Machine.epoch + (now - .origin) + wallError }
+    // MARK: - The program's life
 
-    /// A store's transaction takes along all those that wait behind it: what stands between them waits for the disk once
-    /// and not once for each. Without that, a slow disk and a fleet that flaps keep each other busy for ever.
-    func together(_ write: Write) -> Write {
-        guard case .store(var changes) = write, !waiting.isEmpty else { return write }
-        waiting.removeAll { effect in
-            guard case .persist(.store(let more)) = effect else { return false }
-            changes += more
-            return true
-        }
-        return .store(changes)
-    }
-
-    /// Puts a finished write where it is found after a crash.
-    func apply(_ write: Write) {
-        switch write {
-        case .agentRecord(let bytes): agentRecord = bytes
-        case .membership(let bytes): membership = bytes
-        case .store(let changes): for change in changes { store.apply(change) }
-        }
-    }
+    func beginLife() { life += 1 }
+    func run(_ program: any Program) { self.program = program }
 
     /// Forgets everything that lives in memory only.
     func clear() {
         program = nil
         life += 1
-        pausedUntil = nil
-        held = []
-        heldDatagrams = 0
-        scheduledWake = nil
-        waiting = []
-        writing = nil
+        _ = pause.end()
+        timer.cancel()
+        disk.forgetUnwritten()
         messages = []
     }
-}
 
-extension StoredState {
-    /// What a store driver does with one row.
-    mutating func apply(_ change: StoreChange) {
-        switch change {
-        case .counters(let counters): self.counters = counters
-        case .node(let record):
-            if let index = nodes.firstIndex(where: { $0.node == record.node }) {
-                nodes[index] = record
-            } else {
-                nodes.append(record)
-            }
-        case .token(let record):
-            if let index = tokens.firstIndex(where: { $0.id == record.id }) {
-                tokens[index] = record
-            } else {
-                tokens.append(record)
-            }
-        case .worker(let record):
-            let name = record.desired.worker.name
-            if let index = workers.firstIndex(where: { $0.desired.worker.name == name }) {
-                workers[index] = record
-            } else {
-                workers.append(record)
-            }
-        case .removeWorker(let name): workers.removeAll { $0.desired.worker.name == name }
-        case .operation(let record): operations.append(record)
-        case .forgetOperations(let number): operations.removeAll { $0.number <= number }
-        case .event(let event): events.append(event)
-        }
+    func retire() { isRetired = true }
+
+    // MARK: - What others do
+
+    func giveToken(_ text: String) { token = text }
+    func setSilenced(_ isSilenced: Bool) { self.isSilenced = isSilenced }
+    func wasHeard(_ now: Instant) { lastHeard = now }
+
+    /// Queues a message of the host. Returns when it arrives: not before the last one, as a shim's words come in order.
+    func queue(_ message: SimulatedHost.Message, at time: Instant) -> Instant {
+        lastMessageAt = max(time, lastMessageAt)
+        messages.append(message)
+        return lastMessageAt
     }
+    func nextMessage() -> SimulatedHost.Message? { messages.popFirst() }
 }

@@ -52,14 +52,20 @@ final class SimulatedHost {
     private(set) var traces: [Trace] = []
     private var lastPID: Int32 = 1000
     private let mutation: Scenario.Mutation?
-    /// Filled by the methods below, taken by the simulation after each.
-    var facts: [Fact] = []
-    var messages: [Message] = []
-    var plans: [Planned] = []
+    private var facts: [Fact] = []
+    private var messages: [Message] = []
+    private var plans: [Planned] = []
 
     init(machine: Int, mutation: Scenario.Mutation?) {
         self.machine = machine
         self.mutation = mutation
+    }
+
+    /// What the methods below have made happen, what the agent is to be told of it, and what happens later. Taken by the
+    /// simulation after each of them.
+    func takeOutput() -> (facts: [Fact], messages: [Message], plans: [Planned]) {
+        defer { (facts, messages, plans) = ([], [], []) }
+        return (facts, messages, plans)
     }
 
     var living: [(worker: WorkerRef, pid: Int32)] {

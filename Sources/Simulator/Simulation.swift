@@ -15,87 +15,95 @@ import Wire
 /// One seed is one run: every choice comes from generators that unfold from the seed, and nothing here reads a clock, an
 /// environment or the order of a hash table.
 ///
-/// - `Simulation+Programs.swift` starts, wakes, crashes and flushes programs.
-/// - `Simulation+Network.swift` carries datagrams, and lets strangers send theirs.
-/// - `Simulation+Faults.swift` makes and heals faults.
-/// - `Simulation+Operators.swift` gives commands.
-/// - `Simulation+Overlay.swift` wants overlay addresses.
-/// - `Simulation+Survey.swift` holds what is said against what is.
+/// The simulation is time, the machines and the network between them. It is composed of parts, each with its own state:
+///
+/// - `ProgramRunner` starts, wakes, crashes and flushes programs.
+/// - `DatagramTraffic` carries datagrams; `Strangers` send theirs.
+/// - `FaultInjector` makes faults.
+/// - `Operators` give commands.
+/// - `OverlayTraffic` sends to overlay addresses.
+/// - `Surveyor` holds what is said against what is, and has pairs of nodes talk.
+///
+/// All draws from `random` are made in the order of events: whoever changes an order changes what a seed stands for.
 package final class Simulation {
     package let scenario: Scenario
-    package internal(set) var timeline: Timeline
-    package internal(set) var findings: [Finding] = []
+    package private(set) var timeline: Timeline
+    package private(set) var findings: [Finding] = []
     package internal(set) var counts = Counts()
 
     /// What a run did, for people to see that it did something.
     package struct Counts: Sendable {
-        package var events = 0
-        package var datagrams = 0
-        package var lost = 0
-        package var crashes = 0
-        package var faults = 0
-        package var commands = 0
-        package var replies = 0
-        package var refusals = 0
-        package var processes = 0
-        package var looks = 0
-        package var wishes = 0
-        package var dropped = 0
+        package internal(set) var events = 0
+        package internal(set) var datagrams = 0
+        package internal(set) var lost = 0
+        package internal(set) var crashes = 0
+        package internal(set) var faults = 0
+        package internal(set) var commands = 0
+        package internal(set) var replies = 0
+        package internal(set) var refusals = 0
+        package internal(set) var processes = 0
+        package internal(set) var looks = 0
+        package internal(set) var wishes = 0
     }
 
-    var now = Instant(nanoseconds: 1_000_000_000)
-    var queue = EventQueue()
+    private(set) var now = Instant(nanoseconds: 1_000_000_000)
+    private var queue = EventQueue()
     let network: Network
-    var tcp = TCPLinks()
-    let pool = DatagramPool()
-    var machines: [Machine]
-    var checkers: [any Checker]
-    var random: Random
-    var plan: [PlannedFault] = []
-    var commandPlan: [PlannedCommand] = []
-    var operators: Operators
-    var isHealed = false
-    let safetyEnd: Instant
-    var batch = DatagramBatch()
-    var effects: [Effect] = []
-    /// Overheard datagrams, for strangers to play again.
-    var overheard: [[UInt8]] = []
-    var surveyReplies: [Result<ControllerReply, APIError>] = []
-    var pairs: [Pair] = []
-    var wishRandom: Random
-    var wishPairs: [WishPair] = []
-    var packetsSent: UInt64 = 0
-    /// Told of each packet that comes out of the overlay, with its number and the machine, where somebody wants that.
-    var onPacket: ((UInt64, Int) -> Void)?
+    let machines: [Machine]
     let fleet: FleetID
+    private let checkers: [any Checker]
+    /// Draws what concerns the fleet as a whole.
+    var random: Random
+    private let operatorsRandom: Random
+    /// The second part of the run has begun.
+    private(set) var isHealed = false
+    /// When the first part ends.
+    let safetyEnd: Instant
 
-    package init(_ scenario: Scenario, watcher: ((String) -> Void)? = nil) {
+    private(set) lazy var programs = ProgramRunner(of: self)
+    private(set) lazy var traffic = DatagramTraffic(of: self)
+    private(set) lazy var strangers = Strangers(of: self)
+    private(set) lazy var faults = FaultInjector(of: self)
+    private(set) lazy var operators = Operators(of: self, random: operatorsRandom)
+    private(set) lazy var overlay = OverlayTraffic(of: self)
+    private(set) lazy var surveyor = Surveyor(of: self)
+
+    package convenience init(_ scenario: Scenario, watcher: ((String) -> Void)? = nil) {
+        let checkers: [any Checker] = [
+            LaunchChecker(), OverlapChecker(), KillChecker(), ExitChecker(), RegistryChecker(),
+            DetectionChecker(nodes: scenario.nodes), SpinChecker(), MemoryChecker(), ReachChecker(), AnswerChecker(),
+            OverlayChecker(),
+        ]
+        self.init(scenario, checkers: checkers, watcher: watcher)
+    }
+
+    init(_ scenario: Scenario, checkers: [any Checker], watcher: ((String) -> Void)? = nil) {
         self.scenario = scenario
+        self.checkers = checkers
         timeline = Timeline(watcher: watcher)
         // Another stream than the one the scenario was drawn from.
         var random = Random(Seed(scenario.seed ^ 0x5bd1_e995_a5a5_5a5a))
         let count = scenario.nodes + scenario.operators.intruders + 1
         network = Network(
             scenario.network, machines: count, sites: scenario.sites, seed: scenario.seed, random: random.split())
-        machines = []
         for index in [0] + (scenario.nodes - scenario.beacons + 1..<scenario.nodes + 1) { network.broaden(index) }
+        var machines: [Machine] = []
         for index in 0..<count {
             let seed = Seed(random.next(), random.next(), random.next(), random.next())
             let age = Interval.seconds(Int64(random.next(below: 1)))
-            machines.append(Machine(index: index, seed: seed, bootedAt: now - age, mutation: scenario.mutation))
-            if index > scenario.nodes { machines[index].isWelcome = false }
+            machines.append(
+                Machine(
+                    index: index, seed: seed, bootedAt: now - age, isWelcome: index <= scenario.nodes,
+                    mutation: scenario.mutation))
         }
-        checkers = [
-            LaunchChecker(), OverlapChecker(), KillChecker(), ExitChecker(), RegistryChecker(),
-            DetectionChecker(nodes: scenario.nodes), SpinChecker(), MemoryChecker(), ReachChecker(), AnswerChecker(),
-            OverlayChecker(),
-        ]
-        wishRandom = Random(Seed(scenario.seed ^ 0x2545_f491_4f6c_dd1d))
+        self.machines = machines
         fleet = ControllerProcess.fleet(machines[0])
-        operators = Operators(random.split())
+        operatorsRandom = random.split()
         self.random = random
         safetyEnd = now + scenario.safety
     }
+
+    // MARK: - A run
 
     /// Runs to the end; the findings say what was wrong.
     package func run() {
@@ -103,7 +111,7 @@ package final class Simulation {
         advance(to: safetyEnd)
         if !hasFailed {
             heal()
-            settle()
+            surveyor.settle()
         }
         counts.processes = machines.reduce(0) { $0 + $1.host.processes.count }
     }
@@ -111,14 +119,33 @@ package final class Simulation {
     var hasFailed: Bool { !findings.isEmpty }
 
     func begin() {
-        planFaults()
-        planWishes()
-        queue.push(.start(machine: 0), at: now)
-        if scenario.network.strangers > 0 { queue.push(.stranger, at: now + .seconds(1)) }
-        queue.push(.look(index: 0), at: now + Simulation.lookEvery)
+        faults.begin()
+        overlay.begin()
+        schedule(.start(machine: 0), at: now)
+        strangers.begin()
+        surveyor.begin()
     }
 
-    static let lookEvery = Interval.milliseconds(2500)
+    /// The end of all faults.
+    private func heal() {
+        isHealed = true
+        record(.healed, -1)
+        network.healAll()
+        if scenario.mutation == .neverHeals {
+            var inside = [Bool](repeating: false, count: machines.count)
+            inside[1] = true
+            _ = network.part(inside, out: true, in: true)
+        }
+        for machine in machines {
+            programs.endPause(of: machine)
+            if machine.program == nil, !machine.isRetired, machine.index == 0 || machine.token != nil {
+                schedule(.start(machine: Int32(machine.index)), at: now + .milliseconds(Int64(machine.index % 50)))
+            }
+        }
+        updateAllSilences()
+    }
+
+    // MARK: - Time
 
     /// Lets everything happen that happens until `end`, or until something is found wrong.
     func advance(to end: Instant) {
@@ -130,26 +157,47 @@ package final class Simulation {
         if !hasFailed { now = max(now, end) }
     }
 
+    func schedule(_ event: Event, at time: Instant) { queue.push(event, at: time) }
+
     private func happen(_ event: Event) {
         switch event {
-        case .arrival(let datagram): arrived(datagram)
-        case .line(let datagram, let machine): takeIn(datagram, at: Int(machine))
-        case .delivery(let datagram, let machine): reached(datagram, machines[Int(machine)])
+        case .arrival(let datagram): traffic.arrived(datagram)
+        case .line(let datagram, let machine): traffic.takeIn(datagram, at: Int(machine))
+        case .delivery(let datagram, let machine): traffic.reached(datagram, machines[Int(machine)])
         case .connectionLost(let machine, let server):
-            connectionIsLost(machines[Int(machine)], to: machines[Int(server)])
-        case .wake(let machine): woke(machines[Int(machine)])
-        case .process(let machine, let process, let step): stepped(machines[Int(machine)], Int(process), step)
-        case .written(let machine, let life): written(machines[Int(machine)], life)
-        case .told(let machine, let life, _): told(machines[Int(machine)], life)
-        case .start(let machine): start(machines[Int(machine)])
-        case .fault(let index): faultDue(Int(index))
-        case .command(let index): commandDue(Int(index))
-        case .patience(let command, let attempt): patienceOver(Int(command), Int(attempt))
-        case .resume(let machine): resumed(machines[Int(machine)])
-        case .stranger: strangerComes()
-        case .look(let index): look(Int(index))
-        case .wish: wishDue()
+            traffic.connectionIsLost(machines[Int(machine)], to: machines[Int(server)])
+        case .wake(let machine): programs.wake(machines[Int(machine)])
+        case .process(let machine, let process, let step): programs.step(machines[Int(machine)], Int(process), step)
+        case .written(let machine, let life): programs.written(machines[Int(machine)], life)
+        case .told(let machine, let life, _): programs.told(machines[Int(machine)], life)
+        case .start(let machine): programs.start(machines[Int(machine)])
+        case .fault(let index): faults.happen(Int(index))
+        case .command(let index): operators.command(Int(index))
+        case .patience(let command, let attempt): operators.askAgain(Int(command), Int(attempt))
+        case .resume(let machine): programs.resume(machines[Int(machine)])
+        case .stranger: strangers.come()
+        case .look(let index): surveyor.look(Int(index))
+        case .wish: overlay.wish()
         }
+    }
+
+    /// How many events of a rate in a minute fall into the part with faults.
+    func draws(_ rate: Int64) -> Int64 {
+        let parts = UInt64(rate * scenario.safety.milliseconds)
+        return Int64(parts / 60_000) + (random.chance(parts % 60_000, in: 60_000) ? 1 : 0)
+    }
+
+    // MARK: - What is seen
+
+    /// Puts a line into the timeline.
+    func record(
+        _ kind: Timeline.Kind, _ machine: Int, _ a: UInt64 = 0, _ b: UInt64 = 0, _ text: @autoclosure () -> String = ""
+    ) {
+        timeline.record(kind, machine, at: now, a, b, text())
+    }
+
+    func record(_ kind: Timeline.Kind, _ machine: Int, saying text: String) {
+        timeline.record(kind, machine, at: now, saying: text)
     }
 
     /// Tells the checkers, and keeps what they find.
@@ -159,5 +207,34 @@ package final class Simulation {
                 findings.append(Finding(checker: checker.name, kind: .correctness, at: now, text: text))
             }
         }
+    }
+
+    /// What is not yet as it must be in the end, by checker.
+    func complaints(_ survey: Survey) -> [(checker: String, text: String)] {
+        checkers.flatMap { checker in checker.unsettled(survey, now: now).map { (checker.name, $0) } }
+    }
+
+    /// The time to settle is over, and these things are not as they must be.
+    func fail(_ complaints: ArraySlice<(checker: String, text: String)>) {
+        for (checker, text) in complaints {
+            findings.append(Finding(checker: checker, kind: .liveness, at: now, text: text))
+        }
+    }
+
+    /// Whether the controller could hear the machine at all, and the machine the controller.
+    func updateSilence(of machine: Machine) {
+        let isParted = machine.index > 0 && network.isParted(machine.index, 0)
+        let isSilent = !machine.isUp || isParted
+        guard isSilent != machine.isSilenced else { return }
+        machine.setSilenced(isSilent)
+        note(isSilent ? .silenced(machine: machine.index) : .heardAgain(machine: machine.index))
+    }
+
+    func updateAllSilences() { for machine in machines { updateSilence(of: machine) } }
+}
+
+extension Random {
+    mutating func time(from start: Instant, to end: Instant) -> Instant {
+        start + interval(in: .zero...max(.zero, end - start))
     }
 }

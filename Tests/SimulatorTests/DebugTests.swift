@@ -19,10 +19,9 @@ import Wire
             scenario.beacons = 2
             scenario.network.latency = .milliseconds(25)
             scenario.sites = [Scenario.Site(), left.site, right.site]
-            simulation = Simulation(scenario, watcher: nil)
-            simulation.checkers = []
+            simulation = Simulation(scenario, checkers: [])
             simulation.begin()
-            simulation.onPacket = { [unowned self] number, _ in arrived.insert(number) }
+            simulation.overlay.onPacket = { [unowned self] number, _ in arrived.insert(number) }
             simulation.advance(to: simulation.now + .seconds(3))
         }
 
@@ -30,27 +29,29 @@ import Wire
         var right: Machine { simulation.machines[2] }
 
         func report(_ from: Machine, _ to: Machine) -> PathReport? {
-            (from.program as? AgentProcess)?.report(on: to.nodeID, now: from.local(simulation.now))
+            from.agent?.report(on: to.nodeID, now: from.local(simulation.now))
         }
 
         /// Both send every 10 ms, or the left one alone.
         func talk(_ time: Interval, bothWays: Bool = true) {
             for _ in 0..<(time.nanoseconds / 10_000_000) {
-                sent.append(simulation.send(from: left, to: right))
-                if bothWays, report(right, left)?.path != nil { sent.append(simulation.send(from: right, to: left)) }
+                sent.append(simulation.overlay.send(from: left, to: right))
+                if bothWays, report(right, left)?.path != nil {
+                    sent.append(simulation.overlay.send(from: right, to: left))
+                }
                 simulation.advance(to: simulation.now + .milliseconds(10))
             }
         }
 
         func ask(_ request: AgentRequest) {
             requests += 1
-            guard let agent = left.program as? AgentProcess else { return }
+            guard let agent = left.agent else { return }
             agent.handle(.request(RequestID(requests), request), now: left.local(simulation.now))
-            simulation.flush(left)
+            simulation.programs.flush(left)
         }
 
         /// The left node has other sockets from here on.
-        func rebind() { simulation.roam(left) }
+        func rebind() { simulation.faults.roam(left) }
 
         var areDirect: Bool {
             report(left, right)?.path?.isRelayed == false && report(right, left)?.path?.isRelayed == false
@@ -58,7 +59,7 @@ import Wire
 
         /// At the left node.
         var failovers: (count: Int, milliseconds: Int) {
-            let figures = (left.program as? AgentProcess)?.figures ?? []
+            let figures = left.agent?.figures ?? []
             return (
                 figures.filter { $0.name.hasPrefix("failovers.") }.reduce(0) { $0 + $1.count },
                 figures.first { $0.name == "failoverMilliseconds" }?.count ?? 0
@@ -140,7 +141,7 @@ import Wire
     @Test func `what a dead beacon saw of sockets that are gone is not taken for another mapping`() {
         let fleet = Fleet(.portRestricted, .masquerade, seed: 26)
         fleet.talk(.seconds(3))
-        fleet.simulation.pause(fleet.simulation.machines[0], .seconds(8))
+        fleet.simulation.programs.pause(fleet.simulation.machines[0], .seconds(8))
         fleet.talk(.seconds(1))
         fleet.rebind()
         var mappings: Set<NATMapping> = []
@@ -177,7 +178,7 @@ import Wire
         func figures(_ left: GridSite, _ right: GridSite) -> [String: Int] {
             let fleet = Fleet(left, right, seed: 23)
             fleet.talk(.seconds(20))
-            let figures = (fleet.left.program as? AgentProcess)?.figures ?? []
+            let figures = fleet.left.agent?.figures ?? []
             return Dictionary(figures.map { ($0.name, $0.count) }) { $0 + $1 }
         }
         let shots = figures(.portRestricted, .masquerade)

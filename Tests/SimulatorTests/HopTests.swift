@@ -22,8 +22,7 @@ import Wire
             scenario.beacons = count
             scenario.controllerIsRelay = false
             scenario.network.latency = .milliseconds(25)
-            simulation = Simulation(scenario, watcher: nil)
-            simulation.checkers = []
+            simulation = Simulation(scenario, checkers: [])
             beacons = Array(3..<3 + count)
             cut(1, 2)
             for beacon in 0..<count {
@@ -31,7 +30,7 @@ import Wire
                 if !right.contains(beacon) { cut(2, beacons[beacon]) }
             }
             simulation.begin()
-            simulation.onPacket = { [unowned self] number, _ in
+            simulation.overlay.onPacket = { [unowned self] number, _ in
                 if arrived[number] == nil { arrived[number] = simulation.now }
             }
             simulation.advance(to: simulation.now + .seconds(5))
@@ -51,19 +50,19 @@ import Wire
         var right: Machine { simulation.machines[2] }
 
         func report(_ from: Machine, _ to: Machine) -> PathReport? {
-            (from.program as? AgentProcess)?.report(on: to.nodeID, now: from.local(simulation.now))
+            from.agent?.report(on: to.nodeID, now: from.local(simulation.now))
         }
         /// Of the way there and the way back, which need not be the same: how many relays each end knows of.
         var hops: [Int?] { [report(left, right)?.path?.hops, report(right, left)?.path?.hops] }
         var log: [String] {
             [(left, right), (right, left)].flatMap { from, to in
                 (report(from, to)?.transitions ?? []).map {
-                    "\(from.name) \((from.global($0.at) - begunAt).milliseconds) ms: \($0.cause) \($0.to)"
+                    "\(from.name) \((from.clock.global($0.at) - begunAt).milliseconds) ms: \($0.cause) \($0.to)"
                 }
             }
         }
         func figure(_ name: String, of machine: Int) -> Int {
-            let figures = (simulation.machines[machine].program as? AgentProcess)?.figures ?? []
+            let figures = simulation.machines[machine].agent?.figures ?? []
             return figures.first { $0.name == name }?.count ?? 0
         }
 
@@ -76,7 +75,7 @@ import Wire
             }
         }
         private func send(_ from: Machine, _ to: Machine) {
-            let number = simulation.send(from: from, to: to)
+            let number = simulation.overlay.send(from: from, to: to)
             sent.append((number, simulation.now, to.index))
         }
 
@@ -137,7 +136,7 @@ import Wire
                     continue
                 }
                 let crashedAt = fleet.simulation.now
-                fleet.simulation.crash(fleet.simulation.machines[relay], restartAfter: nil)
+                fleet.simulation.programs.crash(fleet.simulation.machines[relay], restartAfter: nil)
                 fleet.talk(.seconds(6))
                 let gap = fleet.longestGap(since: crashedAt)
                 // The near relay is missed first, then the way to the far one is changed, and the leg there bound anew.

@@ -89,8 +89,7 @@ package struct Trial: Sendable {
         scenario.beacons = 2
         scenario.network.latency = roundTrip / 2
         scenario.sites = [Scenario.Site(), left, right]
-        let simulation = Simulation(scenario, watcher: watcher)
-        simulation.checkers = []
+        let simulation = Simulation(scenario, checkers: [], watcher: watcher)
         simulation.begin()
         var course = Course(simulation)
         // Time to enrol, to be told of relays and to bind to them.
@@ -114,23 +113,23 @@ package struct Trial: Sendable {
             simulation.network.sever(Trial.right, Trial.left)
         case .natReboot:
             simulation.network.changeGateway(of: Trial.left) { $0.reboot() }
-            simulation.endStreams(of: left, onlyMade: true)
+            simulation.traffic.endStreams(of: left, onlyMade: true)
         case .natRebinding:
             let now = simulation.now
             simulation.network.changeGateway(of: Trial.left) { $0.rebind(now: now) }
-            simulation.endStreams(of: left, onlyMade: true)
+            simulation.traffic.endStreams(of: left, onlyMade: true)
         case .udpBlock: simulation.network.changeGateway(of: Trial.left) { $0.block() }
-        case .addressChange: simulation.roam(left)
+        case .addressChange: simulation.faults.roam(left)
         case .relayCrash:
             let path = left.report(on: right, now: simulation.now)?.path
             let relay = simulation.machines.first { machine in
                 simulation.network.addresses(of: machine.index).contains { $0.ip == path?.remote.ip }
             }
-            simulation.crash(
+            simulation.programs.crash(
                 relay.flatMap { $0.index > 2 || $0.index == 0 ? $0 : nil } ?? simulation.machines[3], restartAfter: nil)
-        case .controllerCrash: simulation.crash(simulation.machines[0], restartAfter: nil)
+        case .controllerCrash: simulation.programs.crash(simulation.machines[0], restartAfter: nil)
         case .loss: simulation.network.setLoss(527)
-        case .stall: simulation.pause(right, .seconds(1))
+        case .stall: simulation.programs.pause(right, .seconds(1))
         case .narrow: simulation.network.setMTU(of: Trial.left, 1280)
         }
     }
@@ -155,7 +154,7 @@ package struct Trial: Sendable {
         init(_ simulation: Simulation) {
             self.simulation = simulation
             arrivals = Arrivals()
-            simulation.onPacket = { [arrivals, unowned simulation] number, _ in
+            simulation.overlay.onPacket = { [arrivals, unowned simulation] number, _ in
                 if arrivals.times[number] == nil { arrivals.times[number] = simulation.now }
             }
         }
@@ -194,8 +193,8 @@ package struct Trial: Sendable {
 
         private mutating func send(_ from: Machine, _ to: Machine) {
             guard from.isUp else { return }
-            let before = simulation.packetsSent
-            let number = simulation.send(from: from, to: to)
+            let before = simulation.overlay.packetsSent
+            let number = simulation.overlay.send(from: from, to: to)
             if number > before { sent.append((number, simulation.now, to.index)) }
         }
 
@@ -221,7 +220,7 @@ package struct Trial: Sendable {
             }
             for (from, to) in [(left, right), (right, left)] {
                 for transition in from.report(on: to, now: simulation.now)?.transitions ?? [] {
-                    let at = from.global(transition.at) - startedAt
+                    let at = from.clock.global(transition.at) - startedAt
                     outcome.log.append("\(from.name) \(at.milliseconds) ms: \(transition.cause) \(transition.to)")
                 }
             }
@@ -247,7 +246,7 @@ package struct Trial: Sendable {
 extension Machine {
     /// What its agent knows of the ways to another machine.
     fileprivate func report(on other: Machine, now: Instant) -> PathReport? {
-        (program as? AgentProcess)?.report(on: other.nodeID, now: local(now))
+        agent?.report(on: other.nodeID, now: local(now))
     }
 }
 
@@ -262,21 +261,5 @@ extension Scenario {
         operators.pings = 0
         host.lateMax = .microseconds(200)
         safety = .minutes(60)
-    }
-}
-
-extension Simulation {
-    /// The machine gets another address, and with it other sockets.
-    func roam(_ machine: Machine) {
-        network.roam(machine.index)
-        endStreams(of: machine, onlyMade: true)
-        if !scenario.sites.isEmpty { tellAddresses(of: machine) }
-    }
-
-    /// The kernel says that the machine's addresses have changed.
-    private func tellAddresses(of machine: Machine) {
-        guard machine.isUp, let agent = machine.program as? AgentProcess else { return }
-        agent.handle(.addresses(network.addresses(of: machine.index)), now: machine.local(now))
-        flush(machine)
     }
 }

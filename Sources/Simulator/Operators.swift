@@ -3,16 +3,25 @@ import Control
 import Noise
 import Wire
 
-/// What the operators know: the commands that they gave and which of them wait for an answer.
-struct Operators {
-    struct Asked {
-        var command: Command
+/// # People at the keyboard
+///
+/// They set up the fleet when the controller starts for the first time, and then run, stop and remove workers, say it
+/// twice, and get names wrong. Who gets no answer asks again, under the same name. Operators remember which commands they
+/// gave and which of them wait for an answer.
+final class Operators {
+    private struct Asked {
+        let command: Command
+        let purpose: Purpose
         var attempts = 0
         var isAnswered = false
-        var purpose: Purpose
+
+        init(_ command: Command, _ purpose: Purpose) {
+            self.command = command
+            self.purpose = purpose
+        }
     }
     /// What an answer is good for.
-    enum Purpose {
+    private enum Purpose {
         case order
         /// The fleet's token.
         case welcome
@@ -23,30 +32,31 @@ struct Operators {
         case revoked(machine: Int)
         case revocation(machine: Int, token: String)
     }
-    var random: Random
-    var asked: [Asked] = []
-    var commandOf = Table<RequestID, Int>()
-    var requests: UInt64 = 0
-    var hasBegun = false
-    var names: [String] = []
 
-    init(_ random: Random) { self.random = random }
-}
+    private unowned let simulation: Simulation
+    private var random: Random
+    private var asked: [Asked] = []
+    private var commandOf = Table<RequestID, Int>()
+    private var requests: UInt64 = 0
+    private var hasBegun = false
+    /// Of workers that were run.
+    private var names: [String] = []
 
-struct PlannedCommand {
-    var at: Instant
-}
+    init(of simulation: Simulation, random: Random) {
+        self.simulation = simulation
+        self.random = random
+    }
 
-// People at the keyboard: they run, stop and remove workers, say it twice, and get names wrong. Who gets no answer asks
-// again, under the same name.
+    private var now: Instant { simulation.now }
+    private var scenario: Scenario { simulation.scenario }
+    private var machines: [Machine] { simulation.machines }
 
-extension Simulation {
     private static let patience = Interval.seconds(7)
 
     /// The controller has started; at its first start the fleet is set up.
-    func operatorsSeeController() {
-        guard !operators.hasBegun else { return }
-        operators.hasBegun = true
+    func controllerStarted() {
+        guard !hasBegun else { return }
+        hasBegun = true
         let others = scenario.nodes - scenario.beacons
         let welcome = ControllerRequest.TokensCreate(ttlSeconds: 3600, uses: Int64(others), name: "fleet")
         ask(.tokensCreate(welcome), .welcome)
@@ -62,28 +72,29 @@ extension Simulation {
             default: break
             }
         }
-        for index in 0..<Int(draws(scenario.operators.commands)) {
-            commandPlan.append(PlannedCommand(at: operators.random.time(from: now + .seconds(2), to: safetyEnd)))
-            queue.push(.command(index: Int32(index)), at: commandPlan[index].at)
+        for index in 0..<Int(simulation.draws(scenario.operators.commands)) {
+            let time = random.time(from: now + .seconds(2), to: simulation.safetyEnd)
+            simulation.schedule(.command(index: Int32(index)), at: time)
         }
     }
 
-    func commandDue(_ index: Int) {
+    /// It is time for a command.
+    func command(_ index: Int) {
         let options = scenario.operators
-        let orders = operators.asked.indices.filter {
-            if case .order = operators.asked[$0].purpose { true } else { false }
+        let orders = asked.indices.filter {
+            if case .order = asked[$0].purpose { true } else { false }
         }
-        if !orders.isEmpty, operators.random.chance(options.repetition, in: 10_000) {
-            return put(orders[operators.random.index(below: orders.count)])
+        if !orders.isEmpty, random.chance(options.repetition, in: 10_000) {
+            return put(orders[random.index(below: orders.count)])
         }
-        if operators.random.chance(options.nonsense, in: 10_000) {
+        if random.chance(options.nonsense, in: 10_000) {
             return ask(nonsense(index), .order, isNonsense: true)
         }
-        switch operators.random.next(below: 10) {
+        switch random.next(below: 10) {
         case 0...6: ask(.workersRun(run(index)), .order)
         case 7, 8:
             if let name = anyName() {
-                let grace: Int64? = operators.random.chance(1, in: 3) ? operators.random.next(in: 0...5) : nil
+                let grace: Int64? = random.chance(1, in: 3) ? random.next(in: 0...5) : nil
                 ask(
                     .workersStop(
                         ControllerRequest.WorkersStop(name: name, operation: "op-\(index)", graceSeconds: grace)),
@@ -97,21 +108,21 @@ extension Simulation {
     }
 
     private func anyName() -> String? {
-        operators.names.isEmpty ? nil : operators.names[operators.random.index(below: operators.names.count)]
+        names.isEmpty ? nil : names[random.index(below: names.count)]
     }
 
     private func run(_ index: Int) -> ControllerRequest.WorkersRun {
-        let script = WorkerScript.draw(scenario.host.scripts, &operators.random)
+        let script = WorkerScript.draw(scenario.host.scripts, &random)
         var spec = WorkerSpec(command: script.command)
         let modes: [RestartPolicy.Mode] = [.never, .never, .onFailure, .always]
-        spec.restart.mode = modes[operators.random.index(below: modes.count)]
-        spec.restart.maxRestarts = [0, 2, 10][operators.random.index(below: 3)]
-        spec.stop.graceSeconds = operators.random.next(in: 0...5)
-        let name = "w\(operators.random.index(below: scenario.operators.names))"
-        if !operators.names.contains(name) { operators.names.append(name) }
+        spec.restart.mode = modes[random.index(below: modes.count)]
+        spec.restart.maxRestarts = [0, 2, 10][random.index(below: 3)]
+        spec.stop.graceSeconds = random.next(in: 0...5)
+        let name = "w\(random.index(below: scenario.operators.names))"
+        if !names.contains(name) { names.append(name) }
         var node: String?
-        if operators.random.chance(3, in: 4) {
-            node = machines[1 + operators.random.index(below: scenario.nodes)].name
+        if random.chance(3, in: 4) {
+            node = machines[1 + random.index(below: scenario.nodes)].name
         }
         return ControllerRequest.WorkersRun(name: name, node: node, spec: spec, operation: "op-\(index)")
     }
@@ -119,7 +130,7 @@ extension Simulation {
     private func nonsense(_ index: Int) -> ControllerRequest {
         let spec = WorkerSpec(command: ["/sim/runs", "0", "1"])
         let operation = "op-\(index)"
-        switch operators.random.next(below: 4) {
+        switch random.next(below: 4) {
         case 0:
             return .workersRun(
                 ControllerRequest.WorkersRun(name: "lost", node: "no-such-node", spec: spec, operation: operation))
@@ -133,53 +144,54 @@ extension Simulation {
 
     // MARK: - Asking
 
-    func ask(_ request: ControllerRequest, _ purpose: Operators.Purpose, isNonsense: Bool = false) {
-        let index = operators.asked.count
+    private func ask(_ request: ControllerRequest, _ purpose: Purpose, isNonsense: Bool = false) {
+        let index = asked.count
         let command = Command(index: index, request: request, isNonsense: isNonsense)
-        operators.asked.append(Operators.Asked(command: command, purpose: purpose))
-        counts.commands += 1
+        asked.append(Asked(command, purpose))
+        simulation.counts.commands += 1
         put(index)
     }
 
     /// Says a command, for the first time or again.
     private func put(_ index: Int) {
-        operators.asked[index].attempts += 1
-        let command = operators.asked[index].command
-        timeline.record(.asked, 0, at: now, UInt64(index), 0, "\(command.request)")
-        note(.asked(command))
-        operators.requests += 1
-        let id = RequestID(operators.requests)
-        operators.commandOf[id] = index
-        queue.push(
-            .patience(command: Int32(index), attempt: Int32(operators.asked[index].attempts)),
-            at: now + Simulation.patience)
+        asked[index].attempts += 1
+        let command = asked[index].command
+        simulation.record(.asked, 0, UInt64(index), 0, "\(command.request)")
+        simulation.note(.asked(command))
+        requests += 1
+        let id = RequestID(requests)
+        commandOf[id] = index
+        simulation.schedule(
+            .patience(command: Int32(index), attempt: Int32(asked[index].attempts)),
+            at: now + Operators.patience)
         let machine = machines[0]
-        guard machine.isUp, let controller = machine.program as? ControllerProcess else { return }
+        guard machine.isUp, let controller = machine.controller else { return }
         controller.handle(.request(id, command.request), now: machine.local(now))
-        flush(machine)
+        simulation.programs.flush(machine)
     }
 
-    func patienceOver(_ index: Int, _ attempt: Int) {
-        guard !operators.asked[index].isAnswered, operators.asked[index].attempts == attempt else { return }
+    /// A command may have had no answer for too long.
+    func askAgain(_ index: Int, _ attempt: Int) {
+        guard !asked[index].isAnswered, asked[index].attempts == attempt else { return }
         put(index)
     }
 
-    func operatorsHear(_ id: RequestID, _ result: Result<ControllerReply, APIError>) {
-        guard let index = operators.commandOf[id] else { return }
-        operators.asked[index].isAnswered = true
-        counts.replies += 1
+    func handleReply(_ id: RequestID, _ result: Result<ControllerReply, APIError>) {
+        guard let index = commandOf[id] else { return }
+        asked[index].isAnswered = true
+        simulation.counts.replies += 1
         switch result {
-        case .success: timeline.record(.answered, 0, at: now, UInt64(index))
+        case .success: simulation.record(.answered, 0, UInt64(index))
         case .failure(let error):
-            counts.refusals += 1
-            timeline.record(.refused, 0, at: now, saying: "\(index) \(error.code.rawValue): \(error.message)")
+            simulation.counts.refusals += 1
+            simulation.record(.refused, 0, saying: "\(index) \(error.code.rawValue): \(error.message)")
         }
-        let asked = operators.asked[index]
-        note(.replied(asked.command, result))
-        use(result, asked.purpose)
+        let entry = asked[index]
+        simulation.note(.replied(entry.command, result))
+        use(result, entry.purpose)
     }
 
-    private func use(_ result: Result<ControllerReply, APIError>, _ purpose: Operators.Purpose) {
+    private func use(_ result: Result<ControllerReply, APIError>, _ purpose: Purpose) {
         guard case .success(let reply) = result else { return }
         switch purpose {
         case .order: break
@@ -206,7 +218,7 @@ extension Simulation {
         guard machines[1].token == nil else { return }
         for index in 1..<(scenario.nodes - scenario.beacons + 1) {
             let within = scenario.operators.startWithin
-            enter(index, token, after: operators.random.interval(in: .zero...within))
+            enter(index, token, after: random.interval(in: .zero...within))
         }
         for index in (scenario.nodes + 1)..<machines.count where index % 3 == 2 {
             guard var forged = try? TokenText(token) else { continue }
@@ -217,7 +229,7 @@ extension Simulation {
 
     private func enter(_ machine: Int, _ token: String?, after time: Interval) {
         guard machines[machine].token == nil, let token else { return }
-        machines[machine].token = token
-        queue.push(.start(machine: Int32(machine)), at: now + time)
+        machines[machine].giveToken(token)
+        simulation.schedule(.start(machine: Int32(machine)), at: now + time)
     }
 }

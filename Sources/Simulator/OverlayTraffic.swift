@@ -4,31 +4,58 @@ import Mesh
 import Noise
 import Wire
 
-/// A node that has packets for another one's overlay address.
-struct WishPair {
-    var from: Int
-    var to: Int
-    var wantsIPv4: Bool
-    var isReached = false
-    /// A packet has come through.
-    var isServed = false
-}
+/// # Packets without a session
+///
+/// Programs on the machines send to overlay addresses, of other nodes and of nobody, and agents find the way. In the end
+/// some pairs of nodes must have reached each other.
+final class OverlayTraffic {
+    /// A node that has packets for another one's overlay address.
+    private struct Pair {
+        let from: Int
+        let to: Int
+        let wantsIPv4: Bool
+        var isReached = false
+        /// A packet has come through.
+        var isServed = false
 
-// Packets without a session: programs on the machines send to overlay addresses, of other nodes and of nobody.
-
-extension Simulation {
-    /// From a generator of its own, so that wishes do not shift the faults.
-    func planWishes() {
-        let count = scenario.operators.wishes * scenario.safety.milliseconds / 60_000
-        for _ in 0..<count { queue.push(.wish, at: wishRandom.time(from: now + .seconds(1), to: safetyEnd)) }
+        init(from: Int, to: Int, wantsIPv4: Bool) {
+            self.from = from
+            self.to = to
+            self.wantsIPv4 = wantsIPv4
+        }
     }
 
-    func wishDue() {
-        guard !isHealed else { return }
-        let machine = machines[1 + wishRandom.index(below: scenario.nodes)]
-        let to = wishRandom.index(below: scenario.nodes + 1)
-        let wantsIPv4 = wishRandom.chance(1, in: 2)
-        guard !wishRandom.chance(1, in: 8) else {
+    private unowned let simulation: Simulation
+    /// A generator of its own, so that wishes do not shift the faults.
+    private var random: Random
+    private var pairs: [Pair] = []
+    private(set) var packetsSent: UInt64 = 0
+    /// Told of each packet that comes out of the overlay, with its number and the machine, where somebody wants that.
+    var onPacket: ((UInt64, Int) -> Void)?
+
+    init(of simulation: Simulation) {
+        self.simulation = simulation
+        random = Random(Seed(simulation.scenario.seed ^ 0x2545_f491_4f6c_dd1d))
+    }
+
+    private var now: Instant { simulation.now }
+    private var scenario: Scenario { simulation.scenario }
+    private var machines: [Machine] { simulation.machines }
+
+    func begin() {
+        let count = scenario.operators.wishes * scenario.safety.milliseconds / 60_000
+        for _ in 0..<count {
+            simulation.schedule(.wish, at: random.time(from: now + .seconds(1), to: simulation.safetyEnd))
+        }
+    }
+
+    /// A program somewhere sends to an overlay address.
+    func wish() {
+        guard !simulation.isHealed else { return }
+        let machine = machines[1 + random.index(below: scenario.nodes)]
+        let to = random.index(below: scenario.nodes + 1)
+        let wantsIPv4 = random.chance(1, in: 2)
+        guard !random.chance(1, in: 8) else {
             return wish(nobodysAddress(isIPv4: wantsIPv4), isNobodys: true, on: machine)
         }
         if to != machine.index { wish(address(of: machines[to], wantsIPv4), isNobodys: false, on: machine) }
@@ -36,35 +63,35 @@ extension Simulation {
 
     private func nobodysAddress(isIPv4: Bool) -> IPAddress {
         // Behind all that a fleet of this size is given, and a key that nobody has.
-        if isIPv4 { return .v4(0x647f_0000 + UInt32(wishRandom.next(below: 1 << 15))) }
-        guard case .v6(let high, _) = OverlayAddress.prefix6(of: fleet) else { return .any6 }
-        return .v6(high: high, low: wishRandom.next())
+        if isIPv4 { return .v4(0x647f_0000 + UInt32(random.next(below: 1 << 15))) }
+        guard case .v6(let high, _) = OverlayAddress.prefix6(of: simulation.fleet) else { return .any6 }
+        return .v6(high: high, low: random.next())
     }
 
     private func wish(_ address: IPAddress, isNobodys: Bool, on machine: Machine) {
-        guard machine.isUp, let agent = machine.program as? AgentProcess else { return }
+        guard machine.isUp, let agent = machine.agent else { return }
         // An answer that waits for the disk is one: this would be another wish.
-        let isAnswered = machine.waiting.contains { effect in
+        let isAnswered = machine.disk.hasWaiting { effect in
             if case .wishEnded(address, _) = effect { true } else { false }
         }
         guard !isAnswered else { return }
-        counts.wishes += 1
-        timeline.record(.wished, machine.index, at: now, 0, 0, "\(address)")
-        note(.overlay(machine: machine.index, .wished(address, isNobodys: isNobodys)))
+        simulation.counts.wishes += 1
+        simulation.record(.wished, machine.index, 0, 0, "\(address)")
+        simulation.note(.overlay(machine: machine.index, .wished(address, isNobodys: isNobodys)))
         agent.handle(.overlayWanted(address), now: machine.local(now))
-        flush(machine)
+        simulation.programs.flush(machine)
     }
 
     /// As the machine's certificate has it; IPv6, which needs none, where there is none yet.
     private func address(of machine: Machine, _ wantsIPv4: Bool) -> IPAddress {
-        let v6 = OverlayAddress.v6(of: machine.nodeID, fleet: fleet)
+        let v6 = OverlayAddress.v6(of: machine.nodeID, fleet: simulation.fleet)
         guard wantsIPv4 else { return v6 }
         if machine.index == 0 { return OverlayPool(OverlayPool.defaultNetwork).controller }
         return certifiedAddress(of: machine) ?? v6
     }
 
     func certifiedAddress(of machine: Machine) -> IPAddress? {
-        guard let bytes = machine.membership, let record = try? MembershipRecord(decoding: bytes),
+        guard let bytes = machine.disk.membership, let record = try? MembershipRecord(decoding: bytes),
             let signed = try? SignedCertificate(decoding: record.admission.certificate),
             !signed.certificate.overlay4.isUnspecified
         else { return nil }
@@ -72,15 +99,15 @@ extension Simulation {
     }
 
     /// An agent has said what came of a wish; without a failure the address can be reached.
-    func wishEnded(_ machine: Machine, _ address: IPAddress, _ failure: OverlayFailure?) {
-        timeline.record(failure == nil ? .reached : .notReached, machine.index, at: now, 0, 0, "\(address)")
-        note(.overlay(machine: machine.index, .ended(address, failure)))
+    func handleEnd(_ machine: Machine, _ address: IPAddress, _ failure: OverlayFailure?) {
+        simulation.record(failure == nil ? .reached : .notReached, machine.index, 0, 0, "\(address)")
+        simulation.note(.overlay(machine: machine.index, .ended(address, failure)))
         guard failure == nil, onPacket == nil else { return }
         send(from: machine, to: address)
-        for index in wishPairs.indices where wishPairs[index].from == machine.index {
-            let to = machines[wishPairs[index].to]
+        for index in pairs.indices where pairs[index].from == machine.index {
+            let to = machines[pairs[index].to]
             if [self.address(of: to, true), self.address(of: to, false)].contains(address) {
-                wishPairs[index].isReached = true
+                pairs[index].isReached = true
             }
         }
     }
@@ -110,18 +137,18 @@ extension Simulation {
 
     private func send(from machine: Machine, to address: IPAddress) {
         guard let owner = machines.first(where: { self.address(of: $0, address.isIPv4) == address }), owner.index > 0,
-            machine.isUp, let agent = machine.program as? AgentProcess
+            machine.isUp, let agent = machine.agent
         else { return }
         let source = self.address(of: machine, address.isIPv4)
         guard source.isIPv4 == address.isIPv4 else { return }
         packetsSent += 1
-        timeline.record(.packetSent, machine.index, at: now, packetsSent, UInt64(owner.index))
-        note(.overlay(machine: machine.index, .packetSent(packetsSent, to: owner.index)))
+        simulation.record(.packetSent, machine.index, packetsSent, UInt64(owner.index))
+        simulation.note(.overlay(machine: machine.index, .packetSent(packetsSent, to: owner.index)))
         agent.submit(packet(packetsSent, from: source, to: address), now: machine.local(now))
-        flush(machine)
+        simulation.programs.flush(machine)
     }
 
-    func packetCame(_ bytes: [UInt8], to machine: Machine) {
+    func handlePacket(_ bytes: [UInt8], to machine: Machine) {
         let start = bytes.first.map { $0 >> 4 == 4 ? 28 : 48 } ?? 0
         var number: UInt64?
         if bytes.count >= start + 8 {
@@ -131,31 +158,36 @@ extension Simulation {
                 IPAddress(bytes: bytes[$0..<$0 + (isIPv4 ? 4 : 16)])
             }
             if ends.count == 2, packet(claimed, from: ends[0], to: ends[1]) == bytes { number = claimed }
-            for index in wishPairs.indices where wishPairs[index].to == machine.index && ends.count == 2 {
-                let from = machines[wishPairs[index].from]
-                if ends[0] == address(of: from, isIPv4) { wishPairs[index].isServed = true }
+            for index in pairs.indices where pairs[index].to == machine.index && ends.count == 2 {
+                let from = machines[pairs[index].from]
+                if ends[0] == address(of: from, isIPv4) { pairs[index].isServed = true }
             }
         }
-        timeline.record(.packetCame, machine.index, at: now, number ?? 0)
+        simulation.record(.packetCame, machine.index, number ?? 0)
         if let number { onPacket?(number, machine.index) }
-        note(.overlay(machine: machine.index, .packetCame(number)))
+        simulation.note(.overlay(machine: machine.index, .packetCame(number)))
     }
 
     // MARK: - In the end
 
-    func chooseWishPairs() {
+    func choosePairs() {
         let all = (1...scenario.nodes).filter { !machines[$0].isRetired }
         guard all.count > 1 else { return }
         for _ in 0..<scenario.operators.pings {
-            let from = all[wishRandom.index(below: all.count)], to = (all + [0])[wishRandom.index(below: all.count + 1)]
+            let from = all[random.index(below: all.count)], to = (all + [0])[random.index(below: all.count + 1)]
             guard from != to else { continue }
-            wishPairs.append(WishPair(from: from, to: to, wantsIPv4: wishRandom.chance(1, in: 2)))
+            pairs.append(Pair(from: from, to: to, wantsIPv4: random.chance(1, in: 2)))
         }
     }
 
-    func askWishPairs() {
-        for index in wishPairs.indices where !(wishPairs[index].isReached && wishPairs[index].isServed) {
-            let pair = wishPairs[index]
+    /// For each pair, whether the one has reached the other.
+    var reached: [(from: Int, to: Int, isReached: Bool)] {
+        pairs.map { (from: $0.from, to: $0.to, isReached: $0.isReached && ($0.isServed || $0.to == 0)) }
+    }
+
+    func askPairs() {
+        for index in pairs.indices where !(pairs[index].isReached && pairs[index].isServed) {
+            let pair = pairs[index]
             wish(address(of: machines[pair.to], pair.wantsIPv4), isNobodys: false, on: machines[pair.from])
         }
     }
