@@ -44,7 +44,7 @@ final class DatagramTraffic {
         let bytes = pool.bytes(slot)
         simulation.counts.datagrams += 1
         simulation.record(.sent, machine.index, UInt64(bytes.count), pool.tail(slot))
-        if simulation.scenario.network.strangers > 0 { simulation.strangers.overhear(bytes) }
+        if simulation.scenario.network.strangers > 0 { simulation.outside.overhear(bytes) }
         let remote = pool.slots[Int(slot)].flight.to
         if pool.slots[Int(slot)].socket >= PathAddress.tcpOut { return stream(slot, from: machine, to: remote) }
         guard

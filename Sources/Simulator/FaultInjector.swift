@@ -1,38 +1,38 @@
 import Base
 import Control
 
-/// A fault whose time has been drawn; whom it meets is decided when it comes.
-struct PlannedFault {
-    enum Kind {
-        case agentCrash, reboot, pause, partition, oneWayPartition, clog, roam, clockStep
-        case controllerCrash, controllerPause, controllerMove, departure
-        case heal(partition: Int)
-        case gateway(GatewayFault)
-        case udpUnblock(machine: Int)
-    }
-    let at: Instant
-    let kind: Kind
-}
-
-/// What befalls what stands between a node and the others.
-enum GatewayFault: String {
-    /// It has lost power for a moment, and knows of nothing.
-    case reboot
-    /// It gives all that is in use other ports.
-    case rebinding
-    /// Its provider gives it another address.
-    case renumbering
-    /// It lets no UDP out for a while.
-    case udpBlock
-}
-
 /// # What breaks
 ///
 /// Draws when faults come, at the rates of the scenario, and makes them happen. What lasts (a partition, a gateway without
 /// UDP) plans its own end.
 final class FaultInjector {
+    /// A fault whose time has been drawn; whom it meets is decided when it comes.
+    private struct Planned {
+        enum Kind {
+            case agentCrash, reboot, pause, partition, oneWayPartition, clog, roam, clockStep
+            case controllerCrash, controllerPause, controllerMove, departure
+            case heal(partition: Int)
+            case gateway(GatewayFault)
+            case udpUnblock(machine: Int)
+        }
+        let at: Instant
+        let kind: Kind
+    }
+
+    /// What happens to a gateway between a node and the others.
+    private enum GatewayFault: String {
+        /// It has lost power for a moment, and knows of nothing.
+        case reboot
+        /// It gives all that is in use other ports.
+        case rebinding
+        /// Its provider gives it another address.
+        case renumbering
+        /// It lets no UDP out for a while.
+        case udpBlock
+    }
+
     private unowned let simulation: Simulation
-    private var plan: [PlannedFault] = []
+    private var plan: [Planned] = []
 
     init(of simulation: Simulation) { self.simulation = simulation }
 
@@ -44,7 +44,7 @@ final class FaultInjector {
 
     func begin() {
         let f = options
-        let rates: [(PlannedFault.Kind, Int64)] = [
+        let rates: [(Planned.Kind, Int64)] = [
             (.agentCrash, f.agentCrashes), (.reboot, f.reboots), (.pause, f.pauses), (.partition, f.partitions),
             (.oneWayPartition, f.oneWayPartitions), (.clog, f.clogs), (.roam, f.roams), (.clockStep, f.clockSteps),
             (.controllerCrash, f.controllerCrashes), (.controllerPause, f.controllerPauses),
@@ -60,15 +60,15 @@ final class FaultInjector {
         for index in plan.indices { simulation.schedule(.fault(index: Int32(index)), at: plan[index].at) }
     }
 
-    private func draw(_ kind: PlannedFault.Kind, _ rate: Int64) {
+    private func draw(_ kind: Planned.Kind, _ rate: Int64) {
         for _ in 0..<simulation.draws(rate) {
-            plan.append(PlannedFault(at: simulation.random.time(from: now, to: simulation.safetyEnd), kind: kind))
+            plan.append(Planned(at: simulation.random.time(from: now, to: simulation.safetyEnd), kind: kind))
         }
     }
 
     /// Plans the end of a fault.
-    private func plan(_ kind: PlannedFault.Kind, at time: Instant) {
-        plan.append(PlannedFault(at: time, kind: kind))
+    private func plan(_ kind: Planned.Kind, at time: Instant) {
+        plan.append(Planned(at: time, kind: kind))
         simulation.schedule(.fault(index: Int32(plan.count - 1)), at: time)
     }
 
@@ -100,7 +100,7 @@ final class FaultInjector {
             simulation.record(.healed, -1, UInt64(partition))
             network.heal(partition)
             simulation.updateAllSilences()
-        case .gateway(let fault): befall(fault)
+        case .gateway(let fault): apply(fault)
         case .udpUnblock(let machine):
             simulation.record(.healed, machine, saying: "gateway: UDP")
             network.blockUDP(of: machine, false)
@@ -188,7 +188,7 @@ final class FaultInjector {
 
     // MARK: - Gateways
 
-    private func befall(_ fault: GatewayFault) {
+    private func apply(_ fault: GatewayFault) {
         guard let machine = anyNodeBehindGateway() else { return }
         simulation.record(.fault, machine.index, saying: "gateway: \(fault.rawValue)")
         let now = now

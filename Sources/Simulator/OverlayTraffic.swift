@@ -26,7 +26,7 @@ final class OverlayTraffic {
     }
 
     private unowned let simulation: Simulation
-    /// A generator of its own, so that wishes do not shift the faults.
+    /// A generator of its own, so that requests do not shift the faults.
     private var random: Random
     private var pairs: [Pair] = []
     private(set) var packetsSent: UInt64 = 0
@@ -50,15 +50,15 @@ final class OverlayTraffic {
     }
 
     /// A program somewhere sends to an overlay address.
-    func wish() {
+    func requestAny() {
         guard !simulation.isHealed else { return }
         let machine = machines[1 + random.index(below: scenario.nodes)]
         let to = random.index(below: scenario.nodes + 1)
         let wantsIPv4 = random.chance(1, in: 2)
         guard !random.chance(1, in: 8) else {
-            return wish(nobodysAddress(isIPv4: wantsIPv4), isNobodys: true, on: machine)
+            return request(nobodysAddress(isIPv4: wantsIPv4), isNobodys: true, on: machine)
         }
-        if to != machine.index { wish(address(of: machines[to], wantsIPv4), isNobodys: false, on: machine) }
+        if to != machine.index { request(address(of: machines[to], wantsIPv4), isNobodys: false, on: machine) }
     }
 
     private func nobodysAddress(isIPv4: Bool) -> IPAddress {
@@ -68,7 +68,7 @@ final class OverlayTraffic {
         return .v6(high: high, low: random.next())
     }
 
-    private func wish(_ address: IPAddress, isNobodys: Bool, on machine: Machine) {
+    private func request(_ address: IPAddress, isNobodys: Bool, on machine: Machine) {
         guard machine.isUp, let agent = machine.agent else { return }
         // An answer that waits for the disk is one: this would be another wish.
         let isAnswered = machine.disk.hasWaiting { effect in
@@ -188,7 +188,7 @@ final class OverlayTraffic {
     func askPairs() {
         for index in pairs.indices where !(pairs[index].isReached && pairs[index].isServed) {
             let pair = pairs[index]
-            wish(address(of: machines[pair.to], pair.wantsIPv4), isNobodys: false, on: machines[pair.from])
+            request(address(of: machines[pair.to], pair.wantsIPv4), isNobodys: false, on: machines[pair.from])
         }
     }
 }

@@ -128,7 +128,7 @@ final class ProgramRunner {
         case .resolve(let names):
             // There is one name: the controller's.
             let addresses = simulation.network.addresses(of: 0).map(\.ip)
-            for name in names { tell(.resolved(name, name == Scenario.controllerName ? addresses : []), to: machine) }
+            for name in names { queue(.resolved(name, name == Scenario.controllerName ? addresses : []), to: machine) }
         case .launch, .signal, .killTree, .remove, .check: act(effect, on: machine)
         }
     }
@@ -208,11 +208,11 @@ final class ProgramRunner {
                 .process(machine: Int32(machine.index), process: Int32(plan.process), step: plan.step),
                 at: now + plan.after)
         }
-        for message in output.messages where machine.program != nil { tell(message, to: machine) }
+        for message in output.messages where machine.program != nil { queue(message, to: machine) }
     }
 
     /// Queues what the agent is to hear.
-    private func tell(_ message: SimulatedHost.Message, to machine: Machine) {
+    private func queue(_ message: SimulatedHost.Message, to machine: Machine) {
         var time = now + machine.random.interval(in: .zero...scenario.host.tellMax)
         if case .launched = message { time = time + machine.random.interval(in: .zero...scenario.host.launchMax) }
         time = machine.queue(message, at: time)
@@ -220,7 +220,7 @@ final class ProgramRunner {
     }
 
     /// The agent hears the next message of its host.
-    func told(_ machine: Machine, _ life: Int32) {
+    func deliverMessage(_ machine: Machine, _ life: Int32) {
         guard machine.life == life, let agent = machine.agent else { return }
         guard machine.pause.until == nil else {
             return machine.pause.hold(.told(machine: Int32(machine.index), life: life, message: 0))
@@ -286,7 +286,7 @@ final class ProgramRunner {
                 } else {
                     simulation.traffic.release(slot)
                 }
-            case .told(_, let life, _): told(machine, life)
+            case .told(_, let life, _): deliverMessage(machine, life)
             case .written(_, let life): written(machine, life)
             case .line, .delivery, .connectionLost, .wake, .process, .start, .fault, .command, .patience, .resume,
                 .stranger, .look, .wish:

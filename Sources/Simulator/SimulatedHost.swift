@@ -1,11 +1,6 @@
 import Base
 import Wire
 
-/// What a worker's process does next, by its script.
-package enum ProcessStep: UInt8, Sendable {
-    case endsByItself, endsBySignal, endsByKill, isStillThere
-}
-
 /// # A machine's workers
 ///
 /// The host is what the daemon's worker host, the shims and the kernel are together: it does what an agent's actions say

@@ -18,7 +18,7 @@ import Wire
 /// The simulation is time, the machines and the network between them. It is composed of parts, each with its own state:
 ///
 /// - `ProgramRunner` starts, wakes, crashes and flushes programs.
-/// - `DatagramTraffic` carries datagrams; `Strangers` send theirs.
+/// - `DatagramTraffic` carries datagrams; `OutsideTraffic` adds what does not belong to the fleet.
 /// - `FaultInjector` makes faults.
 /// - `Operators` give commands.
 /// - `OverlayTraffic` sends to overlay addresses.
@@ -62,7 +62,7 @@ package final class Simulation {
 
     private(set) lazy var programs = ProgramRunner(of: self)
     private(set) lazy var traffic = DatagramTraffic(of: self)
-    private(set) lazy var strangers = Strangers(of: self)
+    private(set) lazy var outside = OutsideTraffic(of: self)
     private(set) lazy var faults = FaultInjector(of: self)
     private(set) lazy var operators = Operators(of: self, random: operatorsRandom)
     private(set) lazy var overlay = OverlayTraffic(of: self)
@@ -122,7 +122,7 @@ package final class Simulation {
         faults.begin()
         overlay.begin()
         schedule(.start(machine: 0), at: now)
-        strangers.begin()
+        outside.begin()
         surveyor.begin()
     }
 
@@ -169,15 +169,15 @@ package final class Simulation {
         case .wake(let machine): programs.wake(machines[Int(machine)])
         case .process(let machine, let process, let step): programs.step(machines[Int(machine)], Int(process), step)
         case .written(let machine, let life): programs.written(machines[Int(machine)], life)
-        case .told(let machine, let life, _): programs.told(machines[Int(machine)], life)
+        case .told(let machine, let life, _): programs.deliverMessage(machines[Int(machine)], life)
         case .start(let machine): programs.start(machines[Int(machine)])
         case .fault(let index): faults.happen(Int(index))
         case .command(let index): operators.command(Int(index))
         case .patience(let command, let attempt): operators.askAgain(Int(command), Int(attempt))
         case .resume(let machine): programs.resume(machines[Int(machine)])
-        case .stranger: strangers.come()
+        case .stranger: outside.sendOne()
         case .look(let index): surveyor.look(Int(index))
-        case .wish: overlay.wish()
+        case .wish: overlay.requestAny()
         }
     }
 

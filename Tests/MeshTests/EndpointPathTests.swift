@@ -174,10 +174,10 @@ import Wire
             pair.run(.seconds(1))
             return pair
         }
-        #expect(try Self.shots(pair(), place) == Path.shots.count)
+        #expect(try Self.shots(pair(), place) == Path.punchTimes.count)
         let warned = pair()
         warned.a.endpoint.hopeless.failed("oslo", .stable, now: warned.now)
-        #expect(try Self.shots(warned, place) == HolePunch.briefShots)
+        #expect(try Self.shots(warned, place) == HolePunch.briefProbes)
         // Another kind of mapping, another site, none at all: all may be otherwise.
         for change in [
             { $0.failed("oslo", .varies, now: warned.now) }, { $0.failed("bergen", .stable, now: warned.now) },
@@ -185,7 +185,7 @@ import Wire
         ] as [(inout SiteMemo) -> Void] {
             let other = pair()
             change(&other.a.endpoint.hopeless)
-            #expect(try Self.shots(other, place) == Path.shots.count)
+            #expect(try Self.shots(other, place) == Path.punchTimes.count)
         }
         // So it may be an hour later, and where this node itself is elsewhere.
         #expect(!warned.a.endpoint.hopeless.isHopeless("oslo", .stable, now: warned.now + .minutes(61)))

@@ -2,14 +2,14 @@ import Base
 
 /// # When direct paths are tried
 ///
-/// A punch sends the schedule of first shots (`Path.shots`) at all direct candidates. A punch without effect is repeated
+/// A punch sends the schedule of probes (`Path.punchTimes`) to all direct candidates. A punch without effect is repeated
 /// while data is sent: after 15 seconds, a minute, and then every five minutes. One that comes too soon after the last is
 /// owed, and made when its time has come.
 struct HolePunch: Sendable {
     private static let every = Interval.milliseconds(250)
     private static let waits: [Interval] = [.seconds(15), .seconds(60), .seconds(300)]
     /// Half a second of them: who can be reached at all mostly answers within it.
-    static let briefShots = 3
+    static let briefProbes = 3
 
     /// When the direct candidates are tried again.
     private(set) var retryAt: Instant?
@@ -18,15 +18,15 @@ struct HolePunch: Sendable {
     /// How often they were tried without effect.
     private(set) var failures = 0
     private var lastAt: Instant?
-    /// How many first shots a candidate gets.
-    private(set) var shotLimit = Path.shots.count
+    /// How many probes a candidate gets.
+    private(set) var probeLimit = Path.punchTimes.count
 
     /// The last one was not expected to help.
-    var isBrief: Bool { shotLimit < Path.shots.count }
+    var isBrief: Bool { probeLimit < Path.punchTimes.count }
 
     /// A punch is wanted. False where it is owed: whoever is told new candidates all the time does not begin anew each time.
     mutating func begin(isBrief: Bool, _ now: Instant) -> Bool {
-        shotLimit = isBrief ? HolePunch.briefShots : Path.shots.count
+        probeLimit = isBrief ? HolePunch.briefProbes : Path.punchTimes.count
         if let lastAt, now - lastAt < HolePunch.every {
             owedAt = lastAt + HolePunch.every
             return false

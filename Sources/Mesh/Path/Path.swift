@@ -6,7 +6,7 @@ import Wire
 /// A path knows what its probes have shown: whether it answers, how long an answer takes, and how long it is barred after
 /// a failure. It decides nothing about other paths; `PathSet` compares them.
 ///
-/// A direct path that was never open is punched: a schedule of first probes (`shots`) that both ends send at the same
+/// A direct path that was never open is punched: a schedule of first probes (`punchTimes`) that both ends send at the same
 /// time, so that both ends' NATs let the other one in.
 struct Path: Sendable {
     struct Probe: Sendable {
@@ -35,8 +35,8 @@ struct Path: Sendable {
     /// So many answers in a row must be faster before a path counts as faster than another.
     private static let fasterLimit = 3
     private static let bars = (least: Interval.seconds(30), most: Interval.minutes(10))
-    /// First shots at a candidate (milliseconds after the first), then one a second up to twelve.
-    static let shots: [Int64] = [
+    /// When hole-punch probes go to a candidate (milliseconds after the first), then one a second up to twelve.
+    static let punchTimes: [Int64] = [
         0, 200, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 11_000, 12_000,
     ]
 
@@ -57,8 +57,8 @@ struct Path: Sendable {
     private(set) var barredUntil = Instant.origin
     private var bar = Interval.zero
     private(set) var nextProbe: Instant?
-    /// Position in the schedule of first shots; `nil` when it is over.
-    private var shot: Int?
+    /// Position in the schedule of hole-punch probes; `nil` when it is over.
+    private var punchStep: Int?
     private var timesFaster = 0
     /// Probes that were sent only to know how fast a relay is.
     private var comparisons = 0
@@ -71,7 +71,7 @@ struct Path: Sendable {
     /// same with a second relay.
     var tier: Int { address.hops * 2 + (address.isTCP ? 1 : 0) }
     var isTimed: Bool { round.hasSample }
-    var isPunching: Bool { shot != nil }
+    var isPunching: Bool { punchStep != nil }
     /// So many probes were missed that another path is to be taken.
     var isLost: Bool { missed >= Path.missedLimit }
 
@@ -130,7 +130,7 @@ struct Path: Sendable {
         answeredAt = now
         answeredProbeAt = max(answeredProbeAt, probe.sentAt)
         heardAt = now
-        shot = nil
+        punchStep = nil
         if !probe.isUntimed { round.sample(now - probe.sentAt, delay: .zero) }
         return Answer(sentAt: probe.sentAt, isSameWay: true)
     }
@@ -165,7 +165,7 @@ struct Path: Sendable {
     /// It has failed: it is not taken back for a while, each time for twice as long.
     mutating func failed(_ now: Instant) {
         isAlive = false
-        shot = nil
+        punchStep = nil
         bar = min(max(bar * 2, Path.bars.least), Path.bars.most)
         barredUntil = now + bar
     }
@@ -192,21 +192,21 @@ struct Path: Sendable {
     mutating func probeUnlessPlanned(at time: Instant) { nextProbe = nextProbe ?? time }
     mutating func planNoProbe() { nextProbe = nil }
 
-    /// Begins with the schedule of first shots, where that is of use.
+    /// Begins with the schedule of hole-punch probes, where that is of use.
     mutating func punch(_ now: Instant) {
         guard address.isDirect else { return }
-        shot = 0
+        punchStep = 0
         nextProbe = now
     }
 
-    /// A probe went out: plans the next of `limit` first shots. False where none is under way.
-    mutating func planShot(limit: Int, _ now: Instant) -> Bool {
-        guard let shot else { return false }
-        if shot + 1 < limit {
-            nextProbe = now + .milliseconds(Path.shots[shot + 1] - Path.shots[shot])
-            self.shot = shot + 1
+    /// A probe went out: plans the next of `limit` hole-punch probes. False where none is under way.
+    mutating func planPunchProbe(limit: Int, _ now: Instant) -> Bool {
+        guard let punchStep else { return false }
+        if punchStep + 1 < limit {
+            nextProbe = now + .milliseconds(Path.punchTimes[punchStep + 1] - Path.punchTimes[punchStep])
+            self.punchStep = punchStep + 1
         } else {
-            self.shot = nil
+            self.punchStep = nil
         }
         return true
     }

@@ -11,11 +11,13 @@ struct PathKeepAlive: Sendable {
     private static let unmeasured = Interval.seconds(20)
 
     /// How often the primary is probed while nothing is sent; `nil` where it need not be kept open.
-    var every: Interval?
+    private(set) var every: Interval?
     /// How often the second path is probed.
     private(set) var standbyEvery = PathKeepAlive.standbyLimit
     /// After what silence the primary is doubted.
     private(set) var staleAfter = PathKeepAlive.staleLimit
+
+    mutating func keep(every interval: Interval?) { every = interval }
 
     /// What is kept open is used so often from now on. Elsewhere it counts only where it is less than is taken for granted,
     /// since the peer's NAT may forget sooner than this node's. Returns whether `every` has changed.

@@ -44,7 +44,7 @@ extension PathSet {
         package let missed: Int
         /// How long it is not to be taken, having failed.
         package let barredFor: Interval?
-        /// First shots are under way.
+        /// Hole-punch probes are under way.
         package let isPunching: Bool
         /// Since when the newest probe is on its way, or was, and what has become of it; `nil` where there was none.
         package let sinceProbed: Interval?

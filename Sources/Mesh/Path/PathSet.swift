@@ -365,7 +365,7 @@ package struct PathSet: Sendable {
     /// When that path is probed next, after one went out just now.
     private mutating func schedule(_ index: Int, _ now: Instant) {
         paths[index].planNoProbe()
-        if paths[index].planShot(limit: punching.shotLimit, now) { return }
+        if paths[index].planPunchProbe(limit: punching.probeLimit, now) { return }
         guard let primary = paths.primaryIndex else {
             // Whichever answers first; the way may not be there yet.
             let isNew = paths[index].probes.count < Path.probesKept
@@ -414,7 +414,7 @@ package struct PathSet: Sendable {
     /// Whether the primary is probed while nothing is sent, and how often.
     package var keepsWarm: Interval? {
         get { keepAlive.every }
-        set { keepAlive.every = newValue }
+        set { keepAlive.keep(every: newValue) }
     }
 
     /// No NAT on the way keeps a mapping for longer than `interval`.

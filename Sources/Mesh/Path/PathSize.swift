@@ -21,9 +21,9 @@ struct PathSize {
     static let missedLimit = 2
 
     private struct Probe {
-        var token: UInt64
-        var size: Int
-        var sentAt: Instant
+        let token: UInt64
+        let size: Int
+        let sentAt: Instant
     }
 
     /// Bytes of UDP payload that the path carries, as far as is known.

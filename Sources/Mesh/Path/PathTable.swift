@@ -15,7 +15,7 @@ struct PathTable: RandomAccessCollection, Sendable {
     var startIndex: Int { 0 }
     var endIndex: Int { paths.count }
     subscript(index: Int) -> Path {
-        _read { yield paths[index] }
+        get { paths[index] }
         _modify { yield &paths[index] }
     }
 
@@ -104,7 +104,7 @@ struct PathTable: RandomAccessCollection, Sendable {
         }
     }
 
-    /// Begins with first shots at all paths that do not answer.
+    /// Begins to punch all paths that do not answer.
     mutating func punch(_ now: Instant) {
         for index in paths.indices where !paths[index].isAlive { paths[index].punch(now) }
     }

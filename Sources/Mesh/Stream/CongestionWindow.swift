@@ -25,19 +25,19 @@ struct CongestionWindow: Sendable {
 
     /// The last reduction: what was before it, and whether it turns out to have been for nothing.
     private struct LossEvent: Sendable {
-        var size: Int
-        var threshold: Int
-        var lastMaximum: Int
-        var epoch: CubicEpoch?
+        let size: Int
+        let threshold: Int
+        let lastMaximum: Int
+        let epoch: CubicEpoch?
         var lost: Int
         var late = 0
     }
 
     private struct CubicEpoch: Sendable {
         var start: Instant
-        var origin: Int
+        let origin: Int
         /// K in milliseconds.
-        var inflection: Int64
+        let inflection: Int64
         var estimate: Int
         var estimateCarry = 0
         var growthCarry = 0

@@ -104,7 +104,7 @@ struct LossRecovery: Sendable {
         if probes > 0 { probes -= 1 }
     }
 
-    mutating func acknowledged(_ ack: AckFrame, now: Instant, into outcome: inout RecoveryOutcome) throws(StreamError) {
+    mutating func acknowledged(_ ack: AckFrame, now: Instant, into outcome: inout Outcome) throws(StreamError) {
         let largest = ack.largest
         guard largest < next else { throw .unsentAcknowledged(largest) }
         let first = outcome.acknowledged.count
@@ -115,12 +115,12 @@ struct LossRecovery: Sendable {
             while index < packets.count, packets[index].number <= range.upperBound {
                 defer { index += 1 }
                 guard packets[index].state == .outstanding else { continue }
-                packets[index].state = .acknowledged
+                packets[index].become(.acknowledged)
                 let packet = packets[index]
                 if packet.number == largest, largest >= pathStart { sample = now - packet.sentAt }
                 outcome.acknowledged.append(packet)
                 leave(packet)
-                packets[index].contents = SentContents()
+                packets[index].dropContents()
             }
         }
         largestAcknowledged = max(largestAcknowledged ?? 0, largest)
@@ -153,7 +153,7 @@ struct LossRecovery: Sendable {
     }
 
     /// Looks for numbers that were declared lost and arrived nevertheless. Both lists are sorted, so one pass does.
-    private mutating func findLate(_ ack: AckFrame, now: Instant, into outcome: inout RecoveryOutcome) {
+    private mutating func findLate(_ ack: AckFrame, now: Instant, into outcome: inout Outcome) {
         let largest = largestAcknowledged ?? 0
         while let first = missing.first, first.number + LossRecovery.missingAge < largest { missing.removeFirst() }
         var index = missing.count - 1
@@ -182,7 +182,7 @@ struct LossRecovery: Sendable {
         if missing.count > LossRecovery.maxMissing { missing.removeFirst() }
     }
 
-    private mutating func detectLosses(now: Instant, into outcome: inout RecoveryOutcome) {
+    private mutating func detectLosses(now: Instant, into outcome: inout Outcome) {
         lossTime = nil
         guard let largest = largestAcknowledged else { return }
         let delay = lossDelay
@@ -201,10 +201,10 @@ struct LossRecovery: Sendable {
                     lossTime = min(lossTime ?? .distantFuture, sentAt + delay)
                     continue
                 }
-                packets[index].state = .lost
+                packets[index].become(.lost)
                 leave(packets[index])
                 outcome.lost.append(packets[index])
-                packets[index].contents = SentContents()
+                packets[index].dropContents()
                 guard number >= pathStart else { continue }
                 miss(packets[index])
                 lastLost = sentAt
@@ -239,7 +239,7 @@ struct LossRecovery: Sendable {
         return Deadline(lastElicitingAt + probeTimeout, "stream probe")
     }
 
-    mutating func tick(now: Instant, into outcome: inout RecoveryOutcome) {
+    mutating func tick(now: Instant, into outcome: inout Outcome) {
         guard let deadline, deadline.at <= now else { return }
         if lossTime != nil {
             detectLosses(now: now, into: &outcome)
@@ -252,7 +252,7 @@ struct LossRecovery: Sendable {
     }
 
     /// Lets the contents of the oldest packets be sent again; the packets themselves stay in flight.
-    private mutating func repeatOldest(_ count: Int, into outcome: inout RecoveryOutcome) {
+    private mutating func repeatOldest(_ count: Int, into outcome: inout Outcome) {
         for packet in packets where packet.state == .outstanding {
             outcome.repeated.append(packet)
             if outcome.repeated.count == count { return }
@@ -261,7 +261,7 @@ struct LossRecovery: Sendable {
 
     /// Data takes another path. `losesInFlight` says that what is in flight on the old one will not arrive.
     mutating func pathChanged(
-        roundTrip guess: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout RecoveryOutcome
+        roundTrip guess: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout Outcome
     ) {
         pathStart = next
         roundTrip = RoundTripEstimator(guess: guess)
@@ -274,7 +274,7 @@ struct LossRecovery: Sendable {
         isFilled = false
         guard losesInFlight else { return }
         for index in packets.indices where packets[index].state == .outstanding {
-            packets[index].state = .lost
+            packets[index].become(.lost)
             elicitingInFlight -= 1
             outcome.lost.append(packets[index])
         }
@@ -284,43 +284,16 @@ struct LossRecovery: Sendable {
     }
 }
 
-/// What a packet carried that matters if it is lost. Most packets carry one thing, which then costs no allocation.
-struct SentContents: Sendable {
-    enum Item: Hashable, Sendable {
-        case stream(StreamID, Range<UInt64>, isLast: Bool)
-        case control(StreamControl)
+extension LossRecovery {
+    /// What became of packets, for the mux to act on.
+    struct Outcome: Sendable {
+        fileprivate(set) var acknowledged: [SentPacket] = []
+        fileprivate(set) var lost: [SentPacket] = []
+        /// Not lost, but to be sent again as probes.
+        fileprivate(set) var repeated: [SentPacket] = []
+        /// Packets declared lost that arrived.
+        fileprivate(set) var late = 0
+        fileprivate(set) var persistentCongestions = 0
+        fileprivate(set) var probeTimeouts = 0
     }
-    private(set) var first: Item?
-    private(set) var more: [Item] = []
-
-    var isEmpty: Bool { first == nil }
-
-    mutating func append(_ item: Item) {
-        if first == nil { first = item } else { more.append(item) }
-    }
-}
-
-struct SentPacket: Sendable {
-    enum State: Hashable, Sendable {
-        case outstanding, acknowledged, lost
-    }
-    let number: UInt64
-    let sentAt: Instant
-    let bytes: Int
-    fileprivate(set) var state = State.outstanding
-    fileprivate(set) var contents: SentContents
-    /// The largest number in the ACK frame that it carried.
-    private(set) var acknowledges: UInt64?
-}
-
-/// What became of packets, for the mux to act on.
-struct RecoveryOutcome: Sendable {
-    fileprivate(set) var acknowledged: [SentPacket] = []
-    fileprivate(set) var lost: [SentPacket] = []
-    /// Not lost, but to be sent again as probes.
-    fileprivate(set) var repeated: [SentPacket] = []
-    /// Packets declared lost that arrived.
-    fileprivate(set) var late = 0
-    fileprivate(set) var persistentCongestions = 0
-    fileprivate(set) var probeTimeouts = 0
 }

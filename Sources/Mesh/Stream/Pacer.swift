@@ -11,8 +11,8 @@ struct Pacer: Sendable {
 
     /// `bytes` in every `per`.
     private struct Rate: Hashable {
-        var bytes: Int
-        var per: Interval
+        let bytes: Int
+        let per: Interval
 
         /// At most 2^27 bytes of window and ten seconds, so the product stays below 2^63.
         func bytes(in time: Interval) -> Int { bytes * Int(min(time, .seconds(10)).nanoseconds) / Int(per.nanoseconds) }

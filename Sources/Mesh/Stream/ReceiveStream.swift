@@ -104,16 +104,16 @@ struct ReceiveStream: Sendable {
 
     mutating func read(limit: Int) -> ReadResult {
         guard phase == .open else { return ReadResult(bytes: [], isFinished: false) }
-        var result = ReadResult(bytes: [], isFinished: false)
+        var bytes: [UInt8] = []
         var wanted = min(limit, readable)
         while wanted > 0 {
             let start = Int(consumed - blocksStart)
             let count = min(wanted, Int(ReceiveStream.blockSize) - start)
-            if start == 0, count == blocks[0].count, result.bytes.isEmpty {
-                result.bytes = blocks[0]
+            if start == 0, count == blocks[0].count, bytes.isEmpty {
+                bytes = blocks[0]
             } else {
-                if result.bytes.isEmpty { result.bytes.reserveCapacity(wanted) }
-                result.bytes.append(contentsOf: blocks[0][start..<start + count])
+                if bytes.isEmpty { bytes.reserveCapacity(wanted) }
+                bytes.append(contentsOf: blocks[0][start..<start + count])
             }
             consumed += UInt64(count)
             window.consume(UInt64(count))
@@ -123,12 +123,12 @@ struct ReceiveStream: Sendable {
                 blocksStart = consumed
             }
         }
-        if consumed == finalSize {
-            result.isFinished = true
+        let isFinished = consumed == finalSize
+        if isFinished {
             phase = .done
             release()
         }
-        return result
+        return ReadResult(bytes: bytes, isFinished: isFinished)
     }
 
     /// The limit to tell the peer, `nil` when it needs none any more.

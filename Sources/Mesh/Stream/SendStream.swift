@@ -21,10 +21,10 @@ struct SendStream: Sendable {
     }
     /// A piece to be sent in one frame.
     struct Segment: Hashable, Sendable {
-        var range: Range<UInt64>
-        var isLast: Bool
+        let range: Range<UInt64>
+        let isLast: Bool
         /// How many of the bytes were never sent before, and so count against the connection's limit.
-        var fresh: UInt64
+        let fresh: UInt64
     }
     /// Why there is nothing to send.
     enum Holdup: Hashable, Sendable { case nothing, streamLimit, connectionLimit, room }

@@ -1,4 +1,3 @@
-import DequeModule
 import Wire
 
 /// Frames that say how things stand and are made when there is room for them, so that they are never out of date. At
@@ -13,37 +12,4 @@ enum StreamControl: Hashable, Sendable {
     case blocked
     case streamsBlocked
     case ping
-}
-
-/// Controls that wait for room in a packet, in order. Of controls that concern one stream, `StreamState` knows whether they
-/// are queued; of limits of the connection, this queue does.
-struct StreamControlQueue: Sendable {
-    private var queue: Deque<StreamControl> = []
-    private var isWindowQueued = false
-    private var isStreamsQueued = false
-
-    var isEmpty: Bool { queue.isEmpty }
-
-    mutating func append(_ control: StreamControl) {
-        switch control {
-        case .window:
-            guard !isWindowQueued else { return }
-            isWindowQueued = true
-        case .streams:
-            guard !isStreamsQueued else { return }
-            isStreamsQueued = true
-        case .reset, .stop, .streamWindow, .streamBlocked, .blocked, .streamsBlocked, .ping: break
-        }
-        queue.append(control)
-    }
-
-    mutating func popFirst() -> StreamControl? {
-        guard let first = queue.popFirst() else { return nil }
-        if first == .window { isWindowQueued = false }
-        if first == .streams { isStreamsQueued = false }
-        return first
-    }
-
-    /// Gives back the memory of an empty queue.
-    mutating func rest() { if queue.isEmpty { queue = [] } }
 }

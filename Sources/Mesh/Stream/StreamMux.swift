@@ -158,7 +158,7 @@ package struct StreamMux: Sendable {
     /// The deadline is over.
     package mutating func tick(now: Instant, into events: inout [StreamEvent]) {
         if let until = pacedUntil, until <= now { pacedUntil = nil }
-        var outcome = RecoveryOutcome()
+        var outcome = LossRecovery.Outcome()
         recovery.tick(now: now, into: &outcome)
         apply(outcome, into: &events)
     }
@@ -169,7 +169,7 @@ package struct StreamMux: Sendable {
     package mutating func pathChanged(
         roundTrip: Interval?, losesInFlight: Bool, now: Instant, into events: inout [StreamEvent]
     ) {
-        var outcome = RecoveryOutcome()
+        var outcome = LossRecovery.Outcome()
         recovery.pathChanged(roundTrip: roundTrip, losesInFlight: losesInFlight, now: now, into: &outcome)
         pacedUntil = nil
         apply(outcome, into: &events)
@@ -180,7 +180,7 @@ package struct StreamMux: Sendable {
         _ frame: Frame, now: Instant, into events: inout [StreamEvent]
     ) throws(StreamError) -> Bool {
         guard case .ack(let ack) = frame else { return try streams.handle(frame, into: &events) }
-        var outcome = RecoveryOutcome()
+        var outcome = LossRecovery.Outcome()
         try recovery.acknowledged(ack, now: now, into: &outcome)
         apply(outcome, into: &events)
         return true
@@ -188,7 +188,7 @@ package struct StreamMux: Sendable {
 
     // MARK: - What became of packets
 
-    private mutating func apply(_ outcome: RecoveryOutcome, into events: inout [StreamEvent]) {
+    private mutating func apply(_ outcome: LossRecovery.Outcome, into events: inout [StreamEvent]) {
         counted.packetsLost += outcome.lost.count
         counted.packetsLate += outcome.late
         counted.probeTimeouts += outcome.probeTimeouts
@@ -280,4 +280,22 @@ package struct StreamMux: Sendable {
             return false
         }
     }
+}
+
+/// What has happened to a peer's packets since its streams began.
+package struct StreamCounters: Hashable, Sendable {
+    package fileprivate(set) var packetsSent = 0
+    package fileprivate(set) var packetsReceived = 0
+    package fileprivate(set) var packetsLost = 0
+    /// Packets that were counted as lost and arrived after all.
+    package fileprivate(set) var packetsLate = 0
+    /// Packets whose number had been received before, or is too old to know.
+    package fileprivate(set) var duplicates = 0
+    /// Packets treated as lost, for their data would have made too many fragments.
+    package fileprivate(set) var fragmentsRefused = 0
+    /// Frames for streams that are closed.
+    package fileprivate(set) var staleFrames = 0
+    package fileprivate(set) var probeTimeouts = 0
+    package fileprivate(set) var persistentCongestions = 0
+    package fileprivate(set) var bytesRetransmitted = 0
 }

@@ -8,8 +8,8 @@ struct StreamOpenings: Sendable {
     private var next: UInt64 = 0
     /// How many streams the peer lets us open in all.
     private(set) var limit: UInt64
-    /// A stream is to be opened as soon as the peer allows it.
-    private(set) var isWanted = false
+    /// Another stream is requested: it is to be opened as soon as the peer allows it.
+    private(set) var isRequested = false
     private var peerNext: UInt64 = 0
     private var peerClosed: UInt64 = 0
     private var peerLimit: UInt64
@@ -31,16 +31,16 @@ struct StreamOpenings: Sendable {
     }
 
     /// `open` was refused. Returns whether the peer is to hear of it.
-    mutating func want() -> Bool {
-        defer { isWanted = true }
-        return !isWanted
+    mutating func request() -> Bool {
+        defer { isRequested = true }
+        return !isRequested
     }
 
     /// The peer's limit has come. Returns whether an `open` that was refused would now succeed.
     mutating func raise(limit: UInt64) -> Bool {
         self.limit = max(self.limit, limit)
-        guard isWanted, next < self.limit else { return false }
-        isWanted = false
+        guard isRequested, next < self.limit else { return false }
+        isRequested = false
         return true
     }
 

@@ -59,7 +59,7 @@ struct StreamSet: Sendable {
 
     mutating func open() -> StreamID? {
         guard let id = openings.open() else {
-            if openings.want() { controls.append(.streamsBlocked) }
+            if openings.request() { controls.append(.streamsBlocked) }
             return nil
         }
         insert(id)
@@ -321,7 +321,7 @@ struct StreamSet: Sendable {
         case .window: return .maxData(window.move(roundTrip: roundTrip, now: now))
         case .streams: return .maxStreams(openings.movePeerLimit())
         case .blocked: return sendTotal >= sendLimit ? .dataBlocked(sendLimit) : nil
-        case .streamsBlocked: return openings.isWanted ? .streamsBlocked(openings.limit) : nil
+        case .streamsBlocked: return openings.isRequested ? .streamsBlocked(openings.limit) : nil
         case .ping: return .ping
         }
     }

@@ -14,8 +14,9 @@ struct StreamTable: Sendable {
 
     var count: Int { indexes.0.count + indexes.1.count }
 
+    // `get`, not `_read`: what is read through a `_read` of this type is wrong in code that is not optimised (Swift 6.3).
     subscript(slot: Int) -> StreamState {
-        _read { yield slots[slot] }
+        get { slots[slot] }
         _modify { yield &slots[slot] }
     }
 

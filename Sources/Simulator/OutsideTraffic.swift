@@ -1,7 +1,7 @@
 import Base
 
-/// Somebody outside of the fleet who sends something to somebody in it: noise, or what was overheard, whole or damaged.
-final class Strangers {
+/// Datagrams from outside of the fleet, without a session: noise, or what was overheard, whole or damaged.
+final class OutsideTraffic {
     private static let overheardLimit = 64
 
     private unowned let simulation: Simulation
@@ -18,19 +18,19 @@ final class Strangers {
 
     /// A datagram of the fleet passes.
     func overhear(_ bytes: UnsafeMutableRawBufferPointer) {
-        if overheard.count < Strangers.overheardLimit {
+        if overheard.count < OutsideTraffic.overheardLimit {
             overheard.append([UInt8](bytes))
         } else if simulation.counts.datagrams % 97 == 0 {
-            overheard[simulation.counts.datagrams / 97 % Strangers.overheardLimit] = [UInt8](bytes)
+            overheard[simulation.counts.datagrams / 97 % OutsideTraffic.overheardLimit] = [UInt8](bytes)
         }
     }
 
-    func come() {
+    func sendOne() {
         guard !simulation.isHealed else { return }
         let now = simulation.now, options = simulation.scenario.network
         let period = Interval.nanoseconds(1_000_000_000 / max(1, options.strangers))
         simulation.schedule(.stranger, at: now + simulation.random.jittered(period, percent: 50))
-        var bytes = strangeBytes()
+        var bytes = junk()
         if bytes.isEmpty { bytes = [0] }
         let target =
             simulation.random.chance(1, in: 2) ? 0 : simulation.random.index(below: simulation.machines.count)
@@ -42,7 +42,7 @@ final class Strangers {
             bytes, on: simulation.network.doorstep(of: target, from: from), at: now + options.latency)
     }
 
-    private func strangeBytes() -> [UInt8] {
+    private func junk() -> [UInt8] {
         let kind = simulation.random.next(below: 5)
         if kind == 0 || overheard.isEmpty {
             let sizes = [1, 16, 32, 64, 148, 200, 1232, 1500, 65_535]

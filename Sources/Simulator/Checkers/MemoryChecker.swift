@@ -1,0 +1,13 @@
+import Base
+import Control
+
+/// What a program holds is limited, whatever strangers send.
+final class MemoryChecker: Checker {
+    let name = "memory"
+
+    func observe(_ fact: Fact, now: Instant) -> [String] {
+        guard case .held(let machine, let what, let count, let limit) = fact, count > limit else { return [] }
+        return ["node-\(machine) holds \(count) \(what), and \(limit) are allowed"]
+    }
+    func unsettled(_ survey: Survey, now: Instant) -> [String] { [] }
+}

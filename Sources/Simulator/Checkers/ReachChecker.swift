@@ -1,0 +1,12 @@
+import Base
+import Control
+
+/// Every live pair that wants to can talk in the end.
+final class ReachChecker: Checker {
+    let name = "reachability"
+
+    func observe(_ fact: Fact, now: Instant) -> [String] { [] }
+    func unsettled(_ survey: Survey, now: Instant) -> [String] {
+        survey.pairs.filter { !$0.answered }.map { "node-\($0.from) cannot reach node-\($0.to)" }
+    }
+}

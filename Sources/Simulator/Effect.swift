@@ -1,0 +1,24 @@
+import Base
+import Control
+import Wire
+
+/// What a program wants done. Everything behind a `persist` waits until that is durable.
+enum Effect {
+    case persist(Write)
+    case launch(WorkerRef, WorkerSpec)
+    case signal(WorkerRef, Int32)
+    case killTree(WorkerRef)
+    case remove(WorkerRef)
+    case check(operation: UInt64, WorkerSpec)
+    case controllerReply(RequestID, Result<ControllerReply, APIError>)
+    case agentReply(RequestID, isSuccess: Bool)
+    case resolve([HostPort])
+    /// What came of an overlay address that was wanted.
+    case wishEnded(IPAddress, OverlayFailure?)
+    /// An IP packet has come out of the overlay.
+    case packet([UInt8])
+    /// A slot of the pool, held back behind a write.
+    case datagram(Int32)
+    /// The program has nothing more to do, and ends by itself.
+    case exit
+}

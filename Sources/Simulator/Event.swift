@@ -1,0 +1,35 @@
+/// What is going to happen. Everything here is a small integer: an event is moved many times on its way up the heap.
+package enum Event: Sendable {
+    /// A datagram's slot in the pool; it carries its own destination.
+    case arrival(datagram: Int32)
+    /// A datagram is at the far end of its way, before the receiver's line.
+    case line(datagram: Int32, machine: Int32)
+    /// What came through a TCP connection.
+    case delivery(datagram: Int32, machine: Int32)
+    /// A machine notices that a connection it had made is over.
+    case connectionLost(machine: Int32, server: Int32)
+    /// A machine's program asked for this time.
+    case wake(machine: Int32)
+    /// A process of a worker does what its script says.
+    case process(machine: Int32, process: Int32, step: ProcessStep)
+    /// The disk says that what was being written is durable.
+    case written(machine: Int32, life: Int32)
+    /// Something the host took its time for is ready to be told.
+    case told(machine: Int32, life: Int32, message: Int32)
+    /// A machine's program starts.
+    case start(machine: Int32)
+    /// The next entry of the plan of faults.
+    case fault(index: Int32)
+    /// The next entry of the operators' plan.
+    case command(index: Int32)
+    /// The operators look after a command that was not answered.
+    case patience(command: Int32, attempt: Int32)
+    /// The end of a pause.
+    case resume(machine: Int32)
+    /// A stranger sends something.
+    case stranger
+    /// The checkers look at the fleet.
+    case look(index: Int32)
+    /// A program somewhere sends to an overlay address.
+    case wish
+}

@@ -1,0 +1,17 @@
+package import Base
+
+/// What a checker found.
+package struct Finding: Sendable, CustomStringConvertible {
+    package enum Kind: String, Sendable {
+        /// Something happened that never may.
+        case correctness
+        /// Something did not happen that must in the end.
+        case liveness
+    }
+    package var checker: String
+    package var kind: Kind
+    package var at: Instant
+    package var text: String
+
+    package var description: String { "\(kind.rawValue) (\(checker)) at \(at): \(text)" }
+}

@@ -1,0 +1,29 @@
+package import Base
+package import Control
+package import Wire
+
+/// The truth about the machines beside what the controller says, at one instant.
+package struct Survey {
+    package struct Machine {
+        package var index: Int
+        package var node: NodeID
+        package var name: String
+        /// Its program runs and is not paused.
+        package var isUp: Bool
+        /// It has a good token, so it should be a member in the end.
+        package var isWelcome: Bool
+        /// When the controller last got anything from it.
+        package var lastHeard: Instant
+        package var processes: [(worker: WorkerRef, pid: Int32)]
+        /// In the certificate that its disk holds.
+        package var overlay4: IPAddress?
+    }
+    package var machines: [Machine]
+    /// `nil` where the controller is down.
+    package var nodes: [NodeView]?
+    package var workers: [WorkerView]?
+    /// For each pair that wanted to talk, whether it did.
+    package var pairs: [(from: Int, to: Int, answered: Bool)]
+    /// For each pair of a node and another's overlay address, whether it was reached.
+    package var wishes: [(from: Int, to: Int, isReached: Bool)] = []
+}
