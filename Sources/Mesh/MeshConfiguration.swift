@@ -1,27 +1,5 @@
 package import Base
 package import Noise
-package import Wire
-
-/// A node's long-term secret. Its public half is the node's id.
-package struct Identity: ~Copyable {
-    package let key: SecretKey
-
-    package init(_ key: consuming SecretKey) { self.key = key }
-
-    package var nodeID: NodeID { key.publicKey }
-}
-
-/// What makes a node a member of its fleet.
-package struct Credentials: Hashable, Sendable {
-    package var certificate: SignedCertificate
-    /// Keys of the fleet's authorities. Two while one is being replaced by the other.
-    package var authorities: [VerifyingKey]
-
-    package init(certificate: SignedCertificate, authorities: [VerifyingKey]) {
-        self.certificate = certificate
-        self.authorities = authorities
-    }
-}
 
 /// Times and permissions of an endpoint. The times are WireGuard's where nothing else is said (Donenfeld, "WireGuard:
 /// Next Generation Kernel Network Tunnel", section 6).
@@ -56,10 +34,6 @@ package struct MeshConfiguration: Sendable {
     package var relayBytesPerSecond: Int64 = 125_000_000
     /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
     package var probesPerSecond: Int64 = 200
-    /// How often the way to a relay is used, so that translators on it do not forget it; see `Endpoint+KeepAlive.swift`.
-    package internal(set) var keepAlive = MeshConfiguration.keepAliveUnknown
-    /// ... where nothing is known of them.
-    static let keepAliveUnknown = Interval.seconds(20)
 
     package init() {}
 }

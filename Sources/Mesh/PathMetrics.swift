@@ -31,10 +31,10 @@ package struct PathMetrics: Hashable, Sendable {
 
     /// What punching was about, and what came of it.
     package struct Punch: Hashable, Sendable {
-        package var own: NATMapping
-        package var peer: NATMapping
-        package var method: Method
-        package var isDirect: Bool
+        package let own: NATMapping
+        package let peer: NATMapping
+        package let method: Method
+        package let isDirect: Bool
 
         package init(own: NATMapping, peer: NATMapping, method: Method, isDirect: Bool) {
             self.own = own
@@ -79,46 +79,4 @@ package struct PathMetrics: Hashable, Sendable {
                 return ("punches.\(kind.own).\(kind.peer).\(kind.method.rawValue).\(result)", count)
             }
     }
-}
-
-/// Both ends shoot at each other's candidates; what will have come of it?
-struct PunchTrial {
-    /// When it has failed, unless ports are being guessed.
-    let until: Instant
-    var hasGuessed = false
-
-    /// Shots go on for twelve seconds, and the last of them is waited for.
-    static let length = Interval.seconds(13)
-}
-
-extension Endpoint {
-    /// The peer's candidates have come, and shots are on their way.
-    func beginTrial(with peer: Peer, now: Instant) {
-        guard peer.trial == nil, !peer.paths.hasAliveDirect,
-            peer.paths.addresses.contains(where: \.isDirect)
-        else { return }
-        peer.trial = PunchTrial(until: now + PunchTrial.length)
-    }
-
-    /// Counts what has come of it, as soon as that is known.
-    mutating func judgeTrial(with peer: Peer, now: Instant) {
-        guard var trial = peer.trial else { return }
-        if isGuessing(peer) { trial.hasGuessed = true }
-        peer.trial = trial
-        let isDirect = peer.paths.hasAliveDirect
-        guard isDirect || trialEnd(of: peer).map({ $0 <= now }) ?? false else { return }
-        peer.trial = nil
-        remember(peer, isDirect: isDirect, now: now)
-        counters.paths.ended(
-            PathMetrics.Punch(
-                own: natMapping, peer: peer.natMapping, method: trial.hasGuessed ? .guess : .shots, isDirect: isDirect))
-    }
-
-    /// When to look again; guessing has deadlines of its own.
-    func trialEnd(of peer: Peer) -> Instant? {
-        guard let trial = peer.trial, !isGuessing(peer), peer.guessAt == nil else { return nil }
-        return trial.until
-    }
-
-    private func isGuessing(_ peer: Peer) -> Bool { guess?.slot == peer.slot }
 }

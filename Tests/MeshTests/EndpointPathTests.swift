@@ -41,17 +41,21 @@ import Wire
         let relay = NodeID([UInt8](repeating: 9, count: 32))!
         pair.a.endpoint.useRelays(
             [ControllerAddress(node: relay, addresses: [Self.first])], now: pair.now, into: &pair.a.outbox)
-        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
         let place = RelayPlace(relay: relay, address: Self.second, leg: 1)
-        pair.a.endpoint.hear([.relayed(place)], .none, number: 1000, from: peer, now: pair.now)
-        #expect(pair.a.endpoint.relayClients.map(\.whereabouts.addresses) == [[Self.first]])
+        pair.a.endpoint.withTraversal {
+            $0.received([.relayed(place)], .none, number: 1000, from: peer, overlay: [], peers: &$1, now: pair.now)
+        }
+        #expect(pair.a.endpoint.traversal.relays.clients.map(\.whereabouts.addresses) == [[Self.first]])
         // One that nobody named is taken on the peer's word, and not asked for ever.
         let other = RelayPlace(relay: NodeID([UInt8](repeating: 8, count: 32))!, address: Self.second, leg: 1)
-        pair.a.endpoint.hear([.relayed(other)], .none, number: 1001, from: peer, now: pair.now)
-        #expect(pair.a.endpoint.relayClients.count == 2)
+        pair.a.endpoint.withTraversal {
+            $0.received([.relayed(other)], .none, number: 1001, from: peer, overlay: [], peers: &$1, now: pair.now)
+        }
+        #expect(pair.a.endpoint.traversal.relays.clients.count == 2)
         pair.run(.minutes(2))
-        #expect(pair.a.endpoint.relayClients.map(\.relay) == [relay])
+        #expect(pair.a.endpoint.traversal.relays.clients.map(\.relay) == [relay])
     }
 
     @Test func `a relay that the controller names elsewhere is looked for there in the session that there is`() throws {
@@ -62,7 +66,7 @@ import Wire
             var place = ControllerAddress(node: pair.b.node, addresses: [address])
             place.tcpPorts = ports
             pair.a.endpoint.useRelays([place], now: pair.now, into: &pair.a.outbox)
-            let known = pair.a.endpoint.existingPeer(pair.b.node)
+            let known = pair.a.endpoint.peer(pair.b.node)
             return try #require(known).paths.addresses
         }
         _ = try name(pair.b.address, [])
@@ -80,34 +84,38 @@ import Wire
         pair.run(.seconds(1))
         let place = ControllerAddress(node: pair.b.node, addresses: [pair.b.address])
         pair.a.endpoint.useRelays([place], now: pair.now, into: &pair.a.outbox)
-        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
         let tcp = PathAddress.tcp(SocketAddress(Self.second.ip, 443))
-        pair.a.endpoint.rerouteRelay(peer, to: tcp, now: pair.now)
-        #expect(pair.a.endpoint.relayClients.map(\.path) == [tcp] && pair.a.endpoint.relayClients[0].leg == nil)
-        pair.a.endpoint.rerouteRelay(peer, to: PathAddress(pair.b.address), now: pair.now)
-        #expect(pair.a.endpoint.relayClients.map(\.path) == [PathAddress(pair.b.address)])
+        pair.a.endpoint.withTraversal { $0.rerouted(peer, to: tcp, peers: &$1, now: pair.now) }
+        #expect(
+            pair.a.endpoint.traversal.relays.clients.map(\.path) == [tcp]
+                && pair.a.endpoint.traversal.relays.clients[0].leg == nil)
+        pair.a.endpoint.withTraversal { $0.rerouted(peer, to: PathAddress(pair.b.address), peers: &$1, now: pair.now) }
+        #expect(pair.a.endpoint.traversal.relays.clients.map(\.path) == [PathAddress(pair.b.address)])
     }
 
     @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns says nothing new`() throws {
-        let pair = TestPair.members()
+        let pair = TestPair.members(roles: [.agent, .beacon])
         pair.connect()
         pair.run(.seconds(1))
-        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let known = pair.a.endpoint.peer(pair.b.node)
         let beacon = try #require(known)
-        beacon.certificate?.roles.insert(.beacon)
-        let four = SocketAddress("203.0.113.9:4000")!, six = SocketAddress("[2001:db8::9]:7950")!
-        for address in [four, six] { pair.a.endpoint.seen(as: address, by: beacon, now: pair.now) }
-        let number = pair.a.endpoint.candidatesNumber
-        for _ in 0..<10 {
-            for address in [four, six] { pair.a.endpoint.seen(as: address, by: beacon, now: pair.now) }
+        func see(_ address: SocketAddress) {
+            pair.a.endpoint.withTraversal { $0.observed(at: address, by: beacon, peers: &$1, now: pair.now) }
         }
-        #expect(pair.a.endpoint.candidatesNumber == number)
+        let four = SocketAddress("203.0.113.9:4000")!, six = SocketAddress("[2001:db8::9]:7950")!
+        for address in [four, six] { see(address) }
+        let number = pair.a.endpoint.traversal.location.number
+        for _ in 0..<10 {
+            for address in [four, six] { see(address) }
+        }
+        #expect(pair.a.endpoint.traversal.location.number == number)
         #expect(pair.a.endpoint.candidates.contains(.direct(four)) && pair.a.endpoint.candidates.contains(.direct(six)))
         // Another place of one family takes that of the former one.
         let moved = SocketAddress("203.0.113.9:4001")!
-        pair.a.endpoint.seen(as: moved, by: beacon, now: pair.now)
-        #expect(pair.a.endpoint.candidatesNumber == number + 1)
+        see(moved)
+        #expect(pair.a.endpoint.traversal.location.number == number + 1)
         #expect(
             pair.a.endpoint.candidates.contains(.direct(moved)) && pair.a.endpoint.candidates.contains(.direct(six)))
         #expect(!pair.a.endpoint.candidates.contains(.direct(four)))
@@ -117,12 +125,14 @@ import Wire
         let pair = TestPair.members { $0.hasDataPlane = true }
         pair.connect()
         pair.run(.seconds(1))
-        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
-        peer.size?.used(pair.now)
-        peer.paths.sent(now: pair.now)
+        peer.packetsSent(
+            DataPlaneActivity(
+                peer: peer.slot, isInward: false, packets: 1, bytes: 100, lastAt: pair.now, counter: 1),
+            now: pair.now)
         peer.paths.withdraw(where: { _ in true }, now: pair.now)
-        pair.a.endpoint.mark(peer)
+        pair.a.endpoint.sessions.peers.mark(peer)
         pair.drain(pair.a)
         #expect((pair.a.endpoint.deadline?.at ?? .distantFuture) > pair.now)
     }
@@ -131,17 +141,17 @@ import Wire
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))
-        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
         peer.paths.sent(now: pair.now)
-        pair.a.endpoint.mark(peer)
+        pair.a.endpoint.sessions.peers.mark(peer)
         pair.drain(pair.a)
         let sent = try #require(peer.paths.paths[0].probes.last?.sentAt)
         // The probe's patience ends unseen; then datagrams come and come, and the timer does not.
         pair.now = pair.now + .seconds(3)
         let deadline = pair.a.endpoint.deadline?.at
         let due = try #require(deadline)
-        for _ in 0..<10 { pair.a.endpoint.enter(pair.now) }
+        for _ in 0..<10 { pair.a.endpoint.enter(pair.now, wall: pair.wall) }
         let moved = try #require(peer.paths.paths[0].probes.last?.sentAt)
         #expect(moved - sent == pair.now - due)
     }
@@ -150,14 +160,16 @@ import Wire
 
     /// Datagrams to a candidate that nobody answers at, within 14 seconds.
     private static func shots(_ pair: TestPair, _ place: RelayPlace) throws -> Int {
-        let known = pair.a.endpoint.existingPeer(pair.b.node)
+        let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
         // As if all had come over a relay until now.
         let relayed = PathAddress(first, legs: RelayLegs(near: 1, far: 2))
         peer.paths.established(at: relayed, isNew: true, now: pair.now)
         peer.paths.withdraw(where: \.isDirect, now: pair.now)
-        let number = peer.remoteCandidatesNumber + 1
-        pair.a.endpoint.hear([.direct(second)], .stable, number: number, from: peer, now: pair.now)
+        let number = peer.traversal.remoteNumber + 1
+        pair.a.endpoint.withTraversal {
+            $0.received([.direct(second)], .stable, number: number, from: peer, overlay: [], peers: &$1, now: pair.now)
+        }
         pair.recorded = []
         pair.path = { _, _ in [] }
         pair.drain(pair.a)
@@ -176,7 +188,7 @@ import Wire
         }
         #expect(try Self.shots(pair(), place) == Path.punchTimes.count)
         let warned = pair()
-        warned.a.endpoint.hopeless.failed("oslo", .stable, now: warned.now)
+        warned.a.endpoint.traversal.location.sites.failed("oslo", .stable, now: warned.now)
         #expect(try Self.shots(warned, place) == HolePunch.briefProbes)
         // Another kind of mapping, another site, none at all: all may be otherwise.
         for change in [
@@ -184,13 +196,13 @@ import Wire
             { $0.failed("", .stable, now: warned.now) },
         ] as [(inout SiteMemo) -> Void] {
             let other = pair()
-            change(&other.a.endpoint.hopeless)
+            change(&other.a.endpoint.traversal.location.sites)
             #expect(try Self.shots(other, place) == Path.punchTimes.count)
         }
         // So it may be an hour later, and where this node itself is elsewhere.
-        #expect(!warned.a.endpoint.hopeless.isHopeless("oslo", .stable, now: warned.now + .minutes(61)))
+        #expect(!warned.a.endpoint.traversal.location.sites.isHopeless("oslo", .stable, now: warned.now + .minutes(61)))
         warned.a.endpoint.listens(at: [Self.second], now: warned.now)
-        #expect(warned.a.endpoint.hopeless.count == 0)
+        #expect(warned.a.endpoint.traversal.location.sites.count == 0)
     }
 
     @Test func `what was in vain is remembered of the site, and forgotten when it helps after all`() throws {
@@ -199,8 +211,8 @@ import Wire
         pair.run(.seconds(1))
         let place = RelayPlace(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, leg: 2)
         _ = try Self.shots(pair, place)
-        #expect(pair.a.endpoint.hopeless.isHopeless("oslo", .stable, now: pair.now))
-        pair.a.endpoint.hopeless.succeeded("oslo", .stable)
-        #expect(!pair.a.endpoint.hopeless.isHopeless("oslo", .stable, now: pair.now))
+        #expect(pair.a.endpoint.traversal.location.sites.isHopeless("oslo", .stable, now: pair.now))
+        pair.a.endpoint.traversal.location.sites.succeeded("oslo", .stable)
+        #expect(!pair.a.endpoint.traversal.location.sites.isHopeless("oslo", .stable, now: pair.now))
     }
 }

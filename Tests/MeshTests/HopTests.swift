@@ -50,7 +50,7 @@ import Wire
         #expect(Array(bytes) == payload)
         // It knows the way back: the legs are the same ones, seen from the other end.
         let back = PathAddress(Self.x, legs: RelayLegs(near: 4, far: 3), via: RelayLegs(near: 2, far: 1))
-        let seen = pair.b.endpoint.existingPeer(pair.a.node)?.paths.addresses ?? []
+        let seen = pair.b.endpoint.peer(pair.a.node)?.paths.addresses ?? []
         #expect(seen.contains(back), "\(seen)")
     }
 
@@ -126,7 +126,7 @@ import Wire
             pair.a.endpoint.useRelays(relays, now: pair.now, into: &pair.a.outbox)
             pair.drain(pair.a)
         }
-        func homes() -> [NodeID] { pair.a.endpoint.relayClients.filter(\.isHome).map(\.relay) }
+        func homes() -> [NodeID] { pair.a.endpoint.traversal.relays.clients.filter(\.isHome).map(\.relay) }
         func missed() -> [NodeID] {
             pair.a.events.compactMap { if case .relayUnreached(let node) = $0 { node } else { nil } }
         }
@@ -140,12 +140,12 @@ import Wire
         // Behind others they cannot be told to peers, so the spare ones stay; in their own right they can.
         for (path, expected) in [(Self.behind, 4), (PathAddress(Self.x), 2)] {
             for relay in relays.prefix(2) {
-                pair.a.endpoint.relayClient(of: relay.node) { $0.connected(at: path, now: pair.now) }
+                pair.a.endpoint.traversal.relays.update(relay.node) { $0.connected(at: path, now: pair.now) }
             }
             pair.a.endpoint.useRelays(relays, now: pair.now, into: &pair.a.outbox)
             #expect(homes() == relays.prefix(expected).map(\.node))
             for relay in relays.prefix(2) {
-                pair.a.endpoint.relayClient(of: relay.node) { $0.disconnected(now: pair.now) }
+                pair.a.endpoint.traversal.relays.update(relay.node) { $0.disconnected(now: pair.now) }
             }
         }
         pair.run(.seconds(2))

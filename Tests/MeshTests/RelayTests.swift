@@ -290,7 +290,7 @@ import Wire
             let isBound = client.answered(try #require(answer), now: bench.now)
             #expect(isBound == true && client.isNew == isNew)
             // As the endpoint does when it has tried them.
-            client.isNew = false
+            _ = client.openedPath()
             bench.now = bench.now + RelayClient.renewAfter
         }
         client.moved(now: bench.now)

@@ -10,7 +10,7 @@ import Wire
         let pair = TestPair.overlay()
         #expect(pair.delivers((1, 2), pair.a, pair.b) && pair.delivers((2, 1), pair.b, pair.a))
         func peer(_ from: TestNode, _ of: TestNode) throws -> Peer {
-            let known = from.endpoint.existingPeer(of.node)
+            let known = from.endpoint.peer(of.node)
             return try #require(known)
         }
         let old = pair.recorded.filter { $0.to == pair.b.address }.map(\.bytes)
@@ -21,7 +21,7 @@ import Wire
             pair.run(.seconds(25))
             for (from, of) in [(pair.a, pair.b), (pair.b, pair.a)] {
                 let resting = try peer(from, of)
-                #expect(resting.isResting)
+                #expect(resting.liveness.isResting)
                 // Nothing to do until the keys are too old.
                 #expect(from.endpoint.deadline.map { $0.at > pair.now + .seconds(20) } ?? true)
             }
@@ -30,12 +30,12 @@ import Wire
             pair.inject(frames, from: pair.a.address, to: pair.b)
             #expect(pair.b.plane.counters[.replayed] == before + 1)
             #expect(pair.b.endpoint.counters[.replayed] == dropped + 1)
-            #expect(try peer(pair.b, pair.a).isResting, "a datagram of before wakes nobody")
+            #expect(try peer(pair.b, pair.a).liveness.isResting, "a datagram of before wakes nobody")
             #expect(pair.delivers((1, 2), pair.a, pair.b) && pair.delivers((2, 1), pair.b, pair.a))
             pair.a.endpoint.send([1], to: pair.b.node, wantsAnswer: true, now: pair.now)
             pair.drain(pair.a)
             pair.run(.milliseconds(50))
-            #expect(try !peer(pair.a, pair.b).isResting && !peer(pair.b, pair.a).isResting)
+            #expect(try !peer(pair.a, pair.b).liveness.isResting && !peer(pair.b, pair.a).liveness.isResting)
         }
         #expect(pair.a.endpoint.counters.sessionsEstablished + pair.a.endpoint.counters.rekeys == handshakes)
     }

@@ -1,7 +1,8 @@
 import Base
-import Mesh
 import Noise
 import Wire
+
+@testable import Mesh
 
 /// A fleet's authority, and certificates from it.
 struct TestFleet: ~Copyable {
@@ -145,9 +146,10 @@ final class TestPair {
         now = max(now, end)
     }
 
-    /// Two members of one fleet.
+    /// Two members of one fleet; `site` and `roles` are those of `b`.
     static func members(
-        labels: [[Label]] = [[], []], site: String = "", _ change: (inout MeshConfiguration) -> Void = { _ in }
+        labels: [[Label]] = [[], []], site: String = "", roles: Roles = .agent,
+        _ change: (inout MeshConfiguration) -> Void = { _ in }
     ) -> TestPair {
         var fleet = TestFleet()
         var configuration = MeshConfiguration()
@@ -157,8 +159,17 @@ final class TestPair {
             1, credentials: { fleet.credentials(for: $0, name: "a", labels: labels[0]) }, configuration: configuration,
             now: now)
         let b = TestNode(
-            2, credentials: { fleet.credentials(for: $0, name: "b", site: site, labels: labels[1]) },
+            2, credentials: { fleet.credentials(for: $0, name: "b", roles: roles, site: site, labels: labels[1]) },
             configuration: configuration, now: now)
         return TestPair(a, b)
+    }
+}
+
+extension Endpoint {
+    func peer(_ node: NodeID) -> Peer? { sessions.peers[node] }
+
+    /// What happens to the traversal of NATs alone.
+    mutating func withTraversal(_ body: (inout Traversal, inout PeerTable) -> Void) {
+        body(&traversal, &sessions.peers)
     }
 }

@@ -203,7 +203,7 @@ private final class IdleWorld {
             for isRefreshedByInbound in [true, false] {
                 let behaviour = Self.behaviour(life, isRefreshedByInbound)
                 let lifetime = try Self.survey(behaviour)
-                #expect(Endpoint.keepAlive(for: lifetime) == .seconds(keepAlive), "\(String(describing: lifetime))")
+                #expect(KeepAlive.interval(for: lifetime) == .seconds(keepAlive), "\(String(describing: lifetime))")
                 let course = Self.rest(behaviour, lifetime)
                 print("a life of \(life) s: \(course.sent) datagrams in ten minutes")
                 #expect(course.shut == 0 && course.isReached, "a life of \(life) s: \(course)")
@@ -244,9 +244,9 @@ private final class IdleWorld {
 
     @Test func `the rule, from nothing known to hours`() {
         func seconds(_ atLeast: Int64, _ below: Int64?) -> Interval {
-            Endpoint.keepAlive(for: NATLifetime(atLeast: .seconds(atLeast), below: below.map { .seconds($0) }))
+            KeepAlive.interval(for: NATLifetime(atLeast: .seconds(atLeast), below: below.map { .seconds($0) }))
         }
-        #expect(Endpoint.keepAlive(for: nil) == .seconds(20))
+        #expect(KeepAlive.interval(for: nil) == .seconds(20))
         #expect(seconds(0, 20) == .seconds(8) && seconds(20, 45) == .seconds(16) && seconds(45, 90) == .seconds(36))
         #expect(seconds(90, 170) == .seconds(72) && seconds(170, 290) == .seconds(110))
         #expect(seconds(290, nil) == .seconds(110) && seconds(86_400, nil) == .seconds(110))

@@ -1,20 +1,20 @@
 package import Base
 import Wire
 
-// The road of a datagram inwards, in the order of the functions:
+// The way of a datagram inwards, in the order of the functions:
 //
-//   received ──→ classify ──┬─→ first, second, cookie ──→ Endpoint+Handshake.swift
+//   received ──→ classify ──┬─→ first, second, cookie ──→ Sessions.swift
+//                           ├─→ for this node as a relay ──→ Relay+Carry.swift
 //                           └─→ frames: index → epoch → open in place → window
 //                                 → confirm (pending keys become current) → path (where the peer is)
-//                                 → each frame: the mesh's own here, streams' to StreamMux
+//                                 → each frame: streams' to StreamMux, the mesh's own to `apply`
 
 extension Endpoint {
     /// Datagrams have arrived. They are opened in place: the batch holds rubbish afterwards.
     package mutating func received(
         _ batch: inout DatagramBatch, now: Instant, wall: UnixTime, into out: inout MeshOutbox
     ) {
-        self.wall = wall
-        enter(now)
+        enter(now, wall: wall)
         for position in 0..<batch.count {
             let path = PathAddress(batch.entries[position].remote, socket: batch.entries[position].socket)
             batch.withBytes(at: position) { bytes in
@@ -34,32 +34,43 @@ extension Endpoint {
         do throws(DecodeError) {
             var reader = ByteReader(UnsafeRawBufferPointer(datagram).bytes)
             header = try DatagramHeader(reading: &reader)
-        } catch {
-            counters.drop(.malformed)
-            return
-        }
+        } catch { return counters.drop(.malformed) }
         switch header {
         // Two relays may be between two nodes: one carries what is for the other. There is no third.
         case _ where remote.hops == 2 && DatagramKind(rawValue: datagram[0])?.isForRelays != false:
             counters.drop(.malformed)
         case .handshakeFirst(let sender):
-            receiveFirst([UInt8](datagram), sender: sender, from: remote, now: now, into: &out)
+            sessions.receiveFirst(
+                [UInt8](datagram), sender: sender, from: remote, counters: &counters, now: now,
+                added: { traversal.added($0, now: now) }, into: &out)
         case .handshakeSecond(let sender, let receiver):
-            receiveSecond([UInt8](datagram), sender: sender, receiver: receiver, from: remote, now: now, into: &out)
+            let change = sessions.receiveSecond(
+                [UInt8](datagram), sender: sender, receiver: receiver, from: remote, counters: &counters, now: now,
+                into: &out)
+            apply(change, now: now)
+            if case .began(let peer, _) = change { sessions.peers.mark(peer) }
+            if case .renewed(let peer) = change { sessions.peers.mark(peer) }
         case .cookieReply(let receiver):
-            receiveCookie([UInt8](datagram), receiver: receiver, now: now, into: &out)
+            sessions.receiveCookie([UInt8](datagram), receiver: receiver, counters: &counters, now: now)
         case .frames(let receiver, let counter):
             receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
         // Packets are for the data plane, which takes its own before they come here.
         case .packet: counters.drop(.noDataPlane)
-        case .toRelay(let legs): carry(datagram, legs, from: remote, now: now, into: &out)
+        case .toRelay(let legs):
+            relay.carry(datagram, legs, from: remote, now: now, counters: &counters, into: &out)
         case .fromRelay(let legs):
             receive(
                 UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
                 by: PathAddress(remote.remote, legs: legs, via: remote.legs, socket: remote.socket), now: now,
                 into: &out)
-        case .bind: receiveBind([UInt8](datagram), from: remote, now: now, into: &out)
-        case .bindAnswer(let leg): receiveBindAnswer([UInt8](datagram), leg: leg, now: now, into: &out)
+        case .bind:
+            guard traversal.relays.isOwnPath(remote) else { return counters.drop(.badBind) }
+            relay.receiveBind([UInt8](datagram), from: remote, now: now, counters: &counters, into: &out)
+        case .bindAnswer(let leg):
+            guard traversal.bindAnswered([UInt8](datagram), leg: leg, peers: &sessions.peers, now: now) else {
+                return counters.drop(.badBind)
+            }
+            serviceRelays(now: now, into: &out)
         }
     }
 
@@ -67,8 +78,7 @@ extension Endpoint {
         _ datagram: UnsafeMutableRawBufferPointer, receiver: UInt32, counter: UInt64, from remote: PathAddress,
         now: Instant, into out: inout MeshOutbox
     ) {
-        guard let slot = index.peer(of: receiver), let peer = peers[slot], let epoch = peer.session.epoch(of: receiver)
-        else { return counters.drop(.unknownSession) }
+        guard let (peer, epoch) = sessions.find(receiver) else { return counters.drop(.unknownSession) }
         guard now - epoch.createdAt < configuration.rejectAfter else { return counters.drop(.expiredKeys) }
         let header = UnsafeRawBufferPointer(rebasing: datagram[..<DatagramHeader.framesSize])
         let sealed = UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.framesSize...])
@@ -77,98 +87,86 @@ extension Endpoint {
         case .replayed: return counters.drop(.replayed)
         case .fresh(let isNewest):
             guard confirm(epoch, of: peer, from: remote, now: now, into: &out) else { return }
-            peer.paths.heard(from: remote, isNewest: isNewest && epoch === peer.session.current, now: now)
+            peer.received(datagram.count, by: remote, of: epoch, isNewest: isNewest, now: now)
         }
-        peer.lastReceivedAt = now
-        peer.unansweredSince = nil
-        if peer.vainHandshakes > 0, now - epoch.createdAt >= Endpoint.wellTime { peer.vainHandshakes = 0 }
-        peer.bytesReceived += datagram.count
         if remote.isRelayed { counters.paths.relayedBytesReceived += datagram.count }
         let plain = UnsafeRawBufferPointer(rebasing: sealed[..<(sealed.count - DatagramHeader.tagSize)])
-        deliver(plain, from: remote, of: peer, now: now, into: &out)
-        mark(peer)
+        if !plain.isEmpty { apply(plain, from: remote, of: peer, now: now, into: &out) }
+        sessions.peers.mark(peer)
     }
 
-    /// Keys under which a peer is still heard after so long have helped.
-    private static let wellTime = Interval.seconds(10)
-
-    /// The peer has sealed with these keys, so it holds them. False if the session ends over it.
+    /// The peer has sealed with the keys of `epoch`, so it holds them. False if there is no room for its session.
     mutating func confirm(
         _ epoch: Epoch, of peer: Peer, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) -> Bool {
-        guard epoch !== peer.session.current, epoch !== peer.session.previous else { return true }
-        if epoch.hello.certificate == nil, peer.certificate != nil || !peer.isConnected {
-            guard anonymousCount < Limits.anonymousSessions else {
-                counters.drop(.anonymousRefused)
-                return false
-            }
+        guard sessions.admits(epoch, of: peer) else {
+            counters.drop(.anonymousRefused)
+            return false
         }
-        establish(epoch, with: peer, from: remote, now: now, into: &out)
+        apply(sessions.confirm(epoch, of: peer, from: remote, counters: &counters, now: now, into: &out), now: now)
         return true
     }
 
-    /// `epoch` is what both ends seal with from here on.
-    mutating func establish(
-        _ epoch: Epoch, with peer: Peer, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
+    // MARK: - Frames
+
+    /// The plaintext of an authentic datagram: a packet number and frames.
+    private mutating func apply(
+        _ plain: UnsafeRawBufferPointer, from remote: PathAddress, of peer: Peer, now: Instant,
+        into out: inout MeshOutbox
     ) {
-        let isSame = peer.isConnected && peer.remoteAssociation == epoch.hello.association
-        if peer.isConnected, !isSame {
-            out.events.append(.disconnected(peer.node, .peerForgot))
-            if peer.certificate == nil { anonymousCount -= 1 }
-            beginAnew(with: peer, now: now)
+        var events: [StreamEvent] = []
+        var own: [MeshEvent] = []
+        do throws(StreamError) {
+            var reader = ByteReader(plain.bytes)
+            _ = try peer.streams.received(&reader, now: now, into: &events) {
+                (type: UInt8, reader: inout ByteReader) throws(DecodeError) in
+                let frame = try MeshFrame(type: type, reading: &reader)
+                if let event = apply(frame, from: remote, of: peer, now: now) { own.append(event) }
+            }
+        } catch {
+            counters.drop(.badFrames)
+            return end(peer, .protocolViolation, closing: .protocolViolation, now: now, into: &out)
         }
-        for released in peer.session.promote(epoch) { release(released) }
-        let wasAnonymous = isSame && peer.certificate == nil
-        peer.wantsRekey = false
-        peer.remoteAssociation = epoch.hello.association
-        peer.certificate = epoch.hello.certificate
-        peer.wantedAt = nil
-        peer.unansweredSince = nil
-        peer.paths.established(at: remote, isNew: !isSame, now: now)
-        defer { route(epoch, of: peer) }
-        if isSame {
-            counters.rekeys += 1
-            if wasAnonymous, peer.certificate != nil { anonymousCount -= 1 }
-            return
+        out.append(events, of: peer.node)
+        for event in own {
+            if case .disconnected(_, let reason) = event {
+                return end(peer, reason, closing: nil, now: now, into: &out)
+            }
+            out.events.append(event)
         }
-        if peer.certificate == nil { anonymousCount += 1 }
-        peer.isConnected = true
-        counters.sessionsEstablished += 1
-        out.events.append(
-            .connected(
-                peer.node,
-                PeerSession(
-                    certificate: peer.certificate, handshakeHash: epoch.handshakeHash, address: remote.remote)))
-        relay.release(peer.node)
-        relayPeerConnected(peer, at: remote, now: now)
     }
 
-    mutating func receivedMessage(
+    /// One frame of the mesh.
+    private mutating func apply(
         _ frame: MeshFrame, from remote: PathAddress, of peer: Peer, now: Instant
     ) -> MeshEvent? {
         switch frame {
-        case .ping(let token): peer.reply(.pong(token: token, observed: remote.remote), by: remote)
+        case .ping(let token): peer.frames.reply(.pong(token: token, observed: remote.remote), by: remote)
         case .pong(let token, let observed):
             if peer.paths.answered(token, from: remote, now: now) != nil {
-                if remote.isDirect, remote.socket == 0 { seen(as: observed, by: peer, now: now) }
+                if remote.isDirect, remote.socket == 0 {
+                    traversal.observed(at: observed, by: peer, peers: &sessions.peers, now: now)
+                }
                 return nil
             }
-            if peer.size?.answered(token, now: now) ?? false { return nil }
-            guard let position = peer.pings.firstIndex(where: { $0.token == token }) else { return nil }
-            let roundTrip = now - peer.pings.remove(at: position).sentAt
+            if peer.link.sizeProbeAnswered(token, now: now) { return nil }
+            guard let roundTrip = peer.frames.pingAnswered(token, now: now) else { return nil }
             peer.paths.measured(roundTrip, at: remote)
             return .pong(peer.node, token: token, roundTrip: roundTrip, by: remote)
         case .message(let bytes): return .message(peer.node, bytes)
         case .close(let code, _): return .disconnected(peer.node, .closedByPeer(code))
-        case .legRequest: peer.reply(grantLeg(to: peer, at: remote, now: now), by: remote)
+        case .legRequest:
+            let certificate = isBeacon ? peer.certificate : nil
+            peer.frames.reply(relay.grant(to: peer.node, certificate, at: remote, now: now), by: remote)
         case .leg(let leg, let key, let challenge):
-            relayClient(of: peer.node) { $0.granted(leg, key: key, challenge: challenge, now: now) }
-        case .legRefused: relayClient(of: peer.node) { $0.refused(now: now) }
+            traversal.relays.update(peer.node) { $0.granted(leg, key: key, challenge: challenge, now: now) }
+        case .legRefused: traversal.relays.update(peer.node) { $0.refused(now: now) }
         case .candidates(let number, let mapping, let candidates):
-            peer.reply(.candidatesHeard(number: number), by: remote)
-            hear(candidates, mapping, number: number, from: peer, now: now)
-        case .candidatesHeard(let number):
-            heardCandidates(number, peer, now: now)
+            peer.frames.reply(.candidatesHeard(number: number), by: remote)
+            let overlay = credentials?.certificate.certificate.overlayAddresses ?? []
+            traversal.received(
+                candidates, mapping, number: number, from: peer, overlay: overlay, peers: &sessions.peers, now: now)
+        case .candidatesHeard(let number): traversal.candidatesHeard(number, by: peer, peers: &sessions.peers, now: now)
         }
         return nil
     }

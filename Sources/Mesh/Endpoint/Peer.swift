@@ -2,82 +2,45 @@ import Base
 import Noise
 import Wire
 
-/// One peer: its session, its paths and its streams, side by side. None of the three knows the others; `Endpoint` moves
-/// bytes between them.
+/// # One peer: its session, its paths and its streams
+///
+/// None of the three knows the others; `Endpoint` moves bytes between them. What else is known of the peer is held by values
+/// of their own: whether it answers (`Liveness`), what waits to be sent (`FrameQueue`), how it is reached through NATs
+/// (`PeerTraversal`), and what the data plane knows of it (`DataLink`).
+///
+/// - `Peer+Send.swift` makes datagrams.
+/// - `Peer+Timing.swift` says when keys and the session end.
+///
+/// A peer is a class because its session holds keys, which must not be copied, and because a write to one of a hundred
+/// thousand peers in an array must not move the others.
 final class Peer {
     let node: NodeID
     let slot: Int
     let createdAt: Instant
     /// This end's number for what the two know of each other; see `HandshakePayload`.
     let association: UInt64
-    var remoteAssociation: UInt64?
-    var certificate: Certificate?
+    private var remoteAssociation: UInt64?
+    private(set) var certificate: Certificate?
     let session = Session()
     var paths: PathSet
     var streams: StreamMux
     var cookies: CookieJar
-    /// `connected` was said, and neither `disconnected` nor `connectFailed` since.
-    var isConnected = false
+    /// `connected` was reported, and neither `disconnected` nor `connectFailed` since.
+    private(set) var isConnected = false
     /// This node asked for the session.
-    var isWanted = false
-    /// When this node asked, or asked again.
-    var wantedAt: Instant?
-    /// Since when something is under way that the peer should answer.
-    var unansweredSince: Instant?
-    /// Handshakes made because nothing was heard, since the peer was last heard for a while.
-    var vainHandshakes = 0
-    var lastSentAt: Instant? { didSet { isResting = false } }
-    var lastReceivedAt: Instant? { didSet { isResting = false } }
-    /// Nothing is said for a while; see `Endpoint+Rest.swift`.
-    var isResting = false
-    /// Something arrived that wants an answer, and `flush` is to look at this peer.
-    var isDirty = false
-    /// An empty datagram is owed, to confirm new keys.
-    var owesConfirmation = false
-    /// Frames of the mesh that go out with the next `flush`.
-    var frames: [MeshFrame] = []
-    /// Answers that go back the way the questions came.
-    private(set) var replies: [(frame: MeshFrame, path: PathAddress)] = []
-    /// Of this node's candidates that were offered last; 0: none yet.
-    var candidatesNumber: UInt64 = 0
-    var candidatesHeard = false
-    var candidateOffers = 0
-    var candidatesAt: Instant?
-    /// Of the peer's candidates that were heard last.
-    var remoteCandidatesNumber: UInt64 = 0
-    var natMapping = NATMapping.unknown
-    /// The peer's legs at relays.
-    var relayPlaces: [RelayPlace] = []
-    /// When to guess ports, if nothing else has helped until then; and when that was done last.
-    var guessAt: Instant?
-    var guessedAt: Instant?
-    /// How often since its candidates came.
-    var guessRound = 0
-    /// Candidates were shot at, and nothing has come of it yet.
-    var trial: PunchTrial?
-    /// Sockets beside the first that lead to this peer.
-    var sockets: [UInt16] = []
-    /// The paths that the data plane was told last.
-    var toldPath: (primary: PathAddress, second: PathAddress?)?
-    var toldBytes = 0
-    var pings: [(token: UInt64, sentAt: Instant)] = []
-    var bytesReceived = 0
-    var bytesSent = 0
-    /// Of the data plane.
-    var packetsReceived = 0
-    var packetsSent = 0
-    var packetBytesReceived = 0
-    var packetBytesSent = 0
-    /// How large a datagram the present path carries; with a data plane.
-    var size: PathSize?
-    /// When the keys that the data plane seals with are too old.
-    var routeExpiresAt: Instant?
-    /// The data plane has used up its keys.
-    var wantsRekey = false
-
-    static let framesLimit = 256
-    static let repliesLimit = 64
-    static let pingsLimit = 64
+    private(set) var isWanted = false
+    /// When this node asked, or asked again; `nil` while there is a session.
+    private(set) var wantedAt: Instant?
+    /// The keys are to be made anew, although they are not too old.
+    private(set) var wantsRekey = false
+    /// Set by `PeerTable` alone.
+    var isMarked = false
+    var liveness = Liveness()
+    var frames = FrameQueue()
+    var traversal = PeerTraversal()
+    var link: DataLink
+    private(set) var bytesReceived = 0
+    private(set) var bytesSent = 0
 
     init(node: NodeID, slot: Int, association: UInt64, paths: PathSet, streams: StreamMux, now: Instant) {
         self.node = node
@@ -86,30 +49,91 @@ final class Peer {
         self.paths = paths
         self.streams = streams
         cookies = CookieJar(responder: node)
+        link = DataLink(slot: slot)
         createdAt = now
     }
 
-    /// When something was said last, by either.
-    var lastWordAt: Instant? {
-        guard let sent = lastSentAt, let received = lastReceivedAt else { return lastSentAt ?? lastReceivedAt }
-        return max(sent, received)
+    /// There is a session with a node that has no certificate.
+    var isAnonymous: Bool { isConnected && certificate == nil }
+
+    // MARK: - Session
+
+    /// This node wants a session with the peer.
+    func want(now: Instant) {
+        if !isConnected, wantedAt == nil { wantedAt = now }
+        isWanted = true
     }
 
-    /// Something was said within a minute.
-    func isRecent(_ now: Instant) -> Bool { now - (lastWordAt ?? .origin) < .minutes(1) }
+    /// Whether the peer remembers what was said before the handshake of `epoch`.
+    func remembers(_ epoch: Epoch) -> Bool { isConnected && remoteAssociation == epoch.hello.association }
 
-    func reply(_ frame: MeshFrame, by path: PathAddress) {
-        if replies.count < Peer.repliesLimit { replies.append((frame, path)) }
+    /// The peer has forgotten all that it knew. `streams` replaces what there was.
+    func reset(_ streams: StreamMux) {
+        self.streams = streams
+        frames.reset()
+        traversal.reset()
     }
 
-    func takeReplies() -> [(frame: MeshFrame, path: PathAddress)] {
-        defer { replies = [] }
-        return replies
+    /// `epoch` is what both ends seal with from now on. `isNew`: the peer has forgotten what was before.
+    func establish(_ epoch: Epoch, at remote: PathAddress, isNew: Bool, now: Instant) {
+        wantsRekey = false
+        remoteAssociation = epoch.hello.association
+        certificate = epoch.hello.certificate
+        wantedAt = nil
+        isConnected = true
+        liveness.answered()
+        paths.established(at: remote, isNew: isNew, now: now)
     }
 
-    /// Older frames are worth less than newer ones: a heartbeat replaces its predecessor.
-    func enqueue(_ frame: MeshFrame) {
-        if frames.count >= Peer.framesLimit { frames.removeFirst() }
-        frames.append(frame)
+    func rekey() { wantsRekey = true }
+
+    /// An authentic datagram of so many bytes came that way, sealed with the keys of `epoch`. `isNewest`: none that was sent
+    /// later came before.
+    func received(_ count: Int, by path: PathAddress, of epoch: Epoch, isNewest: Bool, now: Instant) {
+        paths.heard(from: path, isNewest: isNewest && epoch === session.current, now: now)
+        liveness.received(now, keyAge: now - epoch.createdAt)
+        bytesReceived += count
     }
+
+    /// What was sent just now asks for an answer.
+    func expectAnswer(now: Instant) {
+        paths.sent(now: now)
+        liveness.expectAnswer(now)
+    }
+
+    func sent(_ count: Int, now: Instant) {
+        liveness.sent(now)
+        bytesSent += count
+    }
+
+    // MARK: - Data plane
+
+    /// The data plane has sent packets.
+    func packetsSent(_ activity: DataPlaneActivity, now: Instant) {
+        link.packetsSent(activity, now: now)
+        liveness.packetsSent(activity.lastAt)
+        paths.sent(now: now)
+        if let current = session.current, activity.counter >= current.keys.cipher.rekeyAfterMessages { rekey() }
+    }
+
+    func packetsReceived(_ activity: DataPlaneActivity) {
+        link.packetsReceived(activity)
+        if liveness.packetsReceived(activity.lastAt) { frames.confirm() }
+    }
+
+    // MARK: - Memory
+
+    /// Gives back memory if the peer is idle (`Liveness`). True if it rests from now on.
+    func restIfIdle(now: Instant) -> Bool {
+        guard let time = restAt, time <= now else { return false }
+        liveness.rest()
+        session.rest()
+        paths.rest()
+        streams.rest()
+        frames.rest()
+        return true
+    }
+
+    /// When the peer is to rest, if nothing is sent or received until then.
+    var restAt: Instant? { isConnected ? liveness.restAt : nil }
 }

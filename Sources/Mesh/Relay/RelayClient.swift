@@ -21,20 +21,20 @@ struct RelayClient {
     let relay: NodeID
     private(set) var state: State
     /// Where the relay is looked for.
-    var whereabouts: ControllerAddress
+    private(set) var whereabouts: ControllerAddress
     /// Kept for this node's own sake; else only as long as a peer is reached through it.
-    var isHome: Bool
+    private(set) var isHome: Bool
     /// Sessions that were wanted and have not come about, in a row.
     private(set) var attempts = 0
     private(set) var leg: UInt32?
     /// Nothing has come through the leg where it is to be bound now; a bind that is only renewed changes nothing.
-    var isNew = false
+    private(set) var isNew = false
     /// Peers know of this leg.
-    var isAnnounced = false
+    private(set) var isAnnounced = false
     /// Of the session: how the relay is reached.
     private(set) var path: PathAddress?
     /// How it was reached, until the leg is bound where the node is now.
-    var leaving: PathAddress?
+    private(set) var leaving: PathAddress?
     /// When to ask where the relay has legs itself, if it has not answered by then; and when that was asked last.
     private(set) var detourAt: Instant?
     private(set) var detouredAt: Instant?
@@ -78,6 +78,36 @@ struct RelayClient {
     }
 
     // MARK: - What happens
+
+    /// The relay is looked for elsewhere.
+    mutating func relocated(to place: ControllerAddress) { whereabouts = place }
+
+    /// True if that is another role than before.
+    mutating func setHome(_ isHome: Bool) -> Bool {
+        defer { self.isHome = isHome }
+        return isHome != self.isHome
+    }
+
+    /// True the first time that the leg is bound where the node is now.
+    mutating func openedPath() -> Bool {
+        defer { isNew = false }
+        return isNew
+    }
+
+    /// True the first time that the leg is bound in this session: peers may be told of it.
+    mutating func announced() -> Bool {
+        defer { isAnnounced = true }
+        return !isAnnounced
+    }
+
+    /// The longer path by which the relay was reached until now, once.
+    mutating func takeLeaving() -> PathAddress? {
+        defer { leaving = nil }
+        return leaving
+    }
+
+    /// The longer path stays in use until the leg is bound to the new one.
+    mutating func keep(_ path: PathAddress) { leaving = path }
 
     /// There is a session (anew).
     mutating func connected(at path: PathAddress, now: Instant) {
@@ -147,6 +177,7 @@ struct RelayClient {
     /// The session with the relay goes another way. The leg is bound there anew.
     mutating func rerouted(to path: PathAddress, now: Instant) {
         self.path = path
+        leaving = nil
         moved(now: now)
     }
 

@@ -1,16 +1,14 @@
 package import Base
 package import Wire
 
-// What this node knows of the network that it is in, without asking anybody.
-
-/// How a node is seen by those that it talks to anyway.
+/// What a node knows of the network that it is in, from those that it talks to anyway.
 package struct NetworkReport: Hashable, Sendable {
     /// A beacon's word on where this node's datagrams seem to come from.
     package struct Sight: Hashable, Sendable {
-        package var beacon: NodeID
-        package var name: String?
-        package var address: SocketAddress
-        package var roundTrip: Interval?
+        package let beacon: NodeID
+        package let name: String?
+        package let address: SocketAddress
+        package let roundTrip: Interval?
 
         package init(beacon: NodeID, name: String?, address: SocketAddress, roundTrip: Interval?) {
             self.beacon = beacon
@@ -31,26 +29,26 @@ package struct NetworkReport: Hashable, Sendable {
     }
 
     package struct RelayFacts: Hashable, Sendable {
-        package var node: NodeID
-        package var name: String?
+        package let node: NodeID
+        package let name: String?
         /// Where it is reached, or will be.
-        package var address: SocketAddress?
+        package let address: SocketAddress?
         /// Over TCP, since UDP does not get there.
-        package var isTCP: Bool
-        package var state: RelayState
-        package var roundTrip: Interval?
+        package let isTCP: Bool
+        package let state: RelayState
+        package let roundTrip: Interval?
         /// Kept for this node's own sake; else because a peer is there.
-        package var isHome: Bool
+        package let isHome: Bool
     }
 
     /// Where the mesh listens.
-    package var listening: [SocketAddress]
-    package var sights: [Sight]
+    package let listening: [SocketAddress]
+    package let sights: [Sight]
     /// What comes of the sights, over IPv4.
-    package var mapping: NATMapping
-    package var relays: [RelayFacts]
+    package let mapping: NATMapping
+    package let relays: [RelayFacts]
     /// How often the ways to the relays are used.
-    package var keepAlive: Interval?
+    package private(set) var keepAlive: Interval?
 
     package init(listening: [SocketAddress], sights: [Sight], mapping: NATMapping, relays: [RelayFacts]) {
         self.listening = listening
@@ -60,32 +58,33 @@ package struct NetworkReport: Hashable, Sendable {
     }
 }
 
-extension Endpoint {
-    package func networkReport(now: Instant) -> NetworkReport {
-        let summaries = summaries(now: now)
-        func summary(_ node: NodeID) -> PeerSummary? { summaries.first { $0.node == node } }
-        let sights = reflexive.map { beacon, address in
-            let peer = summary(beacon)
-            return NetworkReport.Sight(
-                beacon: beacon, name: peer?.name, address: address, roundTrip: peer?.roundTrip)
+extension NetworkReport {
+    init(_ traversal: Traversal, _ peers: PeerTable) {
+        let sights = traversal.location.reflexive.map { seen in
+            let peer = peers[seen.beacon]
+            return Sight(
+                beacon: seen.beacon, name: peer?.certificate?.name, address: seen.address,
+                roundTrip: peer?.paths.smoothedRoundTrip)
         }
-        let relays = relayClients.map { client in
-            let peer = summary(client.relay), isConnected = peer?.isConnected ?? false
-            return NetworkReport.RelayFacts(
-                node: client.relay, name: peer?.name,
-                address: client.path?.remote ?? client.whereabouts.addresses.first,
-                isTCP: client.path?.isTCP ?? false,
-                state: state(of: client, isConnected: isConnected), roundTrip: isConnected ? peer?.roundTrip : nil,
-                isHome: client.isHome)
-        }
-        var report = NetworkReport(listening: ownAddresses, sights: sights, mapping: natMapping, relays: relays)
-        report.keepAlive = keepAlive
-        return report
+        let relays = traversal.relays.clients.map { RelayFacts($0, peer: peers[$0.relay]) }
+        self.init(
+            listening: traversal.location.addresses, sights: sights, mapping: traversal.mapping, relays: relays)
+        keepAlive = traversal.relays.keepAlive
     }
+}
 
-    private func state(of client: RelayClient, isConnected: Bool) -> NetworkReport.RelayState {
-        if client.isBound { return .bound }
-        if case .refused = client.state { return .refused }
-        return isConnected ? .binding : .connecting
+extension NetworkReport.RelayFacts {
+    fileprivate init(_ client: RelayClient, peer: Peer?) {
+        let isConnected = peer?.isConnected ?? false
+        let state: NetworkReport.RelayState =
+            switch client.state {
+            case .bound: .bound
+            case .refused: .refused
+            case .wanted, .asking, .binding: isConnected ? .binding : .connecting
+            }
+        self.init(
+            node: client.relay, name: peer?.certificate?.name,
+            address: client.path?.remote ?? client.whereabouts.addresses.first, isTCP: client.path?.isTCP ?? false,
+            state: state, roundTrip: isConnected ? peer?.paths.smoothedRoundTrip : nil, isHome: client.isHome)
     }
 }

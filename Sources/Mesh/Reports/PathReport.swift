@@ -1,8 +1,6 @@
 package import Base
 package import Wire
 
-// Why a peer is reached as it is.
-
 /// What carries data to a peer, and why nothing better does.
 package struct PathReport: Hashable, Sendable {
     /// Why data goes over a relay.
@@ -30,51 +28,54 @@ package struct PathReport: Hashable, Sendable {
         case relayOnly
     }
 
-    package var node: NodeID
-    package var name: String?
+    package let node: NodeID
+    package let name: String?
     /// `nil`: there is no session.
-    package var path: PathAddress?
-    package var second: PathAddress?
-    package var relayReason: RelayReason?
-    package var ownMapping: NATMapping
-    package var peerMapping: NATMapping
-    package var datagramBytes: Int?
-    package var paths: [PathSet.Facts]
-    package var transitions: [PathSet.Transition]
+    package let path: PathAddress?
+    package let second: PathAddress?
+    package let relayReason: RelayReason?
+    package let ownMapping: NATMapping
+    package let peerMapping: NATMapping
+    package let datagramBytes: Int?
+    package let paths: [PathSet.Facts]
+    package let transitions: [PathSet.Transition]
     /// Whose relays are in `paths` and `transitions`.
-    package var relays: [RelayName] = []
+    package let relays: [RelayName]
 }
 
-extension Endpoint {
-    /// All about the ways to a peer; `nil` for a stranger.
-    package func report(on node: NodeID, now: Instant) -> PathReport? {
-        guard let peer = existingPeer(node) else { return nil }
-        let path = peer.isConnected ? peer.paths.primary : nil
-        let relays = relayNames(for: peer)
-        return PathReport(
-            node: node, name: peer.certificate?.name, path: path, second: peer.paths.second,
-            relayReason: path.flatMap { $0.isRelayed ? relayReason(of: peer, now: now) : nil },
-            ownMapping: natMapping, peerMapping: peer.natMapping,
-            datagramBytes: configuration.hasDataPlane ? path.map { datagramBytes(of: peer, at: $0) } : nil,
-            paths: peer.paths.facts(now: now), transitions: peer.paths.transitions,
-            relays: relays)
+extension PathReport {
+    /// `sizes`: there is a data plane, which measures them.
+    init(_ peer: Peer, of peers: PeerTable, _ traversal: Traversal, now: Instant, sizes: Bool) {
+        let paths = peer.paths, link = peer.link
+        let path = peer.isConnected ? paths.primary : nil
+        let mapping = traversal.mapping
+        let reason = path.flatMap { $0.isRelayed ? RelayReason(peer, own: mapping, now: now) : nil }
+        let bytes = sizes ? path.map { link.datagramBytes(at: $0, second: paths.second) } : nil
+        self.init(
+            node: peer.node, name: peer.certificate?.name, path: path, second: paths.second, relayReason: reason,
+            ownMapping: mapping, peerMapping: peer.traversal.mapping, datagramBytes: bytes,
+            paths: paths.facts(now: now), transitions: paths.transitions,
+            relays: RelayName.all(of: paths, traversal.relays, peers))
     }
+}
 
-    private func relayReason(of peer: Peer, now: Instant) -> PathReport.RelayReason {
-        if peer.paths.isRelayOnly { return .relayOnly }
-        let direct = peer.paths.facts(now: now).filter(\.address.isDirect)
-        if natMapping == .blocked { return .ownUDPBlocked }
-        if peer.natMapping == .blocked { return .peerUDPBlocked }
-        if direct.isEmpty { return .noCandidates }
-        if direct.contains(where: { $0.isAlive || $0.barredFor != nil }) { return .failed }
-        switch (natMapping, peer.natMapping) {
-        case (.varies, .varies): return .bothMappingsVary
-        // Shots may still bring it about, where a filter lets in more than it must.
-        case _ where peer.paths.vainPunches == 0 && direct.contains(where: \.isPunching): return .trying
-        case (.varies, _): return .ownMappingVaries
-        case (_, .varies): return .peerMappingVaries
-        case (.unknown, _), (_, .unknown): return .unknown
-        case (.none, _), (.stable, _), (.blocked, _): return .blocked
-        }
+extension PathReport.RelayReason {
+    fileprivate init(_ peer: Peer, own: NATMapping, now: Instant) {
+        let facts = peer.paths.facts(now: now), direct = facts.filter(\.address.isDirect)
+        self =
+            switch (own, peer.traversal.mapping) {
+            case _ where peer.paths.isRelayOnly: .relayOnly
+            case (.blocked, _): .ownUDPBlocked
+            case (_, .blocked): .peerUDPBlocked
+            case _ where direct.isEmpty: .noCandidates
+            case _ where direct.contains(where: { $0.isAlive || $0.barredFor != nil }): .failed
+            case (.varies, .varies): .bothMappingsVary
+            // Hole-punch probes may still bring it about, where a filter lets in more than it must.
+            case _ where peer.paths.vainPunches == 0 && direct.contains(where: \.isPunching): .trying
+            case (.varies, _): .ownMappingVaries
+            case (_, .varies): .peerMappingVaries
+            case (.unknown, _), (_, .unknown): .unknown
+            case (.none, _), (.stable, _): .blocked
+            }
     }
 }

@@ -1,100 +1,132 @@
 import Base
 import Wire
 
-// Guessing ports, when nothing else has helped.
+/// # Port prediction, when nothing else has helped
+///
+/// Runs a `PortGuess` with one peer at a time, counts the sockets that it takes, and closes those that lead nowhere.
+///
+/// Where neither end has an endpoint-dependent mapping and yet nothing arrives, one of the two is a Linux machine that
+/// translates without a firewall, such as a node of Kubernetes: a probe that comes before its own inside has sent anything
+/// is remembered as a conversation with the machine itself, and the inside gets another port for that far end from then
+/// on. So the mapping is endpoint-dependent after all, for one far end, and prediction helps if that end is the opener: it
+/// is tried both ways. (Where both are such machines, each spoils the other, and a relay is all there is.)
+struct PortPrediction {
+    private let node: NodeID
+    private var current: (slot: Int, guess: PortGuess)?
+    private var nextSocket: UInt16 = 1
+    /// Go to the driver with the next `flush`.
+    private var closedSockets: [UInt16] = []
 
-extension Endpoint {
-    /// The peer's candidates have come, and shots are on their way: when to resort to guessing.
-    mutating func planGuess(of peer: Peer, now: Instant) {
-        peer.guessAt = nil
-        peer.guessRound = 0
-        guard !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else {
-            return
-        }
-        if let last = peer.guessedAt, now - last < PortGuess.coolDown { return }
-        peer.guessAt =
-            now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter)
-            + (neitherVaries(with: peer) ? PortGuess.plainAfter : .zero)
+    /// Numbers of sockets are used again after some four thousand.
+    private static let lastSocket: UInt16 = 4096 - 2 * PortGuess.sockets
+
+    /// `node`: this node.
+    init(node: NodeID) { self.node = node }
+
+    /// When there is something to do for the peer; `nil`: its ports are not being predicted.
+    func deadline(of peer: Peer) -> Instant? { isRunning(with: peer) ? current?.guess.deadline : nil }
+
+    func isRunning(with peer: Peer) -> Bool { current?.slot == peer.slot }
+
+    /// Sockets that are of no more use, since the last call.
+    mutating func takeClosedSockets() -> [UInt16] {
+        guard !closedSockets.isEmpty else { return [] }
+        defer { closedSockets = [] }
+        return closedSockets
     }
 
-    private func neitherVaries(with peer: Peer) -> Bool { natMapping != .varies && peer.natMapping != .varies }
+    /// The peer is about to be forgotten, and with it the sockets that lead to it.
+    mutating func close(_ sockets: [UInt16]) { closedSockets += sockets }
 
-    /// Whether this node would be the one whose mappings vary; `nil` where guessing is of no use.
-    ///
-    /// Where neither varies and yet nothing arrives, one of the two is a Linux machine that translates without a
-    /// firewall, such as a node of Kubernetes: a shot that comes before its own inside has spoken is remembered as a
-    /// conversation with the machine itself, and the inside gets another port for that far end from then on. So it varies
-    /// after all, for one far end, and guessing helps if that end is the opener: it is tried both ways. (Where both are
-    /// such machines, each spoils the other, and a relay is all there is.)
-    private func guessRole(with peer: Peer) -> Bool? {
-        switch (natMapping, peer.natMapping) {
+    // MARK: - When
+
+    /// The peer's candidates have come, and hole-punch probes are on their way: plans when to resort to prediction.
+    func plan(with peer: Peer, own mapping: NATMapping, now: Instant) {
+        peer.traversal.resetPrediction()
+        guard !peer.paths.hasAliveDirect, let isOpener = isOpener(with: peer, own: mapping),
+            peer.traversal.mayPredict(now)
+        else { return }
+        peer.traversal.planPrediction(
+            at: now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter)
+                + (neitherVaries(peer, own: mapping) ? PortGuess.plainAfter : .zero))
+    }
+
+    private func neitherVaries(_ peer: Peer, own mapping: NATMapping) -> Bool {
+        mapping != .varies && peer.traversal.mapping != .varies
+    }
+
+    /// Whether this node would be the one with the endpoint-dependent mapping; `nil` where prediction is of no use.
+    private func isOpener(with peer: Peer, own mapping: NATMapping) -> Bool? {
+        switch (mapping, peer.traversal.mapping) {
         case (.varies, .stable), (.varies, .none): true
         case (.stable, .varies), (.none, .varies): false
-        case (.stable, .stable), (.stable, .none), (.none, .stable): (nodeID < peer.node) == (peer.guessRound % 2 == 0)
+        case (.stable, .stable), (.stable, .none), (.none, .stable):
+            (node < peer.node) == (peer.traversal.predictionRound % 2 == 0)
         case (.varies, .varies), (.none, .none), (.unknown, _), (_, .unknown), (.blocked, _), (_, .blocked): nil
         }
     }
 
-    mutating func guessPorts(of peer: Peer, with epoch: Epoch, now: Instant, into out: inout MeshOutbox) {
-        if let at = peer.guessAt, at <= now {
-            peer.guessAt = nil
-            beginGuess(of: peer, now: now)
-        }
-        guard var present = guess, present.slot == peer.slot else { return }
-        guard !peer.paths.hasAliveDirect, !present.guess.isOver(now) else { return endGuess() }
-        for address in present.guess.due(now) {
-            // Whoever finds a way answers by it, and that is how it is known.
-            sealAlone(.ping(token: 0), with: epoch, of: peer, to: address, now: now, into: &out)
-            counters.guessesSent += 1
-        }
-        guess = present
-    }
+    // MARK: - Running
 
-    private mutating func beginGuess(of peer: Peer, now: Instant) {
-        guard guess == nil, !peer.paths.hasAliveDirect, let isOpener = guessRole(with: peer) else { return }
-        // Private addresses are nobody's translator's.
+    /// Begins with the peer, unless another one's ports are being predicted.
+    mutating func begin(
+        with peer: Peer, own mapping: NATMapping, now: Instant, random: inout Random, counters: inout MeshCounters
+    ) {
+        guard current == nil, !peer.paths.hasAliveDirect, let isOpener = isOpener(with: peer, own: mapping) else {
+            return
+        }
+        // Private addresses are not those of a NAT.
         let seen = peer.paths.addresses.filter { $0.isDirect && $0.socket == 0 }.map(\.remote)
             .filter { $0.ip.isIPv4 && !$0.ip.isPrivate }
         let role: PortGuess.Role
         if isOpener {
             let targets = Array(seen.prefix(2))
             guard !targets.isEmpty else { return }
-            if guessSockets > Endpoint.lastGuessSocket { guessSockets = 1 }
-            role = .opener(targets, firstSocket: guessSockets)
-            guessSockets += PortGuess.sockets
+            if nextSocket > PortPrediction.lastSocket { nextSocket = 1 }
+            role = .opener(targets, firstSocket: nextSocket)
+            nextSocket += PortGuess.sockets
         } else {
             guard let ip = seen.first?.ip else { return }
             role = .prober(ip, seen: seen.filter { $0.ip == ip }.map(\.port).suffix(4))
         }
-        peer.guessedAt = now
-        guess = (peer.slot, PortGuess(role, now: now, random: &random))
+        peer.traversal.predictionBegan(now: now)
+        current = (peer.slot, PortGuess(role, now: now, random: &random))
         counters.guesses += 1
     }
 
-    /// Numbers of sockets are used again after some four thousand.
-    private static let lastGuessSocket: UInt16 = 4096 - 2 * PortGuess.sockets
+    /// Where probes are due to go now; `nil` if it is over with the peer: `end` is to follow.
+    mutating func due(with peer: Peer, now: Instant) -> [PathAddress]? {
+        guard let running = current, !peer.paths.hasAliveDirect, !running.guess.isOver(now) else { return nil }
+        return current?.guess.due(now)
+    }
 
-    /// Closes the sockets that lead nowhere.
-    mutating func endGuess() {
-        defer { guess = nil }
-        if let present = guess, let peer = peers[present.slot], !peer.paths.hasAliveDirect {
-            peer.guessRound += 1
-            if neitherVaries(with: peer), peer.guessRound == 1, guessRole(with: peer) != nil {
-                peer.guessAt = present.guess.startedAt + PortGuess.length + PortGuess.openerAfter
-                mark(peer)
+    /// Ends what runs with the peer, and closes the sockets that lead nowhere. True if the peer's ports are to be predicted
+    /// once more, in the other role.
+    mutating func end(with peer: Peer, own mapping: NATMapping) -> Bool {
+        guard let (_, guess) = current else { return false }
+        current = nil
+        var isRepeated = false
+        if !peer.paths.hasAliveDirect {
+            peer.traversal.predictionFailed()
+            if neitherVaries(peer, own: mapping), peer.traversal.predictionRound == 1,
+                isOpener(with: peer, own: mapping) != nil
+            {
+                peer.traversal.planPrediction(at: guess.startedAt + PortGuess.length + PortGuess.openerAfter)
+                isRepeated = true
             }
         }
-        guard let present = guess, let numbers = present.guess.socketNumbers else { return }
-        let used = peers[present.slot]?.paths.addresses.filter { !$0.isTCP }.map(\.socket).filter { $0 != 0 } ?? []
-        let before = peers[present.slot]?.sockets ?? []
-        peers[present.slot]?.sockets = used
-        closedSockets += (before + numbers).filter { !used.contains($0) }
+        if let numbers = guess.socketNumbers {
+            let used = peer.paths.addresses.filter { !$0.isTCP }.map(\.socket).filter { $0 != 0 }
+            closedSockets += (peer.traversal.sockets + numbers).filter { !used.contains($0) }
+            peer.traversal.setSockets(used)
+        }
+        return isRepeated
     }
 }
 
 extension IPAddress {
-    /// RFC 1918, and what a provider has behind its own translator (RFC 6598).
-    var isPrivate: Bool {
+    /// RFC 1918, and what a provider has behind its own NAT (RFC 6598).
+    fileprivate var isPrivate: Bool {
         guard case .v4(let value) = self else { return false }
         return value >> 24 == 10 || value >> 20 == 0xac1 || value >> 16 == 0xc0a8 || value >> 22 == 0x191
     }

@@ -36,20 +36,3 @@ struct SiteMemo: Sendable {
         until[Key(site: site, mapping: mapping)].map { $0 > now } ?? false
     }
 }
-
-extension Endpoint {
-    func isHopeless(_ peer: Peer, now: Instant) -> Bool {
-        guard let site = peer.certificate?.site, !peer.paths.hasAliveDirect else { return false }
-        return hopeless.isHopeless(site, peer.natMapping, now: now)
-    }
-
-    /// What came of trying to be direct with a peer.
-    mutating func remember(_ peer: Peer, isDirect: Bool, now: Instant) {
-        guard let site = peer.certificate?.site else { return }
-        if isDirect {
-            hopeless.succeeded(site, peer.natMapping)
-        } else if !hopeless.isHopeless(site, peer.natMapping, now: now) {
-            hopeless.failed(site, peer.natMapping, now: now)
-        }
-    }
-}

@@ -13,11 +13,13 @@ import Wire
         pair.a.endpoint.listens(at: [Self.own], now: pair.now)
         pair.a.endpoint.mapped([Self.mapped])
         #expect(pair.a.endpoint.candidates == [.direct(Self.own), .direct(Self.mapped)])
-        let number = pair.a.endpoint.candidatesNumber
+        let number = pair.a.endpoint.traversal.location.number
         pair.a.endpoint.mapped([Self.mapped])
-        #expect(pair.a.endpoint.candidatesNumber == number)
+        #expect(pair.a.endpoint.traversal.location.number == number)
         pair.a.endpoint.mapped([])
-        #expect(pair.a.endpoint.candidates == [.direct(Self.own)] && pair.a.endpoint.candidatesNumber == number + 1)
+        #expect(
+            pair.a.endpoint.candidates == [.direct(Self.own)] && pair.a.endpoint.traversal.location.number == number + 1
+        )
     }
 
     @Test func `peers are told of it while the session lasts, and the layer above too`() {

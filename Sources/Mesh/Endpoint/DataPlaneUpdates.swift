@@ -1,0 +1,104 @@
+import Base
+import Noise
+import Wire
+
+/// # What the data plane is to know
+///
+/// The data plane has keys of its own, from the same handshakes, under the same indices: an epoch begins and ends for both
+/// at once. Changes are collected here and go out with the next `flush`, in this order. Without a data plane there are none.
+struct DataPlaneUpdates {
+    let isOn: Bool
+    private var changes: [DataPlaneChange] = []
+    /// This node's own certificate; `nil`: it has none yet.
+    private var own: Certificate?
+    /// What peers of other applications may reach on this node.
+    private var rules: [PolicyRule]
+    private let keyLife: Interval
+
+    init(_ configuration: MeshConfiguration) {
+        isOn = configuration.hasDataPlane
+        rules = configuration.policy
+        keyLife = configuration.rejectAfter
+    }
+
+    mutating func append(_ change: DataPlaneChange) { if isOn { changes.append(change) } }
+
+    mutating func flush(into out: inout MeshOutbox) {
+        guard !changes.isEmpty else { return }
+        out.dataPlane.append(contentsOf: changes)
+        changes.removeAll()
+    }
+
+    /// This node's overlay addresses are those of this certificate.
+    mutating func adopt(_ certificate: Certificate) {
+        own = certificate
+        append(.local(OverlayLocal(address4: certificate.overlay4Given, address6: certificate.overlay6)))
+    }
+
+    /// Lets the data plane open what the peer seals with the keys of `epoch`, which keeps the other key until it is used.
+    mutating func install(_ epoch: Epoch, of peer: Peer, from remote: PathAddress, isConfirmed: Bool) {
+        guard let keys = epoch.dataKeys.take(), let own, let certificate = epoch.hello.certificate else { return }
+        let receive = keys.receive.copyKey()
+        epoch.dataKeys = consume keys
+        append(
+            .install(
+                RxEntry(
+                    index: epoch.localIndex, peer: peer.slot, key: receive,
+                    address4: certificate.overlay4Given, address6: certificate.overlay6,
+                    policy: PeerPolicy(own: own, peer: certificate, rules: rules), remote: remote,
+                    isConfirmed: isConfirmed, expiresAt: epoch.createdAt + keyLife)))
+    }
+
+    /// Packets to the peer are sealed with the keys of `epoch` from now on.
+    mutating func route(_ epoch: Epoch, of peer: Peer) {
+        guard let keys = epoch.dataKeys.take(), let own, let certificate = epoch.hello.certificate,
+            let remote = peer.paths.primary
+        else { return }
+        let policy = PeerPolicy(own: own, peer: certificate, rules: rules)
+        let expiresAt = epoch.createdAt + keyLife
+        let bytes = peer.link.route(to: remote, second: peer.paths.second, until: expiresAt)
+        append(
+            .route(
+                TxRoute(
+                    peer: peer.slot, remoteIndex: epoch.remoteIndex, key: keys.send.copyKey(),
+                    address4: certificate.overlay4Given, address6: certificate.overlay6, remote: remote,
+                    datagramBytes: bytes, tracksFlows: !policy.allowsEverything, expiresAt: expiresAt)))
+        measure(peer.slot, at: remote)
+    }
+
+    /// A connection takes datagrams of any size.
+    mutating func measure(_ slot: Int, at path: PathAddress) {
+        if !path.isTCP { append(.measure(peer: slot, path.remote)) }
+    }
+
+    /// The peer's paths have changed, perhaps.
+    mutating func follow(_ peer: Peer) {
+        for change in peer.link.changes(primary: peer.paths.primary, second: peer.paths.second) { append(change) }
+    }
+
+    /// What the peer's path carries may have turned out to be another size.
+    mutating func resize(_ peer: Peer) {
+        for change in peer.link.sizeChange(second: peer.paths.second) { append(change) }
+    }
+
+    /// Replaces the rules, for sessions that are open as well.
+    mutating func setRules(_ rules: [PolicyRule], of peers: PeerTable) {
+        guard rules != self.rules else { return }
+        self.rules = rules
+        guard isOn, let own else { return }
+        for peer in peers {
+            for epoch in peer.session.epochs {
+                guard let certificate = epoch.hello.certificate else { continue }
+                let policy = PeerPolicy(own: own, peer: certificate, rules: rules)
+                append(.restrict(index: epoch.localIndex, policy))
+                if epoch === peer.session.current { append(.track(peer: peer.slot, !policy.allowsEverything)) }
+            }
+        }
+    }
+
+    /// Nothing is sent to the peer, or received from it, for a while.
+    mutating func rest(_ peer: Peer) {
+        let indices = [peer.session.current, peer.session.previous].compactMap { $0?.localIndex }
+        append(.rest(peer: peer.slot, indices: indices))
+    }
+}

@@ -1,0 +1,68 @@
+import Base
+import Noise
+import Wire
+
+// When keys are made anew, and when a session is over.
+
+extension Peer {
+    /// Why the session is over by now; `nil`: it is not.
+    func endOfConnection(_ configuration: MeshConfiguration, now: Instant) -> DisconnectReason? {
+        if certificate == nil, now - createdAt >= Limits.anonymousSessionLife, !isWanted { return .anonymousExpired }
+        if let since = liveness.unansweredSince, now - since >= configuration.unansweredBeforeTimeout {
+            return .timeout
+        }
+        if session.current != nil || session.previous != nil { return nil }
+        guard let initiation = session.initiation else { return .idle }
+        return now - initiation.startedAt >= configuration.connectTimeout ? .idle : nil
+    }
+
+    /// There is no session, and no more reason to wait for one.
+    func hasGivenUp(_ configuration: MeshConfiguration, now: Instant) -> Bool {
+        if let wantedAt { return now - wantedAt >= configuration.connectTimeout }
+        return session.pending.isEmpty && session.initiation == nil
+    }
+
+    func needsHandshake(_ configuration: MeshConfiguration, now: Instant) -> Bool {
+        guard session.initiation == nil else { return false }
+        guard let current = session.current else { return isWanted }
+        if let since = liveness.unansweredSince, now - since >= liveness.patience(configuration) { return true }
+        return rekeyTime(current, configuration).map { $0 <= now } ?? false
+    }
+
+    /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
+    /// gone; and a session in which nothing was said under the present keys is left to run out.
+    private func rekeyTime(_ epoch: Epoch, _ configuration: MeshConfiguration) -> Instant? {
+        let wait =
+            epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
+        if wantsRekey || epoch.keys.wantsRekey { return epoch.createdAt }
+        return liveness.isActive(since: epoch.createdAt + Peer.confirmationTime) ? epoch.createdAt + wait : nil
+    }
+
+    /// What is said so soon after new keys may be no more than their confirmation.
+    private static let confirmationTime = Interval.seconds(1)
+
+    /// The next time at which something is due. `traversal`: of what `Traversal` does for the peer.
+    func deadline(traversal: Instant?, _ configuration: MeshConfiguration) -> Instant? {
+        var times = [streams.deadline?.at, session.expiry(life: configuration.rejectAfter)]
+        if let initiation = session.initiation {
+            times.append(initiation.nextAt)
+            if session.current == nil, session.previous == nil {
+                times.append(initiation.startedAt + configuration.connectTimeout)
+            }
+        } else if let current = session.current {
+            times.append(rekeyTime(current, configuration))
+            times.append(liveness.unansweredSince.map { $0 + liveness.patience(configuration) })
+        }
+        if isConnected {
+            times.append(liveness.unansweredSince.map { $0 + configuration.unansweredBeforeTimeout })
+            if isAnonymous, !isWanted { times.append(createdAt + Limits.anonymousSessionLife) }
+        } else {
+            times.append(wantedAt.map { $0 + configuration.connectTimeout })
+        }
+        // Without keys or a path nothing can be sent, and what is due must not wake anybody.
+        if isConnected, session.current != nil, paths.primary != nil {
+            times += [restAt, paths.deadline, link.deadline, traversal]
+        }
+        return times.compactMap { $0 }.min()
+    }
+}

@@ -1,0 +1,49 @@
+import Base
+import Wire
+
+// What a relay makes of the datagrams and requests that reach this node as one.
+
+extension Relay {
+    /// A datagram of kind 6. It goes on as kind 7, or is dropped, or its sender is told to bind.
+    mutating func carry(
+        _ datagram: UnsafeMutableRawBufferPointer, _ legs: RelayLegs, from remote: PathAddress, now: Instant,
+        counters: inout MeshCounters, into out: inout MeshOutbox
+    ) {
+        let inside = DatagramKind(rawValue: datagram[DatagramHeader.relayedSize])
+        switch carry(legs, count: datagram.count, isForRelays: inside?.isForRelays ?? true, from: remote, now: now) {
+        case .forward(let path):
+            // The legs trade places: what was the sender's is the receiver's far one.
+            let ahead = path.overhead
+            out.datagrams.append(
+                reserving: ahead + datagram.count, remote: path.remote, socket: path.socket
+            ) { buffer in
+                path.write(to: buffer)
+                let carried = UnsafeMutableRawBufferPointer(rebasing: buffer[ahead...])
+                carried.copyMemory(from: UnsafeRawBufferPointer(datagram))
+                carried[0] = DatagramKind.fromRelay.rawValue
+                return ahead + datagram.count
+            }
+        case .challenge(let bytes): out.send(bytes, to: remote, counters: &counters)
+        case .dropped(let reason): counters.drop(reason)
+        }
+    }
+
+    /// A datagram of kind 8.
+    mutating func receiveBind(
+        _ datagram: [UInt8], from remote: PathAddress, now: Instant, counters: inout MeshCounters,
+        into out: inout MeshOutbox
+    ) {
+        guard let answer = bind(datagram, from: remote, now: now) else { return counters.drop(.badBind) }
+        out.send(answer, to: remote, counters: &counters)
+    }
+
+    /// The answer to a peer's request for an allocation. `certificate`: the peer's; `nil` where this node is no relay.
+    mutating func grant(
+        to node: NodeID, _ certificate: Certificate?, at path: PathAddress, now: Instant
+    ) -> MeshFrame {
+        guard let certificate, path.hops < 2 else { return .legRefused(.notARelay) }
+        let tenant = certificate.labels.first { $0.name == "app" }?.value ?? ""
+        guard let leg = leg(for: node, tenant: tenant, at: path, now: now) else { return .legRefused(.full) }
+        return .leg(leg.number, key: leg.key, challenge: leg.challenge)
+    }
+}
