@@ -256,15 +256,15 @@ package enum DataPlaneEvent: Hashable, Sendable {
 
 /// Traffic of one peer since the last report.
 package struct DataPlaneActivity: Hashable, Sendable {
-    package var peer: Int
-    package var isInward: Bool
-    package var packets: UInt64
-    package var bytes: UInt64
-    package var lastAt: Instant
+    package let peer: Int
+    package let isInward: Bool
+    package let packets: UInt64
+    package let bytes: UInt64
+    package let lastAt: Instant
     /// Counters used under the present keys; 0 for what came in.
-    package var counter: UInt64
+    package let counter: UInt64
     /// Sealed bytes that went or came over a relay.
-    package var relayedBytes: UInt64 = 0
+    package let relayedBytes: UInt64
 
     package init(
         peer: Int, isInward: Bool, packets: UInt64, bytes: UInt64, lastAt: Instant, counter: UInt64,
@@ -282,8 +282,8 @@ package struct DataPlaneActivity: Hashable, Sendable {
 
 /// This node in the overlay.
 package struct OverlayLocal: Hashable, Sendable {
-    package var address4: IPAddress?
-    package var address6: IPAddress
+    package let address4: IPAddress?
+    package let address6: IPAddress
     let key4: OverlayKey?
     let key6: OverlayKey
 

@@ -10,7 +10,7 @@ package import Wire
 /// fleet's authority has signed, so that no peer can give itself what it was not given.
 package struct PolicyRule: Hashable, Sendable {
     /// `nil`: any.
-    package var transport: UInt8?
+    package let transport: UInt8?
     /// Destination ports; none: all.
     package var ports: [ClosedRange<UInt16>] = []
     /// All of these the peer must have; none: any peer of the fleet.

@@ -6,8 +6,8 @@ import Wire
 /// may take to come about.
 struct WaitingPackets: ~Copyable {
     struct Packet {
-        var bytes: [UInt8]
-        var header: VirtioHeader
+        let bytes: [UInt8]
+        let header: VirtioHeader
     }
     private struct Queue {
         var packets: [Packet] = []

@@ -11,10 +11,10 @@ package struct Directory: Sendable {
     package struct Entry: Hashable, Sendable {
         package var addresses: [SocketAddress]
         /// Its legs at relays.
-        package var places: [RelayPlace]
+        package let places: [RelayPlace]
         /// Where it takes datagrams over TCP.
-        package var tcpPorts: [UInt16]
-        package var expires: Instant
+        package let tcpPorts: [UInt16]
+        package let expires: Instant
     }
     package static let lifetime = Interval.seconds(120)
 

@@ -1,38 +1,9 @@
 package import Base
 
-/// Something that was found out about a translator, or why it was not.
-package enum NATFinding<Value: Hashable & Sendable>: Hashable, Sendable {
-    case known(Value)
-    case unknown(NATUnknown)
-
-    package var value: Value? { if case .known(let value) = self { value } else { nil } }
-    package var reason: NATUnknown? { if case .unknown(let reason) = self { reason } else { nil } }
-}
-
-/// Why something could not be found out.
-package enum NATUnknown: String, Hashable, Sendable, CaseIterable {
-    /// It is being found out.
-    case pending
-    /// No server answered, or the one that mattered did not.
-    case noAnswer
-    /// One address was asked; it takes two to compare.
-    case oneAddress
-    /// No server has a second address (RFC 5780's OTHER-ADDRESS) from which it would answer.
-    case noOtherAddress
-    /// The server names a second address, and nobody answers there.
-    case otherIsSilent
-    /// The server did not do what it was asked for: to answer from elsewhere, or to elsewhere.
-    case notServed
-    /// Nothing translates, so there is nothing to know.
-    case noTranslation
-    /// Too few mappings were seen.
-    case tooFew
-}
-
 /// What a `NATSurvey` found out, for one family of addresses.
 package struct NATFindings: Hashable, Sendable {
     package struct Server: Hashable, Sendable {
-        package var address: SocketAddress
+        package let address: SocketAddress
         package var outcome = Outcome.pending
         /// Its second address, which it answers from when asked to.
         package var other: SocketAddress?
@@ -98,18 +69,5 @@ package struct NATFindings: Hashable, Sendable {
         self.filtering = filtering
         self.ports = ports
         self.hairpin = hairpin
-    }
-}
-
-/// How long a mapping is kept that nothing is sent through.
-package struct NATLifetime: Hashable, Sendable {
-    /// It was still there after so long.
-    package var atLeast: Interval
-    /// It was gone after so long; `nil` where it outlived the longest wait.
-    package var below: Interval?
-
-    package init(atLeast: Interval, below: Interval?) {
-        self.atLeast = atLeast
-        self.below = below
     }
 }

@@ -25,8 +25,8 @@ package struct STUNMessage: Hashable, Sendable {
 
     /// 96 bits, told apart by nothing else.
     package struct TransactionID: Hashable, Sendable {
-        package var high: UInt32
-        package var low: UInt64
+        package let high: UInt32
+        package let low: UInt64
 
         package init(high: UInt32, low: UInt64) {
             self.high = high
@@ -60,9 +60,9 @@ package struct STUNMessage: Hashable, Sendable {
     }
 
     /// 12 bits; 1 is Binding.
-    package var method: UInt16
+    package let method: UInt16
     package var messageClass: Class
-    package var transaction: TransactionID
+    package let transaction: TransactionID
     package var attributes: [Attribute]
 
     package static let binding: UInt16 = 1

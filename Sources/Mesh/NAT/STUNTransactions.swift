@@ -9,10 +9,10 @@ import Noise
 /// survey asks many small questions, and a person waits for it.
 struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
     struct Pending {
-        var purpose: Purpose
-        var id: STUNMessage.TransactionID
-        var socket: UInt16
-        var remote: SocketAddress
+        let purpose: Purpose
+        let id: STUNMessage.TransactionID
+        let socket: UInt16
+        let remote: SocketAddress
         var isSentOnce: Bool { sends == 1 }
         fileprivate(set) var startedAt: Instant
         fileprivate var sends = 1

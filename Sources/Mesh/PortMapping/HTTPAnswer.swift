@@ -2,8 +2,8 @@ package import Base
 
 /// What a gateway's HTTP server has answered (RFC 9112), as much of it as a description and a SOAP call need.
 package struct HTTPAnswer: Hashable, Sendable {
-    package var status: Int
-    package var body: [UInt8]
+    package let status: Int
+    package let body: [UInt8]
 
     /// Of a whole answer. Descriptions have 3 to 20 kB.
     package static let bytesLimit = 128 << 10

@@ -16,10 +16,10 @@ import Base
 /// has then cost ten minutes at most.
 struct IGDClient: Sendable {
     struct Grant: Hashable, Sendable {
-        var external: SocketAddress
+        let external: SocketAddress
         /// 0: for ever, or so the gateway says.
         var leaseSeconds: UInt32
-        var expiresAt: Instant
+        let expiresAt: Instant
         var renewAt: Instant
     }
     enum Phase: Hashable, Sendable {

@@ -8,8 +8,8 @@ struct IGDService: Hashable, Sendable {
         case ip1 = "urn:schemas-upnp-org:service:WANIPConnection:1"
         case ppp1 = "urn:schemas-upnp-org:service:WANPPPConnection:1"
     }
-    var kind: Kind
-    var control: GatewayURL
+    let kind: Kind
+    let control: GatewayURL
 
     /// Of one description; gateways have one or two.
     private static let limit = 8

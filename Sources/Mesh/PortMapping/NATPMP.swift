@@ -55,10 +55,10 @@ package enum NATPMP {
             /// It failed, or is of no use here.
             case none
         }
-        package var opcode: UInt8
+        package let opcode: UInt8
         /// A `ResultCode`, or one that nobody has written down.
         package var result: UInt16
-        package var epochSeconds: UInt32
+        package let epochSeconds: UInt32
         package var body: Body
 
         package var meaning: String { ResultCode(rawValue: result)?.meaning ?? "refused with code \(result)" }

@@ -62,13 +62,13 @@ package enum PCP {
     /// A request for a mapping of a UDP port, or with no lifetime for its end (sections 11.1 and 15).
     package struct MapRequest: Hashable, Sendable {
         /// 12 bytes that nobody else knows: who has them may change the mapping.
-        package var nonce: [UInt8]
+        package let nonce: [UInt8]
         /// Our address on the gateway's inside, as the datagram that carries this shows it.
-        package var client: IPAddress
-        package var internalPort: UInt16
+        package let client: IPAddress
+        package let internalPort: UInt16
         /// What is wished; unspecified and 0 leave it to the gateway.
-        package var suggested: SocketAddress
-        package var lifetimeSeconds: UInt32
+        package let suggested: SocketAddress
+        package let lifetimeSeconds: UInt32
 
         package init(
             nonce: [UInt8], client: IPAddress, internalPort: UInt16, suggested: SocketAddress, lifetimeSeconds: UInt32
@@ -101,21 +101,21 @@ package enum PCP {
     /// An answer, or an announcement that nobody asked for.
     package struct Response: Hashable, Sendable {
         package struct Map: Hashable, Sendable {
-            package var nonce: [UInt8]
-            package var transport: UInt8
-            package var internalPort: UInt16
-            package var external: SocketAddress
+            package let nonce: [UInt8]
+            package let transport: UInt8
+            package let internalPort: UInt16
+            package let external: SocketAddress
         }
-        package var version: UInt8
-        package var opcode: UInt8
+        package let version: UInt8
+        package let opcode: UInt8
         /// A `ResultCode`, or one that came later.
         package var result: UInt8
         /// Of a mapping that was granted; else for how long the same is not to be asked again.
-        package var lifetimeSeconds: UInt32
+        package let lifetimeSeconds: UInt32
         /// Since the gateway lost its mappings, or began to keep them.
-        package var epochSeconds: UInt32
+        package let epochSeconds: UInt32
         /// Absent from announcements, and from errors of those who could not read the request.
-        package var map: Map?
+        package let map: Map?
 
         /// Why it is no grant, for a person.
         package var meaning: String { ResultCode(rawValue: result)?.meaning ?? "refused with code \(result)" }
@@ -140,6 +140,7 @@ package enum PCP {
                 guard opcode != Opcode.map || result != ResultCode.success.rawValue else {
                     throw DecodeError(.truncated, "map", at: reader.offset)
                 }
+                map = nil
                 return
             }
             let nonce = try reader.bytes(PCP.nonceBytes, "nonce")

@@ -19,10 +19,10 @@ import Base
 struct PortControlClient: Sendable {
     /// A mapping that the gateway has granted.
     struct Grant: Hashable, Sendable {
-        var isPCP: Bool
-        var external: SocketAddress
-        var grantedAt: Instant
-        var expiresAt: Instant
+        let isPCP: Bool
+        let external: SocketAddress
+        let grantedAt: Instant
+        let expiresAt: Instant
         var renewAt: Instant
     }
     enum Phase: Hashable, Sendable {

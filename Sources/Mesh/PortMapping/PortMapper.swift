@@ -24,9 +24,9 @@ package import Base
 package struct PortMapper: Sendable {
     /// Where the node is. With another place all begins anew.
     package struct Place: Hashable, Sendable {
-        package var gateway: IPAddress
+        package let gateway: IPAddress
         /// This node's address on the gateway's network.
-        package var own: IPAddress
+        package let own: IPAddress
 
         /// Both of IPv4.
         package init(gateway: IPAddress, own: IPAddress) {

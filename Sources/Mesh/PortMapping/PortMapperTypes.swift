@@ -9,9 +9,9 @@ package enum PortMappingProtocol: String, Hashable, Sendable, CaseIterable {
 
 /// An HTTP request, whole, for one connection; answer it with `PortMapper.answered`.
 package struct PortMapperRequest: Hashable, Sendable {
-    package var id: UInt64
-    package var remote: SocketAddress
-    package var bytes: [UInt8]
+    package let id: UInt64
+    package let remote: SocketAddress
+    package let bytes: [UInt8]
 }
 
 package enum PortMapperAnswer: Hashable, Sendable {

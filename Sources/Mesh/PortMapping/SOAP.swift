@@ -34,8 +34,8 @@ enum SOAP {
         case fault(Fault)
 
         struct Value: Hashable, Sendable {
-            var name: String
-            var text: String
+            let name: String
+            let text: String
         }
 
         private static let limit = 64

@@ -2,39 +2,17 @@ package import Base
 package import Noise
 package import Wire
 
-/// Why a certificate does not prove what it says.
-package enum CertificateFault: Error, Hashable, Sendable, CaseIterable {
-    case unreadable
-    case foreignFleet
-    case badSignature
-    case expired
-    case wrongNode
-    /// There is none, and one is needed.
-    case missing
-
-    var drop: DropReason {
-        switch self {
-        case .unreadable: .badPayload
-        case .foreignFleet: .foreignFleet
-        case .badSignature: .badSignature
-        case .expired: .expiredCertificate
-        case .wrongNode: .wrongNode
-        case .missing: .anonymousRefused
-        }
-    }
-}
-
 /// Whom a node believes: the keys of its fleet's authorities, and the fleet if it is in one.
 ///
 /// The beginning of a certificate's validity is not checked. No authority of ours signs a certificate for later, so a
 /// certificate from the future only says that two clocks differ, and refusing it would cut off the very node that needs to
 /// be told. The end is checked, except for `pinned` nodes: who knows a controller by its key needs no date to believe it.
 package struct CertificateCheck: Sendable {
-    package var authorities: [VerifyingKey]
-    package var fleet: FleetID?
-    package var slack: Interval
+    package let authorities: [VerifyingKey]
+    package let fleet: FleetID?
+    package let slack: Interval
     /// Nodes whose keys were learned from a token or an admission: the fleet's controllers.
-    package var pinned: [NodeID]
+    package let pinned: [NodeID]
 
     package init(authorities: [VerifyingKey], fleet: FleetID?, slack: Interval, pinned: [NodeID] = []) {
         self.authorities = authorities

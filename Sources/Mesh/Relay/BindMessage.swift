@@ -1,0 +1,38 @@
+import Base
+import Noise
+import Wire
+
+/// Datagrams of kinds 8 and 9.
+struct BindMessage: Hashable {
+    let leg: UInt32
+    let number: UInt64
+    let challenge: [UInt8]
+
+    static let none = [UInt8](repeating: 0, count: BindChallenger.challengeCount)
+
+    init(leg: UInt32, number: UInt64, challenge: [UInt8]) {
+        self.leg = leg
+        self.number = number
+        self.challenge = challenge
+    }
+
+    init?(_ datagram: [UInt8]) {
+        guard datagram.count == DatagramHeader.bindLength else { return nil }
+        var reader = ByteReader(datagram.span.bytes)
+        do throws(DecodeError) {
+            try reader.skip(4, "header")
+            leg = try reader.uint32("leg")
+            number = try reader.uint64("number")
+            challenge = try reader.bytes(BindChallenger.challengeCount, "challenge")
+        } catch { return nil }
+    }
+
+    func encoded(_ kind: DatagramKind, key: BindKey) -> [UInt8] {
+        var writer = ByteWriter(reserving: DatagramHeader.bindLength)
+        (kind == .bind ? DatagramHeader.bind(leg: leg) : .bindAnswer(leg: leg)).write(to: &writer)
+        writer.uint64(number)
+        writer.append(challenge)
+        writer.append(key.mac(of: writer.bytes))
+        return writer.bytes
+    }
+}
