@@ -5,21 +5,12 @@ import Wire
 // What people try with paths, and what they are told of them.
 
 extension Agent {
-    /// What the mesh has counted, by name.
-    package var figures: [(name: String, count: Int)] { endpoint.figures }
-
-    /// The relay's name, or the first digits of its id; `nil` for a direct path.
-    func relayName(of path: PathAddress) -> String? {
-        guard let node = endpoint.relay(of: path) else { return nil }
-        return endpoint.certificate(of: node)?.name ?? node.short
-    }
-
     /// The peer and what is known of its paths; who asks is told where there is nothing.
     private func peer(
         called text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) -> (node: NodeID, report: PathReport)? {
         guard let (_, known) = target(text, id, now: now, into: &out) else { return nil }
-        guard let known, let report = endpoint.report(on: known.node, now: now) else {
+        guard let known, let report = core.endpoint.report(on: known.node, now: now) else {
             let why = "'\(text)': this node has no session with it; asterism ping makes one"
             refuse(id, .notFound, why, field: "peer", into: &out)
             return nil
@@ -28,7 +19,7 @@ extension Agent {
     }
 
     private func tellPaths(of node: NodeID, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
-        guard let report = endpoint.report(on: node, now: now) else { return }
+        guard let report = core.endpoint.report(on: node, now: now) else { return }
         reply(id, .why(PathsView(of: report, now: now)), into: &out)
     }
 
@@ -40,7 +31,7 @@ extension Agent {
             let why = "'\(drop.path)': no path of the peer; \(report.pathNames)"
             return refuse(id, .notFound, why, field: "path", into: &out)
         }
-        guard endpoint.drop(path, of: node, now: now) else {
+        guard core.endpoint.drop(path, of: node, now: now) else {
             return refuse(
                 id, .refused, "'\(drop.path)': data goes there, and there is no other path", field: "path", into: &out)
         }
@@ -51,7 +42,7 @@ extension Agent {
         _ wish: AgentRequest.RelayOnly, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) {
         guard let (node, report) = peer(called: wish.peer, id, now: now, into: &out) else { return }
-        guard endpoint.relayOnly(node, wish.isOn, now: now) else {
+        guard core.endpoint.relayOnly(node, wish.isOn, now: now) else {
             let why = "'\(wish.peer)': no relay leads to it, or too many peers are kept on relays; \(report.pathNames)"
             return refuse(id, .refused, why, field: "peer", into: &out)
         }
@@ -65,7 +56,7 @@ extension Agent {
         let known = peers(called: text, now: now)
         if known.count > 1 { return .failure(APIError(.conflict, "'\(text)': several peers match", field: "peer")) }
         guard let peer = known.first else {
-            if let asked = LookUp(peer: text), isOwn(asked) {
+            if let asked = LookUp(peer: text), core.isOwn(asked) {
                 return .failure(APIError(.invalid, "that is this node", field: "peer"))
             }
             let why = "'\(text)': this node has no such peer; asterism ping makes a session with one"
@@ -78,11 +69,11 @@ extension Agent {
     package func party(of packet: CapturedPacket) -> CapturedPacket.Party {
         var party = CapturedPacket.Party()
         switch packet.layer {
-        case .inner: party.node = packet.farOverlayAddress.flatMap { endpoint.peer(withOverlay: $0) }
-        case .outer: party.node = packet.path.flatMap { endpoint.peer(at: $0) }
+        case .inner: party.node = packet.farOverlayAddress.flatMap { core.endpoint.peer(withOverlay: $0) }
+        case .outer: party.node = packet.path.flatMap { core.endpoint.peer(at: $0) }
         }
-        party.name = party.node.flatMap { endpoint.certificate(of: $0)?.name }
-        party.relay = packet.path.flatMap { relayName(of: $0) }
+        party.name = party.node.flatMap { core.endpoint.certificate(of: $0)?.name }
+        party.relay = packet.path.flatMap { core.relayName(of: $0) }
         return party
     }
 }

@@ -2,54 +2,93 @@ import Base
 import Mesh
 import Wire
 
-// What the controller says.
+// Messages of the controller, by feature.
 
 extension Agent {
     mutating func handle(_ message: ControlMessage, now: Instant, into out: inout AgentOutbox) {
-        switch (message, standing) {
+        switch (message, core.standing) {
         case (.enrolReply(let reply), .enrolling(let enrolment)):
-            apply(reply, enrolment, now: now, into: &out)
-        case (.desired(let desired), .member): took(desired, now: now, into: &out)
+            let joined = enroller.apply(reply, enrolment, core: &core, now: now, into: &out)
+            reportJoined(joined, now: now, into: &out)
+        case (.desired(let desired), .member): apply(desired, now: now, into: &out)
         case (.check(let check), .member):
             out.actions.append(.check(operation: check.operation, check.worker, check.spec))
         case (.readLog(let request), .member): read(request, into: &out)
         case (.certificateRenewed(let renewed), .member(let membership)):
-            apply(renewed, membership, now: now, into: &out)
-        case (.relays(let relays), .member(let membership)): use(relays, membership, now: now, into: &out)
-        case (.lookUpReply(let reply), .member(let membership)):
-            took(reply, membership, now: now, into: &out)
+            certificate.apply(renewed, membership, core: &core, now: now, into: &out)
         case (.certificateRefused(let reason, let text), .member):
-            descriptionRefused("\(reason.rawValue): \(text)", into: &out)
+            certificate.refused("\(reason.rawValue): \(text)", into: &out)
+        case (.relays(let relays), .member(let membership)): apply(relays, membership, now: now, into: &out)
+        case (.lookUpReply(let reply), .member(let membership)):
+            apply(finder.apply(reply, membership, core: &core, now: now, into: &out), now: now, into: &out)
         case (.clock(let reading), .member): apply(reading, now: now, into: &out)
         case (.enrol, _), (.register, _), (.lookUp, _), (.report, _), (.checkReply, _), (.logChunk, _), (.goodbye, _),
             (.renewCertificate, _), (.enrolReply, _), (.desired, _), (.check, _), (.readLog, _), (.lookUpReply, _),
             (.certificateRenewed, _), (.relays, _), (.certificateRefused, _), (.clock, _):
-            counters.messagesUnexpected += 1
+            core.counters.messagesUnexpected += 1
         }
     }
 
-    private mutating func took(_ desired: Desired, now: Instant, into out: inout AgentOutbox) {
+    private mutating func apply(_ desired: Desired, now: Instant, into out: inout AgentOutbox) {
         var actions: [SupervisorAction] = []
         switch supervisor.desired(desired, now: now, into: &actions) {
-        case .applied: counters.desiredApplied += 1
-        case .known: counters.desiredKnown += 1
-        case .otherBase: counters.desiredOfOtherBase += 1
-        case .notReady: counters.desiredTooEarly += 1
+        case .applied: core.counters.desiredApplied += 1
+        case .known: core.counters.desiredKnown += 1
+        case .otherBase: core.counters.desiredOfOtherBase += 1
+        case .notReady: core.counters.desiredTooEarly += 1
         }
-        took(actions, now: now, into: &out)
+        report(actions, now: now, into: &out)
     }
+
+    /// The controller's clock, compared when the control stream opens and whenever one of the two clocks was set.
+    private mutating func apply(_ reading: ClockReading, now: Instant, into out: inout AgentOutbox) {
+        if reading.wantsAnswer { core.send(.clock(ClockReading(core.clock.own(now), wantsAnswer: false))) }
+        core.learnClock(reading.clock, now: now, into: &out)
+        certificate.clockLearned(now: now)
+    }
+
+    /// The relays that the controller names; where it is one itself, it may not know its own addresses.
+    private mutating func apply(
+        _ relays: [ControllerAddress], _ membership: Membership, now: Instant, into out: inout AgentOutbox
+    ) {
+        let known = membership.admission.controllers
+        let all = relays.map { relay in
+            let other = known.first { $0.node == relay.node }.map { core.uplink.place(of: $0) }
+            var ports = relay.tcpPorts
+            for port in other?.tcpPorts ?? [] where !ports.contains(port) { ports.append(port) }
+            return ControllerAddress(
+                node: relay.node, addresses: relay.addresses + (other?.addresses ?? []), tcpPorts: ports)
+        }
+        core.endpoint.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
+    }
+
+    // MARK: - Logs
 
     private mutating func read(_ request: ReadLog, into out: inout AgentOutbox) {
         guard let status = supervisor.newest(of: request.worker) else {
-            send(
-                .logChunk(
-                    LogChunk(
-                        operation: request.operation, worker: request.worker, offset: 0, bytes: [], nextOffset: 0,
-                        isFinal: true, problem: "there is no worker '\(request.worker)' on this node")))
+            core.send(.logChunk(LogChunk(unknown: request)))
             return
         }
         let limit = Int(max(1, min(request.limit, Int64(Limits.logChunkBytes))))
         out.actions.append(
             .readLog(operation: request.operation, status.worker, offset: request.offset, limit: limit))
+    }
+}
+
+extension LogChunk {
+    /// The answer where there is no such worker.
+    fileprivate init(unknown request: ReadLog) {
+        self.init(
+            operation: request.operation, worker: request.worker, offset: 0, bytes: [], nextOffset: 0, isFinal: true,
+            problem: "there is no worker '\(request.worker)' on this node")
+    }
+
+    /// What the shell has read.
+    init(_ read: LogRead, of supervisor: Supervisor) {
+        let isFinal = read.isAtEnd && (supervisor.newest(of: read.worker.name)?.state.isFinal ?? true)
+        self.init(
+            operation: read.operation, worker: read.worker.name, offset: read.offset,
+            bytes: Array(read.bytes.prefix(Limits.logChunkBytes)), nextOffset: read.nextOffset, isFinal: isFinal,
+            problem: read.problem)
     }
 }

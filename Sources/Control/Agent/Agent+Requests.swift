@@ -9,26 +9,28 @@ extension Agent {
         switch request {
         case .status: reply(id, .status(status(now: now)), into: &out)
         case .peersList:
-            let views = endpoint.summaries(now: now).map {
+            let views = core.endpoint.summaries(now: now).map {
                 PeerView(
-                    of: $0, endpoint.certificate(of: $0.node), relay: $0.path.flatMap { relayName(of: $0) })
+                    of: $0, core.endpoint.certificate(of: $0.node), relay: $0.path.flatMap { core.relayName(of: $0) })
             }
             reply(id, .peers(views), into: &out)
         case .ping(let ping): begin(ping, id, now: now, into: &out)
         case .benchStart(let bench): begin(bench, id, now: now, into: &out)
         case .why(let why): explain(why, id, now: now, into: &out)
         case .netcheck:
-            let view = NetcheckView(of: endpoint.networkReport(now: now), isMember: standing.membership != nil)
+            let view = NetcheckView(
+                of: core.endpoint.networkReport(now: now), isMember: core.standing.membership != nil)
             reply(id, .netcheck(view), into: &out)
         case .debugDropPath(let drop): self.drop(drop, id, now: now, into: &out)
         case .debugRelayOnly(let wish): relayOnly(wish, id, now: now, into: &out)
         // Sockets, and what passes them, are the shell's, which answers by itself.
         case .debugRebind, .captureStart, .captureRead, .captureStop:
             refuse(id, .unavailable, "this node has no sockets", into: &out)
-        case .join(let join): self.join(join.token, name: join.name, asker: id, now: now, into: &out)
+        case .join(let join):
+            self.join(Enroller.Request(token: join.token, name: join.name, asker: id), now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
         case .acceleratorsList:
-            let name = standing.membership?.certificate.name ?? configuration.name
+            let name = core.name
             let views = health.accelerators.map {
                 AcceleratorView(node: nodeID, nodeName: name, accelerator: $0)
             }
@@ -47,7 +49,7 @@ extension Agent {
     }
 
     private var workers: [WorkerView] {
-        let name = standing.membership?.certificate.name ?? configuration.name
+        let name = core.name
         return supervisor.statuses.map { status in
             let desired = supervisor.wish(for: status.worker)
             var view = WorkerView(
@@ -63,10 +65,10 @@ extension Agent {
 
     func status(now: Instant) -> StatusView {
         var view = StatusView(
-            program: .agent, version: configuration.version, node: nodeID, phase: standing.phase,
-            incarnation: incarnation, startedAt: startedAt, counters: counters.all)
-        view.name = configuration.name
-        if let membership = standing.membership {
+            program: .agent, version: core.configuration.version, node: nodeID, phase: core.standing.phase,
+            incarnation: core.incarnation, startedAt: core.startedAt, counters: core.counters.all)
+        view.name = core.configuration.name
+        if let membership = core.standing.membership {
             view.name = membership.certificate.name
             view.fleet = membership.certificate.fleet.hex
             view.certificateExpiresAt = membership.certificate.notAfter
@@ -74,39 +76,39 @@ extension Agent {
             view.overlay6 = membership.overlay.v6
             view.controllers = membership.admission.controllers.map { controller in
                 ControllerPeerView(
-                    node: controller.node, addresses: place(of: controller).addresses,
+                    node: controller.node, addresses: core.uplink.place(of: controller).addresses,
                     names: controller.names.map(\.description),
-                    isConnected: endpoint.isConnected(controller.node))
+                    isConnected: core.endpoint.isConnected(controller.node))
             }
         }
-        view.joinProblem = joinProblem
-        view.descriptionProblem = certificateState.problem
-        if let lostAt = watch.lostAt { view.controllerLostAt = clock.own(now) + (lostAt - now) }
-        if let offset = clock.offset {
-            let own = clock.own(now)
-            view.clock = ClockView(own: own, controller: own + offset, differs: clock.isOff)
+        view.joinProblem = enroller.problem
+        view.descriptionProblem = certificate.problem
+        if let lostAt = core.watch.lostAt { view.controllerLostAt = core.clock.own(now) + (lostAt - now) }
+        if let offset = core.clock.offset {
+            let own = core.clock.own(now)
+            view.clock = ClockView(own: own, controller: own + offset, differs: core.clock.isOff)
         }
         let statuses = supervisor.statuses
         view.revision = supervisor.revision
         view.workersActive = supervisor.activeCount
         view.workersTotal = statuses.count
-        view.containment = configuration.containment
+        view.containment = core.configuration.containment
         view.verdict = health.worst
-        view.counters += endpoint.figures.map { CounterView(name: $0.name, count: $0.count) }
+        view.counters += core.endpoint.figures.map { CounterView(name: $0.name, count: $0.count) }
         return view
     }
 
     /// One line about this node's place in its fleet, as service managers show it.
     package var summary: String {
-        switch standing {
+        switch core.standing {
         case .unenrolled:
-            return joinProblem.map { "not joined: \($0)" } ?? "not joined: waits for 'asterism join'"
-        case .enrolling: return joinProblem.map { "not joined: \($0)" } ?? "joining"
+            return enroller.problem.map { "not joined: \($0)" } ?? "not joined: waits for 'asterism join'"
+        case .enrolling: return enroller.problem.map { "not joined: \($0)" } ?? "joining"
         case .member(let membership):
             let place = "\(membership.certificate.name), of fleet \(membership.certificate.fleet.hex.prefix(8))"
-            if departure != .none { return "\(place): leaving" }
-            let clocks = clock.isOff ? "; this node's clock differs from the controller's" : ""
-            guard watch.lostAt == nil, watch.answeredAt != nil else {
+            if core.departure != .none { return "\(place): leaving" }
+            let clocks = core.clock.isOff ? "; this node's clock differs from the controller's" : ""
+            guard core.watch.lostAt == nil, core.watch.answeredAt != nil else {
                 return "\(place): no controller answers\(clocks)"
             }
             return "\(place): connected to the controller\(clocks)"
@@ -117,7 +119,7 @@ extension Agent {
 
     private func explain(_ why: AgentRequest.Why, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
         guard let (_, known) = target(why.peer, id, now: now, into: &out) else { return }
-        guard let known, let report = endpoint.report(on: known.node, now: now) else {
+        guard let known, let report = core.endpoint.report(on: known.node, now: now) else {
             let text = "'\(why.peer)': this node has no session with it; asterism ping makes one"
             return refuse(id, .notFound, text, field: "peer", into: &out)
         }
@@ -129,7 +131,7 @@ extension Agent {
     private mutating func begin(
         _ ping: AgentRequest.Ping, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) {
-        guard !pings.isFull else { return refuse(id, .limit, "\(PingBoard.limit) pings are under way", into: &out) }
+        guard !pings.isFull else { return refuse(id, .limit, "\(PingQueue.limit) pings are under way", into: &out) }
         let count = ping.count ?? 4, interval = ping.intervalMilliseconds ?? 1000
         guard (1...100).contains(count) else {
             return refuse(id, .invalid, "must be 1 to 100, not \(count)", field: "count", into: &out)
@@ -139,17 +141,9 @@ extension Agent {
                 id, .invalid, "must be 10 to 60000, not \(interval)", field: "intervalMilliseconds", into: &out)
         }
         guard let (asked, known) = target(ping.peer, id, now: now, into: &out) else { return }
-        var job = PingBoard.Job(
-            request: id, asked: asked, name: known?.name, count: Int(count), interval: .milliseconds(interval),
-            via: ping.via, next: now)
-        if case .node(let node) = asked { job.node = node }
-        if !(job.node.map { endpoint.isConnected($0) } ?? false) {
-            job.connectBy = now + PingBoard.connectPatience
-            guard send(.lookUp(asked)) else {
-                return refuse(id, .unavailable, "no session with it, and no controller to ask for it", into: &out)
-            }
-        }
-        pings.add(job)
+        pings.begin(
+            PingQueue.Request(count: Int(count), interval: .milliseconds(interval), via: ping.via), id, to: asked,
+            known: known?.name, finder: &finder, core: &core, now: now, into: &out)
     }
 
     /// Whom a person means, who is told where that is nobody.
@@ -169,7 +163,7 @@ extension Agent {
             fail(.notFound, "'\(text)': \(why)", &out)
             return nil
         }
-        guard !isOwn(asked) else {
+        guard !core.isOwn(asked) else {
             fail(.invalid, "that is this node", &out)
             return nil
         }
@@ -179,13 +173,13 @@ extension Agent {
     /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
     func peers(called text: String, now: Instant) -> [PeerSummary] {
         guard !text.isEmpty else { return [] }
-        let address = IPAddress(text), all = endpoint.summaries(now: now)
+        let address = IPAddress(text), all = core.endpoint.summaries(now: now)
         // A short name may be the beginning of somebody's id.
         let named = all.filter { $0.name == text }
         guard named.isEmpty else { return named }
         return all.filter { peer in
             if text.utf8.count >= Agent.leastDigits, peer.node.hex.hasPrefix(text) { return true }
-            guard let address, let certificate = endpoint.certificate(of: peer.node) else { return false }
+            guard let address, let certificate = core.endpoint.certificate(of: peer.node) else { return false }
             return certificate.overlayAddresses.contains(address)
         }
     }
@@ -193,52 +187,6 @@ extension Agent {
     /// Of an id, to be taken for its beginning: fewer would be found in somebody's id too often, while a node of that name
     /// is meant.
     private static let leastDigits = 4
-
-    func isOwn(_ asked: LookUp) -> Bool {
-        switch asked {
-        case .node(let node): node == nodeID
-        case .address(let address): overlay?.contains(address) ?? false
-        case .name(let name): name == standing.membership?.certificate.name
-        }
-    }
-
-    /// The directory's answer to somebody who waits.
-    mutating func personFound(
-        _ reply: LookUpReply, _ found: Result<Certificate, OverlayFailure>, now: Instant, into out: inout AgentOutbox
-    ) {
-        func fail(_ code: APIError.Code, _ why: String, _ out: inout AgentOutbox) {
-            for id in pings.failed(reply.asked) + benches.failed(reply.asked) {
-                refuse(id, code, why, field: "peer", into: &out)
-            }
-        }
-        switch found {
-        case .failure(.refused): fail(.refused, "the controller's answer does not prove whose address that is", &out)
-        case .failure: fail(.notFound, "no node of the fleet is \(reply.asked.text)", &out)
-        case .success(let certificate) where certificate.node == nodeID: fail(.invalid, "that is this node", &out)
-        case .success(let certificate):
-            let node = certificate.node
-            pings.found(reply.asked, node, name: certificate.name)
-            benches.found(reply.asked, node, name: certificate.name)
-            if endpoint.isConnected(node) {
-                pings.connected(node, name: certificate.name, now: now)
-                benchConnected(node, now: now, into: &out)
-            } else if reply.addresses.isEmpty, reply.relays.isEmpty {
-                fail(.notFound, "the directory does not know where \(certificate.name) is", &out)
-            } else {
-                endpoint.connect(
-                    to: node, at: underlay(reply, certificate), through: reply.relays, now: now,
-                    into: &out.mesh)
-            }
-        }
-    }
-
-    mutating func servicePings(now: Instant, into out: inout AgentOutbox) {
-        guard !pings.isEmpty else { return }
-        let outcome = pings.tick(&endpoint, now: now)
-        for (id, view) in outcome.answers { reply(id, .ping(view), into: &out) }
-        for id in outcome.unreachable { refuse(id, .timeout, "no session came about", into: &out) }
-        for (id, problem) in outcome.pathless { refuse(id, .notFound, problem, field: "via", into: &out) }
-    }
 }
 
 extension LookUp {
@@ -252,14 +200,6 @@ extension LookUp {
             self = .name(text)
         } else {
             return nil
-        }
-    }
-
-    fileprivate var text: String {
-        switch self {
-        case .node(let node): node.short
-        case .address(let address): "at \(address)"
-        case .name(let name): "called '\(name)'"
         }
     }
 }

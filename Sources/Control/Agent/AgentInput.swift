@@ -2,32 +2,6 @@ package import Base
 package import Mesh
 package import Wire
 
-/// What an agent is told when it is made; it does not change while the process lives.
-package struct AgentConfiguration: Sendable {
-    /// The name to enrol under.
-    package var name: String
-    /// Whether somebody chose that name. If not, it is the host's, and a member keeps the name that it has.
-    package var isNameChosen = false
-    package var site = ""
-    /// Sorted by name, no name twice.
-    package var labels: [Label] = []
-    /// Where this node listens, as far as it knows itself.
-    package var addresses: [SocketAddress] = []
-    /// Ports at which it takes datagrams over TCP, where it is a beacon.
-    package var tcpPorts: [UInt16] = []
-    /// The program's version.
-    package var version: String
-    package var containment: Containment
-    package var mesh = MeshConfiguration()
-    package var bench = BenchPermission.auto
-
-    package init(name: String, version: String, containment: Containment) {
-        self.name = name
-        self.version = version
-        self.containment = containment
-    }
-}
-
 /// What happened to an agent.
 package enum AgentInput: Hashable, Sendable {
     /// All traces of workers that the machine has. Told once, first.
@@ -72,66 +46,4 @@ package enum AgentInput: Hashable, Sendable {
     case benchEnded(UInt64)
     /// The process is about to end. With `leave` the node says goodbye to its fleet; else it will be back.
     case stopping(leave: Bool)
-}
-
-/// The answer to `AgentAction.readLog`.
-package struct LogRead: Hashable, Sendable {
-    package var operation: UInt64
-    package var worker: WorkerRef
-    package var offset: Int64
-    package var bytes: [UInt8]
-    package var nextOffset: Int64
-    /// Nothing is in the log after `nextOffset` now.
-    package var isAtEnd: Bool
-    package var problem: String?
-
-    package init(
-        operation: UInt64, worker: WorkerRef, offset: Int64, bytes: [UInt8], nextOffset: Int64, isAtEnd: Bool,
-        problem: String? = nil
-    ) {
-        self.operation = operation
-        self.worker = worker
-        self.offset = offset
-        self.bytes = bytes
-        self.nextOffset = nextOffset
-        self.isAtEnd = isAtEnd
-        self.problem = problem
-    }
-}
-
-/// What the shell is to do for an agent, in this order, and before it sends the datagrams of the same outbox: so that
-/// nobody hears of what a crash could still undo.
-package enum AgentAction: Hashable, Sendable {
-    case worker(SupervisorAction)
-    /// Is the user there, is the binary? Answer with `checked`.
-    case check(operation: UInt64, WorkerRef, WorkerSpec)
-    /// At most `limit` bytes; a negative offset counts from the end. Answer with `logRead`.
-    case readLog(operation: UInt64, WorkerRef, offset: Int64, limit: Int)
-    /// Write this encoded `MembershipRecord` to the disk. What follows waits until it is durable.
-    case persistMembership([UInt8])
-    case reply(RequestID, Result<AgentReply, APIError>)
-    /// Look these names up. Answer with `resolved` for each, however long it takes.
-    case resolve([HostPort])
-    /// A line for the log.
-    case notice(AgentNotice)
-    /// A session with the owner of an address that was wanted is there.
-    case overlayReachable(IPAddress)
-    /// An address that was wanted cannot be reached now. Its packets may be dropped; wanted again, it is tried again.
-    case overlayUnreachable(IPAddress, OverlayFailure)
-    /// Run a server for measuring, and end it when its time is over. Answer with `benchServing` or `benchEnded`.
-    case benchServe(BenchService)
-    /// End that server; nobody waits for it.
-    case benchEnd(UInt64)
-    /// A controller has answered a heartbeat for the first time.
-    case ready
-    /// After `stopping`: all is said, the process may end.
-    case stopped
-}
-
-/// What an `Agent` wants done. The driver owns one, hands it to every call, and empties it after each.
-package struct AgentOutbox: ~Copyable {
-    package var mesh = MeshOutbox()
-    package var actions: [AgentAction] = []
-
-    package init() {}
 }

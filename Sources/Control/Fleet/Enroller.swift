@@ -3,239 +3,313 @@ import Mesh
 import Noise
 import Wire
 
-// How a node becomes a member of a fleet, and what a token is good for when it is one.
+/// # How a node becomes a member
+///
+/// ```
+///  unenrolled ── token ──→ enrolling ── admitted ──→ member
+///       ↑                      │ refused
+///       └──────────────────────┘
+/// ```
+///
+/// A member that is given a newer token of its own fleet learns from it where the controllers are now.
+struct Enroller: Sendable {
+    /// Somebody who waits for a controller at the addresses of a newer token.
+    private struct Mover: Sendable {
+        let asker: RequestID
+        let until: Instant
+        let places: [String]
+    }
 
-extension Agent {
-    /// `asker` waits for the outcome; without one the token is tried until it is accepted or refused.
+    /// Why the last token was of no use; the fleet has not heard of it.
+    private(set) var problem: String?
+    private var movers: [Mover] = []
+
+    private static let moverLimit = 16
+    private static let askerLimit = 64
+
+    func deadline(_ standing: Standing) -> Deadline? {
+        var earliest = movers.map(\.until).min().map { Deadline($0, "a controller that moved") }
+        guard case .enrolling(let enrolment) = standing else { return earliest }
+        for deadline in [
+            enrolment.giveUpAt.map { Deadline($0, "enrolment") },
+            enrolment.answerBy.map { Deadline($0, "answer to an enrolment") },
+            enrolment.reportAt.map { Deadline($0, "a token without an answer") },
+        ] { earliest = Deadline.earliest(earliest, deadline) }
+        return earliest
+    }
+
+    /// A request to join with a token. `asker` waits for the outcome; without one the token is tried until it is accepted
+    /// or refused.
+    struct Request {
+        var token: String
+        var name: String?
+        var asker: RequestID?
+    }
+
+    /// Returns the askers that are to be told that the node has joined.
     mutating func join(
-        _ text: String, name: String?, asker: RequestID?, now: Instant, into out: inout AgentOutbox
-    ) {
+        _ request: Request, certificate: inout CertificateKeeper, core: inout AgentCore, now: Instant,
+        into out: inout AgentOutbox
+    ) -> [RequestID] {
         let token: TokenText
         do throws(TokenError) {
-            token = try TokenText(text)
+            token = try TokenText(request.token)
         } catch {
-            return refuseJoin(.invalid, error.description, asker, into: &out)
+            refuse(.invalid, error.description, request.asker, core: &core, into: &out)
+            return []
         }
-        switch standing {
-        case .member(let membership):
-            return move(to: token, membership, name: name, asker, now: now, into: &out)
-        case .unenrolled, .enrolling: break
+        if case .member(let membership) = core.standing {
+            return move(
+                to: token, request, membership, certificate: &certificate, core: &core, now: now, into: &out)
         }
-        let name = name ?? configuration.name
-        switch standing {
+        begin(token, request, core: &core, now: now, into: &out)
+        return []
+    }
+
+    private mutating func begin(
+        _ token: TokenText, _ request: Request, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
+    ) {
+        let name = request.name ?? core.configuration.name, asker = request.asker
+        switch core.standing {
         case .enrolling(var enrolment) where enrolment.token == token && enrolment.name == name:
-            if let asker, enrolment.askers.count < PingBoard.limit { enrolment.askers.append(asker) }
-            standing = .enrolling(enrolment)
+            if let asker, enrolment.askers.count < Enroller.askerLimit { enrolment.askers.append(asker) }
+            core.standing = .enrolling(enrolment)
             return
         case .enrolling(let other):
-            giveUp(other, .conflict, "another token was given", now: now, into: &out)
+            giveUp(other, APIError(.conflict, "another token was given"), core: &core, now: now, into: &out)
         case .unenrolled, .member: break
         }
-        guard token.controller != nodeID, !token.place.isNowhere else {
-            return refuseJoin(
+        guard token.controller != core.nodeID, !token.place.isNowhere else {
+            return refuse(
                 .invalid, "the token holds no address of a controller; make one with a controller that has --advertise",
-                asker, into: &out)
+                asker, core: &core, into: &out)
         }
-        joinProblem = nil
-        standing = .enrolling(
+        problem = nil
+        core.standing = .enrolling(
             Enrolment(
                 token: token, name: name, askers: asker.map { [$0] } ?? [],
                 giveUpAt: asker == nil ? nil : now + Enrolment.patience,
                 reportAt: asker == nil ? now + Enrolment.reportAfter : nil))
-        endpoint.pin([token.controller])
-        endpoint.trust([token.authority])
-        backoff.reset()
-        uplink = .waiting(until: now)
+        core.endpoint.pin([token.controller])
+        core.endpoint.trust([token.authority])
+        core.uplink.retry(after: .none, random: &core.random, now: now)
     }
 
-    mutating func sendEnrol(_ enrolment: Enrolment, _ session: PeerSession, now: Instant) {
+    /// A member is not in need of the token that its configuration names, and may have removed it.
+    mutating func noToken(_ why: String, core: inout AgentCore, into out: inout AgentOutbox) {
+        guard core.standing.membership == nil else { return }
+        refuse(.invalid, why, nil, core: &core, into: &out)
+    }
+
+    /// A token leads to nothing. Somebody who waits is told; the log and the status say it in any case.
+    private mutating func refuse(
+        _ code: APIError.Code, _ why: String, _ asker: RequestID?, core: inout AgentCore, into out: inout AgentOutbox
+    ) {
+        core.counters.enrolmentsRefused += 1
+        out.report(.joinRefused(why))
+        if case .unenrolled = core.standing { problem = why }
+        if let asker { out.refuse(asker, code, why, field: "token") }
+    }
+
+    // MARK: - Enrolment
+
+    /// Shows the token's proof on a control stream that has opened in `session`.
+    mutating func enrol(_ enrolment: Enrolment, _ session: PeerSession, core: inout AgentCore, now: Instant) {
         var asked = enrolment
         asked.answerBy = now + Enrolment.answerPatience
-        standing = .enrolling(asked)
+        core.standing = .enrolling(asked)
         let proof = TokenText.proof(secret: enrolment.token.secret, handshakeHash: session.handshakeHash)
-        send(
+        let configuration = core.configuration
+        core.send(
             .enrol(
                 Enrol(
                     tokenID: enrolment.token.id, proof: proof, name: enrolment.name, labels: configuration.labels,
                     site: configuration.site,
                     addresses: Array(configuration.addresses.prefix(Limits.addressesPerPeer)),
-                    clock: clock.own(now))))
+                    clock: core.clock.own(now))))
     }
 
-    mutating func serviceEnrolment(now: Instant, into out: inout AgentOutbox) {
-        guard case .enrolling(var enrolment) = standing else { return }
+    mutating func service(core: inout AgentCore, now: Instant, into out: inout AgentOutbox) {
+        serviceEnrolment(core: &core, now: now, into: &out)
+        for mover in movers where mover.until <= now {
+            let why = "no controller answers at \(mover.places.joined(separator: ", ")); the agent goes on trying"
+            out.refuse(mover.asker, .timeout, why)
+        }
+        movers.removeAll { $0.until <= now }
+    }
+
+    private mutating func serviceEnrolment(core: inout AgentCore, now: Instant, into out: inout AgentOutbox) {
+        guard case .enrolling(var enrolment) = core.standing else { return }
+        let places = enrolment.token.place.texts
         if let reportAt = enrolment.reportAt, reportAt <= now {
             enrolment.reportAt = nil
-            standing = .enrolling(enrolment)
-            let places = enrolment.token.place.texts
-            joinProblem = "no controller answers at \(places.joined(separator: ", ")); the agent goes on trying"
-            out.actions.append(.notice(.joinWaiting(places: places)))
+            core.standing = .enrolling(enrolment)
+            problem = "no controller answers at \(places.joined(separator: ", ")); the agent goes on trying"
+            out.report(.joinWaiting(places: places))
         }
         guard let giveUpAt = enrolment.giveUpAt, giveUpAt <= now else {
             guard let answerBy = enrolment.answerBy, answerBy <= now else { return }
             enrolment.answerBy = nil
-            standing = .enrolling(enrolment)
-            retryUplink(now: now)
-            return endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
+            core.standing = .enrolling(enrolment)
+            return core.reconnect(enrolment.token.controller, after: .backoff, now: now, into: &out)
         }
-        let places = enrolment.token.place.texts.joined(separator: ", ")
-        giveUp(enrolment, .timeout, "no controller answers at \(places)", now: now, into: &out)
+        let error = APIError(.timeout, "no controller answers at \(places.joined(separator: ", "))")
+        giveUp(enrolment, error, core: &core, now: now, into: &out)
     }
 
     private mutating func giveUp(
-        _ enrolment: Enrolment, _ code: APIError.Code, _ why: String, now: Instant, into out: inout AgentOutbox
+        _ enrolment: Enrolment, _ error: APIError, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
     ) {
-        counters.enrolmentsRefused += 1
-        standing = .unenrolled
-        uplink = .idle
-        joinProblem = why
-        out.actions.append(.notice(.joinRefused(why)))
-        endpoint.pin([])
-        endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
-        for asker in enrolment.askers { refuse(asker, code, why, into: &out) }
+        core.counters.enrolmentsRefused += 1
+        core.standing = .unenrolled
+        core.uplink.close()
+        problem = error.message
+        out.report(.joinRefused(error.message))
+        core.endpoint.pin([])
+        core.endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
+        for asker in enrolment.askers { out.refuse(asker, error) }
     }
 
+    /// The controller's answer. Returns the askers that are to be told that the node has joined.
     mutating func apply(
-        _ reply: EnrolReply, _ enrolment: Enrolment, now: Instant, into out: inout AgentOutbox
-    ) {
+        _ reply: EnrolReply, _ enrolment: Enrolment, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
+    ) -> [RequestID] {
         switch reply {
         case .refused(.wrongProof, _) where enrolment.wrongProofs + 1 < Enrolment.wrongProofLimit:
             var again = enrolment
             again.wrongProofs += 1
             again.answerBy = nil
-            standing = .enrolling(again)
-            retryUplink(now: now)
-            endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
+            core.standing = .enrolling(again)
+            core.reconnect(enrolment.token.controller, after: .backoff, now: now, into: &out)
         case .refused(let reason, let text):
-            let (field, remedy) =
-                switch reason {
-                case .nameTaken, .badName: ("name", "; choose another with --name, or another site")
-                case .badLabel: ("label", "; see 'label' in agent.yaml")
-                case .unknownToken, .wrongProof, .expired, .usedUp: ("token", "")
-                }
-            let askers = enrolment.askers
-            var silent = enrolment
-            silent.askers = []
-            giveUp(silent, .refused, "\(reason.rawValue): \(text)\(remedy)", now: now, into: &out)
-            for asker in askers {
-                refuse(asker, .refused, "\(reason.rawValue): \(text)\(remedy)", field: field, into: &out)
-            }
+            let error = Enroller.error(reason, text)
+            giveUp(enrolment, error, core: &core, now: now, into: &out)
         case .admitted(let admission):
-            if let reading = admission.clock { learn(reading, now: now, into: &out) }
-            let check = CertificateCheck(
-                authorities: [enrolment.token.authority], fleet: enrolment.token.fleet,
-                slack: configuration.mesh.clockSlack)
-            do throws(CertificateFault) {
-                _ = try check.check(admission.certificate, of: nodeID, wall: clock.wall(now))
-            } catch {
-                counters.certificatesRefused += 1
-                return giveUp(enrolment, .refused, "the controller's certificate is \(error)", now: now, into: &out)
-            }
-            guard let membership = Membership(admission) else {
-                counters.certificatesRefused += 1
-                return giveUp(enrolment, .refused, "the controller's admission cannot be read", now: now, into: &out)
-            }
-            admit(membership, enrolment, now: now, into: &out)
+            return apply(admission, enrolment, core: &core, now: now, into: &out)
         }
+        return []
+    }
+
+    private static func error(_ reason: EnrolRefusal, _ text: String) -> APIError {
+        let (field, remedy) =
+            switch reason {
+            case .nameTaken, .badName: ("name", "; choose another with --name, or another site")
+            case .badLabel: ("label", "; see 'label' in agent.yaml")
+            case .unknownToken, .wrongProof, .expired, .usedUp: ("token", "")
+            }
+        return APIError(.refused, "\(reason.rawValue): \(text)\(remedy)", field: field)
+    }
+
+    private mutating func apply(
+        _ admission: Admission, _ enrolment: Enrolment, core: inout AgentCore, now: Instant,
+        into out: inout AgentOutbox
+    ) -> [RequestID] {
+        if let reading = admission.clock { core.learnClock(reading, now: now, into: &out) }
+        do throws(CertificateFault) {
+            _ = try core.verify(
+                admission.certificate, of: core.nodeID, authorities: [enrolment.token.authority],
+                fleet: enrolment.token.fleet, now: now)
+        } catch {
+            let error = APIError(.refused, "the controller's certificate is \(error)")
+            giveUp(enrolment, error, core: &core, now: now, into: &out)
+            return []
+        }
+        guard let membership = Membership(admission) else {
+            core.counters.certificatesRefused += 1
+            let error = APIError(.refused, "the controller's admission cannot be read")
+            giveUp(enrolment, error, core: &core, now: now, into: &out)
+            return []
+        }
+        admit(membership, enrolment, core: &core, now: now, into: &out)
+        return enrolment.askers
     }
 
     private mutating func admit(
-        _ membership: Membership, _ enrolment: Enrolment, now: Instant, into out: inout AgentOutbox
+        _ membership: Membership, _ enrolment: Enrolment, core: inout AgentCore, now: Instant,
+        into out: inout AgentOutbox
     ) {
         out.actions.append(.persistMembership(MembershipRecord(membership.admission).encoded()))
-        standing = .member(membership)
-        joinProblem = nil
-        memberSince = now
+        core.standing = .member(membership)
+        problem = nil
+        core.memberSince = now
         // The name that was asked for counts until the next start, which follows the configuration again.
-        (configuration.name, configuration.isNameChosen) = (membership.certificate.name, true)
-        out.actions.append(.notice(.joined(name: membership.certificate.name, fleet: membership.certificate.fleet)))
-        endpoint.pin(membership.admission.controllers.map(\.node))
-        endpoint.adopt(membership.credentials)
-        // The controller knows this session as a stranger's; the next one shows the certificate.
-        backoff.reset()
-        uplink = .waiting(until: now)
-        endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
-        for asker in enrolment.askers { out.actions.append(.reply(asker, .success(.joined(status(now: now))))) }
-    }
-
-    /// A member is not in need of the token that its configuration names, and may have removed it.
-    mutating func noToken(_ why: String, into out: inout AgentOutbox) {
-        guard standing.membership == nil else { return }
-        refuseJoin(.invalid, why, nil, into: &out)
-    }
-
-    /// A token leads to nothing. Somebody who waits is told; the log and the status say it in any case.
-    private mutating func refuseJoin(
-        _ code: APIError.Code, _ why: String, _ asker: RequestID?, into out: inout AgentOutbox
-    ) {
-        counters.enrolmentsRefused += 1
-        out.actions.append(.notice(.joinRefused(why)))
-        if case .unenrolled = standing { joinProblem = why }
-        if let asker { refuse(asker, code, why, field: "token", into: &out) }
+        (core.configuration.name, core.configuration.isNameChosen) = (membership.certificate.name, true)
+        out.report(.joined(name: membership.certificate.name, fleet: membership.certificate.fleet))
+        core.endpoint.pin(membership.admission.controllers.map(\.node))
+        core.endpoint.adopt(membership.credentials)
+        // The controller knows this session as one without a certificate; the next one shows the certificate.
+        core.reconnect(enrolment.token.controller, after: .none, now: now, into: &out)
     }
 
     // MARK: - A member and a newer token
 
-    private static let moverLimit = 16
-
     /// A token of this node's own fleet says where the controllers are now. It is not used up: the node is a member already.
     private mutating func move(
-        to token: TokenText, _ membership: Membership, name: String?, _ asker: RequestID?, now: Instant,
-        into out: inout AgentOutbox
-    ) {
+        to token: TokenText, _ request: Request, _ membership: Membership, certificate: inout CertificateKeeper,
+        core: inout AgentCore, now: Instant, into out: inout AgentOutbox
+    ) -> [RequestID] {
+        let asker = request.asker
+        if let (code, why) = Enroller.objection(to: token, membership, of: core.nodeID) {
+            refuse(code, why, asker, core: &core, into: &out)
+            return []
+        }
+        if let name = request.name { certificate.rename(to: name, core: &core, into: &out) }
+        let places = relocate(token, isByPerson: asker != nil, membership, core: &core, into: &out)
+        guard !core.hasController(now: now) else { return asker.map { [$0] } ?? [] }
+        if let asker {
+            guard movers.count < Enroller.moverLimit else {
+                out.refuse(asker, .limit, "too many requests to join wait for the controller")
+                return []
+            }
+            movers.append(Mover(asker: asker, until: now + Enrolment.patience, places: places))
+        }
+        core.restartUplink(now: now, into: &out)
+        return []
+    }
+
+    /// Why a member cannot use the token.
+    private static func objection(
+        to token: TokenText, _ membership: Membership, of node: NodeID
+    ) -> (code: APIError.Code, why: String)? {
         let fleet = membership.certificate.fleet
-        guard token.fleet == fleet else {
-            let why = "this node is a member of fleet \(fleet.hex), and the token is of fleet \(token.fleet.hex)"
-            return refuseJoin(.conflict, why, asker, into: &out)
+        if token.fleet != fleet {
+            return (
+                .conflict, "this node is a member of fleet \(fleet.hex), and the token is of fleet \(token.fleet.hex)"
+            )
         }
         guard membership.credentials.authorities.contains(token.authority) else {
-            return refuseJoin(.refused, "the token names a key that does not sign for this fleet", asker, into: &out)
+            return (.refused, "the token names a key that does not sign for this fleet")
         }
-        guard token.controller != nodeID else {
-            return refuseJoin(.invalid, "the token names this node as its controller", asker, into: &out)
-        }
-        if let name { reconfigure(name: name, into: &out) }
+        return token.controller == node ? (.invalid, "the token names this node as its controller") : nil
+    }
+
+    /// Puts the token's controller among the known ones. Returns its place, for people.
+    private func relocate(
+        _ token: TokenText, isByPerson: Bool, _ membership: Membership, core: inout AgentCore,
+        into out: inout AgentOutbox
+    ) -> [String] {
         var admission = membership.admission
         let index = admission.controllers.firstIndex { $0.node == token.controller }
         let known = index.map { admission.controllers[$0] }
         // A person has a reason to give a token now. The configuration's may be old: it adds to what is known, at the end.
-        let place = known.map { asker == nil ? $0.before(token.place) : token.place.before($0) } ?? token.place
+        let place = known.map { isByPerson ? token.place.before($0) : $0.before(token.place) } ?? token.place
         if let index { admission.controllers.remove(at: index) }
-        admission.controllers.insert(place, at: asker == nil ? index ?? admission.controllers.count : 0)
+        admission.controllers.insert(place, at: isByPerson ? 0 : index ?? admission.controllers.count)
         admission.controllers.removeLast(max(0, admission.controllers.count - Limits.controllers))
         if admission != membership.admission, let next = Membership(admission) {
             out.actions.append(.persistMembership(MembershipRecord(admission).encoded()))
-            out.actions.append(.notice(.controllersChanged(places: place.texts)))
-            standing = .member(next)
-            endpoint.pin(admission.controllers.map(\.node))
+            out.report(.controllersChanged(places: place.texts))
+            core.standing = .member(next)
+            core.endpoint.pin(admission.controllers.map(\.node))
         }
-        if uplink.session != nil, !watch.isSilent(for: ControllerWatch.doubt, now: now) {
-            if let asker { reply(asker, .joined(status(now: now)), into: &out) }
-            return
-        }
-        if let asker {
-            guard movers.count < Agent.moverLimit else {
-                return refuse(asker, .limit, "too many requests to join wait for the controller", into: &out)
-            }
-            movers.append((asker, now + Enrolment.patience, place.texts))
-        }
-        restartUplink(now: now, into: &out)
+        return place.texts
     }
 
-    /// The controller answers: that was what they waited for.
-    mutating func answerMovers(now: Instant, into out: inout AgentOutbox) {
-        guard !movers.isEmpty else { return }
-        let waiting = movers
+    /// The controller answers: whoever waited for that is to be told that the node has joined.
+    mutating func takeMovers() -> [RequestID] {
+        let waiting = movers.map(\.asker)
         movers = []
-        for mover in waiting { reply(mover.asker, .joined(status(now: now)), into: &out) }
-    }
-
-    mutating func serviceMovers(now: Instant, into out: inout AgentOutbox) {
-        for mover in movers where mover.until <= now {
-            let why = "no controller answers at \(mover.places.joined(separator: ", ")); the agent goes on trying"
-            refuse(mover.asker, .timeout, why, into: &out)
-        }
-        movers.removeAll { $0.until <= now }
+        return waiting
     }
 }
 

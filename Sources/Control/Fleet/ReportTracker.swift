@@ -1,10 +1,15 @@
 import Base
 import Wire
 
-/// What was told to the controller, and what is to be told. Digests are computed when somebody needs them, since a burst
-/// of a thousand launches would otherwise encode a thousand workers a thousand times.
-struct ReportBoard: Sendable {
-    private struct Told: Sendable {
+/// # Reports beside the heartbeat
+///
+/// Workers and health are reported when they have changed, and again where the answer to a heartbeat shows that the
+/// controller does not know them. A change of a worker is reported at once, at most every 20 ms.
+///
+/// Digests are computed when they are needed: a burst of a thousand launches would otherwise encode a thousand workers a
+/// thousand times.
+struct ReportTracker: Sendable {
+    private struct Sent: Sendable {
         var digest: UInt64
         /// The last heartbeat before the report; answers to it cannot know the report.
         var sequence: UInt32
@@ -13,27 +18,27 @@ struct ReportBoard: Sendable {
     /// The workers' digest that heartbeats carry.
     private(set) var workersDigest = WorkersReport([]).digest
     private var isStale = true
-    private var toldWorkers: Told?
-    private var toldHealth: Told?
+    private var sentWorkers: Sent?
+    private var sentHealth: Sent?
     private var lastChangeReport: Instant?
-    private(set) var changeReportAt: Instant?
+    private var changeReportAt: Instant?
     /// What the last answer asked for.
-    private(set) var wantsHealth = false
-    private(set) var wantsWorkers = false
-    private(set) var sequence: UInt64 = 0
+    private var wantsHealth = false
+    private var wantsWorkers = false
+    private var sequence: UInt64 = 0
 
-    static let coalesce = Interval.milliseconds(20)
+    private static let coalesce = Interval.milliseconds(20)
 
     var deadline: Deadline? { changeReportAt.map { Deadline($0, "worker report") } }
 
     mutating func workersMayHaveChanged(now: Instant) {
         isStale = true
         guard changeReportAt == nil else { return }
-        changeReportAt = lastChangeReport.map { max(now, $0 + ReportBoard.coalesce) } ?? now
+        changeReportAt = lastChangeReport.map { max(now, $0 + ReportTracker.coalesce) } ?? now
     }
 
     /// The report on `statuses`, if they are not what heartbeats speak of already.
-    mutating func refresh(_ statuses: @autoclosure () -> [WorkerStatus]) -> WorkersReport? {
+    private mutating func refresh(_ statuses: @autoclosure () -> [WorkerStatus]) -> WorkersReport? {
         guard isStale else { return nil }
         isStale = false
         let report = WorkersReport(statuses())
@@ -44,36 +49,68 @@ struct ReportBoard: Sendable {
 
     /// What the controller says it knows.
     mutating func acknowledged(_ ack: HeartbeatAck, health: UInt64) {
-        wantsHealth = ack.details != health && mayTellAgain(toldHealth, health, ack.sequence)
-        wantsWorkers = ack.workers != workersDigest && mayTellAgain(toldWorkers, workersDigest, ack.sequence)
+        wantsHealth = ack.details != health && mayReportAgain(sentHealth, health, ack.sequence)
+        wantsWorkers = ack.workers != workersDigest && mayReportAgain(sentWorkers, workersDigest, ack.sequence)
     }
 
     /// A report takes longer than a heartbeat where datagrams are lost, so two answers must show that it is not there.
-    private func mayTellAgain(_ told: Told?, _ digest: UInt64, _ answered: UInt32) -> Bool {
-        guard let told, told.digest == digest else { return true }
-        return answered > told.sequence &+ 1
+    private func mayReportAgain(_ sent: Sent?, _ digest: UInt64, _ answered: UInt32) -> Bool {
+        guard let sent, sent.digest == digest else { return true }
+        return answered > sent.sequence &+ 1
     }
 
-    mutating func tookChange(now: Instant) {
-        changeReportAt = nil
-        lastChangeReport = now
+    // MARK: - Sending
+
+    /// Sends what is due. `heartbeat`: the sequence of the last heartbeat.
+    mutating func service(
+        _ supervisor: Supervisor, _ health: HealthTracker, heartbeat: UInt32, core: inout AgentCore, now: Instant
+    ) {
+        guard case .member = core.standing, core.uplink.link != nil else { return }
+        if let due = changeReportAt, due <= now {
+            changeReportAt = nil
+            lastChangeReport = now
+            reportChange(of: supervisor, heartbeat: heartbeat, core: &core)
+        }
+        guard wantsHealth || wantsWorkers else { return }
+        send(
+            health: wantsHealth ? health.published : nil,
+            workers: wantsWorkers ? WorkersReport(supervisor.statuses) : nil, heartbeat: heartbeat, core: &core)
     }
 
-    mutating func told(_ report: Report, heartbeat: UInt32) {
+    /// Reports the workers, if they are not what heartbeats speak of already.
+    mutating func reportChange(of supervisor: Supervisor, heartbeat: UInt32, core: inout AgentCore) {
+        guard let report = refresh(supervisor.statuses) else { return }
+        send(health: nil, workers: report, heartbeat: heartbeat, core: &core)
+    }
+
+    /// Not sent where there is no room: the next answer to a heartbeat will ask for it.
+    private mutating func send(
+        health: HealthReport?, workers: WorkersReport?, heartbeat: UInt32, core: inout AgentCore
+    ) {
+        var report = Report(sequence: sequence + 1, agentVersion: core.configuration.version)
+        report.health = health
+        report.workers = workers
+        report.containment = core.configuration.containment
+        guard core.send(.report(report)) else { return }
+        core.counters.reportsSent += 1
+        noteSent(report, heartbeat: heartbeat)
+    }
+
+    private mutating func noteSent(_ report: Report, heartbeat: UInt32) {
         sequence = report.sequence
         if let health = report.health {
-            toldHealth = Told(digest: health.digest, sequence: heartbeat)
+            sentHealth = Sent(digest: health.digest, sequence: heartbeat)
             wantsHealth = false
         }
         if let workers = report.workers {
-            toldWorkers = Told(digest: workers.digest, sequence: heartbeat)
+            sentWorkers = Sent(digest: workers.digest, sequence: heartbeat)
             wantsWorkers = false
         }
     }
 
-    /// A new stream: whatever was told on the last one may be lost.
+    /// A new stream: reports on the last one may be lost.
     mutating func forget() {
-        toldWorkers = nil
-        toldHealth = nil
+        sentWorkers = nil
+        sentHealth = nil
     }
 }

@@ -1,10 +1,10 @@
 import Base
 import Wire
 
-/// What is known of the machine, and what of it is told. Loads change with every sample and travel in heartbeats; the
+/// What is known of the machine, and what of it is reported. Loads change with every sample and travel in heartbeats; the
 /// details are published at once when something changed that somebody would act upon, and otherwise every ten seconds at
 /// most, since each publication costs a report.
-struct HealthBoard: Sendable {
+struct HealthTracker: Sendable {
     private(set) var host: HostStatus?
     private(set) var accelerators: [AcceleratorStatus] = []
     /// What heartbeats give the digest of, and reports the details.
@@ -29,12 +29,12 @@ struct HealthBoard: Sendable {
 
     var deadline: Deadline? {
         guard isDirty, let publishedAt else { return nil }
-        return Deadline(publishedAt + HealthBoard.publishEvery, "health report")
+        return Deadline(publishedAt + HealthTracker.publishEvery, "health report")
     }
 
     mutating func tick(now: Instant) {
         guard isDirty else { return }
-        if let publishedAt, now - publishedAt < HealthBoard.publishEvery { return }
+        if let publishedAt, now - publishedAt < HealthTracker.publishEvery { return }
         publish(now)
     }
 

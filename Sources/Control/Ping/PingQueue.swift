@@ -3,87 +3,91 @@ import Mesh
 import Wire
 
 /// Pings that somebody waits for: a few at a time to a peer, answered when all came back or time is up.
-struct PingBoard: Sendable {
-    struct Job: Hashable, Sendable {
-        let request: RequestID
-        /// What the person asked for, and whose node that is, once that is known.
-        let asked: LookUp
+struct PingQueue: Sendable {
+    /// What a person asked for, checked.
+    struct Request {
+        var count: Int
+        var interval: Interval
+        /// By one path only, as `PathReport.paths(called:)` has it.
+        var via: String?
+    }
+
+    private struct Job: Sendable {
+        let id: RequestID
+        let request: Request
+        /// `nil` until the finder has found it.
         var node: NodeID?
         var name: String?
-        let count: Int
-        let interval: Interval
-        /// By one path only, as `PathReport.paths(called:)` has it.
-        let via: String?
         var sent = 0
         var waiting: [Sent] = []
         var answers: [PingAnswer] = []
         /// The next ping, or the end of patience when all are sent.
         var next: Instant
-        /// No session yet: given up at this time.
-        var connectBy: Instant?
     }
 
     /// A ping that may still be answered.
-    struct Sent: Hashable, Sendable {
+    private struct Sent: Sendable {
         let token: UInt64
         let number: Int
     }
 
-    /// What a look at the board has brought.
-    struct Outcome {
-        var answers: [(RequestID, PingView)] = []
-        /// Their session did not come.
-        var unreachable: [RequestID] = []
+    private enum End {
+        case answered(PingView)
         /// The peer has no such path; with what there is.
-        var pathless: [(RequestID, String)] = []
+        case noPath(String)
     }
 
-    private(set) var jobs: [Job] = []
+    private var jobs: [Job] = []
     private var nextToken: UInt64 = 1
 
     static let limit = 64
-    static let patience = Interval.seconds(2)
-    static let connectPatience = Interval.seconds(12)
+    private static let patience = Interval.seconds(2)
+    /// One question to the directory; it and the session have twelve seconds.
+    static let findPatience = PeerFinder.Patience(total: .seconds(12), controller: nil, answers: [.seconds(12)])
 
-    var isFull: Bool { jobs.count >= PingBoard.limit }
-    var isEmpty: Bool { jobs.isEmpty }
+    var isFull: Bool { jobs.count >= PingQueue.limit }
 
-    mutating func add(_ job: Job) { jobs.append(job) }
-
+    /// Those whose peer is being found have the finder's deadline.
     var deadline: Deadline? {
-        jobs.map { $0.connectBy ?? $0.next }.min().map { Deadline($0, "ping") }
+        jobs.lazy.filter { $0.node != nil }.map(\.next).min().map { Deadline($0, "ping") }
     }
 
-    mutating func connected(_ node: NodeID, name: String?, now: Instant) {
-        for index in jobs.indices where jobs[index].node == node && jobs[index].connectBy != nil {
-            jobs[index].connectBy = nil
-            jobs[index].name = name
-            jobs[index].next = now
+    /// Pings a peer, which is found first where there is no session with it. `known`: its name.
+    mutating func begin(
+        _ request: Request, _ id: RequestID, to asked: LookUp, known: String?, finder: inout PeerFinder,
+        core: inout AgentCore, now: Instant, into out: inout AgentOutbox
+    ) {
+        var job = Job(id: id, request: request, name: known, next: now)
+        if case .node(let node) = asked, core.endpoint.isConnected(node) {
+            job.node = node
+        } else {
+            let search = PeerFinder.Request(
+                purpose: .ping(id), asked: asked, name: known, goal: .session, patience: PingQueue.findPatience)
+            if let failure = finder.begin(search, core: &core, now: now) { return out.refuse(id, failure.error) }
+        }
+        jobs.append(job)
+    }
+
+    /// Peers that were found, or not.
+    mutating func apply(_ results: [PeerFinder.Result], now: Instant, into out: inout AgentOutbox) {
+        for result in results {
+            guard case .ping(let id) = result.purpose, let index = jobs.firstIndex(where: { $0.id == id }) else {
+                continue
+            }
+            switch result.outcome {
+            case .found(let node, let name):
+                jobs[index].node = node
+                jobs[index].name = name
+                jobs[index].next = now
+            case .failed(let failure):
+                jobs.remove(at: index)
+                out.refuse(id, failure.error)
+            case .relays: break
+            }
         }
     }
 
-    /// Whether somebody waits for this answer of the directory.
-    func waits(for asked: LookUp) -> Bool { jobs.contains { $0.asked == asked && $0.connectBy != nil } }
-
-    /// The directory's answer.
-    mutating func found(_ asked: LookUp, _ node: NodeID, name: String) {
-        for index in jobs.indices where jobs[index].asked == asked && jobs[index].connectBy != nil {
-            jobs[index].node = node
-            jobs[index].name = name
-        }
-    }
-
-    /// Takes out the jobs that wait for a session which will not come.
-    mutating func failed(_ node: NodeID) -> [RequestID] { takeWaiting { $0.node == node } }
-    mutating func failed(_ asked: LookUp) -> [RequestID] { takeWaiting { $0.asked == asked } }
-
-    private mutating func takeWaiting(where isMeant: (Job) -> Bool) -> [RequestID] {
-        let lost = jobs.filter { $0.connectBy != nil && isMeant($0) }.map(\.request)
-        jobs.removeAll { lost.contains($0.request) }
-        return lost
-    }
-
-    /// `relay`: whose the path is that the answer came by.
+    /// A pong has come. `relay`: whose the path is that it came by.
     mutating func pong(token: UInt64, roundTrip: Interval, by path: PathAddress, relay: String?) {
         guard let index = jobs.firstIndex(where: { $0.waiting.contains { $0.token == token } }),
             let place = jobs[index].waiting.firstIndex(where: { $0.token == token })
@@ -95,9 +99,44 @@ struct PingBoard: Sendable {
                 relay: relay, isTCP: path.isTCP))
     }
 
+    /// Sends what is due, and answers those who have waited for the last pong.
+    mutating func service(endpoint: inout Endpoint, now: Instant, into out: inout AgentOutbox) {
+        var answered: [(RequestID, PingView)] = [], pathless: [(RequestID, String)] = []
+        for index in jobs.indices {
+            switch serve(index, &endpoint, now: now) {
+            case .answered(let view): answered.append((jobs[index].id, view))
+            case .noPath(let problem): pathless.append((jobs[index].id, problem))
+            case nil: break
+            }
+        }
+        for (id, view) in answered { out.reply(id, .ping(view)) }
+        for (id, problem) in pathless { out.refuse(id, .notFound, problem, field: "via") }
+        let done = answered.map(\.0) + pathless.map(\.0)
+        if !done.isEmpty { jobs.removeAll { done.contains($0.id) } }
+    }
+
+    private mutating func serve(_ index: Int, _ endpoint: inout Endpoint, now: Instant) -> End? {
+        guard let node = jobs[index].node else { return nil }
+        let request = jobs[index].request
+        if jobs[index].sent < request.count, jobs[index].next <= now {
+            if let problem = send(index, to: node, &endpoint, now: now) { return .noPath(problem) }
+            let isLast = jobs[index].sent == request.count
+            jobs[index].next = now + (isLast ? PingQueue.patience : request.interval)
+        }
+        let job = jobs[index]
+        guard job.sent == request.count, job.next <= now || job.answers.count == request.count else { return nil }
+        return .answered(
+            PingView(
+                node: node, name: job.name, sent: job.sent,
+                roundTripsMicroseconds: job.answers.map(\.roundTripMicroseconds), answers: job.answers))
+    }
+
+    /// Returns why not, where the peer has no path as it was asked for.
     private mutating func send(_ index: Int, to node: NodeID, _ endpoint: inout Endpoint, now: Instant) -> String? {
         let isSent: Bool
-        if let via = jobs[index].via, endpoint.isConnected(node), let report = endpoint.report(on: node, now: now) {
+        if let via = jobs[index].request.via, endpoint.isConnected(node),
+            let report = endpoint.report(on: node, now: now)
+        {
             let paths = report.paths(called: via)
             // It may go away while it is pinged, and then nothing is answered.
             if paths.isEmpty, jobs[index].sent == 0 { return "'\(via)': no path of the peer; \(report.pathNames)" }
@@ -110,36 +149,5 @@ struct PingBoard: Sendable {
         if isSent { jobs[index].waiting.append(Sent(token: nextToken, number: jobs[index].sent)) }
         nextToken += 1
         return nil
-    }
-
-    /// Sends what is due, and takes out the jobs that are done.
-    mutating func tick(_ endpoint: inout Endpoint, now: Instant) -> Outcome {
-        var outcome = Outcome()
-        for index in jobs.indices {
-            if let connectBy = jobs[index].connectBy {
-                if connectBy <= now { outcome.unreachable.append(jobs[index].request) }
-                continue
-            }
-            // Only who is known is connected to.
-            guard let node = jobs[index].node else { continue }
-            if jobs[index].sent < jobs[index].count, jobs[index].next <= now {
-                if let problem = send(index, to: node, &endpoint, now: now) {
-                    outcome.pathless.append((jobs[index].request, problem))
-                    continue
-                }
-                let isLast = jobs[index].sent == jobs[index].count
-                jobs[index].next = now + (isLast ? PingBoard.patience : jobs[index].interval)
-            }
-            let job = jobs[index]
-            if job.sent == job.count, job.next <= now || job.answers.count == job.count {
-                let view = PingView(
-                    node: node, name: job.name, sent: job.sent,
-                    roundTripsMicroseconds: job.answers.map(\.roundTripMicroseconds), answers: job.answers)
-                outcome.answers.append((job.request, view))
-            }
-        }
-        let done = outcome.answers.map(\.0) + outcome.unreachable + outcome.pathless.map(\.0)
-        jobs.removeAll { done.contains($0.request) }
-        return outcome
     }
 }

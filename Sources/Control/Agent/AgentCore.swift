@@ -1,0 +1,146 @@
+import Base
+import Mesh
+import Noise
+import Wire
+
+/// # What all features of an agent share
+///
+/// A feature is a value type with private state. What it needs besides its own state is here: the mesh endpoint, the way
+/// to the controller, the clock, and what this node is. `Agent` owns the core and the features, and hands the core to
+/// each call of a feature.
+struct AgentCore: ~Copyable {
+    var endpoint: Endpoint
+    /// The way to the controller.
+    var uplink: Uplink
+    var configuration: AgentConfiguration
+    var clock: FleetClock
+    var random: Random
+    var counters = AgentCounters()
+    var standing: Standing
+    /// Since when the node is a member: its start, or later.
+    var memberSince: Instant
+    private(set) var departure = Departure.none
+    /// Whether the controller answers.
+    var watch = ControllerWatch()
+    let startedAt: UnixTime
+    let incarnation: UInt64
+
+    enum Departure: Hashable, Sendable {
+        case none
+        /// Says so in heartbeats until one is answered, or until this time.
+        case leaving(until: Instant)
+        case gone
+    }
+
+    init(
+        endpoint: consuming Endpoint, configuration: AgentConfiguration, member: Membership?, incarnation: UInt64,
+        random: Random, now: Instant, wall: UnixTime
+    ) {
+        self.endpoint = endpoint
+        self.configuration = configuration
+        self.incarnation = incarnation
+        self.random = random
+        standing = member.map { .member($0) } ?? .unenrolled
+        uplink = Uplink(isMember: member != nil, now: now)
+        clock = FleetClock(wall, at: now)
+        memberSince = now
+        startedAt = wall
+    }
+
+    var nodeID: NodeID { endpoint.nodeID }
+
+    /// The name in the certificate; before there is one, the name to enrol under.
+    var name: String { standing.membership?.certificate.name ?? configuration.name }
+
+    /// Where this node is in the overlay; `nil` outside of a fleet.
+    var overlay: OverlayPlace? { standing.membership?.overlay }
+
+    /// Controllers to connect to, in order of preference.
+    var controllers: [ControllerAddress] {
+        switch standing {
+        case .unenrolled: []
+        case .enrolling(let enrolment): [enrolment.token.place]
+        case .member(let membership): membership.admission.controllers
+        }
+    }
+
+    // MARK: - The controller
+
+    /// Whether a controller can be asked.
+    var canLookUp: Bool {
+        guard case .member = standing, uplink.link != nil, departure == .none else { return false }
+        return true
+    }
+
+    /// False where there is no control stream, or too much waits in it. The controller asks for the state again then.
+    @discardableResult
+    mutating func send(_ message: ControlMessage) -> Bool { uplink.send(message, to: &endpoint) }
+
+    /// Ends the session with the controller without a report, and connects again at once or after a delay.
+    mutating func reconnect(_ node: NodeID, after delay: Uplink.Delay, now: Instant, into out: inout AgentOutbox) {
+        uplink.retry(after: delay, random: &random, now: now)
+        endpoint.disconnect(node, now: now, into: &out.mesh)
+    }
+
+    // MARK: - Certificates
+
+    /// The certificate in `bytes`, if it is `node`'s and one of the fleet's authorities has signed it. A certificate that
+    /// is not counts as refused.
+    mutating func verify(
+        _ bytes: [UInt8], of node: NodeID, authorities: [VerifyingKey], fleet: FleetID, now: Instant
+    ) throws(CertificateFault) -> Certificate {
+        let check = CertificateCheck(authorities: authorities, fleet: fleet, slack: configuration.mesh.clockSlack)
+        do throws(CertificateFault) {
+            return try check.check(bytes, of: node, wall: clock.wall(now))
+        } catch {
+            counters.certificatesRefused += 1
+            throw error
+        }
+    }
+
+    // MARK: - Peers
+
+    /// The relay's name, or the first digits of its id; `nil` for a direct path.
+    func relayName(of path: PathAddress) -> String? {
+        guard let node = endpoint.relay(of: path) else { return nil }
+        return endpoint.certificate(of: node)?.name ?? node.short
+    }
+
+    /// Whether this node is meant.
+    func isOwn(_ asked: LookUp) -> Bool {
+        switch asked {
+        case .node(let node): node == nodeID
+        case .address(let address): overlay?.contains(address) ?? false
+        case .name(let name): name == standing.membership?.certificate.name
+        }
+    }
+
+    // MARK: - The end
+
+    static let leavingPatience = Interval.seconds(1)
+
+    /// The process ends. With `isLeaving` the node says goodbye to its fleet first.
+    mutating func depart(leave isLeaving: Bool, now: Instant, into out: inout AgentOutbox) {
+        guard departure == .none else { return }
+        if isLeaving, case .member = standing, uplink.session != nil {
+            departure = .leaving(until: now + AgentCore.leavingPatience)
+            uplink.beat(at: now)
+            send(.goodbye(reason: "the node leaves"))
+        } else {
+            leave(now: now, into: &out)
+        }
+    }
+
+    mutating func serviceDeparture(now: Instant, into out: inout AgentOutbox) {
+        if case .leaving(let until) = departure, until <= now { leave(now: now, into: &out) }
+    }
+
+    /// The controller has heard the goodbye, or was given time enough.
+    mutating func leave(now: Instant, into out: inout AgentOutbox) {
+        departure = .gone
+        let node = uplink.session?.node
+        uplink.close()
+        if let node { endpoint.disconnect(node, now: now, into: &out.mesh) }
+        out.actions.append(.stopped)
+    }
+}

@@ -1,0 +1,138 @@
+import Base
+import Mesh
+import Wire
+
+// The way to the controller, and whether it answers. A controller may move: its names are resolved again while it is
+// silent, and a newer token names its new addresses.
+
+extension AgentCore {
+    /// Controllers that this node may connect to now.
+    private var reachable: [ControllerAddress] { departure == .none ? controllers : [] }
+
+    /// Connects to the next controller if it is time.
+    mutating func serviceUplink(now: Instant, into out: inout AgentOutbox) {
+        guard let target = uplink.nextController(reachable, now: now) else { return }
+        uplink.resolveNames(of: target, now: now, into: &out)
+        let place = uplink.place(of: target)
+        // The resolver's answer ends the wait.
+        guard !place.addresses.isEmpty else { return uplink.retry(after: .backoff, random: &random, now: now) }
+        // Nothing would be said of a session that is there; and it was given up here, for some reason.
+        if endpoint.isConnected(target.node) { endpoint.disconnect(target.node, now: now, into: &out.mesh) }
+        uplink.connect(to: target.node)
+        endpoint.connect(to: target.node, at: place.paths, now: now, into: &out.mesh)
+    }
+
+    /// A session with `node` has begun. It becomes the uplink if it is one with a controller that is wanted.
+    mutating func apply(_ session: PeerSession, with node: NodeID, now: Instant, into out: inout AgentOutbox) {
+        guard uplink.wants(node, among: reachable) else { return }
+        guard isController(session) else {
+            counters.certificatesRefused += 1
+            return reconnect(node, after: .backoff, now: now, into: &out)
+        }
+        uplink.connected(node, session, now: now)
+        if case .member = standing { uplink.beat(at: now) }
+    }
+
+    /// A new node knows its controller by the key in its token. A member obeys nobody whose certificate does not say that it
+    /// is a controller, whatever token has led there.
+    private func isController(_ session: PeerSession) -> Bool {
+        guard case .member = standing else { return true }
+        return session.certificate?.roles.contains(.controller) ?? false
+    }
+
+    /// The session with the controller has ended, or none came about.
+    mutating func loseUplink(_ node: NodeID, _ loss: ControllerLoss, now: Instant, into out: inout AgentOutbox) {
+        reportLoss(of: node, loss, now: now, into: &out)
+        uplink.retry(after: .backoff, random: &random, now: now)
+    }
+
+    mutating func loseControlStream(now: Instant, into out: inout AgentOutbox) {
+        uplink.loseStream(on: &endpoint, random: &random, now: now, into: &out.mesh)
+    }
+
+    /// Ends what there is with the controller, and begins again at once.
+    mutating func restartUplink(now: Instant, into out: inout AgentOutbox) {
+        let node = uplink.node
+        if uplink.session != nil, let node { reportLoss(of: node, .silent, now: now, into: &out) }
+        uplink.retry(after: .none, random: &random, now: now)
+        if let node { endpoint.disconnect(node, now: now, into: &out.mesh) }
+    }
+
+    /// The resolver's answer. The controller that has this name may be somewhere else than this node looks for it, or
+    /// talks to it.
+    mutating func apply(
+        _ addresses: [IPAddress], of name: HostPort, now: Instant, into out: inout AgentOutbox
+    ) {
+        guard uplink.resolved(name, addresses) else { return }
+        let owners = controllers.filter { $0.names.contains(name) }.map(\.node)
+        switch uplink.phase {
+        case .waiting: uplink.endWait(now: now)
+        case .connecting(let node) where owners.contains(node): restartUplink(now: now, into: &out)
+        case .connected, .up:
+            guard let node = uplink.node, owners.contains(node), isDoubtful(now: now) else { return }
+            restartUplink(now: now, into: &out)
+        case .idle, .connecting: break
+        }
+    }
+
+    // MARK: - Whether the controller answers
+
+    private func isDoubtful(now: Instant) -> Bool { watch.isSilent(for: ControllerWatch.doubt, now: now) }
+
+    /// Whether there is a session with a controller that answers.
+    func hasController(now: Instant) -> Bool { uplink.session != nil && !isDoubtful(now: now) }
+
+    /// Silence resolves the controller's names again, and is reported when it has lasted.
+    mutating func checkController(_ node: NodeID, now: Instant, into out: inout AgentOutbox) {
+        guard watch.answeredAt != nil, isDoubtful(now: now) else { return }
+        for controller in controllers where controller.node == node {
+            uplink.resolveNames(of: controller, now: now, into: &out)
+        }
+        guard watch.isSilent(for: ControllerWatch.patience, now: now) else { return }
+        reportLoss(of: node, .silent, now: now, into: &out)
+    }
+
+    /// A member that starts while its controller is away says so, once.
+    mutating func reportAbsence(now: Instant, into out: inout AgentOutbox) {
+        guard case .member(let membership) = standing, departure == .none,
+            watch.isAbsent(since: memberSince, now: now)
+        else { return }
+        out.report(.controllerAbsent(places: membership.admission.controllers.flatMap(\.texts)))
+    }
+
+    private mutating func reportLoss(
+        of node: NodeID, _ loss: ControllerLoss, now: Instant, into out: inout AgentOutbox
+    ) {
+        guard departure == .none, watch.lost(now: now) else { return }
+        out.report(.controllerLost(node, loss))
+    }
+
+    /// The controller has answered a heartbeat.
+    mutating func reportAnswer(of node: NodeID, now: Instant, into out: inout AgentOutbox) {
+        uplink.answered()
+        switch watch.answered(now: now) {
+        case .first: out.report(.controllerFound(node, after: nil))
+        case .again(let silence): out.report(.controllerFound(node, after: silence))
+        case .expected: break
+        }
+    }
+
+    // MARK: - Clocks
+
+    /// Tells the controller this node's clock, and asks for its. The difference is reported when the answer has come: a
+    /// machine that slept seems to have set its clock.
+    mutating func compareClocks(now: Instant) {
+        guard case .member = standing else { return }
+        send(.clock(ClockReading(clock.own(now), wantsAnswer: true)))
+    }
+
+    /// The controller's clock shows this.
+    mutating func learnClock(_ controller: UnixTime, now: Instant, into out: inout AgentOutbox) {
+        clock.learn(controller, now: now)
+        switch clock.report(now: now) {
+        case .differs: out.report(.clockDiffers(own: clock.own(now), controller: clock.wall(now)))
+        case .agrees: out.report(.clockAgrees)
+        case .nothing: break
+        }
+    }
+}

@@ -1,0 +1,13 @@
+package import Base
+
+/// A member's place in the overlay.
+package struct OverlayPlace: Hashable, Sendable {
+    /// `nil` where the controller has given none.
+    package var v4: IPAddress?
+    /// Where all of the fleet's IPv4 addresses are from; `nil` where the controller has not said.
+    package var network4: IPPrefix?
+    package var v6: IPAddress
+    package var network6: IPPrefix
+
+    package func contains(_ address: IPAddress) -> Bool { address == v6 || address == v4 }
+}
