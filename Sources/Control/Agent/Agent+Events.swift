@@ -38,7 +38,7 @@ extension Agent {
         guard !results.isEmpty else { return }
         RelayChains.apply(results, endpoint: &core.endpoint, now: now, into: &out)
         routes.apply(results, now: now, into: &out)
-        pings.apply(results, now: now, into: &out)
+        pings.apply(results, finder: &finder, now: now, into: &out)
         throughput.apply(results, core: &core, now: now, into: &out)
     }
 

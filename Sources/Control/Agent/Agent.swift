@@ -189,8 +189,8 @@ package struct Agent: ~Copyable {
 
     private mutating func servicePeers(now: Instant, into out: inout AgentOutbox) {
         let ended = finder.expire(canAsk: core.canLookUp, now: now)
-        pings.service(endpoint: &core.endpoint, now: now, into: &out)
-        pings.apply(ended, now: now, into: &out)
+        pings.service(finder: &finder, endpoint: &core.endpoint, now: now, into: &out)
+        pings.apply(ended, finder: &finder, now: now, into: &out)
         finder.ask(core: &core, now: now)
         routes.apply(ended, now: now, into: &out)
         routes.service(now: now)

@@ -12,9 +12,12 @@ extension Controller {
     ) {
         switch request {
         case .status: out.reply(id, .status(status(now: now)))
-        case .nodesList: out.reply(id, .nodes(registry.entries.indices.map { view($0, withHost: false, now: now) }))
+        case .nodesList:
+            out.reply(id, .nodes(core.registry.entries.indices.map { view($0, withHost: false, now: now) }))
         case .nodesGet(let parameters):
-            guard let slot = registry.find(parameters.node) else { return out.refuse(id, .noNode(parameters.node)) }
+            guard let slot = core.registry.find(parameters.node) else {
+                return out.refuse(id, .noNode(parameters.node))
+            }
             out.reply(id, .node(view(slot, withHost: true, now: now)))
         case .tokensCreate(let parameters): createToken(parameters, id, now: now, into: &out)
         case .tokensList: out.reply(id, .tokens(tokens.all.map(\.view)))
@@ -22,7 +25,9 @@ extension Controller {
         case .workersRun(let parameters): run(parameters, id, now: now, into: &out)
         case .workersList(let parameters): listWorkers(parameters, id, into: &out)
         case .workersGet(let parameters):
-            guard let view = workerView(parameters.name) else { return out.refuse(id, .noWorker(parameters.name)) }
+            guard let view = desired.view(parameters.name, in: core.registry) else {
+                return out.refuse(id, .noWorker(parameters.name))
+            }
             out.reply(id, .worker(view))
         case .workersStop(let parameters): stop(parameters, id, now: now, into: &out)
         case .workersRemove(let parameters): remove(parameters, id, now: now, into: &out)
@@ -32,57 +37,60 @@ extension Controller {
             out.reply(
                 id,
                 .accelerators(
-                    registry.entries.flatMap { entry in
+                    core.registry.entries.flatMap { entry in
                         entry.accelerators.map {
                             AcceleratorView(node: entry.record.node, nodeName: entry.name, accelerator: $0)
                         }
                     }))
         case .peersList:
-            let views = endpoint.summaries(now: now).map { PeerView(of: $0, endpoint.certificate(of: $0.node)) }
+            let views = core.endpoint.summaries(now: now).map {
+                PeerView(of: $0, core.endpoint.certificate(of: $0.node))
+            }
             out.reply(id, .peers(views))
         }
     }
 
     private func view(_ slot: Int, withHost: Bool, now: Instant) -> NodeView {
-        let node = registry[slot].record.node
-        return registry[slot].view(wall: clock.wall(now), address: endpoint.address(of: node), withHost: withHost)
+        let node = core.registry[slot].record.node
+        return core.registry[slot].view(
+            wall: core.clock.wall(now), address: core.endpoint.address(of: node), withHost: withHost)
     }
 
     private func status(now: Instant) -> StatusView {
         var view = StatusView(
             program: .controller, version: AsterismVersion.current, node: nodeID, phase: "serving",
-            incarnation: incarnation, startedAt: startedAt,
-            counters: endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
-        view.name = settings.name
-        view.fleet = authority.fleet.hex
-        view.certificateExpiresAt = endpoint.credentials?.certificate.certificate.notAfter
-        view.overlay4 = overlay.controller
-        view.overlay6 = overlay6
-        view.nodes = registry.counts
-        view.nodeClocks = nodeClocks
-        view.workersTotal = slotOfWorker.count
-        view.workersActive = registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }
-        view.verdict = registry.entries.filter { $0.state == .online }.map(\.verdict).max()
+            incarnation: core.incarnation, startedAt: core.startedAt,
+            counters: core.endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
+        view.name = core.settings.name
+        view.fleet = core.authority.fleet.hex
+        view.certificateExpiresAt = core.endpoint.credentials?.certificate.certificate.notAfter
+        view.overlay4 = overlay.own4
+        view.overlay6 = overlay.own6
+        view.nodes = core.registry.counts
+        view.nodeClocks = NodeClocks.views(core.registry)
+        view.workersTotal = desired.count
+        view.workersActive = core.registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }
+        view.verdict = core.registry.entries.filter { $0.state == .online }.map(\.verdict).max()
         for refusal in EnrolRefusal.allCases {
-            let count = enrolmentsRefused[refusal] ?? 0
+            let count = enrolments.refusals(refusal)
             view.counters.append(CounterView(name: "enrolmentsRefused.\(refusal.rawValue)", count: count))
         }
         return view
     }
 
     /// The overlay's own networks.
-    package var overlayNetworks: [IPPrefix] { [overlay.network, OverlayAddress.network6(of: authority.fleet)] }
+    package var overlayNetworks: [IPPrefix] { [overlay.network, OverlayAddress.network6(of: core.authority.fleet)] }
 
     /// No token can be made: nothing leads to this controller.
-    package var isNowhere: Bool { whereabouts.isNowhere }
+    package var isNowhere: Bool { core.address.isNowhere }
 
     /// One line about the fleet, as service managers show it.
     package var summary: String {
-        let counts = registry.counts
-        var text = "\(settings.name), fleet \(authority.fleet.hex.prefix(8)): \(counts.online) nodes online"
+        let counts = core.registry.counts
+        var text = "\(core.settings.name), fleet \(core.authority.fleet.hex.prefix(8)): \(counts.online) nodes online"
         let away = counts.suspect + counts.offline + counts.unknown
         if away > 0 { text += ", \(away) not" }
-        let others = nodesWithOtherClock.count
+        let others = NodeClocks.differing(core.registry).count
         if others > 0 { text += "; \(others) with a clock that differs" }
         return isNowhere ? text + "; no address for tokens, see --advertise" : text
     }
@@ -94,7 +102,7 @@ extension Controller {
         guard (1...1000).contains(limit) else {
             return out.refuse(id, APIError(.invalid, "limit: must be from 1 to 1000, not \(limit)", field: "limit"))
         }
-        out.reply(id, .events(events.list(after: parameters.after, limit: Int(limit))))
+        out.reply(id, .events(core.events.list(after: parameters.after, limit: Int(limit))))
     }
 
     // MARK: - Tokens
@@ -104,7 +112,7 @@ extension Controller {
     private mutating func createToken(
         _ parameters: ControllerRequest.TokensCreate, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
     ) {
-        guard !whereabouts.isNowhere else {
+        guard !core.address.isNowhere else {
             let text =
                 "this controller knows no address at which nodes could reach it, so a token would be useless; start it "
                 + "with --advertise HOST:PORT, or set 'advertise' in controller.yaml"
@@ -121,21 +129,21 @@ extension Controller {
         if let name = parameters.name, name.utf8.count > 100 {
             return out.refuse(id, APIError(.invalid, "name: is longer than 100 bytes", field: "name"))
         }
-        let wall = clock.wall(now)
+        let wall = core.clock.wall(now)
         let record = TokenRecord(
-            id: generator.bytes(TokenText.idCount), secret: generator.bytes(TokenText.secretCount),
+            id: core.generator.bytes(TokenText.idCount), secret: core.generator.bytes(TokenText.secretCount),
             name: parameters.name, createdAt: wall, expiresAt: wall + .seconds(life), uses: Int(uses),
             isForBeacons: parameters.isForBeacons ?? false)
         guard tokens.add(record, wall: wall) else {
             return out.refuse(id, APIError(.limit, "there are \(TokenBook.limit) tokens that can still be used"))
         }
-        out.persist([.token(record), self.record(.tokenCreated, record.id.hex, now: now)])
+        out.persist([.token(record), core.record(.tokenCreated, record.id.hex, now: now)])
         var view = record.view
         view.token =
             TokenText(
-                id: record.id, secret: record.secret, controller: nodeID, authority: authority.verifyingKey,
-                fleet: authority.fleet, addresses: settings.addresses,
-                tcpPorts: settings.tcpPorts, names: settings.names
+                id: record.id, secret: record.secret, controller: nodeID, authority: core.authority.verifyingKey,
+                fleet: core.authority.fleet, addresses: core.settings.addresses,
+                tcpPorts: core.settings.tcpPorts, names: core.settings.names
             ).text
         out.reply(id, .token(view))
     }
@@ -152,50 +160,9 @@ extension Controller {
         if !token.isRevoked {
             token.isRevoked = true
             tokens.update(token)
-            out.persist([.token(token), record(.tokenRevoked, token.id.hex, now: now)])
+            out.persist([.token(token), core.record(.tokenRevoked, token.id.hex, now: now)])
         }
         out.reply(id, .token(token.view))
-    }
-
-    // MARK: - Questions to agents
-
-    /// Puts a question that an agent is to answer within `questionTime`.
-    mutating func ask(
-        _ kind: Question.Kind, _ slot: Int, _ id: RequestID, now: Instant, into out: inout ControllerOutbox,
-        message: (UInt64) -> ControlMessage
-    ) {
-        guard registry[slot].isReachable else {
-            let text = "node '\(registry[slot].name)' is \(registry[slot].state.rawValue)"
-            return out.refuse(id, APIError(.unavailable, text, field: "node"))
-        }
-        guard questions.count < Controller.questionLimit else {
-            return out.refuse(id, APIError(.limit, "too many requests wait for agents"))
-        }
-        let number = nextQuestion
-        nextQuestion += 1
-        let message = message(number)
-        guard send(message, to: slot) else {
-            return out.refuse(
-                id, APIError(.unavailable, "node '\(registry[slot].name)' does not read what is sent to it"))
-        }
-        questions[number] = Question(
-            kind: kind, slot: slot, message: message, askers: [id], deadline: now + Controller.questionTime)
-    }
-
-    /// On a new stream: what was on its way in the old one is lost. An answer that comes twice is taken once.
-    mutating func askAgain(_ slot: Int) {
-        for question in questions.values where question.slot == slot {
-            guard send(question.message, to: slot) else { return }
-        }
-    }
-
-    mutating func expireQuestions(now: Instant, into out: inout ControllerOutbox) {
-        while let (number, question) = questions.elements.first, question.deadline <= now {
-            questions.removeValue(forKey: number)
-            let seconds = Controller.questionTime.seconds
-            let text = "node '\(registry[question.slot].name)' did not answer within \(seconds) s; nothing was changed"
-            for asker in question.askers { out.refuse(asker, APIError(.timeout, text, field: "node")) }
-        }
     }
 
     // MARK: - Logs
@@ -203,7 +170,7 @@ extension Controller {
     private mutating func readLog(
         _ parameters: ControllerRequest.WorkersLogs, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
     ) {
-        guard let slot = slotOfWorker[parameters.name], let worker = registry[slot].desired[parameters.name] else {
+        guard let (slot, worker) = desired.find(parameters.name, in: core.registry) else {
             return out.refuse(id, .noWorker(parameters.name))
         }
         let limit = parameters.limit ?? Int64(Limits.logChunkBytes)
@@ -211,24 +178,10 @@ extension Controller {
             let text = "limit: must be from 1 to \(Limits.logChunkBytes), not \(limit)"
             return out.refuse(id, APIError(.invalid, text, field: "limit"))
         }
-        ask(.log(worker: parameters.name), slot, id, now: now, into: &out) { number in
+        questions.ask(.log(worker: parameters.name), slot, id, core: &core, now: now, into: &out) { number in
             .readLog(
                 ReadLog(operation: number, worker: worker.worker.name, offset: parameters.offset ?? 0, limit: limit))
         }
-    }
-
-    mutating func take(_ chunk: LogChunk, _ slot: Int, now: Instant, into out: inout ControllerOutbox) {
-        guard let question = questions[chunk.operation], question.slot == slot, case .log(let worker) = question.kind
-        else { return }
-        questions.removeValue(forKey: chunk.operation)
-        if let problem = chunk.problem {
-            for asker in question.askers { out.refuse(asker, APIError(.notFound, problem)) }
-            return
-        }
-        let view = LogView(
-            worker: worker, offset: chunk.offset, nextOffset: chunk.nextOffset, isFinal: chunk.isFinal,
-            data: Base64.encode(chunk.bytes))
-        for asker in question.askers { out.reply(asker, .log(view)) }
     }
 }
 

@@ -5,52 +5,168 @@ import Wire
 
 /// What the controller knows of one member: what it should do, what it last said, and since when it is silent.
 struct NodeEntry {
-    var record: NodeRecord
-    var state = NodeState.unknown
-    var heartbeat: Heartbeat?
-    var heardAt: Instant?
-    var heardWall: UnixTime?
+    private(set) var record: NodeRecord
+    private(set) var state = NodeState.unknown
+    /// The last one.
+    private(set) var heartbeat: Heartbeat?
+    private(set) var heardAt: Instant?
+    private var heardWall: UnixTime?
     /// The fingerprints of the reports that were received, for the agent to compare with its own.
-    var knownDetails: UInt64 = 0
-    var knownWorkers: UInt64 = 0
-    var host: HostStatus?
-    var accelerators: [AcceleratorStatus] = []
+    private(set) var knownDetails: UInt64 = 0
+    private(set) var knownWorkers: UInt64 = 0
+    private var host: HostStatus?
+    private(set) var accelerators: [AcceleratorStatus] = []
     /// As the agent last said; sorted by name and generation.
-    var workers: [WorkerStatus] = []
-    var agentVersion: String?
-    var containment: Containment?
-    var verdict = Verdict.unknown
+    private(set) var workers: [WorkerStatus] = []
+    private var agentVersion: String?
+    private var containment: Containment?
+    private(set) var verdict = Verdict.unknown
     /// The node's clock minus the controller's, as it last said.
-    var clockOffset: Interval?
+    private(set) var clockOffset: Interval?
     /// The difference that was last put into the event log.
-    var reportedOffset: Interval?
+    private var reportedOffset: Interval?
     /// What should run there, by name.
-    var desired = OrderedDictionary<String, DesiredWorker>()
-    /// The newest revision that was sent in this session, and when.
-    var sentRevision: UInt64?
+    private(set) var desired = OrderedDictionary<String, DesiredWorker>()
+    /// The control stream.
+    var link: ControlLink?
+    /// The newest revision that was sent in this link, and when.
+    private var sentRevision: UInt64?
+    private var sentAt = Instant.origin
     /// The relays that were named to the agent in this link.
-    var toldRelays: [ControllerAddress] = []
-    var sentAt = Instant.origin
-    var stream: StreamID?
-    var channel = MessageChannel()
+    private var sentRelays: [ControllerAddress] = []
+
+    /// The whole desired state is not sent more often.
+    private static let resendAfter = Interval.milliseconds(500)
 
     init(_ record: NodeRecord) { self.record = record }
 
     var certificate: Certificate { record.certificate.certificate }
     var name: String { certificate.name }
+    /// Heartbeats arrive, or did a moment ago.
+    var isPresent: Bool { state == .online || state == .suspect }
     /// Can be asked something and is expected to answer.
-    var isReachable: Bool { stream != nil && (state == .online || state == .suspect) }
+    var isReachable: Bool { link != nil && isPresent }
 
     func status(of worker: WorkerRef) -> WorkerStatus? { workers.first { $0.worker == worker } }
 
-    /// A session's end ends its stream, and with it what was on its way.
-    mutating func dropLink() {
-        stream = nil
-        channel = MessageChannel()
-        sentRevision = nil
-        toldRelays = []
+    // MARK: - What it says
+
+    /// It has another certificate.
+    mutating func apply(_ record: NodeRecord) { self.record = record }
+
+    mutating func enter(_ state: NodeState) { self.state = state }
+
+    mutating func heard(at now: Instant) { heardAt = now }
+
+    /// A newer heartbeat. True if its agent was started again.
+    mutating func apply(_ heartbeat: Heartbeat, wall: UnixTime) -> Bool {
+        let isRestart = self.heartbeat.map { $0.incarnation != heartbeat.incarnation } ?? false
+        self.heartbeat = heartbeat
+        heardWall = wall
+        if isRestart {
+            knownDetails = 0
+            knownWorkers = 0
+        }
+        return isRestart
     }
 
+    /// The worst of its devices. Returns what it was, if it is another.
+    mutating func apply(_ verdict: Verdict) -> Verdict? {
+        guard verdict != self.verdict else { return nil }
+        defer { self.verdict = verdict }
+        return self.verdict
+    }
+
+    /// A report of its agent. Returns the workers whose state has changed.
+    mutating func apply(_ report: Report) -> [WorkerStatus] {
+        agentVersion = report.agentVersion
+        containment = report.containment ?? containment
+        if let health = report.health {
+            host = health.host
+            accelerators = health.accelerators
+            knownDetails = health.digest
+        }
+        guard let report = report.workers else { return [] }
+        knownWorkers = report.digest
+        let before = workers
+        workers = report.workers
+        return workers.filter { status in
+            let old = before.first { $0.worker == status.worker }
+            return old?.state != status.state || old?.restarts != status.restarts
+        }
+    }
+
+    /// How far its clock is from the controller's. Tells what of it is news, as `FleetClock.report` does.
+    mutating func apply(clockOffset offset: Interval) -> FleetClock.Report {
+        clockOffset = offset
+        guard offset.magnitude >= FleetClock.tolerance else {
+            guard reportedOffset != nil else { return .nothing }
+            reportedOffset = nil
+            return .agrees
+        }
+        if let reportedOffset, (offset - reportedOffset).magnitude < FleetClock.tolerance { return .nothing }
+        reportedOffset = offset
+        return .differs
+    }
+
+    // MARK: - What it should do
+
+    /// Restores desired state that was stored.
+    mutating func restore(_ worker: DesiredWorker) { desired[worker.worker.name] = worker }
+
+    /// Puts a worker into the desired state, which gets another revision.
+    mutating func want(_ worker: DesiredWorker) {
+        desired[worker.worker.name] = worker
+        record.revision += 1
+    }
+
+    /// Takes a worker out of the desired state, which gets another revision.
+    mutating func unwant(_ name: String) {
+        desired.removeValue(forKey: name)
+        record.revision += 1
+    }
+
+    // MARK: - The link
+
+    /// A new control stream: nothing is known of what the last one brought.
+    mutating func open(_ stream: StreamID) {
+        dropLink()
+        link = ControlLink(node: record.node, stream: stream)
+    }
+
+    /// A session's end ends its stream, and with it what was on its way.
+    mutating func dropLink() {
+        link = nil
+        sentRevision = nil
+        sentRelays = []
+    }
+
+    /// Whether the whole desired state may be sent now.
+    func mayResend(now: Instant) -> Bool {
+        guard link != nil else { return false }
+        return sentRevision != record.revision || now - sentAt >= NodeEntry.resendAfter
+    }
+
+    /// Whether the agent has been sent this revision, or shows it.
+    func knows(revision: UInt64) -> Bool {
+        sentRevision == revision || (sentRevision == nil && heartbeat?.revision == revision)
+    }
+
+    /// The desired state of this revision was sent.
+    mutating func noteSent(now: Instant) {
+        sentRevision = record.revision
+        sentAt = now
+    }
+
+    /// False where these were sent already.
+    func needs(_ relays: [ControllerAddress]) -> Bool { sentRelays != relays }
+
+    mutating func noteSent(_ relays: [ControllerAddress]) { sentRelays = relays }
+}
+
+// MARK: - Views
+
+extension NodeEntry {
     func view(wall: UnixTime, address: SocketAddress?, withHost: Bool) -> NodeView {
         var view = NodeView(
             id: record.node, name: name, site: certificate.site, labels: certificate.labels,
@@ -89,7 +205,7 @@ struct NodeEntry {
         view.node = record.node
         view.nodeName = name
         view.operation = desired.operation
-        view.isCurrent = state == .online || state == .suspect
+        view.isCurrent = isPresent
         if let status = status(of: desired.worker) { view.take(status) }
         return view
     }
@@ -103,7 +219,7 @@ struct NodeEntry {
                 var view = WorkerView(status.worker, wish: .none, command: [])
                 view.node = record.node
                 view.nodeName = name
-                view.isCurrent = state == .online || state == .suspect
+                view.isCurrent = isPresent
                 view.take(status)
                 return view
             }

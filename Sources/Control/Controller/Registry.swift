@@ -59,7 +59,7 @@ struct Registry {
             slotOfName.remove(entries[slot].name)
             slotOfName[certificate.name] = slot
             slotOfAddress.remove(entries[slot].certificate.overlay4)
-            entries[slot].record = record
+            entries[slot].apply(record)
             if !certificate.overlay4.isUnspecified { slotOfAddress[certificate.overlay4] = slot }
             return slot
         }
@@ -83,7 +83,7 @@ struct Registry {
 
     /// A heartbeat of a node that is staying. True if it was not online.
     mutating func heard(_ slot: Int, now: Instant) -> Bool {
-        entries[slot].heardAt = now
+        entries[slot].heard(at: now)
         timers.set(slot, at: now + Registry.suspectAfter)
         let wasOnline = entries[slot].state == .online
         if !wasOnline { set(slot, .online) }
@@ -97,10 +97,10 @@ struct Registry {
     }
 
     private mutating func set(_ slot: Int, _ state: NodeState) {
-        let counted = entries[slot].state == .online || entries[slot].state == .suspect
+        let counted = entries[slot].isPresent
         let counts = state == .online || state == .suspect
         if counts != counted { onlineCount += counts ? 1 : -1 }
-        entries[slot].state = state
+        entries[slot].enter(state)
     }
 
     var deadline: Instant? {

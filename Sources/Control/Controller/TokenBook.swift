@@ -27,6 +27,12 @@ struct TokenBook {
 
     mutating func update(_ record: TokenRecord) { tokens[record.id] = record }
 
+    /// A node has come in with the token. Returns what is to be stored of it.
+    mutating func use(_ id: [UInt8]) -> TokenRecord? {
+        tokens[id]?.used += 1
+        return tokens[id]
+    }
+
     /// Whether the proof opens the door, and if not, why. A node that came in with this token before may come again.
     func judge(_ enrol: Enrol, handshakeHash: [UInt8], isReturning: Bool, wall: UnixTime) -> EnrolRefusal? {
         guard let token = tokens[enrol.tokenID] else { return .unknownToken }

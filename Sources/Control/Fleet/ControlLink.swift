@@ -2,7 +2,8 @@ import Base
 import Mesh
 import Wire
 
-/// The control stream to one peer: the stream's name, and the messages that it is cut into.
+/// The control stream to one peer, as both ends use it: the stream's name, and the messages that it is cut into. The agent
+/// opens it, and its controller reads the newest that there is.
 struct ControlLink: Sendable {
     let node: NodeID
     let stream: StreamID
@@ -19,18 +20,42 @@ struct ControlLink: Sendable {
     /// Frames that held no readable message, since this link is up.
     var unreadable: UInt64 { channel.unreadable }
 
+    /// Bytes that were received and make no message yet.
+    var pendingBytes: Int { channel.pendingBytes }
+
+    /// The peer has broken the stream's framing: nothing more is read.
+    var isBroken: Bool { channel.isBroken }
+
+    /// What a read has brought.
+    enum Input: Hashable {
+        case nothing
+        case bytes
+        /// The peer has finished the stream. Bytes may have come with that.
+        case end
+    }
+
+    /// Reads once; `nextMessage` has what came.
+    mutating func read(
+        from endpoint: inout Endpoint, limit: Int = ControlLink.piece, into out: inout MeshOutbox
+    ) -> Input {
+        let result = endpoint.read(stream, of: node, limit: min(channel.room, limit), into: &out)
+        channel.receive(result.bytes)
+        if result.isFinished { return .end }
+        return result.bytes.isEmpty ? .nothing : .bytes
+    }
+
+    mutating func nextMessage() -> ControlMessage? { channel.nextMessage() }
+
     /// All messages that have come. `isOver`: the peer has finished the stream, or broken its framing.
     mutating func receive(
         from endpoint: inout Endpoint, into out: inout MeshOutbox
     ) -> (messages: [ControlMessage], isOver: Bool) {
         var messages: [ControlMessage] = []
         while true {
-            let result = endpoint.read(
-                stream, of: node, limit: min(channel.room, ControlLink.piece), into: &out)
-            channel.receive(result.bytes)
-            while let message = channel.nextMessage() { messages.append(message) }
-            if result.isFinished || channel.isBroken { return (messages, true) }
-            if result.bytes.isEmpty { return (messages, false) }
+            let input = read(from: &endpoint, into: &out)
+            while let message = nextMessage() { messages.append(message) }
+            if input == .end || isBroken { return (messages, true) }
+            if input == .nothing { return (messages, false) }
         }
     }
 

@@ -10,7 +10,7 @@ import Wire
 ///  idle ──→ waiting ── connect ──→ connecting ── session ──→ connected ── stream ──→ up
 ///              ↑                       │ failed                  │  ↑                │
 ///              ├───────────────────────┘                         │  └── stream lost ─┤
-///              └──────────────────────── session lost ───────────┴──────────────────-┘
+///              └──────────────────────── session lost ───────────┴───────────────────┘
 /// ```
 ///
 /// It is tried again for ever: after 0.2 s first, and at most 5 s later. Each failure goes on to the next controller.

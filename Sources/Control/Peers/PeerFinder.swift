@@ -21,7 +21,8 @@ import Wire
 struct PeerFinder: Sendable {
     /// Who asked, and for what. A purpose has one request at a time.
     enum Purpose: Hashable, Sendable {
-        case ping(RequestID)
+        /// The number of the ping's job.
+        case ping(UInt64)
         case throughput(RequestID)
         case overlay(IPAddress)
         case relayChain(to: NodeID)
@@ -123,6 +124,9 @@ struct PeerFinder: Sendable {
         searches[request.purpose] = search
         return nil
     }
+
+    /// Nobody waits for it any more.
+    mutating func cancel(_ purpose: Purpose) { searches.removeValue(forKey: purpose) }
 
     /// How many searches for relays are under way, without the one for `relay`, which is given up. Those whose time is over
     /// are dropped without a report.

@@ -13,6 +13,7 @@ struct PingQueue: Sendable {
     }
 
     private struct Job: Sendable {
+        let number: UInt64
         let id: RequestID
         let request: Request
         /// `nil` until the finder has found it.
@@ -38,6 +39,7 @@ struct PingQueue: Sendable {
     }
 
     private var jobs: [Job] = []
+    private var lastNumber: UInt64 = 0
     private var nextToken: UInt64 = 1
 
     static let limit = 64
@@ -57,34 +59,46 @@ struct PingQueue: Sendable {
         _ request: Request, _ id: RequestID, to asked: LookUp, known: String?, finder: inout PeerFinder,
         core: inout AgentCore, now: Instant, into out: inout AgentOutbox
     ) {
-        var job = Job(id: id, request: request, name: known, next: now)
+        lastNumber += 1
+        var job = Job(number: lastNumber, id: id, request: request, name: known, next: now)
         if case .node(let node) = asked, core.endpoint.isConnected(node) {
             job.node = node
         } else {
             let search = PeerFinder.Request(
-                purpose: .ping(id), asked: asked, name: known, goal: .session, patience: PingQueue.findPatience)
+                purpose: .ping(job.number), asked: asked, name: known, goal: .session, patience: PingQueue.findPatience)
             if let failure = finder.begin(search, core: &core, now: now) { return out.refuse(id, failure.error) }
         }
         jobs.append(job)
     }
 
     /// Peers that were found, or not.
-    mutating func apply(_ results: [PeerFinder.Result], now: Instant, into out: inout AgentOutbox) {
+    mutating func apply(
+        _ results: [PeerFinder.Result], finder: inout PeerFinder, now: Instant, into out: inout AgentOutbox
+    ) {
+        var done: [RequestID] = []
         for result in results {
-            guard case .ping(let id) = result.purpose, let index = jobs.firstIndex(where: { $0.id == id }) else {
-                continue
-            }
+            guard case .ping(let number) = result.purpose,
+                let index = jobs.firstIndex(where: { $0.number == number })
+            else { continue }
             switch result.outcome {
             case .found(let node, let name):
                 jobs[index].node = node
                 jobs[index].name = name
                 jobs[index].next = now
             case .failed(let failure):
-                jobs.remove(at: index)
-                out.refuse(id, failure.error)
+                out.refuse(jobs[index].id, failure.error)
+                done.append(jobs[index].id)
             case .relays: break
             }
         }
+        remove(done, finder: &finder)
+    }
+
+    /// A request that was made twice ends for both when it ends for one.
+    private mutating func remove(_ done: [RequestID], finder: inout PeerFinder) {
+        guard !done.isEmpty else { return }
+        for job in jobs where done.contains(job.id) { finder.cancel(.ping(job.number)) }
+        jobs.removeAll { done.contains($0.id) }
     }
 
     /// A pong has come. `relay`: whose the path is that it came by.
@@ -100,7 +114,9 @@ struct PingQueue: Sendable {
     }
 
     /// Sends what is due, and answers those who have waited for the last pong.
-    mutating func service(endpoint: inout Endpoint, now: Instant, into out: inout AgentOutbox) {
+    mutating func service(
+        finder: inout PeerFinder, endpoint: inout Endpoint, now: Instant, into out: inout AgentOutbox
+    ) {
         var answered: [(RequestID, PingView)] = [], pathless: [(RequestID, String)] = []
         for index in jobs.indices {
             switch serve(index, &endpoint, now: now) {
@@ -111,8 +127,7 @@ struct PingQueue: Sendable {
         }
         for (id, view) in answered { out.reply(id, .ping(view)) }
         for (id, problem) in pathless { out.refuse(id, .notFound, problem, field: "via") }
-        let done = answered.map(\.0) + pathless.map(\.0)
-        if !done.isEmpty { jobs.removeAll { done.contains($0.id) } }
+        remove(answered.map(\.0) + pathless.map(\.0), finder: &finder)
     }
 
     private mutating func serve(_ index: Int, _ endpoint: inout Endpoint, now: Instant) -> End? {
