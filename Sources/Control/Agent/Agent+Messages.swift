@@ -18,7 +18,7 @@ extension Agent {
             certificate.apply(renewed, membership, core: &core, now: now, into: &out)
         case (.certificateRefused(let reason, let text), .member):
             certificate.refused("\(reason.rawValue): \(text)", into: &out)
-        case (.relays(let relays), .member(let membership)): apply(relays, membership, now: now, into: &out)
+        case (.relays(let relays), .member(let membership)): core.apply(relays, membership, now: now, into: &out)
         case (.lookUpReply(let reply), .member(let membership)):
             apply(finder.apply(reply, membership, core: &core, now: now, into: &out), now: now, into: &out)
         case (.clock(let reading), .member): apply(reading, now: now, into: &out)
@@ -45,21 +45,6 @@ extension Agent {
         if reading.wantsAnswer { core.send(.clock(ClockReading(core.clock.own(now), wantsAnswer: false))) }
         core.learnClock(reading.clock, now: now, into: &out)
         certificate.clockLearned(now: now)
-    }
-
-    /// The relays that the controller names; where it is one itself, it may not know its own addresses.
-    private mutating func apply(
-        _ relays: [ControllerAddress], _ membership: Membership, now: Instant, into out: inout AgentOutbox
-    ) {
-        let known = membership.admission.controllers
-        let all = relays.map { relay in
-            let other = known.first { $0.node == relay.node }.map { core.uplink.place(of: $0) }
-            var ports = relay.tcpPorts
-            for port in other?.tcpPorts ?? [] where !ports.contains(port) { ports.append(port) }
-            return ControllerAddress(
-                node: relay.node, addresses: relay.addresses + (other?.addresses ?? []), tcpPorts: ports)
-        }
-        core.endpoint.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
     }
 
     // MARK: - Logs

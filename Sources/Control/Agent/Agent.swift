@@ -204,22 +204,7 @@ package struct Agent: ~Copyable {
 
     private mutating func supervise(_ input: AgentInput, now: Instant, into out: inout AgentOutbox) {
         var actions: [SupervisorAction] = []
-        let wall = core.clock.own(now)
-        switch input {
-        case .adopted(let found): supervisor.adopted(found, at: wall, now: now, into: &actions)
-        case .launched(let ref, let pid, let startedAt, let containment):
-            supervisor.launched(
-                ref, pid: pid, startedAt: startedAt, containment: containment, now: now, into: &actions)
-        case .launchFailed(let ref, let problem):
-            supervisor.launchFailed(ref, problem, at: wall, now: now, into: &actions)
-        case .exited(let ref, let exit, let logBytes):
-            supervisor.exited(ref, exit, logBytes: logBytes, now: now, into: &actions)
-        case .lost(let ref, let at): supervisor.lost(ref, at: at, now: now, into: &actions)
-        case .stillThere(let ref): supervisor.stillThere(ref)
-        case .host, .accelerators, .checked, .logRead, .join, .noToken, .request, .clock, .addresses, .connectionLost,
-            .mapped, .mappingsLive, .overlayWanted, .benchServing, .benchEnded, .stopping, .resolved, .reconfigured:
-            preconditionFailure("\(input) is not about a worker")
-        }
+        supervisor.apply(input, at: core.clock.own(now), now: now, into: &actions)
         // A state may have changed without an action.
         reports.workersMayHaveChanged(now: now)
         report(actions, now: now, into: &out)

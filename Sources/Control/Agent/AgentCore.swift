@@ -98,23 +98,6 @@ struct AgentCore: ~Copyable {
         }
     }
 
-    // MARK: - Peers
-
-    /// The relay's name, or the first digits of its id; `nil` for a direct path.
-    func relayName(of path: PathAddress) -> String? {
-        guard let node = endpoint.relay(of: path) else { return nil }
-        return endpoint.certificate(of: node)?.name ?? node.short
-    }
-
-    /// Whether this node is meant.
-    func isOwn(_ asked: LookUp) -> Bool {
-        switch asked {
-        case .node(let node): node == nodeID
-        case .address(let address): overlay?.contains(address) ?? false
-        case .name(let name): name == standing.membership?.certificate.name
-        }
-    }
-
     // MARK: - The end
 
     static let leavingPatience = Interval.seconds(1)

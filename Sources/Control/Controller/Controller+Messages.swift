@@ -32,18 +32,9 @@ extension Controller {
     private mutating func apply(_ report: Report, of slot: Int, now: Instant, into out: inout ControllerOutbox) {
         let changes = core.registry[slot].apply(report).map { status in
             core.record(
-                .workerChanged, Controller.describe(status), slot: slot, worker: status.worker.name, now: now)
+                .workerChanged, status.change, slot: slot, worker: status.worker.name, now: now)
         }
         if !changes.isEmpty { out.persist(changes) }
-    }
-
-    private static func describe(_ status: WorkerStatus) -> String {
-        var text = status.state.rawValue
-        if let pid = status.pid, !status.state.isFinal { text += ", pid \(pid)" }
-        if status.state != .running, let exit = status.lastExit { text += ", \(exit)" }
-        if status.restarts > 0 { text += ", restart \(status.restarts)" }
-        if let reason = status.reason { text += ": \(reason)" }
-        return text
     }
 
     // MARK: - Answers
@@ -77,5 +68,17 @@ extension Controller {
             worker: worker, offset: chunk.offset, nextOffset: chunk.nextOffset, isFinal: chunk.isFinal,
             data: Base64.encode(chunk.bytes))
         for asker in question.askers { out.reply(asker, .log(view)) }
+    }
+}
+
+extension WorkerStatus {
+    /// For the event log.
+    fileprivate var change: String {
+        var text = state.rawValue
+        if let pid, !state.isFinal { text += ", pid \(pid)" }
+        if state != .running, let exit = lastExit { text += ", \(exit)" }
+        if restarts > 0 { text += ", restart \(restarts)" }
+        if let reason { text += ": \(reason)" }
+        return text
     }
 }

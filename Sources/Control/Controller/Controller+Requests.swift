@@ -13,12 +13,12 @@ extension Controller {
         switch request {
         case .status: out.reply(id, .status(status(now: now)))
         case .nodesList:
-            out.reply(id, .nodes(core.registry.entries.indices.map { view($0, withHost: false, now: now) }))
+            out.reply(id, .nodes(core.registry.entries.indices.map { core.view($0, withHost: false, now: now) }))
         case .nodesGet(let parameters):
             guard let slot = core.registry.find(parameters.node) else {
                 return out.refuse(id, .noNode(parameters.node))
             }
-            out.reply(id, .node(view(slot, withHost: true, now: now)))
+            out.reply(id, .node(core.view(slot, withHost: true, now: now)))
         case .tokensCreate(let parameters): createToken(parameters, id, now: now, into: &out)
         case .tokensList: out.reply(id, .tokens(tokens.all.map(\.view)))
         case .tokensRevoke(let parameters): revokeToken(parameters, id, now: now, into: &out)
@@ -48,12 +48,6 @@ extension Controller {
             }
             out.reply(id, .peers(views))
         }
-    }
-
-    private func view(_ slot: Int, withHost: Bool, now: Instant) -> NodeView {
-        let node = core.registry[slot].record.node
-        return core.registry[slot].view(
-            wall: core.clock.wall(now), address: core.endpoint.address(of: node), withHost: withHost)
     }
 
     private func status(now: Instant) -> StatusView {

@@ -87,7 +87,7 @@ package struct Controller: ~Copyable {
 
     package mutating func tick(now: Instant, into out: inout ControllerOutbox) {
         core.endpoint.tick(now: now, wall: core.clock.wall(now), into: &out.mesh)
-        for change in core.registry.tick(now: now) { report(change, now: now, into: &out) }
+        for change in core.registry.tick(now: now) { out.persist([core.record(change, now: now)]) }
         questions.expire(core: core, now: now, into: &out)
         certificates.renewOwn(overlay: overlay, core: &core, now: now)
         finish(now: now, into: &out)
@@ -115,23 +115,6 @@ package struct Controller: ~Copyable {
     private mutating func disconnectAll(now: Instant, into out: inout ControllerOutbox) {
         for summary in core.endpoint.summaries(now: now) {
             core.endpoint.disconnect(summary.node, now: now, into: &out.mesh)
-        }
-    }
-
-    /// A node is silent, or so many are that the fault may lie here.
-    private mutating func report(_ change: Registry.Change, now: Instant, into out: inout ControllerOutbox) {
-        switch change {
-        case .suspect(let slot):
-            out.persist([core.record(.nodeSuspect, "two heartbeats were missed", slot: slot, now: now)])
-        case .offline(let slot):
-            let seconds = Registry.offlineAfter.seconds
-            out.persist([core.record(.nodeOffline, "no heartbeat for \(seconds) s", slot: slot, now: now)])
-        case .held:
-            let text =
-                "too many nodes fell silent at once; nobody is declared offline for \(Registry.brakeTime.seconds) s"
-            out.persist([core.record(.verdictsHeld, text, now: now)])
-        case .released:
-            out.persist([core.record(.verdictsReleased, "nodes that are silent are declared offline", now: now)])
         }
     }
 }

@@ -56,6 +56,29 @@ struct ControllerCore: ~Copyable {
                 kind, message, node: entry?.record.node, nodeName: entry?.name, worker: worker, wall: clock.wall(now)))
     }
 
+    /// A node is silent, or so many are that the fault may lie here.
+    mutating func record(_ change: Registry.Change, now: Instant) -> StoreChange {
+        switch change {
+        case .suspect(let slot): record(.nodeSuspect, "two heartbeats were missed", slot: slot, now: now)
+        case .offline(let slot):
+            record(.nodeOffline, "no heartbeat for \(Registry.offlineAfter.seconds) s", slot: slot, now: now)
+        case .held:
+            record(
+                .verdictsHeld,
+                "too many nodes fell silent at once; nobody is declared offline for \(Registry.brakeTime.seconds) s",
+                now: now)
+        case .released:
+            record(.verdictsReleased, "nodes that are silent are declared offline", now: now)
+        }
+    }
+
+    /// What is known of a member, for people.
+    func view(_ slot: Int, withHost: Bool, now: Instant) -> NodeView {
+        let entry = registry[slot]
+        return entry.view(
+            wall: clock.wall(now), address: endpoint.address(of: entry.record.node), withHost: withHost)
+    }
+
     /// A certificate with the next serial, which is to be stored with `counters`.
     mutating func issue(
         to node: NodeID, _ description: NodeDescription, roles: Roles, overlay4: IPAddress, now: Instant

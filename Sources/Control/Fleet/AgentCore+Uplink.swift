@@ -135,4 +135,21 @@ extension AgentCore {
         case .nothing: break
         }
     }
+
+    // MARK: - Relays
+
+    /// The relays that the controller names; where it is one itself, it may not know its own addresses.
+    mutating func apply(
+        _ relays: [ControllerAddress], _ membership: Membership, now: Instant, into out: inout AgentOutbox
+    ) {
+        let known = membership.admission.controllers
+        let all = relays.map { relay in
+            let other = known.first { $0.node == relay.node }.map { uplink.place(of: $0) }
+            var ports = relay.tcpPorts
+            for port in other?.tcpPorts ?? [] where !ports.contains(port) { ports.append(port) }
+            return ControllerAddress(
+                node: relay.node, addresses: relay.addresses + (other?.addresses ?? []), tcpPorts: ports)
+        }
+        endpoint.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
+    }
 }

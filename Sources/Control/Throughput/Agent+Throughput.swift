@@ -17,7 +17,7 @@ extension Agent {
         guard !throughput.isFull else {
             return out.refuse(id, .limit, "\(Limits.benchJobs) measurements are being begun")
         }
-        guard let (asked, known) = target(bench.peer, id, now: now, into: &out) else { return }
+        guard let (asked, known) = core.target(bench.peer, id, now: now, into: &out) else { return }
         throughput.begin(
             seconds: UInt8(seconds), id, to: asked, known: known?.name, finder: &finder, core: &core, now: now,
             into: &out)
