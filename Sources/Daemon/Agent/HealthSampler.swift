@@ -1,4 +1,5 @@
 import Base
+import Control
 import EventLoop
 import Health
 import Wire
@@ -28,8 +29,7 @@ final class HealthSampler {
     /// In the hands of a sample that is being taken, and then `nil`.
     private var probe: HostProbe? = HostProbe()
     private var trace: ReplayTrace?
-    private var devices: [AcceleratorStatus] = []
-    private var isTroubled = false
+    private var tracker = AcceleratorTracker()
 
     init(on loop: Loop, _ source: AcceleratorProbe, onReading: @escaping (Reading) -> Void) {
         self.loop = loop
@@ -82,14 +82,13 @@ final class HealthSampler {
         do {
             trace = try ReplayTrace(parsing: try Files.read(path) ?? [])
         } catch {
-            trouble("\(path): \(error)")
+            if let problem = tracker.report("\(path): \(error)") { onReading(.trouble(problem)) }
         }
     }
 
     private func sampleAccelerators() {
         if let trace {
-            devices = trace.devices(at: loop.now - startedAt)
-            return onReading(.accelerators(devices))
+            return apply(.devices(trace.devices(at: loop.now - startedAt)))
         }
         guard !source.command.isEmpty else { return }
         tool.run(source.command, deadline: HealthSampler.toolDeadline) { [weak self] outcome in
@@ -99,33 +98,26 @@ final class HealthSampler {
 
     private func finished(_ outcome: ToolRunner.Outcome) {
         switch outcome {
-        case .finished(let output, let status):
-            do throws(HealthError) {
-                devices = try source.parse(output: output, exitStatus: status)
-                isTroubled = false
-            } catch {
-                devices = AcceleratorProbe.devices(after: error, last: devices)
-                trouble("\(error)")
-            }
-        case .killed(let signal): stale("was killed by signal \(signal)")
-        case .timedOut: stale("did not answer within \(HealthSampler.toolDeadline.seconds) s: driver unresponsive")
-        case .stillHanging: stale("still hangs: driver unresponsive")
-        case .notStarted(let error): stale("cannot be started: \(error)")
+        case .finished(let output, let status): apply(reading(output, exitStatus: status))
+        case .killed(let signal): silent("was killed by signal \(signal)")
+        case .timedOut: silent("did not answer within \(HealthSampler.toolDeadline.seconds) s: driver unresponsive")
+        case .stillHanging: silent("still hangs: driver unresponsive")
+        case .notStarted(let error): silent("cannot be started: \(error)")
         }
-        onReading(.accelerators(devices))
     }
 
-    /// What is not known is unknown, and not what it was.
-    private func stale(_ reason: String) {
-        for position in devices.indices {
-            devices[position].verdict = .unknown
-            devices[position].evidence = ["\(source.command[0]) \(reason)"]
+    private func reading(_ output: [UInt8], exitStatus: Int32) -> AcceleratorTracker.Reading {
+        do throws(HealthError) {
+            return .devices(try source.parse(output: output, exitStatus: exitStatus))
+        } catch {
+            return .failed(AcceleratorProbe.devices(after: error, last: tracker.devices), "\(error)")
         }
-        trouble("\(source.command[0]) \(reason)")
     }
 
-    private func trouble(_ text: String) {
-        if !isTroubled { onReading(.trouble(text)) }
-        isTroubled = true
+    private func silent(_ reason: String) { apply(.silent("\(source.command[0]) \(reason)")) }
+
+    private func apply(_ reading: AcceleratorTracker.Reading) {
+        if let problem = tracker.apply(reading) { onReading(.trouble(problem)) }
+        onReading(.accelerators(tracker.devices))
     }
 }
