@@ -18,7 +18,7 @@ extension Agent {
             guests.disconnected(node, into: &out)
             // Whoever ends a session here has said already what comes next.
             guard core.uplink.node == node, reason != .local else { return }
-            core.counters.uplinksLost += 1
+            core.counters.add(.uplinksLost)
             core.loseUplink(node, .ended, now: now, into: &out)
         case .connectFailed(let node, let failure):
             apply(finder.failed(node, failure), now: now, into: &out)

@@ -25,17 +25,17 @@ extension Agent {
         case (.enrol, _), (.register, _), (.lookUp, _), (.report, _), (.checkReply, _), (.logChunk, _), (.goodbye, _),
             (.renewCertificate, _), (.enrolReply, _), (.desired, _), (.check, _), (.readLog, _), (.lookUpReply, _),
             (.certificateRenewed, _), (.relays, _), (.certificateRefused, _), (.clock, _):
-            core.counters.messagesUnexpected += 1
+            core.counters.add(.messagesUnexpected)
         }
     }
 
     private mutating func apply(_ desired: Desired, now: Instant, into out: inout AgentOutbox) {
         var actions: [SupervisorAction] = []
         switch supervisor.desired(desired, now: now, into: &actions) {
-        case .applied: core.counters.desiredApplied += 1
-        case .known: core.counters.desiredKnown += 1
-        case .otherBase: core.counters.desiredOfOtherBase += 1
-        case .notReady: core.counters.desiredTooEarly += 1
+        case .applied: core.counters.add(.desiredApplied)
+        case .known: core.counters.add(.desiredKnown)
+        case .otherBase: core.counters.add(.desiredOfOtherBase)
+        case .notReady: core.counters.add(.desiredTooEarly)
         }
         report(actions, now: now, into: &out)
     }

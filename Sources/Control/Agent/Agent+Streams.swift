@@ -65,7 +65,7 @@ extension Agent {
     private mutating func readControlStream(now: Instant, into out: inout AgentOutbox) {
         guard let link = core.uplink.link else { return }
         let received = core.uplink.receive(from: &core.endpoint, into: &out.mesh)
-        core.counters.messagesUnreadable += received.unreadable
+        core.counters.add(.messagesUnreadable, received.unreadable)
         for message in received.messages {
             handle(message, now: now, into: &out)
             // A message may have ended the session it came in.

@@ -65,7 +65,7 @@ package struct Agent: ~Copyable {
         core = AgentCore(
             endpoint: endpoint, configuration: configuration, member: member, incarnation: incarnation,
             random: Random(draw()), now: now, wall: wall)
-        if member == nil, membership != nil { core.counters.membershipUnreadable += 1 }
+        if member == nil, membership != nil { core.counters.add(.membershipUnreadable) }
     }
 
     package var nodeID: NodeID { core.nodeID }

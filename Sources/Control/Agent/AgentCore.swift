@@ -93,7 +93,7 @@ struct AgentCore: ~Copyable {
         do throws(CertificateFault) {
             return try check.check(bytes, of: node, wall: clock.wall(now))
         } catch {
-            counters.certificatesRefused += 1
+            counters.add(.certificatesRefused)
             throw error
         }
     }

@@ -25,9 +25,3 @@ package enum AgentNotice: Hashable, Sendable {
     /// The controller does not accept this node's name, site or labels, with the reason.
     case descriptionRefused(String)
 }
-
-/// Why a controller is given up for the moment.
-package enum ControllerLoss: String, Hashable, Sendable {
-    case silent = "it does not answer"
-    case ended = "the session has ended"
-}

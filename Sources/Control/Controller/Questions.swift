@@ -2,20 +2,6 @@ import Base
 import OrderedCollections
 import Wire
 
-/// Something that an agent was asked, and who waits for the answer.
-struct Question {
-    enum Kind {
-        /// Could the node run this?
-        case check(DesiredWorker)
-        case log(worker: String)
-    }
-    let kind: Kind
-    let slot: Int
-    let message: ControlMessage
-    fileprivate(set) var askers: [RequestID]
-    let deadline: Instant
-}
-
 /// # Questions to agents
 ///
 /// A request that only an agent can answer becomes a question with a number. It is asked again on each new control stream,
@@ -50,7 +36,7 @@ struct Questions {
             return out.refuse(id, APIError(.unavailable, "node '\(entry.name)' does not read what is sent to it"))
         }
         questions[number] = Question(
-            kind: kind, slot: slot, message: message, askers: [id], deadline: now + Questions.patience)
+            kind, slot, message, asker: id, deadline: now + Questions.patience)
     }
 
     /// On a new stream: what was on its way in the old one is lost. Of an answer that comes twice the second is ignored.
@@ -81,7 +67,7 @@ struct Questions {
     mutating func join(operation: String, _ id: RequestID) -> Bool {
         for (number, question) in questions.elements {
             guard case .check(let worker) = question.kind, worker.operation == operation else { continue }
-            questions[number]?.askers.append(id)
+            questions[number]?.add(id)
             return true
         }
         return false

@@ -9,7 +9,7 @@ extension AgentCore {
     func status(now: Instant) -> StatusView {
         var view = StatusView(
             program: .agent, version: configuration.version, node: nodeID, phase: standing.phase,
-            incarnation: incarnation, startedAt: startedAt, counters: counters.all)
+            incarnation: incarnation, startedAt: startedAt, counters: counters.views)
         view.name = name
         if let membership = standing.membership {
             view.fleet = membership.certificate.fleet.hex

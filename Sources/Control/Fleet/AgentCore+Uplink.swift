@@ -26,7 +26,7 @@ extension AgentCore {
     mutating func apply(_ session: PeerSession, with node: NodeID, now: Instant, into out: inout AgentOutbox) {
         guard uplink.wants(node, among: reachable) else { return }
         guard isController(session) else {
-            counters.certificatesRefused += 1
+            counters.add(.certificatesRefused)
             return reconnect(node, after: .backoff, now: now, into: &out)
         }
         uplink.connected(node, session, now: now)

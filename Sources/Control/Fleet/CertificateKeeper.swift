@@ -53,7 +53,7 @@ struct CertificateKeeper: Sendable {
                 fleet: membership.certificate.fleet, now: now)
         } catch { return }
         guard let next = Membership(CertificateKeeper.admission(membership.admission, renewed)) else {
-            core.counters.certificatesRefused += 1
+            core.counters.add(.certificatesRefused)
             return
         }
         // A request that came too early gets the certificate that there is: the next one waits.

@@ -105,7 +105,7 @@ struct Enroller: Sendable {
     private mutating func refuse(
         _ code: APIError.Code, _ why: String, _ asker: RequestID?, core: inout AgentCore, into out: inout AgentOutbox
     ) {
-        core.counters.enrolmentsRefused += 1
+        core.counters.add(.enrolmentsRefused)
         out.report(.joinRefused(why))
         if case .unenrolled = core.standing { problem = why }
         if let asker { out.refuse(asker, code, why, field: "token") }
@@ -160,7 +160,7 @@ struct Enroller: Sendable {
     private mutating func giveUp(
         _ enrolment: Enrolment, _ error: APIError, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
     ) {
-        core.counters.enrolmentsRefused += 1
+        core.counters.add(.enrolmentsRefused)
         core.standing = .unenrolled
         core.uplink.close()
         problem = error.message
@@ -215,7 +215,7 @@ struct Enroller: Sendable {
             return []
         }
         guard let membership = Membership(admission) else {
-            core.counters.certificatesRefused += 1
+            core.counters.add(.certificatesRefused)
             let error = APIError(.refused, "the controller's admission cannot be read")
             giveUp(enrolment, error, core: &core, now: now, into: &out)
             return []

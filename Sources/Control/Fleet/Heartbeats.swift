@@ -38,7 +38,7 @@ struct Heartbeats: Sendable {
         heartbeat.details = health.published.digest
         heartbeat.workers = reports.workersDigest
         if core.endpoint.send(heartbeat.encoded(), to: node, wantsAnswer: true, now: now) {
-            core.counters.heartbeatsSent += 1
+            core.counters.add(.heartbeatsSent)
         }
         core.checkController(node, now: now, into: &out)
         // From the due time on, so that lateness does not add up; but never two at once after a pause.
@@ -49,7 +49,7 @@ struct Heartbeats: Sendable {
     /// The answer in a message, if it is one to this process' heartbeats from the controller.
     mutating func receive(_ message: [UInt8], from node: NodeID, core: inout AgentCore) -> HeartbeatAck? {
         guard core.uplink.session?.node == node else {
-            core.counters.messagesUnexpected += 1
+            core.counters.add(.messagesUnexpected)
             return nil
         }
         let ack: HeartbeatAck
@@ -57,14 +57,14 @@ struct Heartbeats: Sendable {
             var reader = ByteReader(message.span.bytes)
             ack = try HeartbeatAck(reading: &reader)
         } catch {
-            core.counters.messagesUnreadable += 1
+            core.counters.add(.messagesUnreadable)
             return nil
         }
         guard ack.incarnation == core.incarnation, ack.sequence <= sequence else {
-            core.counters.messagesUnexpected += 1
+            core.counters.add(.messagesUnexpected)
             return nil
         }
-        core.counters.heartbeatsAnswered += 1
+        core.counters.add(.heartbeatsAnswered)
         return ack
     }
 

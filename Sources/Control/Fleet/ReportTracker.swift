@@ -92,7 +92,7 @@ struct ReportTracker: Sendable {
         report.workers = workers
         report.containment = core.configuration.containment
         guard core.send(.report(report)) else { return }
-        core.counters.reportsSent += 1
+        core.counters.add(.reportsSent)
         noteSent(report, heartbeat: heartbeat)
     }
 

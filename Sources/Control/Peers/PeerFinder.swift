@@ -260,7 +260,7 @@ struct PeerFinder: Sendable {
             case .name(let name): certificate.name == name
             }
         guard isRight else {
-            core.counters.certificatesRefused += 1
+            core.counters.add(.certificatesRefused)
             return .failure(.unproven)
         }
         return .success(certificate)

@@ -96,7 +96,7 @@ struct PeerStreams: Sendable {
 extension AgentCore {
     /// A stream that a peer has opened is of no use here.
     mutating func refuse(_ stream: StreamID, of node: NodeID, into out: inout AgentOutbox) {
-        counters.streamsRefused += 1
+        counters.add(.streamsRefused)
         endpoint.reset(stream, of: node, code: 1, into: &out.mesh)
     }
 }

@@ -168,7 +168,7 @@ struct ThroughputGuests: Sendable {
         let server = BenchAnswer.Server(isIPv4: isIPv4, tcpPort: tcpPort, udpPort: udpPort, token: token)
         answer(index, .serving(server), endpoint: &core.endpoint)
         guests[index].stage = .serving(number: number)
-        core.counters.benchesServed += 1
+        core.counters.add(.benchesServed)
     }
 
     /// A server is gone, or could not be started.

@@ -164,7 +164,7 @@ struct ThroughputJobs: Sendable {
             var reader = ByteReader(job.bytes.span.bytes)
             answer = try BenchAnswer(reading: &reader)
         } catch {
-            core.counters.messagesUnreadable += 1
+            core.counters.add(.messagesUnreadable)
             return out.refuse(job.id, .refused, "\(who) gave an answer that cannot be read")
         }
         switch answer {

@@ -1,49 +1,6 @@
 package import Base
 package import Wire
 
-/// What the shell is to do for workers, in this order. Whatever follows a `persist` waits until that is durable.
-package enum SupervisorAction: Hashable, Sendable {
-    /// Start it, and answer with `launched` or `launchFailed`.
-    case launch(WorkerRef, WorkerSpec)
-    /// To every process of it, which then have the grace of its stop policy. If it is gone already, its `exited` is on the
-    /// way.
-    case signal(WorkerRef, Int32)
-    /// SIGKILL to every descendant. Answer with `exited` or `lost` when none is left, with `stillThere` if one stays.
-    case killTree(WorkerRef)
-    /// It is dead and nobody wants its record: delete its files. Deleting what is not there is no fault.
-    case remove(WorkerRef)
-    /// Write this encoded `AgentRecord` to the disk, in place of the one before.
-    case persist([UInt8])
-}
-
-/// A worker whose traces the shell found when it started.
-package struct AdoptedWorker: Hashable, Sendable {
-    package enum State: Hashable, Sendable {
-        /// Its shim lives; `launched`, `launchFailed`, `exited` or `lost` will tell more.
-        case starting
-        /// Boot id, pid, start time, cgroup and the shim's nonce all match.
-        case running(pid: Int32, startedAt: UnixTime, containment: Containment)
-        /// Nothing of it lives, and its shim wrote how it ended.
-        case exited(WorkerExit, logBytes: Int64)
-        case launchFailed(SpecProblem)
-        /// Nothing of it lives, and nothing says how it ended.
-        case lost(at: UnixTime)
-        /// Its shim is gone; what it left is being killed, and `lost` follows.
-        case vanished
-        /// Something holds it that cannot be found; `exited` or `lost` follows when that lets go.
-        case unknown
-        /// Its launch was cut short before anything ran.
-        case neverStarted
-    }
-    package var worker: WorkerRef
-    package var state: State
-
-    package init(_ worker: WorkerRef, _ state: State) {
-        self.worker = worker
-        self.state = state
-    }
-}
-
 /// # The workers of one node
 ///
 /// The supervisor holds what should run, knows what does, and says what to do about the difference. It needs nobody:

@@ -1,0 +1,13 @@
+package import Base
+package import Wire
+
+/// A worker that somebody wants, to run or to be ended.
+package struct PlacementRecord: Hashable, Sendable {
+    package var node: NodeID
+    package var desired: DesiredWorker
+
+    package init(node: NodeID, desired: DesiredWorker) {
+        self.node = node
+        self.desired = desired
+    }
+}
