@@ -37,7 +37,7 @@ extension Agent {
     mutating func apply(_ results: [PeerFinder.Result], now: Instant, into out: inout AgentOutbox) {
         guard !results.isEmpty else { return }
         RelayChains.apply(results, endpoint: &core.endpoint, now: now, into: &out)
-        routes.apply(results, now: now, into: &out)
+        routes.apply(results, endpoint: core.endpoint, now: now, into: &out)
         pings.apply(results, finder: &finder, now: now, into: &out)
         throughput.apply(results, core: &core, now: now, into: &out)
     }

@@ -24,7 +24,8 @@ package import Wire
 /// - `Agent+Messages.swift`: messages of the controller, by feature.
 /// - `Agent+DataPlane.swift`: what the shell's data plane reports and asks.
 /// - `Agent+Requests.swift`: what its local user asks.
-/// - `Agent+Debug.swift`: requests about paths and captures.
+/// - `Agent+Debug.swift`: requests about paths.
+/// - `Agent+Throughput.swift`, `Agent+Capture.swift`: requests about throughput and captures, in the features' folders.
 package struct Agent: ~Copyable {
     var core: AgentCore
     var supervisor: Supervisor
@@ -123,7 +124,7 @@ package struct Agent: ~Copyable {
                 .checkReply(
                     CheckReply(operation: operation, problems: Array(problems.prefix(Limits.specProblems)))))
         case .logRead(let read): core.send(.logChunk(LogChunk(read, of: supervisor)))
-        case .join(let token): join(Enroller.Request(token: token), now: now, into: &out)
+        case .join(let token): join(Enroller.Request(token: token, name: nil, asker: nil), now: now, into: &out)
         case .noToken(let why): enroller.noToken(why, core: &core, into: &out)
         case .request(let id, let request): handle(request, id, now: now, into: &out)
         case .clock(let wall):
@@ -192,7 +193,7 @@ package struct Agent: ~Copyable {
         pings.service(finder: &finder, endpoint: &core.endpoint, now: now, into: &out)
         pings.apply(ended, finder: &finder, now: now, into: &out)
         finder.ask(core: &core, now: now)
-        routes.apply(ended, now: now, into: &out)
+        routes.apply(ended, endpoint: core.endpoint, now: now, into: &out)
         routes.service(now: now)
         throughput.apply(ended, core: &core, now: now, into: &out)
         throughput.service(core: &core, now: now, into: &out)

@@ -13,7 +13,7 @@ enum RelayChains {
         guard core.canLookUp, finder.relaySearches(except: relay, now: now) < limit else { return }
         _ = finder.begin(
             PeerFinder.Request(
-                purpose: .relayChain(to: relay), asked: .node(relay), goal: .relays, patience: patience),
+                purpose: .relayChain(to: relay), asked: .node(relay), name: nil, goal: .relays, patience: patience),
             core: &core, now: now)
     }
 

@@ -130,8 +130,8 @@ extension Controller {
         }
         guard let slot = slot(of: node, linkedBy: stream) else { return }
         while true {
-            let input = core.registry[slot].link?.read(from: &core.endpoint, into: &out.mesh) ?? .nothing
-            while let message = core.registry[slot].link?.nextMessage() {
+            let input = core.registry[slot].read(from: &core.endpoint, into: &out.mesh)
+            while let message = core.registry[slot].nextMessage() {
                 handle(message, from: slot, now: now, into: &out)
                 // A message may have ended the link it came by.
                 guard isLinked(slot, by: stream) else { return }

@@ -96,11 +96,11 @@ struct ControllerCore: ~Copyable {
     /// given up, and the agent opens another, on which the newest state goes first.
     @discardableResult
     mutating func send(_ message: ControlMessage, to slot: Int) -> Bool {
-        registry[slot].link?.send(message, to: &endpoint) ?? false
+        registry[slot].send(message, to: &endpoint)
     }
 
     /// Gives an agent's stream what it takes.
-    mutating func write(_ slot: Int) { registry[slot].link?.write(to: &endpoint) }
+    mutating func write(_ slot: Int) { registry[slot].write(to: &endpoint) }
 
     /// Sends the whole desired state, at most twice a second: the agent's heartbeat says whether it has arrived.
     mutating func sendDesired(_ slot: Int, now: Instant) {

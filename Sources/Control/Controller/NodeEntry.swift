@@ -28,7 +28,7 @@ struct NodeEntry {
     /// What should run there, by name.
     private(set) var desired = OrderedDictionary<String, DesiredWorker>()
     /// The control stream.
-    var link: ControlLink?
+    private(set) var link: ControlLink?
     /// The newest revision that was sent in this link, and when.
     private var sentRevision: UInt64?
     private var sentAt = Instant.origin
@@ -140,6 +140,20 @@ struct NodeEntry {
         sentRevision = nil
         sentRelays = []
     }
+
+    /// Queues a message; false where there is no stream, or too much waits already.
+    mutating func send(_ message: ControlMessage, to endpoint: inout Endpoint) -> Bool {
+        link?.send(message, to: &endpoint) ?? false
+    }
+
+    mutating func write(to endpoint: inout Endpoint) { link?.write(to: &endpoint) }
+
+    /// Reads once; `nextMessage` has what came.
+    mutating func read(from endpoint: inout Endpoint, into out: inout MeshOutbox) -> ControlLink.Input {
+        link?.read(from: &endpoint, into: &out) ?? .nothing
+    }
+
+    mutating func nextMessage() -> ControlMessage? { link?.nextMessage() }
 
     /// Whether the whole desired state may be sent now.
     func mayResend(now: Instant) -> Bool {

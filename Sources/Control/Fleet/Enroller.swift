@@ -41,9 +41,9 @@ struct Enroller: Sendable {
     /// A request to join with a token. `asker` waits for the outcome; without one the token is tried until it is accepted
     /// or refused.
     struct Request {
-        var token: String
-        var name: String?
-        var asker: RequestID?
+        let token: String
+        let name: String?
+        let asker: RequestID?
     }
 
     /// Returns the askers that are to be told that the node has joined.

@@ -61,18 +61,21 @@ struct OverlayTable: Sendable {
         // It waits for a controller to ask, so it does not fail here.
         _ = finder.begin(
             PeerFinder.Request(
-                purpose: .overlay(address), asked: .address(address), goal: .route,
+                purpose: .overlay(address), asked: .address(address), name: nil, goal: .route,
                 patience: OverlayTable.findPatience),
             core: &core, now: now)
     }
 
     /// Routes that were found, or not.
-    mutating func apply(_ results: [PeerFinder.Result], now: Instant, into out: inout AgentOutbox) {
+    mutating func apply(
+        _ results: [PeerFinder.Result], endpoint: borrowing Endpoint, now: Instant, into out: inout AgentOutbox
+    ) {
         for result in results {
             guard case .overlay(let address) = result.purpose else { continue }
             switch result.outcome {
-            case .found:
+            case .found(let node, _):
                 entries.removeValue(forKey: address)
+                if let shown = endpoint.certificate(of: node) { forgetFailures(of: shown.overlayAddresses) }
                 out.actions.append(.overlayReachable(address))
             case .failed(let reason):
                 let (failure, isAnswer) = OverlayFailure.of(reason)

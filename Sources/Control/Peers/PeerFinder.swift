@@ -40,20 +40,20 @@ struct PeerFinder: Sendable {
 
     struct Patience: Hashable, Sendable {
         /// From the request to the end, once the directory was asked.
-        var total: Interval
+        let total: Interval
         /// For a controller to ask. `nil`: a request is refused where there is none.
-        var controller: Interval?
+        let controller: Interval?
         /// From one question to the next, and from the last one to the end.
-        var answers: [Interval]
+        let answers: [Interval]
     }
 
     struct Request: Hashable, Sendable {
-        var purpose: Purpose
-        var asked: LookUp
+        let purpose: Purpose
+        let asked: LookUp
         /// The name of the peer, if it is known already.
-        var name: String?
-        var goal: Goal
-        var patience: Patience
+        let name: String?
+        let goal: Goal
+        let patience: Patience
     }
 
     enum Failure: Error, Hashable, Sendable {
@@ -81,8 +81,8 @@ struct PeerFinder: Sendable {
     }
 
     struct Result: Hashable, Sendable {
-        var purpose: Purpose
-        var outcome: Outcome
+        let purpose: Purpose
+        let outcome: Outcome
     }
 
     private enum Stage: Hashable {

@@ -6,10 +6,10 @@ import Wire
 struct PingQueue: Sendable {
     /// What a person asked for, checked.
     struct Request {
-        var count: Int
-        var interval: Interval
+        let count: Int
+        let interval: Interval
         /// By one path only, as `PathReport.paths(called:)` has it.
-        var via: String?
+        let via: String?
     }
 
     private struct Job: Sendable {
