@@ -47,7 +47,7 @@ func portable(_ libraries: [String]) -> [LinkerSetting] {
 }
 
 let core: [Target.Dependency] = ["Base", "Wire", "Noise", "Mesh", "Control"]
-let shell: [Target.Dependency] = core + ["EventLoop", "Daemon"]
+let shell: [Target.Dependency] = core + ["Platform", "EventLoop", "Daemon"]
 
 let all: [Target] = [
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
@@ -65,10 +65,11 @@ let all: [Target] = [
     library("Wire", ["Base"] + protobuf, exclude: ["Messages/messages.proto"]),
     library("Mesh", ["Base", "Wire", "Noise"] + collections),
     library("Control", ["Base", "Wire", "Noise", "Mesh"] + collections),
-    library("EventLoop", ["Base", "CLibuv", "CLinux"]),
+    library("Platform", ["Base"]),
+    library("EventLoop", ["Base", "Platform", "CLibuv", "CLinux"]),
     library("Health", ["Base", "Wire"]),
     library("ShimProtocol", ["Base"]),
-    library("Daemon", core + ["EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
+    library("Daemon", core + ["Platform", "EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
     .target(
         name: "Configuration",
         dependencies: ["Base", "Control", "EventLoop", "Daemon", "CLibyaml"] + arguments + logging,
@@ -78,7 +79,7 @@ let all: [Target] = [
     library("Fuzz", core + collections),
 
     program(
-        "asterism", ["Base", "Wire", "Control"] + arguments + yaml, linker: portable(foundation),
+        "asterism", ["Base", "Wire", "Control", "Platform"] + arguments + yaml, linker: portable(foundation),
         resources: [.embedInCode("Install/Files")]),
     program("asterism-bench", ["Base", "CLinux", "Wire", "Noise", "Mesh"] + arguments),
     program(
@@ -88,7 +89,7 @@ let all: [Target] = [
     program("asterism-fuzz", ["Base", "Fuzz"] + arguments),
     // A thousand workers have a thousand shims: without shared libraries each is smaller, and starts in half the time.
     program(
-        "asterism-shim", ["Base", "CLinux", "ShimProtocol"],
+        "asterism-shim", ["Base", "CLinux", "Platform", "ShimProtocol"],
         linker: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     program("asterism-sim", ["Base", "Simulator"] + arguments),
     // Mapped libraries are most of what an idle agent holds of a node's memory, so it uses FoundationEssentials alone.

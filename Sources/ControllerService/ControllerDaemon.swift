@@ -6,6 +6,7 @@ import Glibc
 package import Logging
 import Mesh
 import Noise
+import Platform
 import Wire
 
 /// # The controller's shell
@@ -101,7 +102,7 @@ package final class ControllerDaemon {
         do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
             throw StartError("--data", error.description, error.status)
         }
-        let me = LateReference<ControllerDaemon>()
+        let me = Weak<ControllerDaemon>()
         do throws(Errno) {
             port = try MeshPort(on: loop, bind: settings.listen) { batch in
                 me.object?.pump { $0.received(&batch, now: $1, into: &$2) }
@@ -143,7 +144,7 @@ package final class ControllerDaemon {
     }
 
     private func open(
-        _ me: LateReference<ControllerDaemon>, _ environment: (String) -> String?
+        _ me: Weak<ControllerDaemon>, _ environment: (String) -> String?
     ) throws(StartError) {
         do throws(FileError) { try Files.makeDirectory(Files.parent(of: settings.socketPath), mode: 0o755) } catch {
             throw StartError("--socket", error.description, ExitStatus(error.reason))
@@ -400,9 +401,4 @@ package final class ControllerDaemon {
         try store.mark(secrets.fleet)
         return (secrets, try store.load())
     }
-}
-
-/// A callback's way to an object that is not whole yet when the callback is made.
-private final class LateReference<Object: AnyObject> {
-    weak var object: Object?
 }

@@ -1,5 +1,6 @@
 package import Base
 import Glibc
+import Platform
 
 /// Tells the service manager how we are (sd_notify(3)), without libsystemd: datagrams of `NAME=value` lines to the
 /// socket in NOTIFY_SOCKET.
@@ -22,9 +23,7 @@ package struct ServiceNotifier: Sendable {
     package func ready(status: String? = nil) throws(Errno) { try send(["READY=1"] + line(status)) }
     /// The configuration is being read again; `ready` says when that is done.
     package func reloading() throws(Errno) {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        try send(["RELOADING=1", "MONOTONIC_USEC=\(Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)"])
+        try send(["RELOADING=1", "MONOTONIC_USEC=\(Clock.monotonic().nanoseconds / 1000)"])
     }
     package func status(_ text: String) throws(Errno) { try send(line(text)) }
     package func stopping(status: String? = nil) throws(Errno) { try send(["STOPPING=1"] + line(status)) }

@@ -1,5 +1,6 @@
 import Base
 import Glibc
+import Platform
 import ShimProtocol
 
 /// The folder of a generation, held open: the shim works with names relative to it, whatever becomes of its path.
@@ -132,15 +133,5 @@ func readAll(_ file: Int32, limit: Int) -> [UInt8]? {
     return all
 }
 
-func wallClock() -> UnixTime {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return UnixTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
-}
-
 /// Milliseconds of a clock that never steps.
-func monotonicMilliseconds() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
-}
+func monotonicMilliseconds() -> Int64 { Int64(Clock.monotonic().nanoseconds / 1_000_000) }

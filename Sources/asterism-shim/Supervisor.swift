@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Glibc
+import Platform
 import ShimProtocol
 
 /// # One worker's keeper
@@ -107,7 +108,7 @@ struct Supervisor {
     mutating func run() -> Int32 {
         do throws(LaunchFailure) { try start() } catch {
             let record = ExitRecord(
-                nonce: launch.nonce, outcome: .launchFailed(error.step, errno: error.errno), at: wallClock())
+                nonce: launch.nonce, outcome: .launchFailed(error.step, errno: error.errno), at: Clock.wall())
             cgroup?.remove()
             return finish(record)
         }
@@ -146,7 +147,7 @@ struct Supervisor {
             StartedRecord(
                 nonce: launch.nonce, bootID: ProcessTable.bootID, shimPID: getpid(),
                 shimStart: ProcessTable.entry(getpid())?.start ?? 0, workerPID: main,
-                workerStart: ProcessTable.entry(main)?.start ?? 0, at: wallClock()))
+                workerStart: ProcessTable.entry(main)?.start ?? 0, at: Clock.wall()))
         folder.put(GenerationDirectory.started, record.encoded, durably: false)
         tell(record)
     }
@@ -229,7 +230,7 @@ struct Supervisor {
             // The number of the main process may be given again, to one of its descendants, once it is reaped.
             if process == main, mainStatus == nil {
                 mainStatus = status
-                endedAt = wallClock()
+                endedAt = Clock.wall()
             } else if mainStatus != nil, killingSince != nil {
                 leftovers += 1
             }

@@ -4,6 +4,7 @@ import ControllerService
 import Daemon
 import EventLoop
 import Glibc
+import Platform
 import Testing
 import Wire
 

@@ -9,7 +9,7 @@ import Testing
     static let arrows: [String: Set<String>] = {
         let collections: Set<String> = ["DequeModule", "HeapModule", "OrderedCollections"]
         let pureAll: Set<String> = ["Base", "Wire", "Noise", "Mesh", "Control"]
-        let shell = pureAll.union(["EventLoop", "Health", "Daemon", "Glibc", "FoundationEssentials", "Logging"])
+        let shell = pureAll.union(["EventLoop", "Platform", "Health", "Daemon", "Glibc", "FoundationEssentials", "Logging"])
         return [
             "Base": collections,
             "FastAES": ["CFastAES"],
@@ -18,7 +18,8 @@ import Testing
             // Locks and atomics, for data planes of several threads that share keys.
             "Mesh": collections.union(["Base", "Wire", "Noise", "Synchronization"]),
             "Control": collections.union(["Base", "Wire", "Noise", "Mesh"]),
-            "EventLoop": ["Base", "CLibuv", "CLinux", "Glibc", "Synchronization"],
+            "Platform": ["Base", "Glibc"],
+            "EventLoop": ["Base", "Platform", "CLibuv", "CLinux", "Glibc", "Synchronization"],
             "Health": ["Base", "Wire", "CLinux", "Glibc"],
             "ShimProtocol": ["Base"],
             "Daemon": shell.union(["ShimProtocol", "CLinux", "Synchronization"]).subtracting(["Daemon"]),
@@ -30,9 +31,9 @@ import Testing
             "Fuzz": pureAll.union(collections),
             "asterismd": shell.union(["ArgumentParser", "Configuration"]),
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser", "Configuration"]),
-            "asterism-shim": ["Base", "CLinux", "ShimProtocol", "Glibc"],
+            "asterism-shim": ["Base", "CLinux", "Platform", "ShimProtocol", "Glibc"],
             "asterism": [
-                "Base", "Wire", "Control", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",
+                "Base", "Wire", "Control", "Platform", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",
             ],
             "asterism-bench": ["Base", "CLinux", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],

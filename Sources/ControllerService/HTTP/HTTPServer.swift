@@ -279,12 +279,6 @@ private final class HeaderList {
     var all: [HTTPHeader] = []
 }
 
-/// A callback's way to what may be gone.
-final class Weak<Object: AnyObject> {
-    private(set) weak var object: Object?
-    init(_ object: Object) { self.object = object }
-}
-
 /// One socket.
 final class Connection {
     let socket: Int32

@@ -2,6 +2,7 @@ import Base
 import Daemon
 import EventLoop
 import Glibc
+import Platform
 
 /// # Before the database is opened
 ///

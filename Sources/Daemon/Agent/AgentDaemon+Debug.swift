@@ -5,6 +5,7 @@ import Glibc
 import Logging
 import Mesh
 import Noise
+import Platform
 import Wire
 
 // What is asked of the shell alone: its sockets, and what passes them.

@@ -3,6 +3,7 @@ import Control
 import Logging
 import Mesh
 import Noise
+import Platform
 import Wire
 
 // What an agent finds in its state folder when it starts.

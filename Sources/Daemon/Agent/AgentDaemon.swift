@@ -6,6 +6,7 @@ package import Health
 package import Logging
 package import Mesh
 import Noise
+import Platform
 import Wire
 
 /// # The agent's shell

@@ -2,6 +2,7 @@ import Base
 import Control
 import EventLoop
 import Glibc
+import Platform
 import Wire
 
 /// # Servers for measuring

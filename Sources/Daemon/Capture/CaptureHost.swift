@@ -2,6 +2,7 @@ import Base
 import Control
 import EventLoop
 import Mesh
+import Platform
 import Wire
 
 /// Keeps the node's one capture: empties its tap, and gives the file's next piece to whoever reads. A capture that nobody
@@ -64,7 +65,7 @@ final class CaptureHost {
         lastNumber += 1
         var new = CaptureSession(
             number: lastNumber, layer: order.layer, peer: peer, count: order.count.map { Int($0) },
-            version: AsterismVersion.current, now: CaptureTap.now())
+            version: AsterismVersion.current, now: Clock.wallNanoseconds())
         let tap = CaptureTap(order.layer)
         self.tap = tap
         surroundings.install(tap)
@@ -88,7 +89,7 @@ final class CaptureHost {
     func stop(_ number: Int64, _ answer: Answer) {
         guard session?.number == number else { return answer(.failure(CaptureHost.over(number))) }
         drain()
-        session?.end(at: CaptureTap.now())
+        session?.end(at: Clock.wallNanoseconds())
         if let view = session?.read() { answer(.success(.capture(view))) }
         forget()
     }
@@ -100,7 +101,7 @@ final class CaptureHost {
     private func everyLook() {
         drain()
         let now = loop.now
-        if now >= endsAt { session?.end(at: CaptureTap.now()) }
+        if now >= endsAt { session?.end(at: Clock.wallNanoseconds()) }
         if session?.isEnded ?? false, tap != nil { removeTap() }
         if session?.hasNews ?? false || now - lastReadAt >= CaptureHost.news { tellReader() }
         if reader == nil, now - lastReadAt >= CaptureHost.patience { forget() }

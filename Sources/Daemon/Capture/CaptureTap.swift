@@ -2,6 +2,7 @@ import Base
 import Control
 import Glibc
 import Mesh
+import Platform
 import Synchronization
 import Wire
 
@@ -29,12 +30,6 @@ final class CaptureTap: Sendable {
     /// Without a layer, both are wanted.
     init(_ layer: CaptureLayer?) { self.layer = layer }
 
-    static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-    }
-
     func wants(_ layer: CaptureLayer) -> Bool { self.layer.map { $0 == layer } ?? true }
 
     /// What was caught since the last call.
@@ -46,7 +41,7 @@ final class CaptureTap: Sendable {
     }
 
     func inner(_ packet: [UInt8], isOutward: Bool, path: PathAddress?) {
-        put(CapturedPacket(at: CaptureTap.now(), layer: .inner, isOutward: isOutward, path: path, bytes: packet))
+        put(CapturedPacket(at: Clock.wallNanoseconds(), layer: .inner, isOutward: isOutward, path: path, bytes: packet))
     }
 
     func outer(_ datagram: UnsafeRawBufferPointer, isOutward: Bool, _ remote: SocketAddress, socket: UInt16) {
@@ -54,7 +49,7 @@ final class CaptureTap: Sendable {
         let path = CapturedPacket.path(of: datagram, remote, socket: socket, isOutward: isOutward)
         put(
             CapturedPacket(
-                at: CaptureTap.now(), layer: .outer, isOutward: isOutward, path: path, bytes: [UInt8](datagram)))
+                at: Clock.wallNanoseconds(), layer: .outer, isOutward: isOutward, path: path, bytes: [UInt8](datagram)))
     }
 
     /// All datagrams of a batch.

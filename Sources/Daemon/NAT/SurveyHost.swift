@@ -3,6 +3,7 @@ package import Control
 package import EventLoop
 package import Logging
 package import Mesh
+import Platform
 
 /// # Surveys of this node
 ///

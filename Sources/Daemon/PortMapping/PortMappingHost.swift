@@ -4,6 +4,7 @@ package import EventLoop
 package import Logging
 import Mesh
 import Noise
+import Platform
 
 /// # The gateway's door, kept open
 ///

@@ -1,6 +1,7 @@
 import Base
 import Glibc
 package import Logging
+import Platform
 import Synchronization
 
 /// Log lines on standard error: with the level as journald reads it (sd-daemon(3), `<6>text`) where standard error is the

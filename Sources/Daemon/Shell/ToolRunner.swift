@@ -120,10 +120,3 @@ package final class ToolRunner {
         finish(.timedOut)
     }
 }
-
-/// A weak reference that can be handed to a closure before its object is whole.
-final class Weak<Object: AnyObject> {
-    weak var object: Object?
-
-    init(_ object: Object? = nil) { self.object = object }
-}

@@ -1,6 +1,7 @@
 import Base
 import EventLoop
 import Glibc
+import Platform
 import ShimProtocol
 import Wire
 
@@ -38,7 +39,7 @@ extension WorkerHost {
             // The agent died before the shim was born, or the shim before it did anything. Should one be born late after
             // all, it finds that the generation is over.
             do throws(Errno) {
-                try folder.conclude(ExitRecord(nonce: launch.nonce, outcome: .lost, at: wallClock()))
+                try folder.conclude(ExitRecord(nonce: launch.nonce, outcome: .lost, at: Clock.wall()))
                 cgroups?.remove(folder.worker)
                 discard(folder)
                 return AdoptedWorker(worker: folder.worker, state: .neverStarted, operation: launch.operation)

@@ -1,6 +1,7 @@
 import Base
 import EventLoop
 import Glibc
+import Platform
 import ShimProtocol
 import Wire
 
@@ -232,7 +233,7 @@ final class WorkerKeeper {
     }
 
     private func conclude() {
-        let now = wallClock()
+        let now = Clock.wall()
         if launch.cgroup != nil { host.cgroups?.remove(worker) }
         do throws(Errno) {
             try folder.conclude(ExitRecord(nonce: launch.nonce, outcome: .lost, at: now))
@@ -283,10 +284,4 @@ extension WorkerEnd {
             exit: exit, leftovers: record.leftovers, logBytes: record.logBytes,
             logBytesDropped: record.logBytesDropped)
     }
-}
-
-func wallClock() -> UnixTime {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return UnixTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
 }

@@ -2,6 +2,7 @@ import Base
 import CLinux
 import EventLoop
 import Glibc
+import Platform
 import ShimProtocol
 import Wire
 
@@ -29,7 +30,7 @@ extension LaunchFile {
         guard let signal = spec.stop.signalNumber else {
             throw SpecProblem("stop.signal", "'\(spec.stop.signal)' is not a signal")
         }
-        let nonce = freshNonce()
+        let nonce = Entropy.word()
         let work = folder.path(of: GenerationDirectory.work)
         self.init(
             name: folder.worker.name, generation: folder.worker.generation, nonce: nonce, arguments: spec.command,
@@ -96,11 +97,6 @@ extension WorkerPriority {
         case .low: 600
         }
     }
-}
-
-private func freshNonce() -> UInt64 {
-    // SystemRandomNumberGenerator is getrandom(2).
-    UInt64.random(in: .min ... .max)
 }
 
 extension SpecProblem {

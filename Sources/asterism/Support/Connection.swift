@@ -1,11 +1,11 @@
+import Base
 import Control
 import Foundation
+import Platform
 
 /// The monotonic clock, in seconds.
 func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    Double(Clock.monotonic().nanoseconds) / 1e9
 }
 
 /// A stream socket to a program on this machine, one line each way at a time; blocking, with a time limit on everything.

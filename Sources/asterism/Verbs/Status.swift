@@ -2,14 +2,11 @@ import ArgumentParser
 import Base
 import Control
 import Foundation
+import Platform
 import Wire
 
 /// The wall clock, for ages in tables.
-func wallClock() -> UnixTime {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return UnixTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
-}
+func wallClock() -> UnixTime { Clock.wall() }
 
 struct Status: Verb {
     static let configuration = CommandConfiguration(

@@ -2,6 +2,7 @@ import ArgumentParser
 import Base
 import Control
 import Foundation
+import Platform
 import Wire
 
 struct Worker: ParsableCommand {
@@ -70,7 +71,7 @@ extension WorkerView {
 
 /// The caller's name for a command: 128 bits, drawn here, so that asking again after a lost connection is the same command.
 func drawOperation() -> String {
-    let words = (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max))
+    let words = (Entropy.word(), Entropy.word())
     func digits(_ word: UInt64) -> String {
         let text = String(word, radix: 16)
         return String(repeating: "0", count: 16 - text.count) + text

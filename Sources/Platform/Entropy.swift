@@ -1,14 +1,11 @@
 package import Base
 
-/// The only entropy of a program: the kernel's. Everything random unfolds from seeds drawn here.
+/// The kernel's entropy: getrandom(2), through the standard library. No other file of this package draws random numbers;
+/// code that decides gets a seed as an argument.
 package enum Entropy {
     package static func seed() -> Seed { Seed(word(), word(), word(), word()) }
 
-    package static func word() -> UInt64 {
-        // getrandom(2), on Linux.
-        var generator = SystemRandomNumberGenerator()
-        return generator.next()
-    }
+    package static func word() -> UInt64 { UInt64.random(in: .min ... .max) }
 
     package static func bytes(_ count: Int) -> [UInt8] {
         var bytes: [UInt8] = []
