@@ -59,13 +59,13 @@ package enum AcceleratorContract {
             let said = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
             throw HealthError(.commandFailed(status: exitStatus), "", said)
         }
-        var json = try JSONReader(output)
+        var json = try ContractReader(output)
         var devices = try document(&json)
         summarise(&devices, exitStatus: exitStatus)
         return devices
     }
 
-    private static func document(_ json: inout JSONReader) throws(HealthError) -> [AcceleratorStatus] {
+    private static func document(_ json: inout ContractReader) throws(HealthError) -> [AcceleratorStatus] {
         var version: Int64?
         var vendor: String?
         var devices: [AcceleratorStatus]?
@@ -88,7 +88,7 @@ package enum AcceleratorContract {
         return devices
     }
 
-    static func vendor(_ json: inout JSONReader) throws(HealthError) -> String {
+    static func vendor(_ json: inout ContractReader) throws(HealthError) -> String {
         let vendor = try json.string()
         let isName = vendor.utf8.allSatisfy { byte in
             byte.isDigit || (byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z")) || byte == UInt8(ascii: "-")
@@ -101,7 +101,7 @@ package enum AcceleratorContract {
     }
 
     /// The array of devices, sorted; vendor is left empty.
-    static func devices(_ json: inout JSONReader) throws(HealthError) -> [AcceleratorStatus] {
+    static func devices(_ json: inout ContractReader) throws(HealthError) -> [AcceleratorStatus] {
         var devices: [AcceleratorStatus] = []
         try json.beginArray()
         while try json.nextElement() {
@@ -117,7 +117,7 @@ package enum AcceleratorContract {
         return devices.sorted { $0.index < $1.index }
     }
 
-    private static func device(_ json: inout JSONReader) throws(HealthError) -> AcceleratorStatus {
+    private static func device(_ json: inout ContractReader) throws(HealthError) -> AcceleratorStatus {
         var device = AcceleratorStatus(vendor: "", index: -1)
         var verdict: Verdict?
         try json.beginObject()
@@ -175,7 +175,7 @@ package enum AcceleratorContract {
     }
 
     private static func whole(
-        _ json: inout JSONReader, _ range: ClosedRange<Int64> = 0...Int64.max
+        _ json: inout ContractReader, _ range: ClosedRange<Int64> = 0...Int64.max
     ) throws(HealthError) -> Int64 {
         guard let value = try json.number().whole, range.contains(value) else {
             let bound = range.upperBound == .max ? "from \(range.lowerBound)" : "in \(range)"
@@ -184,7 +184,7 @@ package enum AcceleratorContract {
         return value
     }
 
-    private static func percent(_ json: inout JSONReader) throws(HealthError) -> Int64 {
+    private static func percent(_ json: inout ContractReader) throws(HealthError) -> Int64 {
         let number = try json.number()
         guard number.mantissa >= 0, let value = number.scaled(byPowerOfTen: 0), value <= 100 else {
             throw json.failure(.invalidValue, "wanted 0...100")
@@ -193,7 +193,7 @@ package enum AcceleratorContract {
     }
 
     private static func milli(
-        _ json: inout JSONReader, _ range: ClosedRange<Int64>
+        _ json: inout ContractReader, _ range: ClosedRange<Int64>
     ) throws(HealthError) -> Int64 {
         guard let value = try json.number().scaled(byPowerOfTen: 3), range.contains(value) else {
             throw json.failure(.invalidValue, "wanted \(range.lowerBound / 1000)...\(range.upperBound / 1000)")
@@ -201,7 +201,7 @@ package enum AcceleratorContract {
         return value
     }
 
-    private static func lines(_ json: inout JSONReader) throws(HealthError) -> [String] {
+    private static func lines(_ json: inout ContractReader) throws(HealthError) -> [String] {
         var lines: [String] = []
         try json.beginArray()
         while try json.nextElement() {

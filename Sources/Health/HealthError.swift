@@ -81,6 +81,20 @@ extension HealthError {
     }
 }
 
+extension HealthError {
+    init(_ error: JSONSyntaxError) {
+        let reason: Reason =
+            switch error.reason {
+            case .truncated: .truncated
+            case .malformed: .malformed
+            case .tooLarge: .tooLarge
+            case .duplicateKey: .duplicateKey
+            }
+        let place = error.path.isEmpty ? "document" : error.path
+        self.init(reason, place, line: error.line, at: error.offset, error.message)
+    }
+}
+
 /// Maxima of what is read on the node itself; those of the wire are in `Limits`.
 package enum HealthLimits {
     /// `nvidia-smi -q -x` prints up to 66 kB a card (its list of supported clocks), so 256 cards make 17 MB.

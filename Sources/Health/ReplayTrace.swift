@@ -57,7 +57,7 @@ package struct ReplayTrace: Sendable {
     package var lastChange: Interval? { samples.last?.at }
 
     private mutating func add(_ line: [UInt8], _ number: Int, _ vendor: inout String) throws(HealthError) {
-        var json = try JSONReader(line, firstLine: number)
+        var json = try ContractReader(line, firstLine: number)
         var at: Int64?
         var devices: [AcceleratorStatus]?
         try json.beginObject()

@@ -122,7 +122,7 @@ import Wire
         ),
         (
             Case(method: "POST", target: "/v1/workers", body: "{\"spec\":\n  {\"command\" [1]}}"), 400,
-            "malformed JSON: line 2, column 14: ':' is expected", nil
+            "malformed JSON: line 2, column 14: expected \":\"", nil
         ),
         (Case(method: "POST", target: "/v1/workers", body: "{}"), 400, "'spec' is missing", "spec"),
         (

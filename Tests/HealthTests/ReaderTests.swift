@@ -2,15 +2,15 @@ import Base
 import Health
 import Testing
 
-@Suite struct JSONReaderTests {
+@Suite struct ContractReaderTests {
     private func string(_ text: String) throws -> String {
-        var json = try JSONReader(Array(text.utf8))
+        var json = try ContractReader(Array(text.utf8))
         let string = try json.string()
         try json.expectEnd()
         return string
     }
     private func number(_ text: String) throws -> DecimalNumber {
-        var json = try JSONReader(Array(text.utf8))
+        var json = try ContractReader(Array(text.utf8))
         let number = try json.number()
         try json.expectEnd()
         return number
@@ -46,7 +46,7 @@ import Testing
     }
 
     @Test func `an error names path, line and byte`() throws {
-        var json = try JSONReader(Array("{\"a\":\n[1,\n{\"b\": tru}]}".utf8))
+        var json = try ContractReader(Array("{\"a\":\n[1,\n{\"b\": tru}]}".utf8))
         let error = #expect(throws: HealthError.self) {
             try json.beginObject()
             #expect(try json.nextKey() == "a")
@@ -58,11 +58,11 @@ import Testing
             #expect(try json.nextKey() == "b")
             _ = try json.boolean()
         }
-        #expect(error == HealthError(.malformed, "a[1].b", line: 3, at: 16, "true"))
+        #expect(error == HealthError(.malformed, "a[1].b", line: 3, at: 16, "expected true"))
     }
 
     @Test func `depth and keys are limited`() throws {
-        var deep = try JSONReader([UInt8](repeating: UInt8(ascii: "["), count: 100_000))
+        var deep = try ContractReader([UInt8](repeating: UInt8(ascii: "["), count: 100_000))
         let error = #expect(throws: HealthError.self) {
             while true {
                 try deep.beginArray()
@@ -71,7 +71,7 @@ import Testing
         }
         #expect(error?.reason == .tooLarge)
         let keys = (0...HealthLimits.jsonKeysPerObject).map { "\"\($0)\":0" }.joined(separator: ",")
-        var wide = try JSONReader(Array("{\(keys)}".utf8))
+        var wide = try ContractReader(Array("{\(keys)}".utf8))
         try wide.beginObject()
         let tooMany = #expect(throws: HealthError.self) {
             while try wide.nextKey() != nil { _ = try wide.number() }

@@ -1,6 +1,6 @@
-import Base
+package import Base
 import Control
-package import Daemon
+import Daemon
 
 /// # The API's own description
 ///

@@ -1,5 +1,6 @@
+package import Base
 import Control
-package import Daemon
+import Daemon
 import Wire
 
 /// One member of a schema. A name that ends in `?` may be absent.

@@ -1,5 +1,5 @@
+package import Base
 package import Control
-package import Daemon
 
 /// # The table of what HTTP can ask
 ///

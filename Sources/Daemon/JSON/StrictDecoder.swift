@@ -1,3 +1,5 @@
+import Base
+
 /// What was asked of a document, to tell what was not.
 final class Strictness {
     private final class Opened {
@@ -39,8 +41,8 @@ final class Strictness {
 
 /// A name or a place on the way to a value.
 struct PathKey: CodingKey {
-    var stringValue: String
-    var intValue: Int?
+    private(set) var stringValue: String
+    private(set) var intValue: Int?
 
     init(_ name: String) { stringValue = name }
     init(_ place: Int) {
@@ -84,7 +86,7 @@ struct StrictDecoder: Decoder {
     let codingPath: [any CodingKey]
     let strictness: Strictness
     /// What the type that is being read takes where a member is absent.
-    var usual: [JSONMember] = []
+    private(set) var usual: [JSONMember] = []
     var userInfo: [CodingUserInfoKey: Any] { [:] }
 
     init(_ value: JSONValue, codingPath: [any CodingKey], strictness: Strictness) {

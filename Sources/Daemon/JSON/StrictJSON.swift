@@ -1,3 +1,4 @@
+package import Base
 package import Control
 import FoundationEssentials
 import Wire
@@ -87,9 +88,9 @@ package struct StrictJSONError: Error, Hashable, Sendable {
         case missing
         case wrong(String)
     }
-    package var reason: Reason
+    package private(set) var reason: Reason
     /// `spec.command[2]`; empty for the document itself.
-    package var path: String
+    package private(set) var path: String
 
     init(_ reason: Reason, path: String) {
         self.reason = reason

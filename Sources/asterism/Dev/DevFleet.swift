@@ -265,7 +265,7 @@ extension DevFleet {
         let running = workers.filter { $0.wish == .run && !($0.state?.isFinal ?? false) }
         for worker in running {
             let request = ControllerRequest.WorkersStop(name: worker.name, operation: drawOperation())
-            _ = try? ask(.workersStop(request)) as JSONValue
+            let _: WorkerView? = try? ask(.workersStop(request))
         }
         let end = monotonicSeconds() + 15
         while monotonicSeconds() < end, !signals.isUrged() {

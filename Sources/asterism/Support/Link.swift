@@ -1,3 +1,4 @@
+import Base
 import Control
 import Foundation
 
@@ -28,7 +29,14 @@ struct Answer {
         }
     }
 
-    var json: JSONValue { get throws { try view() } }
+    /// The result as it came, so that what a newer program adds is shown in full by an older command line.
+    var json: JSONValue {
+        get throws {
+            do throws(JSONSyntaxError) { return try JSONValue(parsing: line)["result"] ?? .null } catch {
+                throw Failure(.refused, "the answer is not JSON: \(error)")
+            }
+        }
+    }
 }
 
 /// # One program to talk to

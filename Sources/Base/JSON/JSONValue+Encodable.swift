@@ -19,8 +19,18 @@ extension JSONValue: Encodable {
         case .string(let text): try text.encode(to: encoder)
         case .array(let values): try values.encode(to: encoder)
         case .object(let members):
-            var container = encoder.container(keyedBy: PathKey.self)
-            for member in members { try container.encode(member.value, forKey: PathKey(member.name)) }
+            var container = encoder.container(keyedBy: MemberKey.self)
+            for member in members { try container.encode(member.value, forKey: MemberKey(member.name)) }
         }
     }
+}
+
+/// A member's name, for a container of `Encoder`.
+private struct MemberKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(_ name: String) { stringValue = name }
+    init(stringValue: String) { self.init(stringValue) }
+    init?(intValue: Int) { nil }
 }
