@@ -24,7 +24,7 @@ import Testing
             }
             if takesMessages {
                 port.attach(
-                    MeshPort.Receiver(
+                    PortReceiver(
                         message: { [unowned self] bytes, _, _, remote, _ in got.append(([UInt8](bytes), remote)) },
                         round: {}, writable: {}, tooLarge: { _ in }))
             }
@@ -106,7 +106,7 @@ import Testing
         let lanes = try bench.port.shares(pairs: 2).enumerated().map { index, share in
             let lane = try MeshPort(on: bench.loop, adopting: share, receives: index % 2 == 1) { _ in }
             lane.attach(
-                MeshPort.Receiver(
+                PortReceiver(
                     message: { _, _, _, _, _ in heard[index, default: 0] += 1 }, round: {}, writable: {},
                     tooLarge: { _ in }))
             return lane

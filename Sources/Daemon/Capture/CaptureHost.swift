@@ -12,11 +12,11 @@ final class CaptureHost {
 
     /// What only the rest of the agent knows.
     struct Surroundings {
-        var party: (CapturedPacket) -> CapturedPacket.Party
+        private(set) var party: (CapturedPacket) -> CapturedPacket.Party
         /// This node's end of datagrams to that far end, by that socket.
-        var local: (SocketAddress, UInt16) -> SocketAddress
+        private(set) var local: (SocketAddress, UInt16) -> SocketAddress
         /// Puts a tap where packets pass, or takes it away.
-        var install: (CaptureTap?) -> Void
+        private(set) var install: (CaptureTap?) -> Void
     }
 
     private let loop: Loop

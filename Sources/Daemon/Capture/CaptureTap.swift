@@ -10,17 +10,23 @@ import Wire
 /// more; what comes when it is full is counted.
 final class CaptureTap: Sendable {
     struct Catch {
-        var packets: [CapturedPacket] = []
-        var droppedInner = 0
-        var droppedOuter = 0
+        private(set) var packets: [CapturedPacket] = []
+        private(set) var droppedInner = 0
+        private(set) var droppedOuter = 0
+        private var bytes = 0
+
+        mutating func add(_ packet: CapturedPacket) {
+            let cost = packet.bytes.count + CaptureTap.cost
+            guard bytes + cost <= CaptureTap.limit else {
+                if packet.layer == .inner { droppedInner += 1 } else { droppedOuter += 1 }
+                return
+            }
+            bytes += cost
+            packets.append(packet)
+        }
     }
 
-    private struct State {
-        var caught = Catch()
-        var bytes = 0
-    }
-
-    private let state = Mutex(State())
+    private let state = Mutex(Catch())
     private let layer: CaptureLayer?
 
     /// A packet costs more than its bytes.
@@ -35,8 +41,8 @@ final class CaptureTap: Sendable {
     /// What was caught since the last call.
     func take() -> Catch {
         state.withLock { state in
-            defer { state = State() }
-            return state.caught
+            defer { state = Catch() }
+            return state
         }
     }
 
@@ -74,15 +80,5 @@ final class CaptureTap: Sendable {
         }
     }
 
-    private func put(_ packet: CapturedPacket) {
-        state.withLock { state in
-            let cost = packet.bytes.count + CaptureTap.cost
-            guard state.bytes + cost <= CaptureTap.limit else {
-                if packet.layer == .inner { state.caught.droppedInner += 1 } else { state.caught.droppedOuter += 1 }
-                return
-            }
-            state.bytes += cost
-            state.caught.packets.append(packet)
-        }
-    }
+    private func put(_ packet: CapturedPacket) { state.withLock { $0.add(packet) } }
 }

@@ -4,7 +4,7 @@ import Glibc
 
 /// Why a host name has no address: the resolver's own words.
 package struct ResolveError: Error, Hashable, Sendable {
-    package var message: String
+    package private(set) var message: String
 }
 
 /// Asks the system's resolver (getaddrinfo(3)) for a host's addresses, in the resolver's order (RFC 6724). This blocks, for

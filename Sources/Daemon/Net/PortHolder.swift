@@ -14,11 +14,11 @@ package enum PortHolder {
 
     /// One line of /proc/net/udp, udp6, tcp or tcp6.
     package struct Row: Hashable, Sendable {
-        package var local: SocketAddress
+        package private(set) var local: SocketAddress
         /// TCP_LISTEN is 10 (include/net/tcp_states.h).
-        package var state: UInt8
-        package var user: UInt32
-        package var inode: UInt64
+        package private(set) var state: UInt8
+        package private(set) var user: UInt32
+        package private(set) var inode: UInt64
     }
 
     /// `asterism-controller (pid 812)`, or `a process of uid 33`; `nil` where nothing is known.

@@ -17,46 +17,17 @@ import Wire
 /// - Whoever connects and brings nothing that is worth an answer within `strangerAfter` is sent away, and whoever says
 ///   nothing for `silentAfter`.
 package final class StreamPort {
-    private final class Connection {
-        let stream: ByteStream
-        let remote: SocketAddress
-        let isOutgoing: Bool
-        let since: Instant
-        var framing: DatagramFraming
-        var queue = CoDelQueue()
-        var sentAt: Instant?
-        var heardAt: Instant
-
-        init(_ stream: ByteStream, _ remote: SocketAddress, isOutgoing: Bool, now: Instant) {
-            self.stream = stream
-            self.remote = remote
-            self.isOutgoing = isOutgoing
-            since = now
-            heardAt = now
-            framing = DatagramFraming(isServer: !isOutgoing)
-        }
-    }
-    private struct Key: Hashable {
-        var remote: SocketAddress
-        var isOutgoing: Bool
-    }
     private struct Failure {
-        var count: Int
-        var until: Instant
+        private(set) var count: Int
+        private(set) var until: Instant
     }
 
-    static let idleAfter = Interval.seconds(90)
-    static let silentAfter = Interval.seconds(180)
-    static let strangerAfter = Interval.seconds(10)
-    private static let connectWithin = Interval.seconds(10)
     private static let outgoingLimit = 16
     private static let incomingLimit = 4096
-    /// Bytes that the kernel holds unsent; what is beyond waits where it can still be dropped.
-    private static let unsentBytes: Int32 = 32 << 10
 
     private let loop: Loop
     private var listeners: [Listener] = []
-    private var connections: [Key: Connection] = [:]
+    private var connections: [StreamConnection.Key: StreamConnection] = [:]
     private var failures: [SocketAddress: Failure] = [:]
     private var sweeper: Timer?
     private var batch = DatagramBatch()
@@ -90,7 +61,7 @@ package final class StreamPort {
 
     package func close() {
         for listener in listeners { listener.close() }
-        for connection in connections.values { connection.stream.close() }
+        for connection in connections.values { connection.close() }
         connections = [:]
         sweeper?.close()
         sweeper = nil
@@ -101,10 +72,10 @@ package final class StreamPort {
     private func accept(_ stream: ByteStream) {
         guard let remote = stream.remoteAddress else { return stream.close() }
         figures.accepted += 1
-        add(Connection(stream, remote, isOutgoing: false, now: loop.now))
+        add(StreamConnection(stream, to: remote, isOutgoing: false, on: loop))
     }
 
-    private func connect(to remote: SocketAddress) -> Connection? {
+    private func connect(to remote: SocketAddress) -> StreamConnection? {
         if let failure = failures[remote], failure.until > loop.now { return nil }
         guard connections.count(where: { $0.key.isOutgoing }) < StreamPort.outgoingLimit else { return nil }
         do throws(Errno) {
@@ -114,9 +85,8 @@ package final class StreamPort {
                 self.failures[remote] = nil
                 self.figures.made += 1
             }
-            let connection = Connection(stream, remote, isOutgoing: true, now: loop.now)
+            let connection = StreamConnection(stream, to: remote, isOutgoing: true, on: loop)
             add(connection)
-            stream.write(DatagramFraming.greeting)
             return connection
         } catch {
             wait(for: remote)
@@ -124,21 +94,15 @@ package final class StreamPort {
         }
     }
 
-    private func add(_ connection: Connection) {
-        let key = Key(remote: connection.remote, isOutgoing: connection.isOutgoing)
-        connections[key]?.stream.close()
-        connections[key] = connection
-        connection.stream.limitUnsent(StreamPort.unsentBytes)
-        connection.stream.onDrained = { [weak self, weak connection] in
-            guard let self, let connection else { return }
-            self.sendWaiting(connection)
-        }
-        connection.stream.start(
+    private func add(_ connection: StreamConnection) {
+        connections[connection.key]?.close()
+        connections[connection.key] = connection
+        connection.start(
             onRead: { [weak self, weak connection] bytes in
                 guard let self, let connection else { return }
                 self.received(bytes, connection)
             },
-            onEnd: { [weak self, weak connection] _ in
+            onEnd: { [weak self, weak connection] in
                 guard let self, let connection else { return }
                 self.over(connection)
             })
@@ -149,7 +113,7 @@ package final class StreamPort {
 
     private func failed(_ remote: SocketAddress) {
         figures.failed += 1
-        connections[Key(remote: remote, isOutgoing: true)] = nil
+        connections[StreamConnection.Key(remote: remote, isOutgoing: true)] = nil
         wait(for: remote)
         onLost(remote)
     }
@@ -161,33 +125,29 @@ package final class StreamPort {
         failures[remote] = Failure(count: count, until: loop.now + wait)
     }
 
-    private func over(_ connection: Connection) {
-        let key = Key(remote: connection.remote, isOutgoing: connection.isOutgoing)
+    private func over(_ connection: StreamConnection) {
+        let key = connection.key
         guard connections[key] === connection else { return }
         connections[key] = nil
-        connection.stream.close()
-        figures.dropped += connection.queue.dropped
-        figures.full += connection.queue.refused
-        guard connection.isOutgoing else { return }
+        connection.close()
+        figures.dropped += connection.figures.dropped
+        figures.full += connection.figures.refused
+        guard key.isOutgoing else { return }
         // One that ends as soon as it is there is no better than one that does not come about.
-        if loop.now - connection.since < .seconds(1) { wait(for: connection.remote) }
-        onLost(connection.remote)
+        if connection.age < .seconds(1) { wait(for: key.remote) }
+        onLost(key.remote)
     }
 
     private func sweep() {
         let now = loop.now
         for connection in Array(connections.values) {
-            if connection.isOutgoing {
-                let isIdle = now - (connection.sentAt ?? connection.since) >= StreamPort.idleAfter
-                let isStuck = connection.stream.isConnecting && now - connection.since >= StreamPort.connectWithin
-                if isStuck { wait(for: connection.remote) }
-                if isIdle || isStuck { over(connection) }
-            } else if connection.sentAt == nil, now - connection.since >= StreamPort.strangerAfter {
-                figures.strangers += 1
-                over(connection)
-            } else if now - connection.heardAt >= StreamPort.silentAfter {
-                over(connection)
+            guard let fault = connection.fault else { continue }
+            switch fault {
+            case .idle, .silent: break
+            case .stuck: wait(for: connection.key.remote)
+            case .stranger: figures.strangers += 1
             }
+            over(connection)
         }
         failures = failures.filter { $0.value.until + .minutes(1) > now }
         guard connections.isEmpty else { return }
@@ -197,18 +157,12 @@ package final class StreamPort {
 
     // MARK: - In
 
-    private func received(_ bytes: [UInt8], _ connection: Connection) {
-        connection.heardAt = loop.now
-        let socket = connection.isOutgoing ? PathAddress.tcpOut : PathAddress.tcpIn
+    private func received(_ bytes: [UInt8], _ connection: StreamConnection) {
+        let socket = connection.key.isOutgoing ? PathAddress.tcpOut : PathAddress.tcpIn
         var isOurs = true
-        do throws(DatagramFraming.Fault) {
-            try connection.framing.receive(bytes) { datagram in
-                batch.append(reserving: datagram.count, remote: connection.remote, socket: socket) {
-                    $0.copyMemory(from: UnsafeRawBufferPointer(datagram))
-                    return datagram.count
-                }
-            }
-        } catch { isOurs = false }
+        do throws(DatagramFraming.Fault) { try connection.receive(bytes, socket: socket, into: &batch) } catch {
+            isOurs = false
+        }
         if !batch.isEmpty {
             // What it brings about may come back here.
             var taken = DatagramBatch(capacity: 2048)
@@ -228,33 +182,21 @@ package final class StreamPort {
     package func send(_ datagram: UnsafeRawBufferPointer, to remote: SocketAddress, socket: UInt16) {
         let isOutgoing = socket == PathAddress.tcpOut
         guard datagram.count <= DatagramFraming.limit,
-            let connection = connections[Key(remote: remote, isOutgoing: isOutgoing)]
+            let connection = connections[StreamConnection.Key(remote: remote, isOutgoing: isOutgoing)]
                 ?? (isOutgoing ? connect(to: remote) : nil)
         else {
             figures.unroutable += 1
             return
         }
-        var frame: [UInt8] = []
-        frame.reserveCapacity(DatagramFraming.lengthSize + datagram.count)
-        DatagramFraming.append(datagram, to: &frame)
-        connection.sentAt = loop.now
-        if connection.queue.isEmpty, connection.stream.pendingBytes == 0, connection.stream.write(frame) { return }
-        connection.queue.push(frame, now: loop.now)
-        if connection.stream.pendingBytes == 0 { sendWaiting(connection) }
-    }
-
-    private func sendWaiting(_ connection: Connection) {
-        while connection.stream.pendingBytes == 0, let frame = connection.queue.pop(now: loop.now) {
-            guard connection.stream.write(frame) else { break }
-        }
+        connection.send(datagram)
     }
 
     package var counters: [(name: String, count: Int)] {
-        let queues = connections.values.map(\.queue)
+        let queues = connections.values.map(\.figures)
         return [
             ("tcp.connections", connections.count), ("tcp.accepted", figures.accepted), ("tcp.made", figures.made),
             ("tcp.failed", figures.failed), ("tcp.strangers", figures.strangers),
-            ("tcp.waiting", queues.map(\.depth).reduce(0, +)),
+            ("tcp.waiting", queues.map(\.waiting).reduce(0, +)),
             ("tcp.dropped", queues.map(\.dropped).reduce(figures.dropped, +)),
             ("tcp.full", queues.map(\.refused).reduce(figures.full, +)), ("tcp.unroutable", figures.unroutable),
         ]

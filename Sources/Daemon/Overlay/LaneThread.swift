@@ -15,7 +15,7 @@ final class LaneThread {
         case received([HandedDatagram])
         case unreachable(IPAddress)
         /// The node's port was opened anew.
-        case adopt(MeshPort.Descriptors)
+        case adopt(PortDescriptors)
         /// Tell activity and counters.
         case report
         /// Copy what passes, or do no more.
@@ -38,20 +38,20 @@ final class LaneThread {
 
     /// A datagram that changes its thread.
     struct HandedDatagram: Sendable {
-        var bytes: [UInt8]
-        var remote: SocketAddress
-        var socket: UInt16
+        private(set) var bytes: [UInt8]
+        private(set) var remote: SocketAddress
+        private(set) var socket: UInt16
     }
 
     /// What a lane is made of, on its way to its thread.
     struct Parts: Sendable {
-        var lane: Int
-        var role: DataPlaneRole
-        var device: Int32
-        var port: MeshPort.Descriptors
-        var takesUDP: Bool
-        var flows: FlowTable
-        var isShared: Bool
+        private(set) var lane: Int
+        private(set) var role: DataPlaneRole
+        private(set) var device: Int32
+        private(set) var port: PortDescriptors
+        private(set) var takesUDP: Bool
+        private(set) var flows: FlowTable
+        private(set) var isShared: Bool
     }
 
     let role: DataPlaneRole

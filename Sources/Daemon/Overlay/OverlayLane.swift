@@ -10,17 +10,17 @@ final class OverlayLane {
     /// Who is told. Called on the lane's loop.
     struct Listener {
         /// Datagrams that are not packets.
-        var others: (inout DatagramBatch) -> Void
+        private(set) var others: (inout DatagramBatch) -> Void
         /// What the data plane has learned.
-        var events: ([DataPlaneEvent]) -> Void
+        private(set) var events: ([DataPlaneEvent]) -> Void
         /// A path carries less than was thought.
-        var tooLarge: (SocketAddress) -> Void
+        private(set) var tooLarge: (SocketAddress) -> Void
         /// The interface is gone.
-        var lost: () -> Void
+        private(set) var lost: () -> Void
         /// The interface's queue should have so many packets.
-        var queueLength: (Int) -> Void
+        private(set) var queueLength: (Int) -> Void
         /// Before received bytes are looked at.
-        var willReceive: () -> Void = {}
+        private(set) var willReceive: () -> Void = {}
     }
 
     /// Sealed bytes that are sent at once rather than collected further: they are still in the processor's cache.
@@ -59,7 +59,7 @@ final class OverlayLane {
         queue = try TunQueue(on: loop, owning: device, reader: reader)
         me.object = self
         port.attach(
-            MeshPort.Receiver(
+            PortReceiver(
                 message: { me.object?.receive($0, $1, $2, $3, $4) }, round: { me.object?.endTurn() },
                 writable: { me.object?.goOn() }, tooLarge: { me.object?.listener?.tooLarge($0) }))
     }

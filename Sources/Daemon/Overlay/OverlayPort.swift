@@ -35,15 +35,15 @@ package final class OverlayPort {
     /// Who is told what the overlay brings, on the agent's loop.
     package struct Listener {
         /// Datagrams that are not packets.
-        package var others: (inout DatagramBatch) -> Void
+        package private(set) var others: (inout DatagramBatch) -> Void
         /// What data planes have learned.
-        package var events: ([DataPlaneEvent]) -> Void
+        package private(set) var events: ([DataPlaneEvent]) -> Void
         /// A path carries less than was thought.
-        package var tooLarge: (SocketAddress) -> Void
+        package private(set) var tooLarge: (SocketAddress) -> Void
         /// Traffic since the last report; after `report`, not always at once.
-        package var activity: ([DataPlaneActivity]) -> Void
+        package private(set) var activity: ([DataPlaneActivity]) -> Void
         /// Packets have no way any more, and why.
-        package var lost: (String) -> Void
+        package private(set) var lost: (String) -> Void
 
         package init(
             others: @escaping (inout DatagramBatch) -> Void, events: @escaping ([DataPlaneEvent]) -> Void,
@@ -66,6 +66,7 @@ package final class OverlayPort {
     private let settings: Settings
     private let device: TunDevice
     private var listener: Listener?
+    private var reportTimer: Timer?
     /// With one thread.
     private var lane: OverlayLane?
     /// With more.
@@ -113,13 +114,14 @@ package final class OverlayPort {
     package func attach(_ port: MeshPort, _ listener: Listener) throws(Errno) {
         self.listener = listener
         let me = Weak(self)
+        reportTimer = Timer(on: loop, "traffic") { me.object?.report() }
         let takesUDP = device.offload.contains(.udp)
         guard settings.threads > 1 else {
             lane = try OverlayLane(
                 on: loop, [.outward, .inward], plane: DataPlane(takesUDP: takesUDP),
                 device: device.descriptor(ofQueue: 0), port: port,
                 OverlayLane.Listener(
-                    others: listener.others, events: listener.events, tooLarge: listener.tooLarge,
+                    others: listener.others, events: { me.object?.learned($0) }, tooLarge: listener.tooLarge,
                     lost: { listener.lost(OverlayPort.interfaceLost) }, queueLength: { me.object?.want($0, of: 0) }))
             return
         }
@@ -128,7 +130,7 @@ package final class OverlayPort {
         self.port = port
         port.stopReceiving()
         port.attach(
-            MeshPort.Receiver(
+            PortReceiver(
                 message: { me.object?.arrived($0, segment: $1, from: $3, by: $4) }, round: { me.object?.handOver() },
                 writable: {}, tooLarge: listener.tooLarge))
         let pairs = settings.threads / 2
@@ -156,6 +158,7 @@ package final class OverlayPort {
         threads = []
         reports?.close()
         kernel.close()
+        reportTimer?.close()
         lane?.close()
         device.close()
         (lane, listener, port) = (nil, nil, nil)
@@ -185,7 +188,7 @@ package final class OverlayPort {
 
     private func handle(_ report: LaneThread.Report) {
         switch report {
-        case .events(let events): listener?.events(events)
+        case .events(let events): learned(events)
         case .tooLarge(let remote): listener?.tooLarge(remote)
         case .lost: listener?.lost(OverlayPort.interfaceLost)
         case .unbound(let error): listener?.lost("a thread's sockets could not be opened (\(error.message))")
@@ -209,6 +212,12 @@ package final class OverlayPort {
             (told, tellers) = ([], [])
             listener?.activity(all)
         }
+    }
+
+    private func learned(_ events: [DataPlaneEvent]) {
+        // While packets go out, the agent hears of it more often than once a second.
+        if events.contains(.active) { reportTimer?.arm(after: DataPlane.reportAfter) }
+        listener?.events(events)
     }
 
     private func gather(_ datagrams: [LaneThread.HandedDatagram]) {

@@ -3,8 +3,8 @@ import Glibc
 
 /// The router that this machine sends to whatever is not near it, over IPv4.
 package struct DefaultGateway: Hashable, Sendable {
-    package var gateway: IPAddress
-    package var interface: String
+    package private(set) var gateway: IPAddress
+    package private(set) var interface: String
 
     package init(_ gateway: IPAddress, interface: String) {
         self.gateway = gateway

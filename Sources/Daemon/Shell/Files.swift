@@ -72,9 +72,9 @@ package enum Files {
 }
 
 package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
-    package var operation: String
-    package var path: String
-    package var reason: Errno
+    package private(set) var operation: String
+    package private(set) var path: String
+    package private(set) var reason: Errno
 
     package init(_ operation: String, _ path: String, _ reason: Errno) {
         self.operation = operation

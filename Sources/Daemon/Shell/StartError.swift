@@ -5,11 +5,11 @@ import Glibc
 
 /// Why a program cannot start: the option at fault, what is wrong with it, and the status to end with.
 package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
-    package var option: String
-    package var message: String
-    package var status: ExitStatus
+    package private(set) var option: String
+    package private(set) var message: String
+    package private(set) var status: ExitStatus
     /// Which value, of an option that may be repeated.
-    package var index: Int?
+    package private(set) var index: Int?
 
     package init(_ option: String, _ message: String, _ status: ExitStatus = .usage, index: Int? = nil) {
         self.option = option
@@ -87,8 +87,8 @@ package struct StartProblems {
 
 /// Why a program ends without having started: lines for a person, and the status.
 package struct StartFailure: Error, Hashable, Sendable {
-    package var status: ExitStatus
-    package var lines: [String]
+    package private(set) var status: ExitStatus
+    package private(set) var lines: [String]
 
     package init(_ status: ExitStatus, _ lines: [String]) {
         self.status = status

@@ -16,13 +16,13 @@ import ShimProtocol
 struct Leftovers {
     let marker: String
     /// The worker's session, if its shim has only just gone.
-    var session: Int32?
+    private(set) var session: Int32?
 
     private struct Row {
-        var process: Int32
-        var parent: Int32
-        var session: Int32
-        var isZombie: Bool
+        private(set) var process: Int32
+        private(set) var parent: Int32
+        private(set) var session: Int32
+        private(set) var isZombie: Bool
     }
 
     /// Kills all that can be found, and says who they were. Nobody is left when this finds nobody.

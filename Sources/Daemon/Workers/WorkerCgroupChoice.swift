@@ -31,8 +31,8 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
 
     /// The cgroup, or none, and then why where somebody may have expected one.
     package struct Found: Hashable, Sendable {
-        package var root: String?
-        package var problem: String?
+        package private(set) var root: String?
+        package private(set) var problem: String?
 
         package init(root: String? = nil, problem: String? = nil) {
             self.root = root

@@ -17,19 +17,19 @@ package enum WorkerEvent: Hashable, Sendable {
 }
 
 package struct WorkerStart: Hashable, Sendable {
-    package var pid: Int32
-    package var at: UnixTime
-    package var containment: Containment
+    package private(set) var pid: Int32
+    package private(set) var at: UnixTime
+    package private(set) var containment: Containment
     /// Fields of `WorkerLimits` that were asked for and that nothing enforces for the worker as a whole.
-    package var unenforced: [String] = []
+    package private(set) var unenforced: [String] = []
 }
 
 package struct WorkerEnd: Hashable, Sendable {
-    package var exit: WorkerExit
+    package private(set) var exit: WorkerExit
     /// Processes that outlived the main one and were killed.
-    package var leftovers: Int32
-    package var logBytes: Int64
-    package var logBytesDropped: Int64
+    package private(set) var leftovers: Int32
+    package private(set) var logBytes: Int64
+    package private(set) var logBytesDropped: Int64
 }
 
 /// A generation that an agent found when it started.
@@ -50,8 +50,8 @@ package struct AdoptedWorker: Hashable, Sendable {
         /// Its launch was cut short before a shim was started. Nothing ever ran, and the folder is gone.
         case neverStarted
     }
-    package var worker: WorkerRef
-    package var state: State
+    package private(set) var worker: WorkerRef
+    package private(set) var state: State
     /// The command that asked for the launch.
-    package var operation: String
+    package private(set) var operation: String
 }

@@ -80,7 +80,7 @@ package final class WorkerHost {
     }
 
     private struct CgroupProblem: Error {
-        var text: String
+        private(set) var text: String
 
         static func of<Value>(_ root: String, _ body: () throws(Errno) -> Value) throws(CgroupProblem) -> Value {
             do throws(Errno) { return try body() } catch { throw CgroupProblem(text: "\(root): \(error.message)") }

@@ -6,12 +6,12 @@ import Wire
 /// A piece of a worker's log.
 package struct LogChunk: Hashable, Sendable {
     /// Of the first byte; later than was asked for where the files that held it are deleted.
-    package var offset: Int64
-    package var bytes: [UInt8]
+    package private(set) var offset: Int64
+    package private(set) var bytes: [UInt8]
     /// Where to go on.
-    package var nextOffset: Int64
+    package private(set) var nextOffset: Int64
     /// The worker has ended, and there is no more than this.
-    package var isFinal: Bool
+    package private(set) var isFinal: Bool
 }
 
 /// Reads the log's files, which the shim writes and deletes meanwhile.

@@ -4,12 +4,12 @@ package import Wire
 
 /// Who a worker runs as, looked up in the node's user database.
 package struct WorkerUser: Hashable, Sendable {
-    package var id: UInt32
-    package var group: UInt32
-    package var groups: [UInt32]
-    package var home: String?
+    package private(set) var id: UInt32
+    package private(set) var group: UInt32
+    package private(set) var groups: [UInt32]
+    package private(set) var home: String?
     /// Whether this is not simply the agent's own user.
-    package var isOther: Bool
+    package private(set) var isOther: Bool
 
     package var launchUser: LaunchFile.User? {
         isOther ? LaunchFile.User(id: id, group: group, groups: groups) : nil
@@ -89,10 +89,10 @@ package struct WorkerUser: Hashable, Sendable {
 }
 
 private struct PasswordEntry {
-    var name: String
-    var id: UInt32
-    var group: UInt32
-    var home: String
+    private(set) var name: String
+    private(set) var id: UInt32
+    private(set) var group: UInt32
+    private(set) var home: String
 
     init?(named name: String) { self.init { getpwnam_r(name, $0, $1, $2, $3) } }
     init?(id: UInt32) { self.init { getpwuid_r(id, $0, $1, $2, $3) } }
