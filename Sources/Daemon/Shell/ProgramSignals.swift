@@ -10,6 +10,8 @@ package final class ProgramSignals {
     private var signals: [Signal] = []
     private var feeding: Timer?
     private let notifier: ServiceNotifier?
+    /// The status that the service manager has.
+    private var shown: String?
 
     /// `environment` looks up a variable of the process.
     package init(
@@ -39,8 +41,18 @@ package final class ProgramSignals {
         }
     }
 
-    package func ready(_ status: String) { try? notifier?.ready(status: status) }
-    package func status(_ status: String) { try? notifier?.status(status) }
+    package func ready(_ status: String) {
+        shown = status
+        try? notifier?.ready(status: status)
+    }
+
+    /// Sends the status if it is not the one of before.
+    package func status(_ status: String) {
+        guard status != shown else { return }
+        shown = status
+        try? notifier?.status(status)
+    }
+
     package func stopping(_ status: String) { try? notifier?.stopping(status: status) }
 
     package func close() {

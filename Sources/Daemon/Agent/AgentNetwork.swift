@@ -1,0 +1,109 @@
+import Base
+import Control
+import EventLoop
+import Logging
+import Mesh
+import Noise
+import Platform
+
+/// What the agent's machine knows of its own network: its addresses, how NATs show it to others (`SurveyHost`), and the port
+/// that a gateway keeps open for it (`PortMappingHost`). It looks when the kernel reports a change, and reports what is new.
+final class AgentNetwork {
+    struct Settings {
+        private(set) var portMapping: PortMappingHost.Mode
+        private(set) var stun: [STUNServer]
+        /// The overlay's interface, whose addresses lead through the mesh.
+        private(set) var overlay: String?
+        private(set) var pod: MachineNetwork.Pod?
+        /// Has the node's identity, of which the mapping's nonce is made.
+        private(set) var state: StateFolder
+    }
+
+    private let loop: Loop
+    private let log: Logger
+    private let settings: Settings
+    private let port: MeshPort
+    private let onNews: (AgentInput) -> Void
+    private let surveys: SurveyHost
+    private var portMapping: PortMappingHost?
+    private var changes: NetworkChanges?
+    private var addresses = AddressWatch()
+
+    /// `onNews` gets `.addresses`, `.mapped` and `.mappingsLive`.
+    init(
+        on loop: Loop, _ settings: Settings, port: MeshPort, log: Logger, onNews: @escaping (AgentInput) -> Void
+    ) {
+        self.loop = loop
+        self.log = log
+        self.settings = settings
+        self.port = port
+        self.onNews = onNews
+        surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: settings.overlay)
+        surveys.onLifetime = { onNews(.mappingsLive($0)) }
+        portMapping = makePortMapping()
+        let me = Weak(self)
+        changes = NetworkChanges(on: loop, log: log) { me.object?.look() }
+    }
+
+    func close() {
+        surveys.close()
+        portMapping?.close()
+        changes?.close()
+    }
+
+    func look() {
+        lookAtAddresses()
+        portMapping?.look()
+    }
+
+    /// The port was opened anew. If its number is another, the gateway opens that one, and no more the old one.
+    func portMoved(from before: SocketAddress?) {
+        lookAtAddresses()
+        guard port.localAddress?.port != before?.port, let old = portMapping else { return }
+        old.stop { [weak self] in
+            old.close()
+            guard let self, self.portMapping === old else { return }
+            self.portMapping = self.makePortMapping()
+            self.portMapping?.look()
+        }
+    }
+
+    /// Asks other STUN servers from here on.
+    func use(_ servers: [STUNServer]) { surveys.use(servers) }
+
+    /// Gives the gateway's port back, as far as it answers, then calls.
+    func stop(then: @escaping () -> Void) {
+        guard let portMapping else { return then() }
+        portMapping.stop { then() }
+    }
+
+    private func lookAtAddresses() {
+        guard let present = addresses.look(port.localAddress, without: settings.overlay) else { return }
+        surveys.begin()
+        onNews(.addresses(present))
+    }
+
+    /// `nil` where no gateway is to be asked.
+    private func makePortMapping() -> PortMappingHost? {
+        guard settings.portMapping == .auto, let address = port.localAddress else { return nil }
+        // Without the identity, a mapping of before is merely not taken up again.
+        let identity = settings.state.identityBytes() ?? Entropy.bytes(SecretKey.count)
+        let onNews = onNews
+        return PortMappingHost(
+            on: loop, listening: address, nonce: PortMappingHost.nonce(identity: identity), log: log
+        ) { onNews(.mapped($0)) }
+    }
+
+    // MARK: - For people
+
+    /// Calls when the present survey is over, or a person has waited long enough.
+    func freshen(then: @escaping () -> Void) { surveys.freshen(then: then) }
+
+    var portMappingView: PortMappingView? { portMapping?.view }
+
+    func complete(_ view: inout NetcheckView) {
+        view.add(MachineNetwork.read(pod: settings.pod, overlay: settings.overlay))
+        view.add(surveys.report, now: loop.now)
+        view.portMapping = portMappingView
+    }
+}
