@@ -56,7 +56,11 @@ extension Agent {
 
     // MARK: - Joining
 
-    mutating func join(_ request: Enroller.Request, now: Instant, into out: inout AgentOutbox) {
+    /// `asker` waits for the outcome.
+    mutating func join(
+        _ token: String, name: String?, asker: RequestID?, now: Instant, into out: inout AgentOutbox
+    ) {
+        let request = Enroller.Request(token: token, name: name, asker: asker)
         let joined = enroller.join(request, certificate: &certificate, core: &core, now: now, into: &out)
         reportJoined(joined, now: now, into: &out)
     }

@@ -27,7 +27,7 @@ extension Agent {
         case .debugRebind, .captureStart, .captureRead, .captureStop:
             refuse(id, .unavailable, "this node has no sockets", into: &out)
         case .join(let join):
-            self.join(Enroller.Request(token: join.token, name: join.name, asker: id), now: now, into: &out)
+            self.join(join.token, name: join.name, asker: id, now: now, into: &out)
         case .workersList: reply(id, .workers(workers), into: &out)
         case .acceleratorsList:
             let name = core.name

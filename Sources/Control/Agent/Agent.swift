@@ -124,7 +124,7 @@ package struct Agent: ~Copyable {
                 .checkReply(
                     CheckReply(operation: operation, problems: Array(problems.prefix(Limits.specProblems)))))
         case .logRead(let read): core.send(.logChunk(LogChunk(read, of: supervisor)))
-        case .join(let token): join(Enroller.Request(token: token, name: nil, asker: nil), now: now, into: &out)
+        case .join(let token): join(token, name: nil, asker: nil, now: now, into: &out)
         case .noToken(let why): enroller.noToken(why, core: &core, into: &out)
         case .request(let id, let request): handle(request, id, now: now, into: &out)
         case .clock(let wall):
