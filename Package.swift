@@ -21,7 +21,6 @@ let arguments: [Target.Dependency] = [.product(name: "ArgumentParser", package: 
 let logging: [Target.Dependency] = [.product(name: "Logging", package: "swift-log")]
 let protobuf: [Target.Dependency] = [.product(name: "SwiftProtobuf", package: "swift-protobuf")]
 let store: [Target.Dependency] = [.product(name: "GRDB", package: "GRDB.swift")]
-let yaml: [Target.Dependency] = [.product(name: "Yams", package: "Yams")]
 
 func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
     .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
@@ -71,15 +70,15 @@ let all: [Target] = [
     library("ShimProtocol", ["Base"]),
     library("Daemon", core + ["Platform", "EventLoop", "Health", "ShimProtocol", "CLinux"] + logging),
     .target(
-        name: "Configuration",
-        dependencies: ["Base", "Control", "EventLoop", "Daemon", "CLibyaml"] + arguments + logging,
-        swiftSettings: settings, linkerSettings: [.linkedLibrary(":libyaml.a")]),
+        name: "YAML", dependencies: ["Base", "CLibyaml"], swiftSettings: settings,
+        linkerSettings: [.linkedLibrary(":libyaml.a")]),
+    library("Configuration", ["Base", "Control", "EventLoop", "Daemon", "YAML"] + arguments + logging),
     library("ControllerService", shell + ["CMicrohttpd"] + store + logging),
     library("Simulator", core + collections),
     library("Fuzz", core + collections),
 
     program(
-        "asterism", ["Base", "Wire", "Control", "Platform"] + arguments + yaml, linker: portable(foundation),
+        "asterism", ["Base", "Wire", "Control", "Platform", "YAML"] + arguments, linker: portable(foundation),
         resources: [.embedInCode("Install/Files")]),
     program("asterism-bench", ["Base", "CLinux", "Wire", "Noise", "Mesh"] + arguments),
     program(
@@ -99,6 +98,7 @@ let all: [Target] = [
     tests("FastAESTests", ["FastAES", "Noise", "Base", "Fuzz"]),
     tests("NoiseTests", ["Noise", "FastAES", "Base"]),
     tests("WireTests", ["Wire", "Base"]),
+    tests("YAMLTests", ["YAML"]),
     tests("MeshTests", ["Mesh", "Noise", "Wire", "Base", "Fuzz"] + collections),
     tests("ControlTests", core + collections),
     tests("EventLoopTests", ["EventLoop", "Base", "CLinux"]),
@@ -124,7 +124,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: all,
     swiftLanguageModes: [.v6]

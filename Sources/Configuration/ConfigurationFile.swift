@@ -1,4 +1,5 @@
 import Base
+import YAML
 
 /// A configuration file as it was read: for each key the values with their lines.
 package struct ConfigurationFile: Sendable {
@@ -26,7 +27,7 @@ package struct ConfigurationFile: Sendable {
         self.path = path
         var builder = Builder(program: program)
         do throws(YAMLProblems) {
-            let text = try YAMLText(bytes)
+            let text = try YAMLText(bytes, as: .configuration)
             if let root = try YAMLReader.read(text) { builder.add(root: root) }
         } catch { builder.problems += error.all }
         guard builder.problems.isEmpty else {
@@ -59,26 +60,26 @@ private struct Builder {
     mutating func add(root: YAMLNode) {
         guard case .mapping(let members, _) = root else {
             problems.append(
-                YAMLProblem(root.line, "\(root.kind) where keys with values are expected, such as 'log-level: info'"))
+                YAMLProblem(root.place, "\(root.kind) where keys with values are expected, such as 'log-level: info'"))
             return
         }
         var lines: [(name: String, line: Int)] = []
         for (key, value) in members {
-            guard case .scalar(let name, _, let line) = key else {
-                problems.append(YAMLProblem(key.line, "\(key.kind) where a key is expected"))
+            guard case .scalar(let name, _, let place) = key else {
+                problems.append(YAMLProblem(key.place, "\(key.kind) where a key is expected"))
                 continue
             }
             if let first = lines.first(where: { $0.name == name }) {
-                problems.append(YAMLProblem(line, "'\(name)' is given twice, first at line \(first.line)"))
+                problems.append(YAMLProblem(place, "'\(name)' is given twice, first at line \(first.line)"))
                 continue
             }
-            lines.append((name, line))
+            lines.append((name, place.line))
             guard let known = program.key(name) else {
-                problems.append(YAMLProblem(line, unknown(name)))
+                problems.append(YAMLProblem(place, unknown(name)))
                 continue
             }
             if let values = values(of: value, for: known) {
-                entries.append(ConfigurationFile.Entry(key: known, line: line, values: values))
+                entries.append(ConfigurationFile.Entry(key: known, line: place.line, values: values))
             }
         }
     }
@@ -112,16 +113,16 @@ private struct Builder {
             return refuse(node, "'\(key.name)' has no value; give one, or comment the line out")
         }
         switch node {
-        case .scalar(let text, _, let line):
-            return checked(text, key, line)
+        case .scalar(let text, _, let place):
+            return checked(text, key, place)
         case .sequence(let items, _):
             guard key.isRepeated else { return refuse(node, "'\(key.name)' takes one value, not a list") }
             var all: [ConfigurationFile.Value] = []
             for item in items {
-                guard case .scalar(let text, _, let line) = item, !item.isNull else {
+                guard case .scalar(let text, _, let place) = item, !item.isNull else {
                     return refuse(item, "'\(key.name)' is a list of single values, and this is \(item.kind)")
                 }
-                all += checked(text, key, line) ?? []
+                all += checked(text, key, place) ?? []
             }
             return all
         case .mapping(let members, _):
@@ -138,29 +139,32 @@ private struct Builder {
     ) -> [ConfigurationFile.Value]? {
         var all: [ConfigurationFile.Value] = []
         for (name, value) in members {
-            guard case .scalar(let name, _, let line) = name, case .scalar(let text, _, _) = value, !value.isNull else {
+            guard case .scalar(let name, _, let place) = name, case .scalar(let text, _, _) = value, !value.isNull
+            else {
                 return refuse(value, "'\(key.name)' is a mapping of names to single values, and this is \(value.kind)")
             }
             guard !name.contains("=") else { return refuse(value, "'\(name)': the name of a label has no '='") }
-            all.append(ConfigurationFile.Value(text: "\(name)=\(text)", line: line))
+            all.append(ConfigurationFile.Value(text: "\(name)=\(text)", line: place.line))
         }
         return all
     }
 
-    private mutating func checked(_ text: String, _ key: ConfigurationKey, _ line: Int) -> [ConfigurationFile.Value]? {
+    private mutating func checked(_ text: String, _ key: ConfigurationKey, _ place: YAMLPlace) -> [ConfigurationFile
+        .Value]?
+    {
         switch key.kind {
         case .integer where Int(text) == nil:
-            problems.append(YAMLProblem(line, "\(key.name): '\(text)' is not a whole number"))
+            problems.append(YAMLProblem(place, "\(key.name): '\(text)' is not a whole number"))
             return nil
         case .flag where text != "true" && text != "false":
-            problems.append(YAMLProblem(line, "\(key.name): '\(text)' is neither true nor false"))
+            problems.append(YAMLProblem(place, "\(key.name): '\(text)' is neither true nor false"))
             return nil
-        default: return [ConfigurationFile.Value(text: text, line: line)]
+        default: return [ConfigurationFile.Value(text: text, line: place.line)]
         }
     }
 
     private mutating func refuse(_ node: YAMLNode, _ message: String) -> [ConfigurationFile.Value]? {
-        problems.append(YAMLProblem(node.line, message))
+        problems.append(YAMLProblem(node.place, message))
         return nil
     }
 }

@@ -2,6 +2,7 @@ import Control
 package import Daemon
 import EventLoop
 import Glibc
+import YAML
 
 /// Who owns a configuration file, and who may write it.
 struct FileAccess: Hashable {

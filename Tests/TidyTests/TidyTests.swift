@@ -23,8 +23,9 @@ import Testing
             "Health": ["Base", "Wire", "CLinux", "Glibc"],
             "ShimProtocol": ["Base"],
             "Daemon": shell.union(["ShimProtocol", "CLinux", "Synchronization"]).subtracting(["Daemon"]),
+            "YAML": ["Base", "CLibyaml"],
             "Configuration": [
-                "Base", "Control", "EventLoop", "Daemon", "CLibyaml", "ArgumentParser", "Glibc", "Logging",
+                "Base", "Control", "EventLoop", "Daemon", "YAML", "ArgumentParser", "Glibc", "Logging",
             ],
             "ControllerService": shell.union(["GRDB", "CMicrohttpd"]),
             "Simulator": pureAll.union(collections),
@@ -33,7 +34,11 @@ import Testing
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser", "Configuration"]),
             "asterism-shim": ["Base", "CLinux", "Platform", "ShimProtocol", "Glibc"],
             "asterism": [
+<<<<<<< HEAD
                 "Base", "Wire", "Control", "Platform", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",
+=======
+                "Base", "Wire", "Control", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "YAML",
+>>>>>>> 8e7efe2 (Read YAML in one place)
             ],
             "asterism-bench": ["Base", "CLinux", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],

@@ -1,7 +1,7 @@
 import Control
 import Foundation
 import Wire
-import Yams
+import YAML
 
 /// # Worker files
 ///
@@ -85,22 +85,13 @@ private func fileErrno(_ path: String) -> Int32 {
     return EISDIR
 }
 
-/// A line and a column, from 1.
-struct FilePlace: Comparable {
-    var line: Int
-    var column: Int
-
-    static let start = FilePlace(line: 1, column: 1)
-    static func < (a: FilePlace, b: FilePlace) -> Bool { (a.line, a.column) < (b.line, b.column) }
-}
-
 struct FileProblem: Equatable, CustomStringConvertible {
-    var place: FilePlace
+    var place: YAMLPlace
     /// Empty where the fault is none of a field.
     var field: String
     var message: String
 
-    init(_ field: String, _ message: String, at place: FilePlace) {
+    init(_ field: String, _ message: String, at place: YAMLPlace) {
         self.place = place
         self.field = field
         self.message = message
@@ -114,15 +105,15 @@ struct FileProblem: Equatable, CustomStringConvertible {
 /// The places of fields, by path.
 struct FieldPlaces: Equatable {
     var file: String?
-    private var places: [String: FilePlace] = [:]
+    private var places: [String: YAMLPlace] = [:]
 
-    subscript(field: String) -> FilePlace? {
+    subscript(field: String) -> YAMLPlace? {
         get { places[field] }
         set { places[field] = newValue }
     }
 
     /// The place of the field, or of what it lies in.
-    func nearest(_ field: String) -> FilePlace {
+    func nearest(_ field: String) -> YAMLPlace {
         var path = field
         while true {
             if let place = places[path] { return place }

@@ -1,5 +1,5 @@
 import Wire
-import Yams
+import YAML
 
 /// Walks the tree of a worker file and collects problems as it goes.
 struct WorkerFileReader {
@@ -7,9 +7,7 @@ struct WorkerFileReader {
     private var file = WorkerFile()
 
     mutating func read(_ text: String) -> WorkerFile {
-        let composed = UniqueKeys.compose(text)
-        problems = composed.problems
-        guard let root = composed.root else {
+        guard let root = root(of: text) else {
             if problems.isEmpty { report("", "the file is empty; a worker needs a command", .start) }
             return file
         }
@@ -21,7 +19,16 @@ struct WorkerFileReader {
         return file
     }
 
-    private mutating func report(_ field: String, _ message: String, _ place: FilePlace) {
+    private mutating func root(of text: String) -> YAMLNode? {
+        do throws(YAMLProblems) { return try YAMLReader.read(try YAMLText(Array(text.utf8), as: .document)) } catch {
+            for problem in error.all {
+                report("", "not YAML: \(problem.message)", max(problem.place, .start))
+            }
+            return nil
+        }
+    }
+
+    private mutating func report(_ field: String, _ message: String, _ place: YAMLPlace) {
         problems.append(FileProblem(field, message, at: place))
     }
 
@@ -71,21 +78,21 @@ extension WorkerFileReader {
 
     private mutating func readCommand(_ entry: Entry) {
         switch entry.value {
-        case .sequence(let items):
+        case .sequence(let items, _):
             var arguments: [String] = []
             for (index, item) in items.enumerated() {
-                let argument = Entry(key: "\(index)", path: "command.\(index)", keyPlace: place(item), value: item)
+                let argument = Entry(key: "\(index)", path: "command.\(index)", keyPlace: item.place, value: item)
                 guard let text = string(argument, allowsEmpty: true) else { continue }
                 arguments.append(text)
             }
             file.spec.command = arguments
-        case .scalar(let scalar) where !isNull(scalar):
-            let words = scalar.string.split(separator: " ").map { "\"\($0)\"" }.joined(separator: ", ")
+        case .scalar(let text, _, _) where !entry.value.isNull:
+            let words = text.split(separator: " ").map { "\"\($0)\"" }.joined(separator: ", ")
             report("command", "must be a list, not a string; write [\(words)]", entry.valuePlace)
         case .scalar:
             // Without a value it is as if it were not there; problems() says so.
             break
-        case .mapping, .alias:
+        case .mapping:
             report("command", "must be a list of the program and its arguments", entry.valuePlace)
         }
     }
@@ -150,41 +157,33 @@ extension WorkerFileReader {
     struct Entry {
         var key: String
         var path: String
-        var keyPlace: FilePlace
-        var value: Node
+        var keyPlace: YAMLPlace
+        var value: YAMLNode
 
-        var valuePlace: FilePlace {
-            value.mark.map { FilePlace(line: $0.line, column: $0.column) } ?? keyPlace
-        }
-    }
-
-    private func place(_ node: Node) -> FilePlace {
-        node.mark.map { FilePlace(line: $0.line, column: $0.column) } ?? .start
-    }
-
-    /// No value, where a quoted "" is one (YAML 1.2.2, section 10.2.1.1).
-    private func isNull(_ scalar: Node.Scalar) -> Bool {
-        scalar.style == .plain && ["", "~", "null", "Null", "NULL"].contains(scalar.string)
+        var valuePlace: YAMLPlace { value.place }
     }
 
     /// The keys of a mapping. No value at all is an empty mapping.
-    private mutating func mapping(_ node: Node, _ path: String) -> [Entry]? {
+    private mutating func mapping(_ node: YAMLNode, _ path: String) -> [Entry]? {
         switch node {
-        case .mapping(let mapping):
+        case .mapping(let members, _):
             var entries: [Entry] = []
-            for (key, value) in mapping {
-                guard case .scalar(let scalar) = key else {
-                    report(path, "has a key that is not a word", place(key))
+            for (key, value) in members {
+                guard case .scalar(let name, _, let place) = key else {
+                    report(path, "has a key that is not a word", key.place)
                     continue
                 }
-                if UniqueKeys.isRepeated(scalar.string) { continue }
-                let full = path.isEmpty ? scalar.string : "\(path).\(scalar.string)"
-                entries.append(Entry(key: scalar.string, path: full, keyPlace: place(key), value: value))
+                guard !entries.contains(where: { $0.key == name }) else {
+                    report(name, "is there twice", place)
+                    continue
+                }
+                let full = path.isEmpty ? name : "\(path).\(name)"
+                entries.append(Entry(key: name, path: full, keyPlace: place, value: value))
             }
             return entries
-        case .scalar(let scalar) where isNull(scalar): return []
-        case .scalar, .sequence, .alias:
-            report(path, "must be a mapping of names to values, not \(kind(node))", place(node))
+        case .scalar where node.isNull: return []
+        case .scalar, .sequence:
+            report(path, "must be a mapping of names to values, not \(node.kind)", node.place)
             return nil
         }
     }
@@ -200,27 +199,18 @@ extension WorkerFileReader {
         }
     }
 
-    private func kind(_ node: Node) -> String {
-        switch node {
-        case .scalar: "a single value"
-        case .mapping: "a mapping"
-        case .sequence: "a list"
-        case .alias: "an alias"
-        }
-    }
-
     /// A scalar as it is written: `5`, `true` and `"5"` are all text where text is wanted.
     private mutating func string(_ entry: Entry, allowsEmpty: Bool = false) -> String? {
-        guard case .scalar(let scalar) = entry.value else {
-            report(entry.path, "must be a single value, not \(kind(entry.value))", entry.valuePlace)
+        guard case .scalar(let text, _, _) = entry.value else {
+            report(entry.path, "must be a single value, not \(entry.value.kind)", entry.valuePlace)
             return nil
         }
-        guard !isNull(scalar) else {
+        guard !entry.value.isNull else {
             let hint = allowsEmpty ? "; write \"\" for an empty one" : "; leave it out, or give it one"
             report(entry.path, "has no value\(hint)", entry.valuePlace)
             return nil
         }
-        return scalar.string
+        return text
     }
 
     private mutating func integer(_ entry: Entry) -> Int64? {

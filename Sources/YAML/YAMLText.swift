@@ -4,15 +4,18 @@ import Base
 ///
 /// Some mistakes are found here because libyaml's words for them do not help: a tab in the indentation is "a character that
 /// cannot start any token", and a control character has an offset and no line.
-struct YAMLText {
-    /// More is not a configuration.
-    static let limit = 1 << 20
+package struct YAMLText {
+    /// Bytes. A larger file is no configuration and no document of ours.
+    package static let limit = 1 << 20
 
     let bytes: [UInt8]
+    let dialect: YAMLDialect
 
-    init(_ file: [UInt8]) throws(YAMLProblems) {
+    /// `file`: all bytes of the file. Throws everything that is wrong, by line.
+    package init(_ file: [UInt8], as dialect: YAMLDialect) throws(YAMLProblems) {
+        self.dialect = dialect
         guard file.count <= YAMLText.limit else {
-            throw YAMLProblems([YAMLProblem(0, "the file is larger than 1 MiB; a configuration is not")])
+            throw YAMLProblems([YAMLProblem(.wholeFile, "the file is larger than 1 MiB; a configuration is not")])
         }
         var bytes = file[...]
         if bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes = bytes.dropFirst(3) }
@@ -20,7 +23,10 @@ struct YAMLText {
         var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { Array($0) }
         for (index, line) in lines.enumerated() {
             if line.last == UInt8(ascii: "\r") { lines[index].removeLast() }
-            if let message = YAMLText.problem(lines[index]) { problems.append(YAMLProblem(index + 1, message)) }
+            if let message = YAMLText.problem(lines[index], dialect) {
+                problems.append(YAMLProblem(YAMLPlace(line: index + 1, column: 1), message))
+            }
+            guard dialect == .configuration else { continue }
             // libyaml takes no tab before a comment, nor on a line that is empty else.
             for place in YAMLText.indentation(lines[index]).indices { lines[index][place] = 0x20 }
         }
@@ -30,22 +36,16 @@ struct YAMLText {
 
     private static func indentation(_ line: [UInt8]) -> ArraySlice<UInt8> { line.prefix { $0 == 0x20 || $0 == 0x09 } }
 
-    private static func problem(_ line: [UInt8]) -> String? {
+    private static func problem(_ line: [UInt8], _ dialect: YAMLDialect) -> String? {
         if String(validating: line, as: UTF8.self) == nil { return "the text is not UTF-8; save the file as UTF-8" }
         if let byte = line.first(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7f }) {
             return "a control character (0x\([byte].hex)); remove it"
         }
+        guard dialect == .configuration else { return nil }
         let indentation = indentation(line)
         if indentation.contains(0x09), indentation.count < line.count, line[indentation.count] != UInt8(ascii: "#") {
             return "a tab in the indentation; YAML takes spaces only"
         }
         return nil
     }
-}
-
-/// Everything that is wrong in a file, by line.
-struct YAMLProblems: Error, Hashable {
-    var all: [YAMLProblem]
-
-    init(_ all: [YAMLProblem]) { self.all = all }
 }
