@@ -172,7 +172,7 @@ import Wire
         pair.connect()
         pair.run(.seconds(1))
         let isKept = pair.a.endpoint.relayOnly(pair.b.node, true, now: pair.now)
-        #expect(!isKept && pair.a.endpoint.relayOnly.isEmpty)
+        #expect(!isKept && pair.a.endpoint.traversal.relayOnly.isEmpty)
         let stranger = NodeID([UInt8](repeating: 9, count: 32))!
         let isStranger = pair.a.endpoint.relayOnly(stranger, true, now: pair.now)
         #expect(!isStranger)

@@ -23,7 +23,7 @@ struct Traversal {
     var relays: RelayAllocations
     private var prediction: PortPrediction
     /// Peers with which only relays are used, because a person wants it so (`asterism debug relay-only`).
-    private var relayOnly: [NodeID] = []
+    private(set) var relayOnly: [NodeID] = []
 
     private static let relayOnlyLimit = 64
 
