@@ -34,11 +34,7 @@ import Testing
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser", "Configuration"]),
             "asterism-shim": ["Base", "CLinux", "Platform", "ShimProtocol", "Glibc"],
             "asterism": [
-<<<<<<< HEAD
-                "Base", "Wire", "Control", "Platform", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "Yams",
-=======
-                "Base", "Wire", "Control", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "YAML",
->>>>>>> 8e7efe2 (Read YAML in one place)
+                "Base", "Wire", "Control", "Platform", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "YAML",
             ],
             "asterism-bench": ["Base", "CLinux", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],
