@@ -49,7 +49,8 @@ import Wire
         _ = location.observe(Self.seen, by: Self.node(1))
         let six = SocketAddress("[2001:db8::9]:7950")!
         _ = location.observe(six, by: Self.node(1))
-        let change = try #require(location.setAddresses([SocketAddress("192.168.7.2:7950")!]))
+        let changed = location.setAddresses([SocketAddress("192.168.7.2:7950")!])
+        let change = try #require(changed)
         #expect(change.gone == [Self.own] && change.beacons == [Self.node(1), Self.node(1)])
         #expect(location.reflexive.map(\.address) == [six])
         #expect(location.setAddresses([SocketAddress("192.168.7.2:7950")!]) == nil)
@@ -77,10 +78,13 @@ import Wire
         }
         #expect(waits == [250, 500, 1000, 2000, 4000, 8000])
         // Others than before are offered anew.
-        #expect(peer.isOfferDue(2, now: now))
+        let isDue = peer.isOfferDue(2, now: now)
+        #expect(isDue)
         peer.offered(now: now)
-        #expect(!peer.confirmOffer(1) && peer.confirmOffer(2) && !peer.confirmOffer(2))
-        #expect(!peer.isOfferDue(2, now: now + .seconds(1)))
+        let confirmations = [peer.confirmOffer(1), peer.confirmOffer(2), peer.confirmOffer(2)]
+        #expect(confirmations == [false, true, false])
+        let isDueAgain = peer.isOfferDue(2, now: now + .seconds(1))
+        #expect(!isDueAgain)
     }
 
     @Test func `older candidates of a peer do not replace newer ones, unless it has begun anew`() {
@@ -96,10 +100,12 @@ import Wire
         peer.beginTrial(now: Self.now)
         #expect(peer.endTrial(isDirect: false, isPredicting: false, now: Self.now + .seconds(12)) == nil)
         #expect(peer.endTrial(isDirect: false, isPredicting: true, now: Self.now + .seconds(14)) == nil)
-        let over = try #require(peer.endTrial(isDirect: false, isPredicting: false, now: Self.now + .seconds(14)))
+        let ended = peer.endTrial(isDirect: false, isPredicting: false, now: Self.now + .seconds(14))
+        let over = try #require(ended)
         #expect(over.hasPredicted && !peer.isTrying)
         peer.beginTrial(now: Self.now)
-        let direct = try #require(peer.endTrial(isDirect: true, isPredicting: false, now: Self.now))
+        let succeeded = peer.endTrial(isDirect: true, isPredicting: false, now: Self.now)
+        let direct = try #require(succeeded)
         #expect(!direct.hasPredicted)
     }
 }
