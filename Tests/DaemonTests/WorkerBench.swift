@@ -2,6 +2,7 @@ import Base
 import Daemon
 import EventLoop
 import Glibc
+import Platform
 import Testing
 import Wire
 
@@ -170,8 +171,4 @@ func isDead(_ process: Int32) -> Bool {
 
 func descriptorCount() -> Int { numbers(in: "/proc/self/fd").count }
 
-func wallNanoseconds() -> Int64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-}
+func wallNanoseconds() -> Int64 { Int64(Clock.wallNanoseconds()) }

@@ -9,7 +9,9 @@ import Testing
     static let arrows: [String: Set<String>] = {
         let collections: Set<String> = ["DequeModule", "HeapModule", "OrderedCollections"]
         let pureAll: Set<String> = ["Base", "Wire", "Noise", "Mesh", "Control"]
-        let shell = pureAll.union(["EventLoop", "Platform", "Health", "Daemon", "Glibc", "FoundationEssentials", "Logging"])
+        let shell = pureAll.union([
+            "EventLoop", "Platform", "Health", "Daemon", "Glibc", "FoundationEssentials", "Logging",
+        ])
         return [
             "Base": collections,
             "FastAES": ["CFastAES"],
