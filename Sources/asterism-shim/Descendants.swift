@@ -40,12 +40,33 @@ struct Descendants {
 
     private func stopAll() {
         var known = 0
+        // A process in an uninterruptible call does not stop, and the others do not wait for it for ever.
+        var waits = Descendants.stopWaits
         // Each round costs a walk; a tree that still grows after these is met again in the next pass.
         for _ in 0..<16 {
-            let found = walk(SIGSTOP)
+            var family: [(process: Int32, parent: Int32)] = []
+            visit { family.append(($0, $1)) }
+            var found = 0
+            for (process, parent) in family where send(SIGSTOP, to: process, childOf: parent) {
+                found += 1
+                // kill(2) returns before the process has stopped. A parent that still runs would see its child stop.
+                while waits > 0, !isStopped(process) {
+                    usleep(Descendants.stopWaitMicroseconds)
+                    waits -= 1
+                }
+            }
             if found <= known { break }
             known = found
         }
+    }
+
+    private static let stopWaits = 400
+    private static let stopWaitMicroseconds: UInt32 = 500
+
+    /// Or gone.
+    private func isStopped(_ process: Int32) -> Bool {
+        guard let entry = ProcessTable.entry(process) else { return true }
+        return [UInt8(ascii: "T"), UInt8(ascii: "t")].contains(entry.state) || entry.isZombie
     }
 
     /// Those that are there, whatever their state, except the ones that only wait for being reaped.
