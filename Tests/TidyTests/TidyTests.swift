@@ -82,7 +82,7 @@ import Testing
         // The one hash table, behind a door without iteration.
         "Sources/Base/Table.swift": ["Dictionary", "[Key: Value]"],
         // A requirement of `Decoder`, and always empty.
-        "Sources/Control/API/JSONRPC.swift": ["[CodingUserInfoKey: Any]"],
+        "Sources/Control/API/RPC/JSONRPC.swift": ["[CodingUserInfoKey: Any]"],
     ]
 
     @Test func `pure targets hold no clock, no chance and no hash order`() throws {

@@ -1,0 +1,20 @@
+package import Base
+
+package struct EventView: Hashable, Sendable, Codable {
+    package enum Kind: String, Hashable, Sendable, Codable, CaseIterable {
+        case nodeEnrolled, nodeRefused, nodeOnline, nodeSuspect, nodeOffline, nodeLeft, nodeRestarted
+        case verdictChanged, verdictsHeld, verdictsReleased
+        case tokenCreated, tokenRevoked
+        case workerWanted, workerStopWanted, workerRemoved, workerChanged
+        case certificateRenewed, nodeChanged
+        case clockDiffers, clockAgrees
+    }
+    /// Rises by one with each event of the fleet.
+    package var id: UInt64
+    package var at: UnixTime
+    package var kind: Kind
+    package var node: NodeID?
+    package var nodeName: String?
+    package var worker: String?
+    package var message: String
+}

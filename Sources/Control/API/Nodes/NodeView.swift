@@ -1,0 +1,50 @@
+package import Base
+package import Wire
+
+package struct NodeView: Hashable, Sendable, Codable {
+    package var id: NodeID
+    package var name: String
+    package var site: String
+    package var labels: [Label]
+    package var roles: [String]
+    package var state: NodeState
+    package var isDraining = false
+    package var address: SocketAddress?
+    package var overlay4: IPAddress?
+    package var overlay6: IPAddress?
+    package var enrolledAt: UnixTime
+    package var certificateExpiresAt: UnixTime
+    package var lastHeartbeatAt: UnixTime?
+    /// The node's clock minus the controller's; absent until the node has said what it shows.
+    package var clockOffsetMilliseconds: Int64?
+    package var agentVersion: String?
+    package var containment: Containment?
+    /// The worst of its devices and of itself.
+    package var verdict = Verdict.unknown
+    /// The revision of desired state that the agent works by, and the newest one.
+    package var revision: UInt64 = 0
+    package var desiredRevision: UInt64 = 0
+    package var processorLoadPercent: Int?
+    package var memoryLoadPercent: Int?
+    package var acceleratorLoadPercent: Int?
+    package var freeSlots: Int?
+    package var workersRunning = 0
+    package var workersTotal = 0
+    package var accelerators = 0
+    /// Only where one node was asked for.
+    package var host: HostStatus?
+
+    package init(
+        id: NodeID, name: String, site: String, labels: [Label], roles: [String], state: NodeState,
+        enrolledAt: UnixTime, certificateExpiresAt: UnixTime
+    ) {
+        self.id = id
+        self.name = name
+        self.site = site
+        self.labels = labels
+        self.roles = roles
+        self.state = state
+        self.enrolledAt = enrolledAt
+        self.certificateExpiresAt = certificateExpiresAt
+    }
+}

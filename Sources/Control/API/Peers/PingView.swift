@@ -1,0 +1,24 @@
+package import Base
+
+package struct PingView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var name: String?
+    package var sent: Int
+    /// One for each answer, in the order of their coming.
+    package var roundTripsMicroseconds: [Int64]
+    /// The same answers, each with the path that it came by.
+    package var answers: [PingAnswer]
+}
+
+package struct PingAnswer: Hashable, Sendable, Codable {
+    /// Of the ping that it answers, from 1.
+    package var number: Int
+    package var roundTripMicroseconds: Int64
+    /// Of the path: the peer's, or a relay's.
+    package var address: SocketAddress
+    package var isRelayed: Bool
+    /// The relay's name, or the first digits of its id.
+    package var relay: String?
+    /// The peer, or the relay, is reached over TCP.
+    package var isTCP: Bool
+}

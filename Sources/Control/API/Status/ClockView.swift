@@ -1,0 +1,8 @@
+package import Base
+
+package struct ClockView: Hashable, Sendable, Codable {
+    package var own: UnixTime
+    package var controller: UnixTime
+    /// By more than a minute.
+    package var differs: Bool
+}

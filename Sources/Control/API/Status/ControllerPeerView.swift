@@ -1,0 +1,9 @@
+package import Base
+
+package struct ControllerPeerView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var addresses: [SocketAddress]
+    /// Host names with ports, resolved again for each attempt.
+    package var names: [String]
+    package var isConnected: Bool
+}

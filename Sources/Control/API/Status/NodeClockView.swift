@@ -1,0 +1,8 @@
+package import Base
+
+package struct NodeClockView: Hashable, Sendable, Codable {
+    package var node: NodeID
+    package var name: String
+    /// The node's clock minus the controller's.
+    package var offsetMilliseconds: Int64
+}

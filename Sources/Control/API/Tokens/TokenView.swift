@@ -1,0 +1,16 @@
+package import Base
+
+package struct TokenView: Hashable, Sendable, Codable {
+    /// 16 hexadecimal digits.
+    package var id: String
+    package var name: String?
+    package var createdAt: UnixTime
+    package var expiresAt: UnixTime
+    package var uses: Int
+    package var used: Int
+    package var isRevoked: Bool
+    /// Nodes that join with it are beacons.
+    package var isForBeacons: Bool
+    /// The token itself: shown once, when it is made.
+    package var token: String?
+}

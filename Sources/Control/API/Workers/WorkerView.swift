@@ -1,0 +1,46 @@
+package import Base
+package import Wire
+
+package struct WorkerView: Hashable, Sendable, Codable {
+    package enum Wish: String, Hashable, Sendable, Codable, CaseIterable {
+        case run, stop
+        /// In no desired state: on its way out, or found by the agent and not known.
+        case none
+    }
+    package var name: String
+    package var generation: UInt64
+    package var node: NodeID?
+    package var nodeName: String?
+    package var wish: Wish
+    /// What the agent last said; absent until it has said anything of this generation.
+    package var state: WorkerState?
+    /// False where the node is not online, so that `state` is old news.
+    package var isCurrent = true
+    package var command: [String]
+    package var operation: String?
+    package var pid: Int32?
+    package var startedAt: UnixTime?
+    package var restarts: Int64 = 0
+    package var lastExit: WorkerExit?
+    package var reason: String?
+    package var containment: Containment?
+    package var logBytes: Int64 = 0
+
+    package init(_ worker: WorkerRef, wish: Wish, command: [String]) {
+        name = worker.name
+        generation = worker.generation
+        self.wish = wish
+        self.command = command
+    }
+
+    package mutating func take(_ status: WorkerStatus) {
+        state = status.state
+        pid = status.pid
+        startedAt = status.startedAt
+        restarts = status.restarts
+        lastExit = status.lastExit
+        reason = status.reason
+        containment = status.containment
+        logBytes = status.logBytes
+    }
+}
