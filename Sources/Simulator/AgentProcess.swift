@@ -153,7 +153,7 @@ final class AgentProcess: Program {
     }
 
     func ping(_ id: RequestID, _ node: NodeID, now: Instant) {
-        let ping = AgentRequest.Ping(peer: node.hex, count: 3, intervalMilliseconds: 100)
+        let ping = PingPeer(peer: node.hex, count: 3, intervalMilliseconds: 100)
         handle(.request(id, .ping(ping)), now: now)
     }
 

@@ -9,9 +9,7 @@ package struct Command: Sendable {
     package var isEnd: Bool {
         switch request {
         case .workersStop, .workersRemove: true
-        case .workersRun, .status, .nodesList, .nodesGet, .tokensCreate, .tokensList, .tokensRevoke, .workersList,
-            .workersGet, .workersLogs, .eventsList, .acceleratorsList, .peersList:
-            false
+        default: false
         }
     }
     /// The operation's name, where the request has one.
@@ -20,9 +18,7 @@ package struct Command: Sendable {
         case .workersRun(let run): run.operation
         case .workersStop(let stop): stop.operation
         case .workersRemove(let remove): remove.operation
-        case .status, .nodesList, .nodesGet, .tokensCreate, .tokensList, .tokensRevoke, .workersList, .workersGet,
-            .workersLogs, .eventsList, .acceleratorsList, .peersList:
-            nil
+        default: nil
         }
     }
 }

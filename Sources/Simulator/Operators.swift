@@ -58,17 +58,17 @@ final class Operators {
         guard !hasBegun else { return }
         hasBegun = true
         let others = scenario.nodes - scenario.beacons
-        let welcome = ControllerRequest.TokensCreate(ttlSeconds: 3600, uses: Int64(others), name: "fleet")
+        let welcome = TokensCreate(ttlSeconds: 3600, uses: Int64(others), name: "fleet")
         ask(.tokensCreate(welcome), .welcome)
         if scenario.beacons > 0 {
-            let beacons = ControllerRequest.TokensCreate(
+            let beacons = TokensCreate(
                 ttlSeconds: 3600, uses: Int64(scenario.beacons), name: "beacons", isForBeacons: true)
             ask(.tokensCreate(beacons), .welcomeBeacons)
         }
         for index in (scenario.nodes + 1)..<machines.count {
             switch index % 3 {
-            case 0: ask(.tokensCreate(ControllerRequest.TokensCreate(ttlSeconds: 1)), .expiring(machine: index))
-            case 1: ask(.tokensCreate(ControllerRequest.TokensCreate()), .revoked(machine: index))
+            case 0: ask(.tokensCreate(TokensCreate(ttlSeconds: 1)), .expiring(machine: index))
+            case 1: ask(.tokensCreate(TokensCreate()), .revoked(machine: index))
             default: break
             }
         }
@@ -97,12 +97,12 @@ final class Operators {
                 let grace: Int64? = random.chance(1, in: 3) ? random.next(in: 0...5) : nil
                 ask(
                     .workersStop(
-                        ControllerRequest.WorkersStop(name: name, operation: "op-\(index)", graceSeconds: grace)),
+                        WorkersStop(name: name, operation: "op-\(index)", graceSeconds: grace)),
                     .order)
             }
         default:
             if let name = anyName() {
-                ask(.workersRemove(ControllerRequest.WorkersRemove(name: name, operation: "op-\(index)")), .order)
+                ask(.workersRemove(WorkersRemove(name: name, operation: "op-\(index)")), .order)
             }
         }
     }
@@ -111,7 +111,7 @@ final class Operators {
         names.isEmpty ? nil : names[random.index(below: names.count)]
     }
 
-    private func run(_ index: Int) -> ControllerRequest.WorkersRun {
+    private func run(_ index: Int) -> WorkersRun {
         let script = WorkerScript.draw(scenario.host.scripts, &random)
         var spec = WorkerSpec(command: script.command)
         let modes: [RestartPolicy.Mode] = [.never, .never, .onFailure, .always]
@@ -124,7 +124,7 @@ final class Operators {
         if random.chance(3, in: 4) {
             node = machines[1 + random.index(below: scenario.nodes)].name
         }
-        return ControllerRequest.WorkersRun(name: name, node: node, spec: spec, operation: "op-\(index)")
+        return WorkersRun(name: name, node: node, spec: spec, operation: "op-\(index)")
     }
 
     private func nonsense(_ index: Int) -> ControllerRequest {
@@ -133,12 +133,12 @@ final class Operators {
         switch random.next(below: 4) {
         case 0:
             return .workersRun(
-                ControllerRequest.WorkersRun(name: "lost", node: "no-such-node", spec: spec, operation: operation))
-        case 1: return .workersStop(ControllerRequest.WorkersStop(name: "no-such-worker", operation: operation))
+                WorkersRun(name: "lost", node: "no-such-node", spec: spec, operation: operation))
+        case 1: return .workersStop(WorkersStop(name: "no-such-worker", operation: operation))
         case 2:
             return .workersRun(
-                ControllerRequest.WorkersRun(name: "empty", spec: WorkerSpec(command: []), operation: operation))
-        default: return .nodesGet(ControllerRequest.NodesGet(node: "no-such-node"))
+                WorkersRun(name: "empty", spec: WorkerSpec(command: []), operation: operation))
+        default: return .nodesGet(NodesGet(node: "no-such-node"))
         }
     }
 
@@ -206,7 +206,7 @@ final class Operators {
         case .revoked(let machine):
             if case .token(let view) = reply, let token = view.token {
                 ask(
-                    .tokensRevoke(ControllerRequest.TokensRevoke(id: view.id)),
+                    .tokensRevoke(TokensRevoke(id: view.id)),
                     .revocation(machine: machine, token: token))
             }
         case .revocation(let machine, let token): enter(machine, token, after: .milliseconds(10))

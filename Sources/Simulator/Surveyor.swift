@@ -46,7 +46,7 @@ final class Surveyor {
         if controller.isUp, let process = controller.controller {
             let local = controller.local(now)
             if case .nodes(let views) = process.look(.nodesList, now: local) { nodes = views }
-            let all = ControllerRequest.workersList(ControllerRequest.WorkersList())
+            let all = ControllerRequest.workersList(WorkersList())
             if case .workers(let views) = process.look(all, now: local) { workers = views }
             simulation.programs.flush(controller)
         }

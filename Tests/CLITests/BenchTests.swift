@@ -72,7 +72,7 @@ import Wire
             Issue.record("nobody was asked")
             return
         }
-        #expect(request == AgentRequest.Bench(peer: "gpu-7", seconds: 14) && agent.questions.count == 1)
+        #expect(request == BenchStart(peer: "gpu-7", seconds: 14) && agent.questions.count == 1)
     }
 
     @Test func `as JSON it is one document`() throws {

@@ -33,7 +33,7 @@ import Wire
             #expect(fleet.shownCertificate == nil)
             fleet.send(.enrolReply(.admitted(fleet.admission())))
         }
-        fleet.ask(1, .join(AgentRequest.Join(token: fleet.token.text)))
+        fleet.ask(1, .join(JoinFleet(token: fleet.token.text)))
         fleet.run(.seconds(2))
         guard case .success(.joined(let view))? = fleet.replies(to: 1).first else {
             Issue.record("no answer: \(fleet.replies(to: 1))")
@@ -59,7 +59,7 @@ import Wire
         fleet.onMessage = { message in
             if case .enrol = message { fleet.send(.enrolReply(.refused(reason, text: "because"))) }
         }
-        fleet.ask(1, .join(AgentRequest.Join(token: fleet.token.text)))
+        fleet.ask(1, .join(JoinFleet(token: fleet.token.text)))
         fleet.run(.seconds(5))
         guard case .failure(let error)? = fleet.replies(to: 1).first else {
             Issue.record("no refusal")
@@ -81,7 +81,7 @@ import Wire
         fleet.onMessage = { message in
             if case .enrol = message { fleet.send(.enrolReply(.admitted(fleet.admission(signedBy: true)))) }
         }
-        fleet.ask(1, .join(AgentRequest.Join(token: fleet.token.text)))
+        fleet.ask(1, .join(JoinFleet(token: fleet.token.text)))
         fleet.run(.seconds(5))
         guard case .failure(let error)? = fleet.replies(to: 1).first else {
             Issue.record("no refusal")
@@ -96,7 +96,7 @@ import Wire
         let fleet = TestFleet()
         fleet.isCut = true
         fleet.startAgent()
-        fleet.ask(1, .join(AgentRequest.Join(token: fleet.token.text)))
+        fleet.ask(1, .join(JoinFleet(token: fleet.token.text)))
         fleet.run(.seconds(29))
         #expect(fleet.replies(to: 1).isEmpty)
         fleet.run(.seconds(2))
@@ -125,10 +125,10 @@ import Wire
 
     @Test func `a damaged token and a second fleet are refused`() {
         let fleet = member()
-        fleet.ask(1, .join(AgentRequest.Join(token: "ast1-nonsense")))
+        fleet.ask(1, .join(JoinFleet(token: "ast1-nonsense")))
         var other = fleet.token
         other.fleet = FleetID(8, 8)
-        fleet.ask(2, .join(AgentRequest.Join(token: other.text)))
+        fleet.ask(2, .join(JoinFleet(token: other.text)))
         guard case .failure(let first)? = fleet.replies(to: 1).first,
             case .failure(let second)? = fleet.replies(to: 2).first
         else {
@@ -392,9 +392,9 @@ import Wire
                 fleet.send(.lookUpReply(LookUpReply(.name(name), node: nil)))
             }
         }
-        fleet.ask(1, .ping(AgentRequest.Ping(peer: "controller", count: 3, intervalMilliseconds: 100)))
-        fleet.ask(2, .ping(AgentRequest.Ping(peer: "nobody")))
-        fleet.ask(3, .ping(AgentRequest.Ping(peer: "controller", count: 0)))
+        fleet.ask(1, .ping(PingPeer(peer: "controller", count: 3, intervalMilliseconds: 100)))
+        fleet.ask(2, .ping(PingPeer(peer: "nobody")))
+        fleet.ask(3, .ping(PingPeer(peer: "controller", count: 0)))
         fleet.run(.seconds(3))
         guard case .success(.ping(let view))? = fleet.replies(to: 1).first,
             case .failure(let unknown)? = fleet.replies(to: 2).first,
@@ -418,7 +418,7 @@ import Wire
                 fleet.send(.lookUpReply(LookUpReply(.node(node), node: node)))
             }
         }
-        fleet.ask(1, .ping(AgentRequest.Ping(peer: stranger.hex)))
+        fleet.ask(1, .ping(PingPeer(peer: stranger.hex)))
         fleet.run(.seconds(1))
         guard case .failure(let error)? = fleet.replies(to: 1).first else {
             Issue.record("no answer")

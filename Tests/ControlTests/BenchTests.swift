@@ -178,7 +178,7 @@ import Wire
     // MARK: - This node asks
 
     private func ask(_ fleet: TestFleet, _ peer: String, seconds: Int64? = 20) {
-        fleet.ask(7, .benchStart(AgentRequest.Bench(peer: peer, seconds: seconds)))
+        fleet.ask(7, .benchStart(BenchStart(peer: peer, seconds: seconds)))
         fleet.run(.milliseconds(100))
     }
 

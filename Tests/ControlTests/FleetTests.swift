@@ -22,7 +22,7 @@ import Wire
     ) -> Result<ControllerReply, APIError>? {
         pair.ask(
             .workersRun(
-                ControllerRequest.WorkersRun(
+                WorkersRun(
                     name: name, spec: WorkerSpec(command: ["/bin/sleep", "9"]), operation: operation)))
     }
 
@@ -35,7 +35,7 @@ import Wire
         #expect(pair.node?.state == .online)
         #expect(pair.node?.name == "alpha")
         #expect(pair.node?.agentVersion == "0.1.0")
-        guard case .success(.node(let view))? = pair.ask(.nodesGet(ControllerRequest.NodesGet(node: "alpha"))) else {
+        guard case .success(.node(let view))? = pair.ask(.nodesGet(NodesGet(node: "alpha"))) else {
             Issue.record("no such node")
             return
         }
@@ -173,13 +173,13 @@ import Wire
         let pair = joined()
         _ = run(pair, "web")
         pair.run(.seconds(1))
-        _ = pair.ask(.workersStop(ControllerRequest.WorkersStop(name: "web")))
+        _ = pair.ask(.workersStop(WorkersStop(name: "web")))
         pair.run(.seconds(1))
         let worker = pair.worker("web")
         #expect(worker?.state == .stopped)
         #expect(worker?.lastExit?.signal == 15)
         #expect(worker?.logBytes == 3)
-        _ = pair.ask(.workersRemove(ControllerRequest.WorkersRemove(name: "web")))
+        _ = pair.ask(.workersRemove(WorkersRemove(name: "web")))
         pair.run(.seconds(2))
         #expect(pair.worker("web") == nil)
         #expect(pair.record.workers.isEmpty)
@@ -190,7 +190,7 @@ import Wire
         let pair = joined()
         _ = run(pair, "web")
         pair.run(.seconds(1))
-        guard case .success(.log(let view))? = pair.ask(.workersLogs(ControllerRequest.WorkersLogs(name: "web"))) else {
+        guard case .success(.log(let view))? = pair.ask(.workersLogs(WorkersLogs(name: "web"))) else {
             Issue.record("no log")
             return
         }

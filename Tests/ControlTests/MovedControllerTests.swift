@@ -87,7 +87,7 @@ import Wire
     @Test func `a new token of the same fleet leads a member to the controller's new address`() throws {
         let pair = TestPair()
         try joined(pair)
-        let worker = ControllerRequest.WorkersRun(name: "w", spec: WorkerSpec(command: ["/bin/sleep", "9"]))
+        let worker = WorkersRun(name: "w", spec: WorkerSpec(command: ["/bin/sleep", "9"]))
         _ = pair.ask(.workersRun(worker))
         pair.run(.seconds(1))
         let launches = pair.launches, node = pair.agent?.nodeID
@@ -179,7 +179,7 @@ import Wire
         let pair = TestPair()
         pair.advertised = []
         pair.startController()
-        let answer = pair.ask(.tokensCreate(ControllerRequest.TokensCreate(ttlSeconds: 60, uses: 1)))
+        let answer = pair.ask(.tokensCreate(TokensCreate(ttlSeconds: 60, uses: 1)))
         guard case .failure(let error)? = answer else {
             Issue.record("a token without an address: \(String(describing: answer))")
             return

@@ -120,7 +120,7 @@ import Wire
         func ping(_ peer: String) -> APIError.Code? {
             let id = RequestID(900)
             pair.agentReplies[id] = nil
-            pair.tell(.request(id, .ping(AgentRequest.Ping(peer: peer, count: 1))))
+            pair.tell(.request(id, .ping(PingPeer(peer: peer, count: 1))))
             for _ in 0..<150 where pair.agentReplies[id] == nil { pair.run(.milliseconds(100)) }
             guard case .failure(let error)? = pair.agentReplies[id] else { return nil }
             return error.code

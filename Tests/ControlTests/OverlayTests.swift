@@ -216,7 +216,7 @@ import Wire
     // MARK: - Ping
 
     private func ping(_ fleet: TestFleet, _ peer: String) -> Result<AgentReply, APIError>? {
-        fleet.ask(7, .ping(AgentRequest.Ping(peer: peer, count: 2, intervalMilliseconds: 100)))
+        fleet.ask(7, .ping(PingPeer(peer: peer, count: 2, intervalMilliseconds: 100)))
         fleet.run(.seconds(4))
         return fleet.replies(to: 7).last
     }

@@ -109,7 +109,7 @@ final class TestPair {
     }
 
     var events: [EventView] {
-        guard case .success(.events(let events))? = ask(.eventsList(ControllerRequest.EventsList(limit: 1000))) else {
+        guard case .success(.events(let events))? = ask(.eventsList(EventsList(limit: 1000))) else {
             return []
         }
         return events
@@ -164,7 +164,7 @@ final class TestPair {
     }
 
     func createToken(uses: Int64 = 1, ttlSeconds: Int64 = 60) -> String {
-        let request = ControllerRequest.TokensCreate(ttlSeconds: ttlSeconds, uses: uses)
+        let request = TokensCreate(ttlSeconds: ttlSeconds, uses: uses)
         guard case .success(.token(let view))? = ask(.tokensCreate(request)) else { return "" }
         return view.token ?? ""
     }
@@ -172,7 +172,7 @@ final class TestPair {
     func join(_ token: String) -> Result<AgentReply, APIError>? {
         let id = RequestID(nextRequest)
         nextRequest += 1
-        tell(.request(id, .join(AgentRequest.Join(token: token))))
+        tell(.request(id, .join(JoinFleet(token: token))))
         for _ in 0..<400 where agentReplies[id] == nil { run(.milliseconds(100)) }
         return agentReplies[id]
     }
@@ -183,7 +183,7 @@ final class TestPair {
     }
 
     func worker(_ name: String) -> WorkerView? {
-        guard case .success(.worker(let view))? = ask(.workersGet(ControllerRequest.WorkersGet(name: name))) else {
+        guard case .success(.worker(let view))? = ask(.workersGet(WorkersGet(name: name))) else {
             return nil
         }
         return view

@@ -88,7 +88,9 @@ import Wire
     }
 
     @Test func `every method of the controller has a route and every route a question above`() {
-        let methods = Route.all.compactMap { if case .ask(let method) = $0.action { method } else { nil } }
+        let methods = Route.all.compactMap { route -> ControllerRequest.Method? in
+            if case .ask(let verb) = route.action { ControllerRequest.Method(verb) } else { nil }
+        }
         #expect(Set(methods) == Set(ControllerRequest.Method.allCases))
         #expect(methods.count == ControllerRequest.Method.allCases.count)
         #expect(Set(HTTPAPITests.questions.map { $0.1.method }) == Set(methods))

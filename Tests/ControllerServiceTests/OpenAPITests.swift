@@ -29,33 +29,40 @@ import Wire
     @Test func `every route is in it with its parameters and its answer, and nothing else is`() throws {
         var count = 0
         for route in Route.all {
-            let place = "\(route.method.rawValue) \(route.template)"
+            let http = route.http
+            let place = "\(http.method.rawValue) \(http.template)"
             let operation = try #require(
-                OpenAPITests.document["paths"]?[route.template]?[route.method.rawValue.lowercased()], "\(place)")
+                OpenAPITests.document["paths"]?[http.template]?[http.method.rawValue.lowercased()], "\(place)")
             count += 1
+            #expect(operation["operationId"] == .string(route.operation) && !route.summary.isEmpty)
             let parameters = items(operation["parameters"])
             #expect(
-                parameters.filter { $0["in"] == .string("path") }.map { text($0["name"]) } == route.pathParameters,
+                parameters.filter { $0["in"] == .string("path") }.map { text($0["name"]) } == http.pathParameters,
                 "\(place)")
             #expect(parameters.filter { $0["in"] == .string("path") }.allSatisfy { $0["required"] == .bool(true) })
             #expect(
-                parameters.filter { $0["in"] == .string("query") }.map { text($0["name"]) } == route.query.map(\.name))
+                parameters.filter { $0["in"] == .string("query") }.map { text($0["name"]) } == http.query.map(\.name))
             let schema = try #require(
-                operation["responses"]?[String(route.status)]?["content"]?["application/json"]?["schema"], "\(place)")
-            let single = route.answersList ? schema["items"] : schema
-            #expect(single?["$ref"] == .string("#/components/schemas/\(route.answer)"), "\(place)")
+                operation["responses"]?[String(http.status)]?["content"]?["application/json"]?["schema"], "\(place)")
+            #expect(isReference(schema, to: route.answer), "\(place)")
             #expect(operation["responses"]?["default"]?["$ref"] == .string("#/components/responses/Error"))
-            switch route.body {
-            case .none: #expect(operation["requestBody"] == nil)
-            case .object(let name, let isRequired):
-                #expect(operation["requestBody"]?["required"] == .bool(isRequired))
-                #expect(
-                    operation["requestBody"]?["content"]?["application/json"]?["schema"]?["$ref"]
-                        == .string("#/components/schemas/\(name)"))
+            #expect(operation["requestBody"]?["required"] == http.body.map { JSONValue.bool($0.isRequired) })
+            if let body = http.body {
+                let schema = operation["requestBody"]?["content"]?["application/json"]?["schema"] ?? .null
+                #expect(isReference(schema, to: body.schema), "\(place)")
             }
         }
         let operations = members(OpenAPITests.document["paths"]).flatMap { members($0.value) }
         #expect(operations.count == count)
+    }
+
+    /// A reference to the object that is described, or an array of such references.
+    private func isReference(_ value: JSONValue, to schema: Schema) -> Bool {
+        switch schema {
+        case .object(let object): value["$ref"] == .string("#/components/schemas/\(object.name)")
+        case .list(let element): value["items"].map { isReference($0, to: element) } ?? false
+        default: false
+        }
     }
 
     @Test func `every reference leads somewhere, and every schema is led to`() {
@@ -88,11 +95,11 @@ import Wire
         try check(["error": coded], ["error": APIError(.limit, "x")], "Failure")
         try check(Examples.spec, nil, "WorkerSpec")
         try check(
-            ControllerRequest.WorkersRun(name: "a", node: "b", spec: Examples.spec, operation: "c"), nil,
+            WorkersRun(name: "a", node: "b", spec: Examples.spec, operation: "c"), nil,
             "RunParameters")
         try check(
-            ControllerRequest.TokensCreate(ttlSeconds: 1, uses: 1, name: "a", isForBeacons: true),
-            ControllerRequest.TokensCreate(),
+            TokensCreate(ttlSeconds: 1, uses: 1, name: "a", isForBeacons: true),
+            TokensCreate(),
             "TokenParameters")
         for (name, type, full, bare) in Examples.texts {
             func again<View: Codable>(_ type: View.Type) throws {

@@ -25,8 +25,7 @@ import Wire
         return (types, comments)
     }
 
-    private static func read(_ fleet: Fleet, _ order: AgentRequest.Capture) throws -> (view: CaptureView, file: [UInt8])
-    {
+    private static func read(_ fleet: Fleet, _ order: CaptureStart) throws -> (view: CaptureView, file: [UInt8]) {
         var view: CaptureView = try fleet.ask("agent-1", .captureStart(order))
         var file = try #require(view.bytes)
         for _ in 0..<200 where !view.isFinal {

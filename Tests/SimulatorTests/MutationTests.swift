@@ -143,7 +143,7 @@ import Wire
 
     @Test func `an operation that becomes two workers is seen`() {
         let checker = LaunchChecker(), spec = WorkerSpec(command: ["/sim/runs", "0", "1"])
-        let run = ControllerRequest.WorkersRun(name: "w", spec: spec, operation: "op")
+        let run = WorkersRun(name: "w", spec: spec, operation: "op")
         let command = Command(index: 0, request: .workersRun(run), isNonsense: false)
         func reply(_ generation: UInt64) -> [String] {
             let view = WorkerView(WorkerRef("w", generation: generation), wish: .run, command: spec.command)
@@ -157,7 +157,7 @@ import Wire
 
     @Test func `nonsense that is granted is seen`() {
         let checker = LaunchChecker()
-        let get = ControllerRequest.nodesGet(ControllerRequest.NodesGet(node: "no-such-node"))
+        let get = ControllerRequest.nodesGet(NodesGet(node: "no-such-node"))
         let command = Command(index: 0, request: get, isNonsense: true)
         #expect(checker.observe(.replied(command, .success(.nodes([]))), now: .origin).count == 1)
         #expect(checker.observe(.replied(command, .failure(APIError(.notFound, ""))), now: .origin) == [])

@@ -1,145 +1,55 @@
-import Base
-import Wire
-
-/// What can be asked of an agent on its local socket.
+/// What can be asked of an agent on its local socket: the list of its verbs.
+///
+/// A new verb gets a case here, a line in `verb` and one in `verbs`; in `AgentReply` it takes the case of its answer.
 package enum AgentRequest: Hashable, Sendable {
-    package enum Method: String, Hashable, Sendable, CaseIterable {
-        case status
-        case peersList = "peers.list"
-        case ping
-        case join
-        case workersList = "workers.list"
-        case acceleratorsList = "accelerators.list"
-        case benchStart = "bench.start"
-        case why
-        case netcheck
-        case debugRebind = "debug.rebind"
-        case debugDropPath = "debug.dropPath"
-        case debugRelayOnly = "debug.relayOnly"
-        case captureStart = "capture.start"
-        case captureRead = "capture.read"
-        case captureStop = "capture.stop"
-    }
+    /// What becomes of a request.
+    package typealias Outcome = Result<AgentReply, APIError>
 
     case status
     case peersList
-    case ping(Ping)
-    case join(Join)
+    case ping(PingPeer)
+    case join(JoinFleet)
     case workersList
     case acceleratorsList
-    case benchStart(Bench)
-    case why(Why)
-    /// Surveys the network anew where there are servers for it, and answers within ten seconds.
+    case benchStart(BenchStart)
+    case why(ExplainPaths)
     case netcheck
-    case debugRebind(Rebind)
+    case debugRebind(RebindSockets)
     case debugDropPath(DropPath)
     case debugRelayOnly(RelayOnly)
-    case captureStart(Capture)
-    case captureRead(CaptureNumber)
-    case captureStop(CaptureNumber)
+    case captureStart(CaptureStart)
+    case captureRead(CaptureRead)
+    case captureStop(CaptureStop)
 
-    package struct Why: Hashable, Sendable, Codable {
-        /// As in `Ping`.
-        package var peer: String
-        package init(peer: String) { self.peer = peer }
-    }
-    package struct Bench: Hashable, Sendable, Codable {
-        /// As in `Ping`.
-        package var peer: String
-        /// How long the peer's server is to listen: 1 to 120; without it, 20.
-        package var seconds: Int64?
-        package init(peer: String, seconds: Int64? = nil) {
-            self.peer = peer
-            self.seconds = seconds
-        }
-    }
-    package struct Ping: Hashable, Sendable, Codable {
-        /// The name of a node of the fleet, an overlay address, or a NodeID; of peers also the first digits of one, at
-        /// least four.
-        package var peer: String
-        /// Without it, 4; at most 100.
-        package var count: Int64?
-        /// Without it, 1000; at least 10.
-        package var intervalMilliseconds: Int64?
-        /// By one path, whatever data uses: `direct`, `relay`, an address with a port, or a relay's name or id.
-        package var via: String?
-        package init(
-            peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil, via: String? = nil
-        ) {
-            self.peer = peer
-            self.count = count
-            self.intervalMilliseconds = intervalMilliseconds
-            self.via = via
-        }
-    }
-    package struct Join: Hashable, Sendable, Codable {
-        package var token: String
-        /// Without it, the name that the agent was started with.
-        package var name: String?
-        package init(token: String, name: String? = nil) {
-            self.token = token
-            self.name = name
-        }
-    }
-
-    package var method: Method {
+    package var verb: any AgentVerb {
         switch self {
-        case .status: .status
-        case .peersList: .peersList
-        case .ping: .ping
-        case .join: .join
-        case .workersList: .workersList
-        case .acceleratorsList: .acceleratorsList
-        case .benchStart: .benchStart
-        case .why: .why
-        case .netcheck: .netcheck
-        case .debugRebind: .debugRebind
-        case .debugDropPath: .debugDropPath
-        case .debugRelayOnly: .debugRelayOnly
-        case .captureStart: .captureStart
-        case .captureRead: .captureRead
-        case .captureStop: .captureStop
+        case .status: StatusGet()
+        case .peersList: PeersList()
+        case .ping(let verb): verb
+        case .join(let verb): verb
+        case .workersList: AgentWorkersList()
+        case .acceleratorsList: AcceleratorsList()
+        case .benchStart(let verb): verb
+        case .why(let verb): verb
+        case .netcheck: NetworkCheck()
+        case .debugRebind(let verb): verb
+        case .debugDropPath(let verb): verb
+        case .debugRelayOnly(let verb): verb
+        case .captureStart(let verb): verb
+        case .captureRead(let verb): verb
+        case .captureStop(let verb): verb
         }
     }
 
-    /// Reads the parameters of a method; throws what the decoder throws.
-    package init(_ method: Method, from decoder: any Decoder) throws {
-        switch method {
-        case .status: self = .status
-        case .peersList: self = .peersList
-        case .ping: self = .ping(try Ping(from: decoder))
-        case .join: self = .join(try Join(from: decoder))
-        case .workersList: self = .workersList
-        case .acceleratorsList: self = .acceleratorsList
-        case .benchStart: self = .benchStart(try Bench(from: decoder))
-        case .why: self = .why(try Why(from: decoder))
-        case .netcheck: self = .netcheck
-        case .debugRebind: self = .debugRebind(try Rebind(from: decoder))
-        case .debugDropPath: self = .debugDropPath(try DropPath(from: decoder))
-        case .debugRelayOnly: self = .debugRelayOnly(try RelayOnly(from: decoder))
-        case .captureStart: self = .captureStart(try Capture(from: decoder))
-        case .captureRead: self = .captureRead(try CaptureNumber(from: decoder))
-        case .captureStop: self = .captureStop(try CaptureNumber(from: decoder))
-        }
-    }
-
-    /// Writes the parameters; an empty object where there are none.
-    package func encodeParameters(to encoder: any Encoder) throws {
-        switch self {
-        case .status, .peersList, .workersList, .acceleratorsList, .netcheck: try NoParameters().encode(to: encoder)
-        case .ping(let parameters): try parameters.encode(to: encoder)
-        case .join(let parameters): try parameters.encode(to: encoder)
-        case .benchStart(let parameters): try parameters.encode(to: encoder)
-        case .why(let parameters): try parameters.encode(to: encoder)
-        case .debugRebind(let parameters): try parameters.encode(to: encoder)
-        case .debugDropPath(let parameters): try parameters.encode(to: encoder)
-        case .debugRelayOnly(let parameters): try parameters.encode(to: encoder)
-        case .captureStart(let parameters): try parameters.encode(to: encoder)
-        case .captureRead(let parameters), .captureStop(let parameters): try parameters.encode(to: encoder)
-        }
-    }
+    /// In the order of the documents.
+    package static let verbs: [any AgentVerb.Type] = [
+        StatusGet.self, PeersList.self, PingPeer.self, JoinFleet.self, AgentWorkersList.self, AcceleratorsList.self,
+        BenchStart.self, ExplainPaths.self, NetworkCheck.self, RebindSockets.self, DropPath.self, RelayOnly.self,
+        CaptureStart.self, CaptureRead.self, CaptureStop.self,
+    ]
 }
 
+/// What an agent answers with.
 package enum AgentReply: Hashable, Sendable {
     case status(StatusView)
     case peers([PeerView])
@@ -153,23 +63,52 @@ package enum AgentReply: Hashable, Sendable {
     case netcheck(NetcheckView)
     case rebound(RebindView)
     case capture(CaptureView)
+
+    /// The answer of the verb, without the case's name: what JSON shows.
+    package var view: any Encodable {
+        switch self {
+        case .status(let view), .joined(let view): view
+        case .peers(let views): views
+        case .ping(let view): view
+        case .workers(let views): views
+        case .accelerators(let views): views
+        case .bench(let view): view
+        case .why(let view): view
+        case .netcheck(let view): view
+        case .rebound(let view): view
+        case .capture(let view): view
+        }
+    }
 }
 
 extension AgentReply: Encodable {
-    /// The view itself, without the case's name.
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        switch self {
-        case .status(let view), .joined(let view): try container.encode(view)
-        case .peers(let views): try container.encode(views)
-        case .ping(let view): try container.encode(view)
-        case .workers(let views): try container.encode(views)
-        case .accelerators(let views): try container.encode(views)
-        case .bench(let view): try container.encode(view)
-        case .why(let view): try container.encode(view)
-        case .netcheck(let view): try container.encode(view)
-        case .rebound(let view): try container.encode(view)
-        case .capture(let view): try container.encode(view)
-        }
+        try container.encode(view)
     }
+}
+
+extension AgentRequest: JSONRPCRequest {
+    /// The JSON-RPC name of a verb of the agent.
+    package struct Method: RawRepresentable, Hashable, Sendable, CaseIterable {
+        package let verb: any AgentVerb.Type
+
+        package init(_ verb: any AgentVerb.Type) { self.verb = verb }
+
+        package init?(rawValue: String) {
+            guard let verb = AgentRequest.verbs.first(where: { $0.verb.method == rawValue }) else { return nil }
+            self.verb = verb
+        }
+
+        package var rawValue: String { verb.verb.method }
+        package static var allCases: [Method] { AgentRequest.verbs.map { Method($0) } }
+        package static func == (a: Method, b: Method) -> Bool { a.rawValue == b.rawValue }
+        package func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
+    }
+
+    package var method: Method { Method(type(of: verb)) }
+    package init(_ method: Method, from decoder: any Decoder) throws {
+        self = try method.verb.init(from: decoder).agentRequest
+    }
+    package func encodeParameters(to encoder: any Encoder) throws { try verb.encode(to: encoder) }
 }

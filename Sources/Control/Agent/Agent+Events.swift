@@ -67,6 +67,6 @@ extension Agent {
 
     /// Replies to those who asked this node to join and waited for it.
     mutating func reportJoined(_ askers: [RequestID], now: Instant, into out: inout AgentOutbox) {
-        for asker in askers { out.reply(asker, .joined(status(now: now))) }
+        for asker in askers { out.reply(asker, JoinFleet.reply(status(now: now))) }
     }
 }

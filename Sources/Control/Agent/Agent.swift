@@ -23,9 +23,8 @@ package import Wire
 /// - `Agent+Streams.swift`: events of streams, by service.
 /// - `Agent+Messages.swift`: messages of the controller, by feature.
 /// - `Agent+DataPlane.swift`: what the shell's data plane reports and asks.
-/// - `Agent+Requests.swift`: what its local user asks.
-/// - `Agent+Debug.swift`: requests about paths.
-/// - `Agent+Throughput.swift`, `Agent+Capture.swift`: requests about throughput and captures, in the features' folders.
+/// - `Agent+Requests.swift`: what its local user asks, by verb.
+/// - `Agent+Capture.swift`: what captures ask, in the feature's folder.
 package struct Agent: ~Copyable {
     var core: AgentCore
     var supervisor: Supervisor

@@ -51,7 +51,7 @@ extension Controller {
         }
         let worker = desired.start(asked, on: slot, core: &core, now: now, into: &out)
         let view = core.registry[slot].view(of: worker)
-        for asker in question.askers { out.reply(asker, .worker(view)) }
+        for asker in question.askers { out.reply(asker, WorkersRun.reply(view)) }
     }
 
     /// A piece of a log.
@@ -67,7 +67,7 @@ extension Controller {
         let view = LogView(
             worker: worker, offset: chunk.offset, nextOffset: chunk.nextOffset, isFinal: chunk.isFinal,
             data: Base64.encode(chunk.bytes))
-        for asker in question.askers { out.reply(asker, .log(view)) }
+        for asker in question.askers { out.reply(asker, WorkersLogs.reply(view)) }
     }
 }
 

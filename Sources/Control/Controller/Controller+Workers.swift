@@ -6,18 +6,10 @@ import Wire
 // said. Running is done in two steps: the node is asked whether it could, and only then is anything changed.
 
 extension Controller {
-    func listWorkers(_ parameters: ControllerRequest.WorkersList, _ id: RequestID, into out: inout ControllerOutbox) {
-        if let node = parameters.node {
-            guard let slot = core.registry.find(node) else { return out.refuse(id, .noNode(node)) }
-            return out.reply(id, .workers(core.registry[slot].workerViews()))
-        }
-        out.reply(id, .workers(core.registry.entries.flatMap { $0.workerViews() }.sorted { $0.name < $1.name }))
-    }
-
     // MARK: - Run
 
     mutating func run(
-        _ parameters: ControllerRequest.WorkersRun, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
+        _ parameters: WorkersRun, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
     ) {
         if let operation = parameters.operation, repeats(operation, id, into: &out) { return }
         let problems = parameters.spec.problems()
@@ -45,7 +37,7 @@ extension Controller {
             return true
         }
         switch desired.repetition(ofRun: operation, in: core.registry) {
-        case .done(_, let view?): out.reply(id, .worker(view))
+        case .done(_, let view?): out.reply(id, WorkersRun.reply(view))
         case .done(_, nil):
             out.refuse(id, APIError(.conflict, "operation '\(operation)' was done, and its worker is gone since"))
         case .new: return questions.join(operation: operation, id)
@@ -61,66 +53,58 @@ extension Controller {
     // MARK: - Stop and remove
 
     mutating func stop(
-        _ parameters: ControllerRequest.WorkersStop, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
-    ) {
-        if let operation = parameters.operation, hasEnded(operation, id, into: &out) { return }
-        guard let (slot, found) = desired.find(parameters.name, in: core.registry) else {
-            return out.refuse(id, .noWorker(parameters.name))
-        }
+        _ verb: WorkersStop, now: Instant, into out: inout ControllerOutbox
+    ) throws(APIError) -> WorkerView {
+        if let operation = verb.operation, let view = try viewOfEnd(operation) { return view }
+        guard let (slot, found) = desired.find(verb.name, in: core.registry) else { throw .noWorker(verb.name) }
         var worker = found
-        if let grace = parameters.graceSeconds, !(0...86_400).contains(grace) {
+        if let grace = verb.graceSeconds, !(0...86_400).contains(grace) {
             let text = "graceSeconds: must be from 0 to 86400, not \(grace)"
-            return out.refuse(id, APIError(.invalid, text, field: "graceSeconds"))
+            throw APIError(.invalid, text, field: "graceSeconds")
         }
-        let grace = parameters.graceSeconds ?? worker.spec.stop.graceSeconds
+        let grace = verb.graceSeconds ?? worker.spec.stop.graceSeconds
         let isChange = worker.run || worker.spec.stop.graceSeconds != grace
-        var changes = desired.rememberEnd(parameters.operation, worker.worker, core: &core)
+        var changes = desired.rememberEnd(verb.operation, worker.worker, core: &core)
         if isChange {
             worker.run = false
             worker.spec.stop.graceSeconds = grace
-            if let operation = parameters.operation { worker.operation = operation }
+            if let operation = verb.operation { worker.operation = operation }
             changes += desired.want(worker, on: slot, core: &core)
-            changes.append(core.record(.workerStopWanted, "by command", slot: slot, worker: parameters.name, now: now))
+            changes.append(core.record(.workerStopWanted, "by command", slot: slot, worker: verb.name, now: now))
         }
         if !changes.isEmpty { out.persist(changes) }
         if isChange { core.sendEdit(slot, upserts: [worker], removals: [], now: now) }
-        out.reply(id, .worker(core.registry[slot].view(of: worker)))
+        return core.registry[slot].view(of: worker)
     }
 
     mutating func remove(
-        _ parameters: ControllerRequest.WorkersRemove, _ id: RequestID, now: Instant, into out: inout ControllerOutbox
-    ) {
-        if let operation = parameters.operation, hasEnded(operation, id, into: &out) { return }
-        guard let (slot, worker) = desired.find(parameters.name, in: core.registry) else {
-            return out.refuse(id, .noWorker(parameters.name))
-        }
+        _ verb: WorkersRemove, now: Instant, into out: inout ControllerOutbox
+    ) throws(APIError) -> WorkerView {
+        if let operation = verb.operation, let view = try viewOfEnd(operation) { return view }
+        guard let (slot, worker) = desired.find(verb.name, in: core.registry) else { throw .noWorker(verb.name) }
         let view = core.registry[slot].view(of: worker)
         // While a process of it may live, its name is not free: the next run of that name may be elsewhere.
         guard view.state?.isFinal ?? false else {
             let state = view.state?.rawValue ?? "pending"
             let advice = worker.run ? "stop it first" : "its node has not said yet that it has ended"
-            let text = "name: worker '\(parameters.name)' is \(state); \(advice)"
-            return out.refuse(id, APIError(.conflict, text, field: "name"))
+            let text = "name: worker '\(verb.name)' is \(state); \(advice)"
+            throw APIError(.conflict, text, field: "name")
         }
-        var changes: [StoreChange] = [.removeWorker(name: parameters.name)]
-        changes += desired.rememberEnd(parameters.operation, worker.worker, core: &core)
-        changes.append(desired.forget(parameters.name, on: slot, core: &core))
-        changes.append(core.record(.workerRemoved, "by command", slot: slot, worker: parameters.name, now: now))
+        var changes: [StoreChange] = [.removeWorker(name: verb.name)]
+        changes += desired.rememberEnd(verb.operation, worker.worker, core: &core)
+        changes.append(desired.forget(verb.name, on: slot, core: &core))
+        changes.append(core.record(.workerRemoved, "by command", slot: slot, worker: verb.name, now: now))
         out.persist(changes)
-        core.sendEdit(slot, upserts: [], removals: [parameters.name], now: now)
-        out.reply(id, .worker(view))
+        core.sendEdit(slot, upserts: [], removals: [verb.name], now: now)
+        return view
     }
 
-    /// Whether this `stop` or `remove` was done before: then it is answered, and a later run of that name is left alone.
-    private func hasEnded(_ operation: String, _ id: RequestID, into out: inout ControllerOutbox) -> Bool {
-        if let error = Controller.objection(toOperation: operation) {
-            out.refuse(id, error)
-            return true
-        }
+    /// The answer to a `stop` or `remove` that was done before; a later run of that name is left alone.
+    private func viewOfEnd(_ operation: String) throws(APIError) -> WorkerView? {
+        if let error = Controller.objection(toOperation: operation) { throw error }
         guard case .done(let worker, let view) = desired.repetition(ofEnd: operation, in: core.registry) else {
-            return false
+            return nil
         }
-        out.reply(id, .worker(view ?? WorkerView(worker, wish: .none, command: [])))
-        return true
+        return view ?? WorkerView(worker, wish: .none, command: [])
     }
 }

@@ -24,7 +24,8 @@ import Wire
 ///
 /// - `Controller+Events.swift`: events of the mesh, heartbeats, the control stream.
 /// - `Controller+Messages.swift`: what agents send on it.
-/// - `Controller+Requests.swift` and `Controller+Workers.swift`: what people ask.
+/// - `Controller+Requests.swift`: what people ask, by verb.
+/// - `Controller+Workers.swift`: commands on workers.
 package struct Controller: ~Copyable {
     var core: ControllerCore
     var tokens: TokenBook

@@ -17,6 +17,15 @@ struct TokenBook {
     var all: [TokenRecord] { Array(tokens.values) }
     subscript(id: [UInt8]) -> TokenRecord? { tokens[id] }
 
+    /// The token whose id people write as 16 hexadecimal digits.
+    func find(_ id: String) throws(APIError) -> TokenRecord {
+        guard let bytes = [UInt8](hex: id), bytes.count == TokenText.idCount else {
+            throw APIError(.invalid, "id: a token's id is 16 hexadecimal digits", field: "id")
+        }
+        guard let token = tokens[bytes] else { throw APIError(.notFound, "there is no token \(id)") }
+        return token
+    }
+
     /// False if there are too many.
     mutating func add(_ record: TokenRecord, wall: UnixTime) -> Bool {
         if tokens.count >= TokenBook.limit { tokens.removeAll { !$0.value.isUsable(wall) } }

@@ -125,7 +125,7 @@ struct PingQueue: Sendable {
             case nil: break
             }
         }
-        for (id, view) in answered { out.reply(id, .ping(view)) }
+        for (id, view) in answered { out.reply(id, PingPeer.reply(view)) }
         for (id, problem) in pathless { out.refuse(id, .notFound, problem, field: "via") }
         remove(answered.map(\.0) + pathless.map(\.0), finder: &finder)
     }

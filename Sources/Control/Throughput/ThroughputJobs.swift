@@ -188,6 +188,6 @@ struct ThroughputJobs: Sendable {
         let view = BenchView(
             node: node, name: job.name, address: address, tcpPort: Int(server.tcpPort), udpPort: Int(server.udpPort),
             token: server.token.hex, seconds: Int64(job.seconds))
-        out.reply(job.id, .bench(view))
+        out.reply(job.id, BenchStart.reply(view))
     }
 }

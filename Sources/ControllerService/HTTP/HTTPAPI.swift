@@ -5,7 +5,7 @@ import Daemon
 /// The controller's HTTP API: finds the route, makes the controller's request of it, and its answer an HTTP answer.
 package struct HTTPAPI {
     /// Asks the controller; the second argument is called with the answer, once, at once or later.
-    package typealias Ask = (ControllerRequest, @escaping (Result<ControllerReply, APIError>) -> Void) -> Void
+    package typealias Ask = (ControllerRequest, @escaping (ControllerRequest.Outcome) -> Void) -> Void
 
     private let sites: SiteCheck
     private let ask: Ask
@@ -22,9 +22,9 @@ package struct HTTPAPI {
             switch found.route.action {
             case .health: answer(.json(200, ["status": "ok"]))
             case .openAPI: answer(HTTPResponse(status: 200, headers: HTTPResponse.jsonHeaders, body: OpenAPI.bytes))
-            case .ask(let method):
-                let question = try HTTPAPI.question(method, found, request)
-                ask(question) { answer(HTTPAPI.response(to: $0, status: found.route.status)) }
+            case .ask(let verb):
+                let question = try HTTPAPI.question(ControllerRequest.Method(verb), found, request)
+                ask(question) { answer(HTTPAPI.response(to: $0, status: found.route.http.status)) }
             }
         } catch {
             answer(error.response)
@@ -52,8 +52,8 @@ package struct HTTPAPI {
         for route in Route.all {
             guard let path = route.match(target.segments) else { continue }
             let method = request.method == "HEAD" ? "GET" : request.method
-            if route.method.rawValue == method { return Found(route: route, path: path, target: target) }
-            allowed += route.method == .get ? ["GET", "HEAD"] : [route.method.rawValue]
+            if route.http.method.rawValue == method { return Found(route: route, path: path, target: target) }
+            allowed += route.http.method == .get ? ["GET", "HEAD"] : [route.http.method.rawValue]
         }
         guard allowed.isEmpty else {
             let names = allowed.joined(separator: ", ")
@@ -69,7 +69,7 @@ package struct HTTPAPI {
     ) throws(Refusal) -> ControllerRequest {
         var members = found.path
         for item in found.target.query {
-            guard let query = found.route.query.first(where: { $0.name == item.name }) else {
+            guard let query = found.route.http.query.first(where: { $0.name == item.name }) else {
                 throw Refusal(400, APIError(.invalid, "'\(item.name)' is not known here", field: item.name))
             }
             guard !members.contains(where: { $0.name == item.name }) else {
@@ -77,7 +77,7 @@ package struct HTTPAPI {
             }
             members.append(JSONMember(item.name, try value(of: item, as: query.kind)))
         }
-        for member in try bodyMembers(found.route, request) {
+        for member in try bodyMembers(found.route.http.body, request) {
             guard !members.contains(where: { $0.name == member.name }) else {
                 throw Refusal(400, APIError(.invalid, "'\(member.name)' is in the path", field: member.name))
             }
@@ -88,7 +88,7 @@ package struct HTTPAPI {
         } catch { throw Refusal(error) }
     }
 
-    private static func value(of item: RequestTarget.Item, as kind: Route.Kind) throws(Refusal) -> JSONValue {
+    private static func value(of item: RequestTarget.Item, as kind: HTTPRoute.Kind) throws(Refusal) -> JSONValue {
         switch kind {
         case .text: return .string(item.value)
         case .integer(let minimum):
@@ -104,18 +104,19 @@ package struct HTTPAPI {
         }
     }
 
-    private static func bodyMembers(_ route: Route, _ request: HTTPRequest) throws(Refusal) -> [JSONMember] {
-        let isRequired: Bool
-        switch route.body {
-        case .none:
+    private static func bodyMembers(
+        _ expected: HTTPRoute.Body?, _ request: HTTPRequest
+    ) throws(Refusal) -> [JSONMember] {
+        guard let expected else {
             guard request.body.isEmpty else {
                 throw Refusal(400, APIError(.invalid, "\(request.method) takes no body here"))
             }
             return []
-        case .object(_, let required): isRequired = required
         }
         if request.body.isEmpty {
-            if isRequired { throw Refusal(400, APIError(.invalid, "the body is missing; a JSON object is expected")) }
+            if expected.isRequired {
+                throw Refusal(400, APIError(.invalid, "the body is missing; a JSON object is expected"))
+            }
             return []
         }
         let types = request.values("content-type").map { type in
@@ -136,7 +137,7 @@ package struct HTTPAPI {
         return members
     }
 
-    private static func response(to answer: Result<ControllerReply, APIError>, status: Int) -> HTTPResponse {
+    private static func response(to answer: ControllerRequest.Outcome, status: Int) -> HTTPResponse {
         switch answer {
         case .success(let reply): .json(status, reply)
         case .failure(let error): .error(error.httpStatus, error)

@@ -4,8 +4,8 @@ import Daemon
 
 /// # The API's own description
 ///
-/// An OpenAPI 3.1 document, made from the table of routes and from the schemas in `OpenAPISchemas.swift`. Tests compare
-/// the schemas with what the views really encode to, so neither can change without the other.
+/// An OpenAPI 3.1 document, made from the table of routes: each verb says its route and the schemas of its parameters and
+/// of its answer. Tests compare the schemas with what the views really encode to.
 package enum OpenAPI {
     /// The document as it is served.
     package static let bytes = StrictJSON.encode(document) + [0x0a]
@@ -31,26 +31,31 @@ package enum OpenAPI {
         ]),
         "paths": paths,
         "components": .of([
-            "schemas": .object(schemas.map { JSONMember($0.name, $0.value) }),
+            "schemas": .object(schemas),
             "responses": .of([
                 "Error": .of([
                     "description": .string("It was not done, and why"),
-                    "content": jsonContent(reference("Failure")),
+                    "content": jsonContent(json(failure)),
                 ])
             ]),
         ]),
     ])
 
+    /// What every refusal has for a body.
+    static let failure = Schema.object("Failure", ["error": .of(APIError.self)])
+    /// The document's own schema says no more than that it is an object.
+    static let ownSchema = Schema.object("OpenAPI", [:])
+
     private static var paths: JSONValue {
         var paths: [JSONMember] = []
         for route in Route.all {
-            let member = JSONMember(route.method.rawValue.lowercased(), operation(route))
-            if let index = paths.firstIndex(where: { $0.name == route.template }),
+            let member = JSONMember(route.http.method.rawValue.lowercased(), operation(route))
+            if let index = paths.firstIndex(where: { $0.name == route.http.template }),
                 case .object(let members) = paths[index].value
             {
                 paths[index].value = .object(members + [member])
             } else {
-                paths.append(JSONMember(route.template, .object([member])))
+                paths.append(JSONMember(route.http.template, .object([member])))
             }
         }
         return .object(paths)
@@ -58,46 +63,41 @@ package enum OpenAPI {
 
     private static func operation(_ route: Route) -> JSONValue {
         var members = [
-            JSONMember("summary", .string(route.summary)), JSONMember("operationId", .string(operationID(route))),
+            JSONMember("summary", .string(route.summary)), JSONMember("operationId", .string(route.operation)),
         ]
-        let parameters =
-            route.pathParameters.map { name in
-                JSONValue.of([
-                    "name": .string(name), "in": .string("path"), "required": .bool(true),
-                    "schema": .of(["type": .string("string"), "minLength": .number("1")]),
-                ])
-            }
-            + route.query.map { query in
-                JSONValue.of([
-                    "name": .string(query.name), "in": .string("query"), "required": .bool(false),
-                    "description": .string(query.meaning), "schema": schema(query.kind),
-                ])
-            }
+        let parameters = route.http.pathParameters.map(pathParameter) + route.http.query.map(queryParameter)
         if !parameters.isEmpty { members.append(JSONMember("parameters", .array(parameters))) }
-        if case .object(let schema, let isRequired) = route.body {
+        if let body = route.http.body {
             members.append(
                 JSONMember(
                     "requestBody",
-                    .of(["required": .bool(isRequired), "content": jsonContent(reference(schema))])))
+                    .of(["required": .bool(body.isRequired), "content": jsonContent(json(body.schema))])))
         }
-        let answer = route.answersList ? array(of: reference(route.answer)) : reference(route.answer)
         let responses = JSONValue.of([
-            String(route.status): .of(["description": .string("Done"), "content": jsonContent(answer)]),
+            String(route.http.status): .of([
+                "description": .string("Done"), "content": jsonContent(json(route.answer)),
+            ]),
             "default": .of(["$ref": .string("#/components/responses/Error")]),
         ])
         members.append(JSONMember("responses", responses))
         return .object(members)
     }
 
-    private static func operationID(_ route: Route) -> String {
-        switch route.action {
-        case .ask(let method): method.rawValue
-        case .health: "health"
-        case .openAPI: "openapi"
-        }
+    private static func pathParameter(_ name: String) -> JSONValue {
+        .of([
+            "name": .string(name), "in": .string("path"), "required": .bool(true),
+            "schema": .of(["type": .string("string"), "minLength": .number("1")]),
+        ])
     }
 
-    private static func schema(_ kind: Route.Kind) -> JSONValue {
+    private static func queryParameter(_ query: HTTPRoute.Query) -> JSONValue {
+        .of([
+            "name": .string(query.name), "in": .string("query"), "required": .bool(false),
+            "description": .string(query.meaning), "schema": schema(query.kind),
+        ])
+    }
+
+    private static func schema(_ kind: HTTPRoute.Kind) -> JSONValue {
         switch kind {
         case .text: return .of(["type": .string("string")])
         case .integer(let minimum):
@@ -109,14 +109,6 @@ package enum OpenAPI {
 
     private static func jsonContent(_ schema: JSONValue) -> JSONValue {
         .of(["application/json": .of(["schema": schema])])
-    }
-
-    static func reference(_ schema: String) -> JSONValue {
-        .of(["$ref": .string("#/components/schemas/\(schema)")])
-    }
-
-    static func array(of schema: JSONValue) -> JSONValue {
-        .of(["type": .string("array"), "items": schema])
     }
 }
 

@@ -21,7 +21,7 @@ extension AgentDaemon {
         case .netcheck(var view):
             network.complete(&view)
             return .netcheck(view)
-        case .peers, .ping, .joined, .workers, .accelerators, .bench, .why, .rebound, .capture: return reply
+        default: return reply
         }
     }
 
@@ -47,9 +47,7 @@ extension AgentDaemon {
             }
         case .captureRead(let number): captures.read(number.capture, answer)
         case .captureStop(let number): captures.stop(number.capture, answer)
-        case .status, .peersList, .ping, .join, .workersList, .acceleratorsList, .benchStart, .why, .netcheck,
-            .debugDropPath, .debugRelayOnly:
-            return false
+        default: return false
         }
         return true
     }
@@ -61,7 +59,7 @@ extension AgentDaemon {
         return sourceAddress(toward: remote).map { SocketAddress($0, number) }
     }
 
-    private func rebind(_ wish: AgentRequest.Rebind) -> Result<RebindView, APIError> {
+    private func rebind(_ wish: RebindSockets) -> Result<RebindView, APIError> {
         let number = wish.port ?? 0
         guard (0...65_535).contains(number) else {
             return .failure(APIError(.invalid, "must be 0 to 65535, not \(number)", field: "port"))

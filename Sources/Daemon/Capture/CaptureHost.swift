@@ -51,7 +51,7 @@ final class CaptureHost {
 
     // MARK: - Requests
 
-    func start(_ order: AgentRequest.Capture, peer: NodeID?, _ answer: Answer) {
+    func start(_ order: CaptureStart, peer: NodeID?, _ answer: Answer) {
         func refuse(_ field: String, _ why: String) { answer(.failure(APIError(.invalid, why, field: field))) }
         if let count = order.count, !(1...1_000_000_000).contains(count) {
             return refuse("count", "must be 1 to 1000000000, not \(count)")

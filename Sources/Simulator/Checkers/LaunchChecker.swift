@@ -50,9 +50,7 @@ final class LaunchChecker: Checker {
         case .workersRun(let run): if let name = run.name { askedNames[name, default: 0] += 1 }
         case .workersStop(let stop): unwanted[stop.name] = true
         case .workersRemove(let remove): unwanted[remove.name] = true
-        case .status, .nodesList, .nodesGet, .tokensCreate, .tokensList, .tokensRevoke, .workersList, .workersGet,
-            .workersLogs, .eventsList, .acceleratorsList, .peersList:
-            break
+        default: break
         }
     }
 

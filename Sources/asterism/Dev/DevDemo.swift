@@ -65,9 +65,9 @@ final class DevDemo {
         return failure ?? Failure(.refused, "the tour failed at: \(text)")
     }
 
-    private func worker(_ name: String) throws -> WorkerView { try fleet.ask(.workersGet(.init(name: name))) }
+    private func worker(_ name: String) throws -> WorkerView { try fleet.ask(WorkersGet(name: name)) }
 
-    private func node(_ name: String) throws -> NodeView { try fleet.ask(.nodesGet(.init(node: name))) }
+    private func node(_ name: String) throws -> NodeView { try fleet.ask(NodesGet(node: name)) }
 }
 
 // MARK: Enrolment
@@ -86,10 +86,10 @@ extension DevDemo {
             return nodes.map { "\($0.name) \($0.id.short)" }.sorted().joined(separator: ", ")
         }
         try step("each heartbeat is newer than the last") {
-            let nodes: [NodeView] = try fleet.ask(.nodesList)
+            let nodes: [NodeView] = try fleet.ask(NodesList())
             let first = nodes.filter { fleet.names.contains($0.name) }
             return try fleet.wait(within: 10, "newer heartbeats") {
-                let now: [NodeView] = try fleet.ask(.nodesList)
+                let now: [NodeView] = try fleet.ask(NodesList())
                 let steps = first.compactMap { old in
                     now.first { $0.id == old.id }?.lastHeartbeatAt.flatMap { new in
                         old.lastHeartbeatAt.map { (new - $0).milliseconds }
@@ -117,8 +117,8 @@ extension DevDemo {
     /// Runs a worker, and waits until its process is there.
     private func launch(_ name: String, on node: String) throws -> DevProcess {
         let spec = WorkerSpec(command: ["/bin/sh", "-c", DevDemo.script])
-        let request = ControllerRequest.WorkersRun(name: name, node: node, spec: spec, operation: drawOperation())
-        let _: WorkerView = try fleet.ask(.workersRun(request))
+        let request = WorkersRun(name: name, node: node, spec: spec, operation: drawOperation())
+        let _: WorkerView = try fleet.ask(request)
         return try fleet.wait(within: 15, "the worker's process") {
             let view = try worker(name)
             if let state = view.state, state.isFinal {
@@ -134,7 +134,7 @@ extension DevDemo {
     /// Waits until a line with this number is in the log; returns where the log ends then.
     private func waitForLine(_ number: Int, of name: String) throws -> (line: String, end: Int64) {
         try fleet.wait(within: 15, "line \(number) of the log") {
-            let view: LogView = try fleet.ask(.workersLogs(.init(name: name)))
+            let view: LogView = try fleet.ask(WorkersLogs(name: name))
             let text = String(decoding: view.bytes ?? [], as: UTF8.self)
             let line = text.split(separator: "\n").first { $0.hasPrefix("line \(number) of ") }
             return line.map { (String($0), view.nextOffset) }
@@ -157,8 +157,8 @@ extension DevDemo {
             return "'\(line)'"
         }
         try step("it is killed on command") {
-            let request = ControllerRequest.WorkersStop(name: name, operation: drawOperation())
-            let _: WorkerView = try fleet.ask(.workersStop(request))
+            let request = WorkersStop(name: name, operation: drawOperation())
+            let _: WorkerView = try fleet.ask(request)
             return try fleet.wait(within: 20, "the worker's end") {
                 let view = try worker(name)
                 guard let process, !process.isAlive, view.state == .stopped else { return nil }
@@ -207,17 +207,17 @@ extension DevDemo {
             }
         }
         try step("its log goes on where it was") {
-            let before: LogView = try fleet.ask(.workersLogs(.init(name: name, offset: -1)))
+            let before: LogView = try fleet.ask(WorkersLogs(name: name, offset: -1))
             return try fleet.wait(within: 10, "new lines") {
-                let now: LogView = try fleet.ask(.workersLogs(.init(name: name, offset: before.nextOffset)))
+                let now: LogView = try fleet.ask(WorkersLogs(name: name, offset: before.nextOffset))
                 let text = String(decoding: now.bytes ?? [], as: UTF8.self)
                 guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("line ") }) else { return nil }
                 return "'\(line)'"
             }
         }
         try step("that worker is killed too") {
-            let request = ControllerRequest.WorkersStop(name: name, operation: drawOperation())
-            let _: WorkerView = try fleet.ask(.workersStop(request))
+            let request = WorkersStop(name: name, operation: drawOperation())
+            let _: WorkerView = try fleet.ask(request)
             return try fleet.wait(within: 20, "the worker's end") {
                 guard let kept, !kept.isAlive, try worker(name).state == .stopped else { return nil }
                 return "pid \(kept.pid) is gone"

@@ -141,8 +141,8 @@ extension DevFleet {
 
     /// Makes a token that all agents together can use, in a file that only its owner reads.
     func makeToken() throws {
-        let request = ControllerRequest.TokensCreate(ttlSeconds: 3600, uses: Int64(names.count), name: "dev")
-        let view: TokenView = try ask(.tokensCreate(request), repeats: false)
+        let request = TokensCreate(ttlSeconds: 3600, uses: Int64(names.count), name: "dev")
+        let view: TokenView = try ask(request, repeats: false)
         guard let token = view.token else { throw Failure(.refused, "the controller made a token and did not show it") }
         let isWritten = FileManager.default.createFile(
             atPath: directory.token, contents: Data((token + "\n").utf8), attributes: [.posixPermissions: 0o600])
@@ -165,7 +165,7 @@ extension DevFleet {
 
 extension DevFleet {
     /// Asks the controller.
-    func ask<View: Decodable>(_ request: ControllerRequest, repeats: Bool = true) throws -> View {
+    func ask<Request: ControllerVerb>(_ request: Request, repeats: Bool = true) throws -> Request.Answer {
         let place = Place(program: .controller, path: directory.controllerSocket)
         return try Link.open([place], timeout: 5).call(request, repeats: repeats).view()
     }
@@ -200,7 +200,7 @@ extension DevFleet {
     /// The controller answers.
     func waitForController(within seconds: Double) throws -> StatusView {
         try wait(within: seconds, "the controller", watching: [controller].compactMap { $0 }) {
-            let view: StatusView = try ask(.status, repeats: false)
+            let view: StatusView = try ask(StatusGet(), repeats: false)
             return view
         }
     }
@@ -209,7 +209,7 @@ extension DevFleet {
     func waitForAgents(within seconds: Double) throws -> [NodeView] {
         let programs = [controller].compactMap { $0 } + agents.values
         return try wait(within: seconds, "agents online", watching: programs) {
-            let nodes: [NodeView] = try ask(.nodesList)
+            let nodes: [NodeView] = try ask(NodesList())
             let online = nodes.filter { names.contains($0.name) && $0.state == .online }
             return online.count == names.count ? online : nil
         }
@@ -217,13 +217,13 @@ extension DevFleet {
 
     /// What happened before this start is not told again.
     func skipEvents() throws {
-        let events: [EventView] = try ask(.eventsList(.init(limit: 1)))
+        let events: [EventView] = try ask(EventsList(limit: 1))
         lastEvent = events.last?.id ?? 0
     }
 
     /// Tells of events that have not been told.
     func tellEvents() throws {
-        let events: [EventView] = try ask(.eventsList(.init(after: lastEvent, limit: 200)))
+        let events: [EventView] = try ask(EventsList(after: lastEvent, limit: 200))
         for event in events where event.id > lastEvent {
             teller.event(event)
             lastEvent = event.id
@@ -259,17 +259,17 @@ extension DevFleet {
     }
 
     private func stopWorkers() -> [String] {
-        guard let controller, controller.isRunning, let workers: [WorkerView] = try? ask(.workersList(.init())) else {
+        guard let controller, controller.isRunning, let workers: [WorkerView] = try? ask(WorkersList()) else {
             return []
         }
         let running = workers.filter { $0.wish == .run && !($0.state?.isFinal ?? false) }
         for worker in running {
-            let request = ControllerRequest.WorkersStop(name: worker.name, operation: drawOperation())
-            let _: WorkerView? = try? ask(.workersStop(request))
+            let request = WorkersStop(name: worker.name, operation: drawOperation())
+            _ = try? ask(request)
         }
         let end = monotonicSeconds() + 15
         while monotonicSeconds() < end, !signals.isUrged() {
-            let workers: [WorkerView] = (try? ask(.workersList(.init()))) ?? []
+            let workers: [WorkerView] = (try? ask(WorkersList())) ?? []
             // What an agent that is gone had cannot be stopped by asking.
             if !workers.contains(where: { $0.isCurrent && $0.state.map { !$0.isFinal } ?? false }) { return [] }
             usleep(50_000)

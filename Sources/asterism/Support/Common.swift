@@ -72,19 +72,19 @@ extension Verb {
     var terminal: Terminal { .standardOutput() }
 
     /// The answer as JSON where that was asked for, else what `text` makes of the view.
-    func show<View: Decodable>(_ answer: Answer, as type: View.Type = View.self, _ text: (View) -> String) throws {
+    func show<View: Decodable>(_ answer: Answer<View>, _ text: (View) -> String) throws {
         if common.json {
             writeOut(try JSONText.document(try answer.json))
         } else {
-            writeOut(text(try answer.view(type)))
+            writeOut(text(try answer.view()))
         }
     }
 
     /// A table with a line below that says whose view it is.
     func showTable<View: Decodable>(
-        _ answer: Answer, from link: Link, as type: [View].Type, none: String, _ table: ([View]) -> Table
+        _ answer: Answer<[View]>, from link: Link, none: String, _ table: ([View]) -> Table
     ) throws {
-        try show(answer, as: type) { views in
+        try show(answer) { views in
             (views.isEmpty ? none + "\n" : table(views).render(terminal)) + source(link)
         }
     }
@@ -98,6 +98,6 @@ extension Verb {
     private func answeringProgram(_ link: Link) throws -> String? {
         if let program = link.place.program { return program.rawValue }
         // Both programs have this method.
-        return try link.call(AgentRequest.status).view(StatusView.self).program.rawValue
+        return try link.call(StatusGet()).view().program.rawValue
     }
 }

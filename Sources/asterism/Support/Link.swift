@@ -16,10 +16,10 @@ struct Place: Equatable {
 }
 
 /// An answer, as it came and as a view.
-struct Answer {
+struct Answer<View: Decodable> {
     let line: [UInt8]
 
-    func view<View: Decodable>(_ type: View.Type = View.self) throws -> View {
+    func view() throws -> View {
         do {
             let reply = try JSONDecoder().decode(JSONRPCReply<View>.self, from: Data(line))
             return try reply.result.get()
@@ -76,9 +76,9 @@ final class Link {
     /// Asks, and waits for the answer.
     ///
     /// - `repeats`: asks again when the connection is lost; only for what does no harm when done twice.
-    func call<Request: JSONRPCRequest>(
+    func call<Request: APIVerb>(
         _ request: Request, repeats: Bool = true, within seconds: Double? = nil
-    ) throws -> Answer {
+    ) throws -> Answer<Request.Answer> {
         let end = monotonicSeconds() + Link.patience
         while true {
             let answer: (id: JSONRPCID, line: [UInt8])
@@ -97,11 +97,11 @@ final class Link {
                 }
                 continue
             }
-            return try check(answer, request)
+            return Answer(line: try check(answer, request))
         }
     }
 
-    private func ask<Request: JSONRPCRequest>(
+    private func ask<Request: APIVerb>(
         _ request: Request, within seconds: Double
     ) throws(Connection.Fault) -> (id: JSONRPCID, line: [UInt8]) {
         let connection: Connection
@@ -125,22 +125,22 @@ final class Link {
         var error: JSONRPCError?
     }
 
-    private func check<Request: JSONRPCRequest>(
-        _ answer: (id: JSONRPCID, line: [UInt8]), _ request: Request
-    ) throws -> Answer {
+    private func check(
+        _ answer: (id: JSONRPCID, line: [UInt8]), _ request: some APIVerb
+    ) throws -> [UInt8] {
         guard let envelope = try? JSONDecoder().decode(Envelope.self, from: Data(answer.line)) else {
             throw Failure(.refused, "\(place.description) does not answer in JSON-RPC")
         }
         if let error = envelope.error {
             if error.code == JSONRPC.methodNotFound {
-                throw Failure(.refused, "\(place.description) does not know '\(request.method.rawValue)'")
+                throw Failure(.refused, "\(place.description) does not know '\(request.methodName)'")
             }
             throw error.apiError
         }
         guard envelope.id == answer.id else {
             throw Failure(.refused, "\(place.description) answered another question")
         }
-        return Answer(line: answer.line)
+        return answer.line
     }
 }
 

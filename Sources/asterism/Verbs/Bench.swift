@@ -30,9 +30,9 @@ struct Bench: Verb {
     func perform() throws {
         let link = try common.link(.agent)
         let seconds = Double(duration)
-        let request = AgentRequest.Bench(peer: peer, seconds: BenchClient.serverSeconds(seconds))
+        let request = BenchStart(peer: peer, seconds: BenchClient.serverSeconds(seconds))
         // An answer that was lost is a server that nobody uses; a second one would be one too many.
-        let answer = try link.call(AgentRequest.benchStart(request), repeats: false, within: common.timeout + 20)
+        let answer = try link.call(request, repeats: false, within: common.timeout + 20)
         let server: BenchView = try answer.view()
         guard let token = [UInt8](hex: server.token), token.count == BenchSocket.tokenCount else {
             throw Failure(.refused, "the agent's answer holds no token")

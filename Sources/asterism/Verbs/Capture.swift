@@ -52,12 +52,12 @@ struct Capture: Verb {
         var signals = DevSignals()
         let link = try common.link(.agent)
         let layer: CaptureLayer? = inner ? .inner : outer ? .outer : nil
-        let order = AgentRequest.Capture(
+        let order = CaptureStart(
             peer: peer, layer: layer, count: count.map { Int64($0) }, seconds: seconds.map { Int64($0) })
-        var view: CaptureView = try link.call(AgentRequest.captureStart(order), repeats: false).view()
+        var view: CaptureView = try link.call(order, repeats: false).view()
         do { try follow(&view, link, &signals) } catch {
             // Others may capture now, and not only when the agent has noticed that nobody reads.
-            _ = try? link.call(AgentRequest.captureStop(.init(capture: view.capture)), repeats: false)
+            _ = try? link.call(CaptureStop(capture: view.capture), repeats: false)
             throw error
         }
         if common.json {
@@ -75,11 +75,12 @@ struct Capture: Verb {
         defer { close(output) }
         try write(view, output)
         while !view.isFinal {
-            let request = AgentRequest.CaptureNumber(capture: view.capture)
             let isOver = signals.sleep(0.001)
-            view = try link.call(
-                isOver ? AgentRequest.captureStop(request) : .captureRead(request), repeats: false
-            ).view()
+            let answer =
+                isOver
+                ? try link.call(CaptureStop(capture: view.capture), repeats: false)
+                : try link.call(CaptureRead(capture: view.capture), repeats: false)
+            view = try answer.view()
             try write(view, output)
         }
     }

@@ -26,9 +26,9 @@ struct DebugRebind: Verb {
     }
 
     func perform() throws {
-        let request = AgentRequest.Rebind(port: port.map { Int64($0) })
-        let answer = try common.link(.agent).call(AgentRequest.debugRebind(request), repeats: false)
-        try show(answer, as: RebindView.self) { view in
+        let request = RebindSockets(port: port.map { Int64($0) })
+        let answer = try common.link(.agent).call(request, repeats: false)
+        try show(answer) { view in
             let before = view.before.map { ", no more at \($0)" } ?? ""
             return "listens at \(view.address.map(String.init(describing:)) ?? "?")\(before)\n"
         }
@@ -49,8 +49,8 @@ struct DebugDropPath: Verb {
 
     func perform() throws {
         let answer = try common.link(.agent).call(
-            AgentRequest.debugDropPath(.init(peer: peer, path: path)), repeats: false)
-        try show(answer, as: PathsView.self) { Why.text($0, terminal) }
+            DropPath(peer: peer, path: path), repeats: false)
+        try show(answer) { Why.text($0, terminal) }
     }
 }
 
@@ -72,7 +72,7 @@ struct DebugRelayOnly: Verb {
 
     func perform() throws {
         let answer = try common.link(.agent).call(
-            AgentRequest.debugRelayOnly(.init(peer: peer, isOn: wish == .on)))
-        try show(answer, as: PathsView.self) { Why.text($0, terminal) }
+            RelayOnly(peer: peer, isOn: wish == .on))
+        try show(answer) { Why.text($0, terminal) }
     }
 }

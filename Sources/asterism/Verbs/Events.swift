@@ -22,9 +22,9 @@ struct Events: Verb {
 
     func perform() throws {
         let link = try common.link(.controller)
-        let answer = try link.call(ControllerRequest.eventsList(.init(after: after, limit: limit)))
+        let answer = try link.call(EventsList(after: after, limit: limit))
         guard follow else {
-            return try show(answer, as: [EventView].self) { events in
+            return try show(answer) { events in
                 events.isEmpty ? "no events\n" : events.map { Events.line($0, terminal) }.joined()
             }
         }
@@ -33,12 +33,12 @@ struct Events: Verb {
         while true {
             try tell(next, &last)
             usleep(Events.pollMicroseconds)
-            next = try link.call(ControllerRequest.eventsList(.init(after: last, limit: limit)))
+            next = try link.call(EventsList(after: last, limit: limit))
         }
     }
 
-    private func tell(_ answer: Answer, _ last: inout UInt64) throws {
-        let events = try answer.view([EventView].self)
+    private func tell(_ answer: Answer<[EventView]>, _ last: inout UInt64) throws {
+        let events = try answer.view()
         if common.json, case .array(let values) = try answer.json {
             for value in values { writeOut(try JSONText.line(value)) }
         } else {

@@ -14,8 +14,8 @@ struct GPU: Verb {
 
     func perform() throws {
         let link = fleet ? try common.link(.controller) : try common.link(.agent, .controller)
-        let answer = try link.call(AgentRequest.acceleratorsList)
-        try showTable(answer, from: link, as: [AcceleratorView].self, none: "no accelerators", GPU.table)
+        let answer = try link.call(AcceleratorsList())
+        try showTable(answer, from: link, none: "no accelerators", GPU.table)
     }
 
     static func table(_ views: [AcceleratorView]) -> Table {

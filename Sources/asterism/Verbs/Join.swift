@@ -37,10 +37,10 @@ struct Join: Verb {
             writeError("asterism: warning: other users can see the token in the process list; use --token-file -")
         }
         let link = try common.link(.agent)
-        let request = AgentRequest.join(.init(token: text, name: name))
+        let request = JoinFleet(token: text, name: name)
         // A handshake, an answer from the controller's disk, and a retry or two.
         let answer = try link.call(request, repeats: false, within: max(common.timeout, 40))
-        try show(answer, as: StatusView.self) { view in
+        try show(answer) { view in
             "\((view.name ?? view.node.short).printable) is \(view.phase) of fleet \((view.fleet ?? "?").printable)\n"
         }
     }

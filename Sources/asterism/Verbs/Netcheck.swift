@@ -15,7 +15,7 @@ struct Netcheck: Verb {
 
     func perform() throws {
         let link = try common.link(.agent)
-        try show(try link.call(AgentRequest.netcheck), as: NetcheckView.self) { Netcheck.text($0, terminal) }
+        try show(try link.call(NetworkCheck())) { Netcheck.text($0, terminal) }
     }
 
     /// One page, from what matters most to the details.

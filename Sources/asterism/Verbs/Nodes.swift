@@ -14,8 +14,8 @@ struct Nodes: Verb {
     func perform() throws {
         if let name { return try NodeText.show(name, self) }
         let link = try common.link(.controller)
-        let answer = try link.call(ControllerRequest.nodesList)
-        try show(answer, as: [NodeView].self) { nodes in
+        let answer = try link.call(NodesList())
+        try show(answer) { nodes in
             nodes.isEmpty
                 ? "no node has enrolled yet; 'asterism token create' makes a token for one\n"
                 : Nodes.table(nodes, wallClock()).render(terminal)
@@ -61,7 +61,7 @@ struct NodeDetail: Verb {
 enum NodeText {
     static func show(_ name: String, _ verb: some Verb) throws {
         let link = try verb.common.link(.controller)
-        try verb.show(try link.call(ControllerRequest.nodesGet(.init(node: name)))) { (node: NodeView) in
+        try verb.show(try link.call(NodesGet(node: name))) { (node: NodeView) in
             details(node, wallClock()).render(verb.terminal)
         }
     }

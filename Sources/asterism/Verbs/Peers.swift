@@ -13,8 +13,8 @@ struct Peers: Verb {
 
     func perform() throws {
         let link = try common.link(.agent, .controller)
-        let answer = try link.call(AgentRequest.peersList)
-        try showTable(answer, from: link, as: [PeerView].self, none: "no peers", Peers.table)
+        let answer = try link.call(PeersList())
+        try showTable(answer, from: link, none: "no peers", Peers.table)
     }
 
     static func table(_ peers: [PeerView]) -> Table {

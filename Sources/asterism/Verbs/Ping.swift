@@ -70,17 +70,17 @@ struct Ping: Verb {
     }
 
     private func ping(_ peer: String, _ link: Link) throws -> PingView {
-        let request = AgentRequest.Ping(peer: peer, count: 1, intervalMilliseconds: Int64(interval), via: via)
-        return try link.call(AgentRequest.ping(request), within: common.timeout + 15).view()
+        let request = PingPeer(peer: peer, count: 1, intervalMilliseconds: Int64(interval), via: via)
+        return try link.call(request, within: common.timeout + 15).view()
     }
 
     private func idAtController() throws -> String {
         let link = try common.link(.controller)
-        return try link.call(ControllerRequest.nodesGet(.init(node: peer))).view(NodeView.self).id.hex
+        return try link.call(NodesGet(node: peer)).view().id.hex
     }
 
     private func reason(_ node: NodeID, _ link: Link) throws -> String {
-        let view = try link.call(AgentRequest.why(.init(peer: node.hex))).view(PathsView.self)
+        let view = try link.call(ExplainPaths(peer: node.hex)).view()
         return view.reason.map { Why.explanation(of: $0) } ?? "data goes \(Why.headline(view))"
     }
 

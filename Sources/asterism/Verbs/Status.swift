@@ -22,7 +22,7 @@ struct Status: Verb {
 
     func perform() throws {
         let link = try common.link(.agent, .controller)
-        try show(try link.call(AgentRequest.status)) { prometheus ? Prometheus.text($0) : text($0) }
+        try show(try link.call(StatusGet())) { prometheus ? Prometheus.text($0) : text($0) }
     }
 
     func text(_ view: StatusView) -> String {

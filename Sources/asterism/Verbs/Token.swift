@@ -29,12 +29,11 @@ struct TokenCreate: Verb {
         guard uses > 0 else { throw Failure(.usage, "uses: must be at least 1, not \(uses)") }
         let link = try common.link(.controller)
         // Asked twice, it would be two tokens.
-        let request = ControllerRequest.tokensCreate(
-            .init(ttlSeconds: seconds, uses: uses, name: name, isForBeacons: beacon ? true : nil))
+        let request = TokensCreate(ttlSeconds: seconds, uses: uses, name: name, isForBeacons: beacon ? true : nil)
         let answer = try link.call(request, repeats: false)
-        try show(answer, as: TokenView.self) { ($0.token ?? "") + "\n" }
+        try show(answer) { ($0.token ?? "") + "\n" }
         guard !common.json else { return }
-        let view = try answer.view(TokenView.self)
+        let view = try answer.view()
         writeError("token \(view.id): \(view.uses) use\(view.uses == 1 ? "" : "s"), until \(view.expiresAt)")
         writeError("on the new node, as root: asterism join --token-file -   (it reads the token from its input)")
     }
@@ -48,8 +47,8 @@ struct TokenList: Verb {
 
     func perform() throws {
         let link = try common.link(.controller)
-        let answer = try link.call(ControllerRequest.tokensList)
-        try show(answer, as: [TokenView].self) { tokens in
+        let answer = try link.call(TokensList())
+        try show(answer) { tokens in
             tokens.isEmpty ? "no tokens\n" : TokenList.table(tokens, wallClock()).render(terminal)
         }
     }
@@ -87,7 +86,7 @@ struct TokenRevoke: Verb {
             throw Failure(.usage, "id: '\(id)' is not 16 hexadecimal digits, as 'asterism token list' shows them")
         }
         let link = try common.link(.controller)
-        let answer = try link.call(ControllerRequest.tokensRevoke(.init(id: id.lowercased())))
-        try show(answer, as: TokenView.self) { "token \($0.id) is revoked\n" }
+        let answer = try link.call(TokensRevoke(id: id.lowercased()))
+        try show(answer) { "token \($0.id) is revoked\n" }
     }
 }

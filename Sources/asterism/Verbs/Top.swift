@@ -46,9 +46,9 @@ struct Top: Verb {
     }
 
     private func look(_ link: Link) throws -> TopSample {
-        let peers = try link.call(AgentRequest.peersList).view([PeerView].self)
+        let peers = try link.call(PeersList()).view()
         let time = monotonicSeconds()
-        let status = try link.call(AgentRequest.status).view(StatusView.self)
+        let status = try link.call(StatusGet()).view()
         return TopSample(time: time, at: wallClock(), peers: peers, counters: status.counters, name: status.name)
     }
 }

@@ -23,7 +23,7 @@ struct VersionVerb: Verb {
         for place in try common.places([.agent, .controller]) {
             // That nobody answers is no error here.
             guard let link = try? Link.open([place], timeout: min(common.timeout, 2)),
-                let view = try? link.call(AgentRequest.status, repeats: false).view(StatusView.self)
+                let view = try? link.call(StatusGet(), repeats: false).view()
             else { continue }
             versions.programs.append(.init(program: view.program.rawValue, socket: place.path, version: view.version))
         }

@@ -14,8 +14,8 @@ struct Why: Verb {
 
     func perform() throws {
         let link = try common.link(.agent)
-        let answer = try link.call(AgentRequest.why(.init(peer: peer)))
-        try show(answer, as: PathsView.self) { Why.text($0, terminal) }
+        let answer = try link.call(ExplainPaths(peer: peer))
+        try show(answer) { Why.text($0, terminal) }
     }
 
     static func text(_ view: PathsView, _ terminal: Terminal) -> String {

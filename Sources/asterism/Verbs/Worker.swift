@@ -21,8 +21,8 @@ struct WorkerList: Verb {
 
     func perform() throws {
         let link = try common.link(.controller)
-        let answer = try link.call(ControllerRequest.workersList(.init(node: node)))
-        try show(answer, as: [WorkerView].self) { workers in
+        let answer = try link.call(WorkersList(node: node))
+        try show(answer) { workers in
             workers.isEmpty ? "no workers\n" : WorkerList.table(workers, wallClock()).render(terminal)
         }
     }
@@ -98,12 +98,11 @@ struct WorkerStop: Verb {
         let seconds = try graceSeconds()
         var asked: [WorkerView] = []
         for name in names {
-            let request = ControllerRequest.workersStop(
-                .init(name: name, operation: drawOperation(), graceSeconds: seconds))
+            let request = WorkersStop(name: name, operation: drawOperation(), graceSeconds: seconds)
             asked.append(try link.call(request).view())
         }
         for worker in asked {
-            var answer = try link.call(ControllerRequest.workersGet(.init(name: worker.name)))
+            var answer = try link.call(WorkersGet(name: worker.name))
             if !noWait {
                 answer = try WorkerWait(link: link, worker: worker).untilEnded(
                     within: wait + Double(seconds ?? 10), first: answer)
@@ -143,7 +142,7 @@ struct WorkerRemove: Verb {
         let link = try common.link(.controller)
         var views: [JSONValue] = []
         for name in names {
-            let request = ControllerRequest.workersRemove(.init(name: name, operation: drawOperation()))
+            let request = WorkersRemove(name: name, operation: drawOperation())
             views.append(try link.call(request).json)
             if !common.json { writeOut("\(name.printable): removed\n") }
         }
@@ -158,20 +157,20 @@ struct WorkerWait {
     static let pollMicroseconds: UInt32 = 100_000
 
     /// Until it runs or has ended.
-    func untilRunning(within seconds: Double) throws -> Answer {
+    func untilRunning(within seconds: Double) throws -> Answer<WorkerView> {
         try until(within: seconds, "did not start within \(Int(seconds)) s", first: nil) { view in
             view.state == .running || view.state == .stuck || (view.state?.isFinal ?? false)
         }
     }
 
     /// Until none of its processes is left.
-    func untilEnded(within seconds: Double, first: Answer) throws -> Answer {
+    func untilEnded(within seconds: Double, first: Answer<WorkerView>) throws -> Answer<WorkerView> {
         try until(within: seconds, "did not end in time", first: first) { $0.state?.isFinal ?? false }
     }
 
     private func until(
-        within seconds: Double, _ complaint: String, first: Answer?, _ isThere: (WorkerView) -> Bool
-    ) throws -> Answer {
+        within seconds: Double, _ complaint: String, first: Answer<WorkerView>?, _ isThere: (WorkerView) -> Bool
+    ) throws -> Answer<WorkerView> {
         let end = monotonicSeconds() + seconds
         var answer = try first ?? get()
         while true {
@@ -189,5 +188,5 @@ struct WorkerWait {
         }
     }
 
-    private func get() throws -> Answer { try link.call(ControllerRequest.workersGet(.init(name: worker.name))) }
+    private func get() throws -> Answer<WorkerView> { try link.call(WorkersGet(name: worker.name)) }
 }

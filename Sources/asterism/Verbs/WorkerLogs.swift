@@ -68,12 +68,12 @@ struct WorkerLogs: Verb {
     }
 
     /// A node that does not answer now may be starting again; its worker and the log outlive that.
-    private func patiently(_ ask: () throws -> Answer) throws -> Answer {
+    private func patiently(_ ask: () throws -> Answer<LogView>) throws -> Answer<LogView> {
         let end = monotonicSeconds() + WorkerLogs.patience
         while true {
             do {
                 let answer = try ask()
-                _ = try answer.view(LogView.self)
+                _ = try answer.view()
                 return answer
             } catch {
                 let code = (error as? APIError)?.code ?? (error as? JSONRPCError)?.apiError.code
@@ -111,8 +111,8 @@ struct LogReader {
     let link: Link
     let name: String
 
-    func chunk(_ offset: Int64?, limit: Int64 = Int64(Limits.logChunkBytes)) throws -> Answer {
-        try link.call(ControllerRequest.workersLogs(.init(name: name, offset: offset, limit: limit)))
+    func chunk(_ offset: Int64?, limit: Int64 = Int64(Limits.logChunkBytes)) throws -> Answer<LogView> {
+        try link.call(WorkersLogs(name: name, offset: offset, limit: limit))
     }
 
     /// From an offset to the present end. Returns the last piece, and says at which offset the first began.

@@ -47,10 +47,9 @@ struct WorkerRun: Verb {
     func perform() throws {
         let worker = try file.map { path in try WorkerFile(path: path) } ?? fromOptions()
         let link = try common.link(.controller)
-        let request = ControllerRequest.workersRun(
-            .init(
-                name: name ?? worker.name, node: node ?? worker.node, spec: worker.spec, operation: drawOperation()))
-        let answer: Answer
+        let request = WorkersRun(
+            name: name ?? worker.name, node: node ?? worker.node, spec: worker.spec, operation: drawOperation())
+        let answer: Answer<WorkerView>
         do {
             // The node is asked whether it can, and a lost connection is made again.
             answer = try link.call(request, within: max(common.timeout, 30))
@@ -66,7 +65,7 @@ struct WorkerRun: Verb {
     }
 
     /// Says what became of it, and ends with the status for that.
-    private func finish(_ answer: Answer) throws {
+    private func finish(_ answer: Answer<WorkerView>) throws {
         let view: WorkerView = try answer.view()
         if common.json {
             writeOut(try JSONText.document(try answer.json))

@@ -226,7 +226,7 @@ final class Sites {
         func token(_ isForBeacons: Bool, _ uses: Int64) throws -> String {
             var token: String?
             try eventually("the controller gives a token") {
-                let request = ControllerRequest.TokensCreate(uses: uses, isForBeacons: isForBeacons)
+                let request = TokensCreate(uses: uses, isForBeacons: isForBeacons)
                 let view: TokenView = try ask(socket, ControllerRequest.tokensCreate(request))
                 token = view.token
                 return true

@@ -6,3 +6,9 @@ package struct AcceleratorView: Hashable, Sendable, Codable {
     package var nodeName: String
     package var accelerator: AcceleratorStatus
 }
+
+extension AcceleratorView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "NodeAccelerator",
+        ["node": .node, "nodeName": .text, "accelerator": .of(AcceleratorStatus.self)])
+}

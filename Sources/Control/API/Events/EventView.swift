@@ -18,3 +18,12 @@ package struct EventView: Hashable, Sendable, Codable {
     package var worker: String?
     package var message: String
 }
+
+extension EventView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Event",
+        [
+            "id": .count, "at": .time, "kind": .choice(of: EventView.Kind.self), "node?": .node, "nodeName?": .text,
+            "worker?": .text, "message": .text,
+        ])
+}

@@ -29,3 +29,12 @@ package struct PortMappingView: Hashable, Sendable, Codable {
         self.problem = problem
     }
 }
+
+extension PortMappingView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "PortMapping",
+        [
+            "protocol?": .text, "externalAddress?": .address, "internalPort": .count, "lifetimeSeconds?": .count,
+            "gateway?": .ip, "problem?": .text,
+        ])
+}

@@ -48,3 +48,18 @@ package struct NodeView: Hashable, Sendable, Codable {
         self.certificateExpiresAt = certificateExpiresAt
     }
 }
+
+extension NodeView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Node",
+        [
+            "id": .node, "name": .text, "site": .text, "labels": .list(of: Label.self), "roles": .list(.text),
+            "state": .choice(of: NodeState.self), "isDraining": .flag, "address?": .address, "overlay4?": .ip,
+            "overlay6?": .ip, "enrolledAt": .time, "certificateExpiresAt": .time, "lastHeartbeatAt?": .time,
+            "clockOffsetMilliseconds?": .integer, "agentVersion?": .text, "containment?": .choice(of: Containment.self),
+            "verdict": .choice(of: Verdict.self), "revision": .count, "desiredRevision": .count,
+            "processorLoadPercent?": .count, "memoryLoadPercent?": .count, "acceleratorLoadPercent?": .count,
+            "freeSlots?": .count, "workersRunning": .count, "workersTotal": .count, "accelerators": .count,
+            "host?": .of(HostStatus.self),
+        ])
+}

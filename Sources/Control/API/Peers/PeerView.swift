@@ -28,3 +28,15 @@ package struct PeerView: Hashable, Sendable, Codable {
     /// The largest datagram of the path, in bytes of UDP payload; absent where this node carries no packets.
     package var datagramBytes: Int?
 }
+
+extension PeerView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Peer",
+        [
+            "node": .node, "name?": .text, "isConnected": .flag, "address?": .address, "isRelayed": .flag,
+            "relay?": .text, "overlay4?": .ip, "overlay6?": .ip, "roundTripMicroseconds?": .count, "cipher?": .text,
+            "keyAgeSeconds?": .count, "sinceHeardMilliseconds?": .count, "bytesReceived": .count, "bytesSent": .count,
+            "openStreams": .count, "packetsReceived": .count, "packetsSent": .count, "packetBytesReceived": .count,
+            "packetBytesSent": .count, "hasRoute": .flag, "datagramBytes?": .count,
+        ])
+}

@@ -64,3 +64,12 @@ package struct APIError: Error, Hashable, Sendable, Codable {
         }
     }
 }
+
+extension APIError: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Error",
+        [
+            "code": .choice(of: APIError.Code.self), "message": .text, "field?": .text,
+            "problems?": .list(of: SpecProblem.self),
+        ])
+}

@@ -26,16 +26,23 @@ package enum JSONRPC {
     package static let invalidParameters = -32602
 }
 
-/// What `ControllerRequest` and `AgentRequest` have in common.
-package protocol JSONRPCRequest: Hashable, Sendable {
-    associatedtype Method: RawRepresentable<String>
-    var method: Method { get }
-    init(_ method: Method, from decoder: any Decoder) throws
+/// A method's name with its parameters: what a client sends.
+package protocol JSONRPCMessage: Sendable {
+    var methodName: String { get }
     func encodeParameters(to encoder: any Encoder) throws
 }
 
-extension ControllerRequest: JSONRPCRequest {}
-extension AgentRequest: JSONRPCRequest {}
+/// A message of any method of one program: what a server reads.
+package protocol JSONRPCRequest: JSONRPCMessage, Hashable {
+    associatedtype Method: RawRepresentable<String>
+    var method: Method { get }
+    /// Reads the parameters of a method; throws what the decoder throws.
+    init(_ method: Method, from decoder: any Decoder) throws
+}
+
+extension JSONRPCRequest {
+    package var methodName: String { method.rawValue }
+}
 
 /// A caller's name for a call; the answer repeats it.
 package enum JSONRPCID: Hashable, Sendable, Codable {
@@ -91,7 +98,7 @@ package struct JSONRPCError: Error, Hashable, Sendable, Codable {
 }
 
 /// One request on its way to a server.
-package struct JSONRPCCall<Request: JSONRPCRequest>: Sendable {
+package struct JSONRPCCall<Request: JSONRPCMessage>: Sendable {
     /// Absent in a notification, which gets no answer.
     package var id: JSONRPCID?
     /// A failure is a call that was understood as far as its id, and is answered with the error.
@@ -107,7 +114,7 @@ private enum CallKey: String, CodingKey {
     case jsonrpc, id, method, params
 }
 
-extension JSONRPCCall: Codable {
+extension JSONRPCCall: Decodable where Request: JSONRPCRequest {
     /// Throws for what is not a JSON object, and for nothing else.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CallKey.self)
@@ -148,13 +155,15 @@ extension JSONRPCCall: Codable {
             return failure(JSONRPC.invalidParameters, "the parameters cannot be read: \(error)", "params")
         }
     }
+}
 
+extension JSONRPCCall: Encodable {
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CallKey.self)
         try container.encode(JSONRPC.version, forKey: .jsonrpc)
         try container.encodeIfPresent(id, forKey: .id)
         let request = try request.get()
-        try container.encode(request.method.rawValue, forKey: .method)
+        try container.encode(request.methodName, forKey: .method)
         try request.encodeParameters(to: container.superEncoder(forKey: .params))
     }
 }

@@ -6,3 +6,9 @@ package struct ClockView: Hashable, Sendable, Codable {
     /// By more than a minute.
     package var differs: Bool
 }
+
+extension ClockView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Clock",
+        ["own": .time, "controller": .time, "differs": .flag])
+}

@@ -7,3 +7,12 @@ package struct ControllerPeerView: Hashable, Sendable, Codable {
     package var names: [String]
     package var isConnected: Bool
 }
+
+extension ControllerPeerView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "ControllerPeer",
+        [
+            "node": .node, "addresses": .list(.address), "names": .list(.text),
+            "isConnected": .flag,
+        ])
+}

@@ -20,3 +20,9 @@ extension [CounterView] {
         }
     }
 }
+
+extension CounterView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Counter",
+        ["name": .text, "count": .count])
+}

@@ -6,3 +6,9 @@ package struct NodeClockView: Hashable, Sendable, Codable {
     /// The node's clock minus the controller's.
     package var offsetMilliseconds: Int64
 }
+
+extension NodeClockView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "NodeClock",
+        ["node": .node, "name": .text, "offsetMilliseconds": .integer])
+}

@@ -52,3 +52,24 @@ package struct StatusView: Hashable, Sendable, Codable {
     /// What went right and wrong, by reason, since the program's start.
     package var counters: [CounterView]
 }
+
+extension StatusView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Status",
+        [
+            "program": .choice(of: StatusView.Program.self), "version": .text, "node": .node, "name?": .text,
+            "fleet?": .text, "phase": .text, "incarnation": .count, "startedAt": .time, "certificateExpiresAt?": .time,
+            "overlay4?": .ip, "overlay6?": .ip, "cryptography?": .text, "portMapping?": .of(PortMappingView.self),
+            "controllers?": .list(of: ControllerPeerView.self), "joinProblem?": .text, "controllerLostAt?": .time,
+            "descriptionProblem?": .text, "clock?": .of(ClockView.self), "nodeClocks?": .list(of: NodeClockView.self),
+            "revision?": .count, "workersActive?": .count, "workersTotal?": .count,
+            "containment?": .choice(of: Containment.self), "verdict?": .choice(of: Verdict.self),
+            "nodes?": .of(NodeCounts.self), "counters": .list(of: CounterView.self),
+        ])
+}
+
+extension StatusView.NodeCounts: SchemaDescribed {
+    package static let schema = Schema.object(
+        "NodeCounts",
+        ["online": .count, "suspect": .count, "offline": .count, "left": .count, "unknown": .count])
+}

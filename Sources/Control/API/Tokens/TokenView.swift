@@ -14,3 +14,12 @@ package struct TokenView: Hashable, Sendable, Codable {
     /// The token itself: shown once, when it is made.
     package var token: String?
 }
+
+extension TokenView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Token",
+        [
+            "id": .text, "name?": .text, "createdAt": .time, "expiresAt": .time, "uses": .count, "used": .count,
+            "isForBeacons": .flag, "isRevoked": .flag, "token?": .text,
+        ])
+}

@@ -10,3 +10,9 @@ package struct LogView: Hashable, Sendable, Codable {
 
     package var bytes: [UInt8]? { Base64.decode(data) }
 }
+
+extension LogView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Log",
+        ["worker": .text, "offset": .count, "nextOffset": .count, "isFinal": .flag, "data": .base64])
+}

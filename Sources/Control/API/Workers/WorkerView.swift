@@ -44,3 +44,15 @@ package struct WorkerView: Hashable, Sendable, Codable {
         logBytes = status.logBytes
     }
 }
+
+extension WorkerView: SchemaDescribed {
+    package static let schema = Schema.object(
+        "Worker",
+        [
+            "name": .text, "generation": .count, "node?": .node, "nodeName?": .text,
+            "wish": .choice(of: WorkerView.Wish.self), "state?": .choice(of: WorkerState.self), "isCurrent": .flag,
+            "command": .list(.text), "operation?": .text, "pid?": .integer, "startedAt?": .time, "restarts": .count,
+            "lastExit?": .of(WorkerExit.self), "reason?": .text, "containment?": .choice(of: Containment.self),
+            "logBytes": .count,
+        ])
+}

@@ -1,0 +1,14 @@
+package struct RebindSockets: ShellVerb {
+    /// Without it, whichever the kernel gives.
+    package var port: Int64?
+
+    package init(port: Int64? = nil) { self.port = port }
+
+    package typealias Answer = RebindView
+
+    package static let verb = VerbDescription(
+        "debug.rebind", "Opens the mesh's sockets anew", commands: ["debug rebind"])
+
+    package var agentRequest: AgentRequest { .debugRebind(self) }
+    package static func reply(_ view: RebindView) -> AgentReply { .rebound(view) }
+}

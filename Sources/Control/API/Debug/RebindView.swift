@@ -1,0 +1,12 @@
+package import Base
+
+package struct RebindView: Hashable, Sendable, Codable {
+    /// Where the node listens from here on, and listened before.
+    package var address: SocketAddress?
+    package var before: SocketAddress?
+
+    package init(address: SocketAddress?, before: SocketAddress?) {
+        self.address = address
+        self.before = before
+    }
+}

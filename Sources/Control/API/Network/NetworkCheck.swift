@@ -1,0 +1,22 @@
+package import Base
+import Mesh
+
+/// Surveys the network anew where there are servers for it, and answers within ten seconds.
+package struct NetworkCheck: AgentVerb {
+    package init() {}
+
+    package typealias Answer = NetcheckView
+
+    package static let verb = VerbDescription(
+        "netcheck", "What the network lets this node do, and how that is known", commands: ["netcheck"])
+
+    package var agentRequest: AgentRequest { .netcheck }
+    package static func reply(_ view: NetcheckView) -> AgentReply { .netcheck(view) }
+
+    package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
+        // The shell adds what it knows of the machine.
+        let view = NetcheckView(
+            of: agent.core.endpoint.networkReport(now: now), isMember: agent.core.standing.membership != nil)
+        out.reply(id, Self.reply(view))
+    }
+}

@@ -1,0 +1,10 @@
+package import Base
+
+/// A verb of the agent that is done by its shell, which has the sockets. A core without one refuses it.
+package protocol ShellVerb: AgentVerb {}
+
+extension ShellVerb {
+    package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
+        out.refuse(id, .unavailable, "this node has no sockets")
+    }
+}

@@ -1,0 +1,29 @@
+package import Base
+import Wire
+
+package struct AgentWorkersList: AgentVerb {
+    package init() {}
+
+    package typealias Answer = [WorkerView]
+
+    package static let verb = VerbDescription("workers.list", "The workers of this node")
+
+    package var agentRequest: AgentRequest { .workersList }
+    package static func reply(_ views: [WorkerView]) -> AgentReply { .workers(views) }
+
+    package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
+        let node = agent.nodeID, name = agent.core.name
+        let views = agent.supervisor.statuses.map { status in
+            let desired = agent.supervisor.wish(for: status.worker)
+            var view = WorkerView(
+                status.worker, wish: desired.map { $0.run ? .run : .stop } ?? .none,
+                command: desired?.spec.command ?? [])
+            view.node = node
+            view.nodeName = name
+            view.operation = desired?.operation
+            view.take(status)
+            return view
+        }
+        out.reply(id, Self.reply(views))
+    }
+}
