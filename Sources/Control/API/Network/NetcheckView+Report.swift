@@ -5,60 +5,6 @@ import Wire
 // Puts together what the mesh knows, what the machine says of itself, and what a survey found. What is surer wins: a
 // survey's word on the mapping over the beacons', anybody's answer over a server's silence.
 
-/// What the shell has read of its machine.
-package struct MachineNetwork: Hashable, Sendable {
-    package struct Pod: Hashable, Sendable {
-        package var namespace: String?
-        package var name: String?
-
-        package init(namespace: String?, name: String?) {
-            self.namespace = namespace
-            self.name = name
-        }
-    }
-
-    package var interfaces: [NetcheckView.Interface]
-    package var gateway4: NetcheckView.Gateway?
-    /// `nil` where this is no pod of Kubernetes.
-    package var pod: Pod?
-
-    package init(interfaces: [NetcheckView.Interface], gateway4: NetcheckView.Gateway? = nil, pod: Pod? = nil) {
-        self.interfaces = interfaces
-        self.gateway4 = gateway4
-        self.pod = pod
-    }
-
-    /// Not the overlay's: those lead through the mesh.
-    package var addresses: [IPAddress] { interfaces.filter { !$0.isOverlay }.flatMap(\.addresses) }
-}
-
-/// What became of the servers that the shell asks.
-package struct SurveyReport: Hashable, Sendable {
-    package struct Server: Hashable, Sendable {
-        /// As it was configured.
-        package var name: String
-        package var addresses: [SocketAddress]
-        /// Why there is no address, in words.
-        package var problem: String?
-
-        package init(name: String, addresses: [SocketAddress] = [], problem: String? = nil) {
-            self.name = name
-            self.addresses = addresses
-            self.problem = problem
-        }
-    }
-
-    package var servers: [Server]
-    /// `nil` where no server has an address of the family.
-    package var ipv4: NATFindings?
-    package var ipv6: NATFindings?
-    /// Over IPv4; `nil`: not measured here.
-    package var lifetime: NATFinding<NATLifetime>?
-    package var endedAt: Instant?
-
-    package init(servers: [Server]) { self.servers = servers }
-}
-
 extension NetcheckView {
     /// What the mesh knows by itself.
     package init(of report: NetworkReport, isMember: Bool) {
