@@ -39,7 +39,7 @@ import Wire
             Issue.record("no answer: \(fleet.replies(to: 1))")
             return
         }
-        #expect(view.phase == "member")
+        #expect(view.phase == .member)
         #expect(view.fleet == fleet.fleet.hex)
         #expect(fleet.membership?.admission == fleet.admission())
         let persisted = try #require(
@@ -70,7 +70,7 @@ import Wire
         #expect(error.message.hasPrefix("\(reason.rawValue): because"))
         #expect(error.message.contains("--name") == (reason == .nameTaken || reason == .badName))
         #expect(fleet.membership == nil)
-        #expect(fleet.status?.phase == "unenrolled")
+        #expect(fleet.status?.phase == .unenrolled)
         #expect(fleet.counter("enrolmentsRefused") == 1)
         #expect(fleet.heartbeats.isEmpty)
     }

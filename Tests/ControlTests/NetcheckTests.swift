@@ -49,27 +49,28 @@ import Wire
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(Self.machine())
         view.add(SurveyReport(servers: []), now: Self.now)
-        #expect(view.ipv4.udp == .unknown("noFleet") && view.ipv4.mapping == .unknown("noFleet"))
-        #expect(view.ipv4.filtering == .unknown("notAsked") && view.ipv4.lifetime.unknown == "notAsked")
+        #expect(view.ipv4.udp == .unknown(.noFleet) && view.ipv4.mapping == .unknown(.noFleet))
+        #expect(view.ipv4.filtering == .unknown(.notAsked) && view.ipv4.lifetime.unknown == .notAsked)
         // The overlay's own address, loopback and link-local ones lead nowhere.
-        #expect(view.ipv6.udp == .unknown("noAddress") && view.ipv6.mapping == .unknown("noAddress"))
+        #expect(view.ipv6.udp == .unknown(.noAddress) && view.ipv6.mapping == .unknown(.noAddress))
         #expect(view.stun.isEmpty && view.kubernetes == nil && view.sinceSurveyedMilliseconds == nil)
         view = NetcheckView(of: Self.mesh([], .unknown), isMember: true)
-        #expect(view.ipv4.udp == .unknown("noAnswer"))
+        #expect(view.ipv4.udp == .unknown(.noAnswer))
     }
 
     @Test func `beacons alone tell of UDP and of the mapping`() {
         for mapping in NATMapping.allCases where mapping != .blocked {
             let view = NetcheckView(of: Self.mesh([Self.seen, Self.seen], mapping), isMember: true)
-            #expect(view.ipv4.udp == .known("works"))
-            #expect(view.ipv4.mapping == (mapping == .unknown ? .unknown("oneBeacon") : .known("\(mapping)")))
+            #expect(view.ipv4.udp == .known(.works))
+            let known = NetcheckView.Mapping(rawValue: "\(mapping)").map { NetcheckView.Finding.known($0) }
+            #expect(view.ipv4.mapping == (mapping == .unknown ? .unknown(.oneBeacon) : known))
             #expect(view.beacons.count == 2 && view.beacons[0].roundTripMicroseconds == 3000)
         }
     }
 
     @Test func `relays over TCP alone mean that UDP is blocked`() {
         let view = NetcheckView(of: Self.mesh([], .blocked), isMember: true)
-        #expect(view.ipv4.udp == .known("blocked") && view.ipv4.mapping == .unknown("noAnswer"))
+        #expect(view.ipv4.udp == .known(.blocked) && view.ipv4.mapping == .unknown(.noAnswer))
     }
 
     @Test func `a survey's word on the mapping is surer than the beacons', and its silence is not`() {
@@ -82,14 +83,14 @@ import Wire
                     .answered(Self.seen, roundTrip: .milliseconds(2)), udp: .known(true),
                     mapping: .known(.addressDependent))),
             now: Self.now + .seconds(4))
-        #expect(view.ipv4.mapping == .known("addressDependent") && view.ipv4.ports == .known("sequential"))
-        #expect(view.ipv4.portStep == 2 && view.ipv4.hairpin == .known("no"))
+        #expect(view.ipv4.mapping == .known(.addressDependent) && view.ipv4.ports == .known(.sequential))
+        #expect(view.ipv4.portStep == 2 && view.ipv4.hairpin == .known(.no))
         #expect(view.stun[0].seen == Self.seen && view.stun[0].roundTripMicroseconds == 2000)
-        #expect(view.sinceSurveyedMilliseconds == 4000 && view.ipv4.lifetime.unknown == "noOtherAddress")
+        #expect(view.sinceSurveyedMilliseconds == 4000 && view.ipv4.lifetime.unknown == .noOtherAddress)
         // A firewall may drop what goes to that port, and the mesh works all the same.
         other.add(
             Self.survey(Self.findings(.silent, udp: .known(false), mapping: .unknown(.noAnswer))), now: Self.now)
-        #expect(other.ipv4.udp == .known("works") && other.ipv4.mapping == .known("varies"))
+        #expect(other.ipv4.udp == .known(.works) && other.ipv4.mapping == .known(.varies))
         #expect(other.stun[0].problem == "does not answer")
     }
 
@@ -98,8 +99,8 @@ import Wire
         view.add(Self.machine())
         view.add(
             Self.survey(Self.findings(.silent, udp: .known(false), mapping: .unknown(.noAnswer))), now: Self.now)
-        #expect(view.ipv4.udp == .known("blocked") && view.ipv4.mapping == .unknown("noAnswer"))
-        #expect(view.ipv4.lifetime.unknown == "noAnswer")
+        #expect(view.ipv4.udp == .known(.blocked) && view.ipv4.mapping == .unknown(.noAnswer))
+        #expect(view.ipv4.lifetime.unknown == .noAnswer)
     }
 
     @Test func `a life that was measured is told, and one that cannot run out is none`() {
@@ -113,12 +114,12 @@ import Wire
         report.ipv4?.mapping = .known(.none)
         report.ipv4?.filtering = .known(.endpointIndependent)
         view.add(report, now: Self.now)
-        #expect(view.ipv4.lifetime.unknown == "noTranslation")
+        #expect(view.ipv4.lifetime.unknown == .noTranslation)
     }
 
-    static let pods: [(seen: String?, own: String, translated: NetcheckView.Finding)] = [
-        ("198.51.100.7:7950", "10.244.1.5", .known("yes")), ("10.244.1.5:7950", "10.244.1.5", .known("no")),
-        (nil, "10.244.1.5", .unknown("noAnswer")),
+    static let pods: [(seen: String?, own: String, translated: NetcheckView.Finding<NetcheckView.Decision>)] = [
+        ("198.51.100.7:7950", "10.244.1.5", .known(.yes)), ("10.244.1.5:7950", "10.244.1.5", .known(.no)),
+        (nil, "10.244.1.5", .unknown(.noAnswer)),
     ]
 
     @Test(arguments: pods.indices)

@@ -100,7 +100,7 @@ final class TestPair {
         nextRequest += 1
         tell(.request(id, .netcheck))
         guard case .success(.netcheck(let view))? = agentReplies[id] else { return [] }
-        return view.relays.filter { $0.state == "bound" }.compactMap(\.address)
+        return view.relays.filter { $0.state == .bound }.compactMap(\.address)
     }
 
     var controllerStatus: StatusView? {

@@ -8,7 +8,7 @@ import Testing
         try Fleet.with(agents: 0) { fleet in
             try fleet.startAgent("waiter")
             try eventually("the agent listens") {
-                try fleet.ask("waiter", .status, as: StatusView.self).phase == "unenrolled"
+                try fleet.ask("waiter", .status, as: StatusView.self).phase == .unenrolled
             }
             usleep(1_500_000)
             #expect(try fleet.nodes().isEmpty)
@@ -17,7 +17,7 @@ import Testing
                 ["join", "--json", "--name", "chosen", try fleet.token()], socket: fleet.agentSocket("waiter"))
             #expect(end.status == 0, "\(end.errors)")
             let view: StatusView = try end.view()
-            #expect(view.phase == "member")
+            #expect(view.phase == .member)
             #expect(view.name == "chosen")
             #expect(view.fleet == (try fleet.status().fleet))
             try fleet.waitUntilOnline(1)
@@ -31,7 +31,7 @@ import Testing
             try fleet.agent("waiter").end()
             try fleet.startAgent("waiter")
             try eventually("the agent is back") {
-                try fleet.ask("waiter", .status, as: StatusView.self).phase == "member"
+                try fleet.ask("waiter", .status, as: StatusView.self).phase == .member
             }
             try eventually("and heard of") {
                 let nodes = try fleet.nodes()

@@ -80,7 +80,7 @@ import Wire
             let _: TokenView = try fleet.ask(.tokensRevoke(.init(id: try TokenText(revoked).id.hex)))
             try fleet.startAgent("first", token: once)
             try eventually("the first is a member") {
-                try fleet.ask("first", .status, as: StatusView.self).phase == "member"
+                try fleet.ask("first", .status, as: StatusView.self).phase == .member
             }
             usleep(1_100_000)
             try fleet.startAgent("stranger")
@@ -98,7 +98,7 @@ import Wire
                 // A proof that is wrong may be so because the handshake was made anew, so an agent tries that again.
                 let refused = try Self.shown(fleet)["enrolmentsRefused.\(reason)"] ?? -1
                 #expect(reason == "wrongProof" ? (before + 1...before + 5).contains(refused) : refused == before + 1)
-                #expect(try fleet.ask("stranger", .status, as: StatusView.self).phase == "unenrolled")
+                #expect(try fleet.ask("stranger", .status, as: StatusView.self).phase == .unenrolled)
                 #expect(!FileManager.default.fileExists(atPath: fleet.agentData("stranger") + "/membership"))
             }
             #expect(try Self.shown(fleet, socket: fleet.agentSocket("stranger"))["enrolmentsRefused"] == cases.count)

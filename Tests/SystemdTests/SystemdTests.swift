@@ -103,7 +103,7 @@ extension SystemdTests {
                 let later = try first.journal(SystemdTests.agent, since: "20 seconds ago")
                 #expect(later.split(separator: "\n").count <= 2, "\(later)")
                 #expect(try first.show("NRestarts", of: SystemdTests.agent) == "0")
-                #expect(try first.status().phase == "unenrolled")
+                #expect(try first.status().phase == .unenrolled)
                 #expect(try first.shell("systemctl is-active asterismd") == "active")
                 let kibibytes = try first.shell(
                     "sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/\(try first.mainPID(of: SystemdTests.agent))/status"
@@ -133,7 +133,7 @@ extension SystemdTests {
                         let status = try second.run(["asterism", "status"])
                         return journal.contains(reason) && status.output.contains(reason)
                     }
-                    #expect(try second.status().phase != "member")
+                    #expect(try second.status().phase != .member)
                 }
                 // One that can be used ends the wait. A token file may have CRLF, a BOM and spaces around.
                 let good = try first.token()

@@ -14,7 +14,7 @@ extension Controller {
 
     func status(now: Instant) -> StatusView {
         var view = StatusView(
-            program: .controller, version: AsterismVersion.current, node: nodeID, phase: "serving",
+            program: .controller, version: AsterismVersion.current, node: nodeID, phase: .serving,
             incarnation: core.incarnation, startedAt: core.startedAt,
             counters: core.endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
         view.name = core.settings.name

@@ -4,11 +4,11 @@ enum Standing: Sendable {
     case enrolling(Enrolment)
     case member(Membership)
 
-    var phase: String {
+    var phase: StatusView.Phase {
         switch self {
-        case .unenrolled: "unenrolled"
-        case .enrolling: "enrolling"
-        case .member: "member"
+        case .unenrolled: .unenrolled
+        case .enrolling: .enrolling
+        case .member: .member
         }
     }
 

@@ -77,7 +77,7 @@ extension DevDemo {
         try step("the controller answers") {
             try fleet.startController()
             let view = try fleet.waitForController(within: 15)
-            return "version \(view.version), \(view.phase)"
+            return "version \(view.version), \(view.phase.rawValue)"
         }
         try step("\(fleet.names.count) agents enrol with a token and are online") {
             try fleet.makeToken()

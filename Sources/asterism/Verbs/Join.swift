@@ -41,7 +41,8 @@ struct Join: Verb {
         // A handshake, an answer from the controller's disk, and a retry or two.
         let answer = try link.call(request, repeats: false, within: max(common.timeout, 40))
         try show(answer) { view in
-            "\((view.name ?? view.node.short).printable) is \(view.phase) of fleet \((view.fleet ?? "?").printable)\n"
+            let name = (view.name ?? view.node.short).printable, fleet = (view.fleet ?? "?").printable
+            return "\(name) is \(view.phase.rawValue) of fleet \(fleet)\n"
         }
     }
 

@@ -50,19 +50,19 @@ struct Netcheck: Verb {
         let servers = view.stun.filter { $0.address?.ip.isIPv4 == isIPv4 }
         let answering = servers.count { $0.seen != nil }
         switch family.udp.value {
-        case "works":
+        case .works:
             let witnesses = [
                 beacons > 0 ? counted(beacons, "beacon") : nil, answering > 0 ? counted(answering, "STUN server") : nil,
             ].compactMap { $0 }
             guard !witnesses.isEmpty else { return ("works: something came back", .good) }
             return ("works: \(witnesses.joined(separator: " and ")) answered", .good)
-        case "blocked" where isIPv4 && view.relays.contains { $0.isTCP && $0.state == "bound" }:
+        case .blocked where isIPv4 && view.relays.contains { $0.isTCP && $0.state == .bound }:
             return ("blocked: relays are reached over TCP alone", .bad)
-        case "blocked":
+        case .blocked:
             let who =
                 servers.count == 1 ? "the STUN server does not answer" : "none of \(servers.count) STUN servers answers"
             return ("blocked, as it seems: \(who), and no beacon; else they are all down", .bad)
-        default: return ("unknown: \(reason(family.udp.unknown))", .caution)
+        case nil: return ("unknown: \(reason(family.udp.unknown))", .caution)
         }
     }
 
@@ -117,7 +117,7 @@ struct Netcheck: Verb {
         var text = ""
         for (name, family) in [("IPv4", view.ipv4), ("IPv6", view.ipv6)] {
             // Of a family that is not there, the first lines have said so.
-            if family.udp.unknown == "noAddress" { continue }
+            if family.udp.unknown == .noAddress { continue }
             if name == "IPv6", family.mapping.value == nil, family.filtering.value == nil { continue }
             var details = Details()
             details.add("mapping", mapping(family.mapping), style(family.mapping))
@@ -131,62 +131,70 @@ struct Netcheck: Verb {
         return text
     }
 
-    private static func mapping(_ finding: NetcheckView.Finding) -> String {
+    private static func mapping(_ finding: NetcheckView.Finding<NetcheckView.Mapping>) -> String {
         switch finding.value {
-        case "none": "none: this node has its own address outside"
-        case "endpointIndependent":
+        case .untranslated: "none: this node has its own address outside"
+        case .endpointIndependent:
             "endpoint-independent: all far ends see one port, so peers can be told where this node is"
-        case "stable": "stable: all beacons see one port, so peers can be told where this node is"
-        case "addressDependent":
+        case .stable: "stable: all beacons see one port, so peers can be told where this node is"
+        case .addressDependent:
             "address-dependent: each far address sees another port; peers must guess it, or use a relay"
-        case "addressAndPortDependent":
+        case .addressAndPortDependent:
             "address- and port-dependent: each far end sees another port; peers must guess it, or use a relay"
-        case "dependent", "varies":
+        case .dependent, .varies:
             "endpoint-dependent: far ends see different ports; peers must guess one, or use a relay"
-        default: "unknown: \(reason(finding.unknown))"
+        case nil: "unknown: \(reason(finding.unknown))"
         }
     }
 
-    private static func filtering(_ finding: NetcheckView.Finding) -> String {
+    private static func filtering(_ finding: NetcheckView.Finding<NetcheckView.Filtering>) -> String {
         switch finding.value {
-        case "endpointIndependent":
+        case .endpointIndependent:
             "endpoint-independent: whoever knows the address is let in; any peer can reach this node directly"
-        case "addressDependent":
+        case .addressDependent:
             "address-dependent: only machines that were sent to are let in, at any port; peers get in by punching"
-        case "addressAndPortDependent":
+        case .addressAndPortDependent:
             "address- and port-dependent: only far ends that were sent to are let in; peers get in by punching"
-        default: "unknown: \(reason(finding.unknown))"
+        case nil: "unknown: \(reason(finding.unknown))"
         }
     }
 
     /// Good is what makes a peer's way in simple.
-    private static func style(_ finding: NetcheckView.Finding) -> Terminal.Style {
+    private static func style(_ finding: NetcheckView.Finding<NetcheckView.Mapping>) -> Terminal.Style {
         switch finding.value {
-        case "none", "endpointIndependent", "stable": .good
-        case "addressDependent", "addressAndPortDependent", "dependent", "varies": .caution
-        default: .faint
+        case .untranslated, .endpointIndependent, .stable: .good
+        case .addressDependent, .addressAndPortDependent, .dependent, .varies: .caution
+        case nil: .faint
+        }
+    }
+
+    private static func style(_ finding: NetcheckView.Finding<NetcheckView.Filtering>) -> Terminal.Style {
+        switch finding.value {
+        case .endpointIndependent: .good
+        case .addressDependent, .addressAndPortDependent: .caution
+        case nil: .faint
         }
     }
 
     private static func ports(_ family: NetcheckView.Family) -> String {
         switch family.ports.value {
-        case "preserving": "preserved: the port outside is the one inside, so long as nobody else has it"
-        case "sequential": "sequential: each new mapping's port is \(family.portStep.map(String.init) ?? "a little") on"
-        case "random": "random: no pattern; whoever must guess has to try many"
-        default: "unknown: \(reason(family.ports.unknown))"
+        case .preserving: "preserved: the port outside is the one inside, so long as nobody else has it"
+        case .sequential: "sequential: each new mapping's port is \(family.portStep.map(String.init) ?? "a little") on"
+        case .random: "random: no pattern; whoever must guess has to try many"
+        case nil: "unknown: \(reason(family.ports.unknown))"
         }
     }
 
-    private static func hairpin(_ finding: NetcheckView.Finding) -> String {
+    private static func hairpin(_ finding: NetcheckView.Finding<NetcheckView.Decision>) -> String {
         switch finding.value {
-        case "yes": "yes: nodes behind the same translator reach each other at their outside addresses"
-        case "no": "no: nodes behind the same translator reach each other only at their inside addresses"
-        default: "unknown: \(reason(finding.unknown))"
+        case .yes: "yes: nodes behind the same translator reach each other at their outside addresses"
+        case .no: "no: nodes behind the same translator reach each other only at their inside addresses"
+        case nil: "unknown: \(reason(finding.unknown))"
         }
     }
 
     private static func lifetime(_ life: NetcheckView.Lifetime) -> String {
-        if life.unknown == "pending" { return "unknown: it is being measured, which takes up to five minutes" }
+        if life.unknown == .pending { return "unknown: it is being measured, which takes up to five minutes" }
         guard let least = life.atLeastSeconds else { return "unknown: \(reason(life.unknown))" }
         guard let below = life.belowSeconds else {
             return "more than \(least) s without a datagram; a peer's way in stays open for minutes"
@@ -196,22 +204,21 @@ struct Netcheck: Verb {
             : "\(least) to \(below) s without a datagram; then a peer's way in is shut again"
     }
 
-    static func reason(_ code: String?) -> String {
-        switch code {
-        case "pending": "it is being found out"
-        case "noAnswer": "nobody has answered who would tell"
-        case "oneAddress": "one server with one address was asked, and it takes two to compare"
-        case "noOtherAddress": "no STUN server has a second address to answer from (RFC 5780)"
-        case "otherIsSilent": "nobody answers at the STUN server's second address"
-        case "notServed": "the STUN server does not answer from elsewhere, or to elsewhere, as it was asked to"
-        case "noTranslation": "nothing translates, so there is nothing to know"
-        case "tooFew": "too few mappings were seen"
-        case "notAsked": "asterismd was given no --stun server for this"
-        case "noFleet": "this node is in no fleet, and asterismd was given no --stun server for this"
-        case "oneBeacon": "one beacon has answered, and it takes two to compare"
-        case "noAddress": "this machine has no address of that family"
-        case "daily": "it is measured in the background, once a day, with a STUN server that has a second address"
-        case let code?: code.printable
+    static func reason(_ reason: NetcheckView.Unknown?) -> String {
+        switch reason {
+        case .pending: "it is being found out"
+        case .noAnswer: "nobody has answered who would tell"
+        case .oneAddress: "one server with one address was asked, and it takes two to compare"
+        case .noOtherAddress: "no STUN server has a second address to answer from (RFC 5780)"
+        case .otherIsSilent: "nobody answers at the STUN server's second address"
+        case .notServed: "the STUN server does not answer from elsewhere, or to elsewhere, as it was asked to"
+        case .noTranslation: "nothing translates, so there is nothing to know"
+        case .tooFew: "too few mappings were seen"
+        case .notAsked: "asterismd was given no --stun server for this"
+        case .noFleet: "this node is in no fleet, and asterismd was given no --stun server for this"
+        case .oneBeacon: "one beacon has answered, and it takes two to compare"
+        case .noAddress: "this machine has no address of that family"
+        case .daily: "it is measured in the background, once a day, with a STUN server that has a second address"
         case nil: "nothing was said of it"
         }
     }
@@ -221,11 +228,11 @@ struct Netcheck: Verb {
         details.add("pod", pod.pod ?? "unknown: HOSTNAME is not set")
         details.add("namespace", pod.namespace ?? "unknown: no service account is mounted")
         switch pod.translated.value {
-        case "yes":
+        case .yes:
             details.add(
                 "SNAT", "yes: outside, the pod is seen at another address (its node's, or a gateway's)", .caution)
-        case "no": details.add("SNAT", "no: outside, the pod is seen at its own address", .good)
-        default: details.add("SNAT", "unknown: \(reason(pod.translated.unknown))")
+        case .no: details.add("SNAT", "no: outside, the pod is seen at its own address", .good)
+        case nil: details.add("SNAT", "unknown: \(reason(pod.translated.unknown))")
         }
         return heading("Kubernetes", terminal) + details.render(terminal)
     }
@@ -240,12 +247,12 @@ struct Netcheck: Verb {
         for relay in relays {
             let style: Terminal.Style =
                 switch relay.state {
-                case "bound": .good
-                case "refused": .bad
-                default: .caution
+                case .bound: .good
+                case .refused: .bad
+                case .connecting, .binding: .caution
                 }
             table.add([
-                .init(relay.name ?? relay.node.short), .init(relay.state, style),
+                .init(relay.name ?? relay.node.short), .init(relay.state.rawValue, style),
                 .init(relay.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
                 .init(relay.address.map { (relay.isTCP ? "tcp " : "") + "\($0)" }),
                 .init(relay.isHome ? "this node" : "a peer"),

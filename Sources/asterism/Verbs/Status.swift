@@ -32,7 +32,7 @@ struct Status: Verb {
         details.add("node", view.node.short)
         details.add("version", view.version)
         details.add("fleet", view.fleet ?? "none yet; 'asterism join --token-file -' joins one")
-        details.add("phase", view.phase, view.phase == "member" || view.phase == "serving" ? .good : .caution)
+        details.add("phase", view.phase.rawValue, view.phase.style)
         details.add("join", view.joinProblem, .bad)
         details.add("running for", Units.age(now - view.startedAt))
         details.add("certificate", view.certificateExpiresAt.map { expiry($0, now) })
@@ -86,11 +86,20 @@ struct Status: Verb {
         }
         let gateway = mapping.gateway.map { " from \($0)" } ?? ""
         let life = mapping.lifetimeSeconds.map { ", for \(Units.age(.seconds($0))), then renewed" } ?? ""
-        return "\(address) by \(how)\(gateway)\(life)\(mapping.problem.map { "; \($0)" } ?? "")"
+        return "\(address) by \(how.rawValue)\(gateway)\(life)\(mapping.problem.map { "; \($0)" } ?? "")"
     }
 
     private func expiry(_ at: UnixTime, _ now: UnixTime) -> String {
         at < now ? "expired \(Units.age(now - at)) ago" : "valid for \(Units.age(at - now))"
+    }
+}
+
+extension StatusView.Phase {
+    fileprivate var style: Terminal.Style {
+        switch self {
+        case .member, .serving: .good
+        case .unenrolled, .enrolling: .caution
+        }
     }
 }
 

@@ -57,46 +57,44 @@ struct Why: Verb {
         }
     }
 
-    static func explanation(of reason: String) -> String {
+    static func explanation(of reason: PathsView.Reason) -> String {
         switch reason {
-        case "trying": "direct paths are being tried right now"
-        case "noCandidates": "the peer has told no address of its own"
-        case "bothMappingsVary":
+        case .trying: "direct paths are being tried right now"
+        case .noCandidates: "the peer has told no address of its own"
+        case .bothMappingsVary:
             "both are behind translators that show each far end another port, so neither knows where to send"
-        case "ownMappingVaries":
+        case .ownMappingVaries:
             "the translator here shows each far end another port, and the peer's lets in only ports that it knows"
-        case "peerMappingVaries":
+        case .peerMappingVaries:
             "the peer's translator shows each far end another port, and the one here lets in only ports that it knows"
-        case "failed": "the direct path fell silent; it is taken back when it has answered for a while"
-        case "ownUDPBlocked": "the network here lets no UDP out, so relays are reached over TCP"
-        case "peerUDPBlocked": "the peer's network lets no UDP out, so it reaches relays over TCP"
-        case "blocked": "nothing arrives directly although both addresses are known: a firewall drops it"
-        case "relayOnly": "'asterism debug relay-only' wants it so"
-        case "unknown": "nothing arrives directly, and what is before one of the two is not known"
-        default: reason
+        case .failed: "the direct path fell silent; it is taken back when it has answered for a while"
+        case .ownUDPBlocked: "the network here lets no UDP out, so relays are reached over TCP"
+        case .peerUDPBlocked: "the peer's network lets no UDP out, so it reaches relays over TCP"
+        case .blocked: "nothing arrives directly although both addresses are known: a firewall drops it"
+        case .relayOnly: "'asterism debug relay-only' wants it so"
+        case .unknown: "nothing arrives directly, and what is before one of the two is not known"
         }
     }
 
-    private static func mapping(_ name: String) -> String {
-        switch name {
-        case "none": "none"
-        case "blocked": "no UDP gets out"
-        case "stable": "the same port for all (endpoint-independent)"
-        case "varies": "another port for each (endpoint-dependent)"
-        default: "not known"
+    private static func mapping(_ mapping: PathsView.Mapping) -> String {
+        switch mapping {
+        case .untranslated: "none"
+        case .blocked: "no UDP gets out"
+        case .stable: "the same port for all (endpoint-independent)"
+        case .varies: "another port for each (endpoint-dependent)"
+        case .unknown: "not known"
         }
     }
 
-    private static func cause(_ name: String) -> String {
-        switch name {
-        case "first": "the session was made there"
-        case "better": "a better kind of path answered"
-        case "faster": "it is faster"
-        case "moved": "the peer moved"
-        case "silent": "the old one fell silent"
-        case "withdrawn": "the old one is no more"
-        case "debug": "'asterism debug' wanted it so"
-        default: name
+    private static func cause(_ cause: PathsView.Cause) -> String {
+        switch cause {
+        case .first: "the session was made there"
+        case .better: "a better kind of path answered"
+        case .faster: "it is faster"
+        case .moved: "the peer moved"
+        case .silent: "the old one fell silent"
+        case .withdrawn: "the old one is no more"
+        case .debug: "'asterism debug' wanted it so"
         }
     }
 
@@ -131,7 +129,7 @@ struct Why: Verb {
 
     private static func probe(of path: PathsView.Path) -> String? {
         guard let since = path.sinceProbedMilliseconds, let outcome = path.probe else { return nil }
-        return "\(Units.age(.milliseconds(since))) ago, \(outcome)"
+        return "\(Units.age(.milliseconds(since))) ago, \(outcome.rawValue)"
     }
 
     private static func state(of path: PathsView.Path) -> (String, Terminal.Style) {

@@ -16,12 +16,12 @@ extension OverlayTests {
                 #expect(view.stun.count == 1 && view.stun[0].seen?.ip == Self.outside)
                 #expect(view.stun[0].otherAddress?.ip == IPAddress("198.51.100.2"))
                 // Linux keeps the inside port, so that its mapping seems to depend on nothing.
-                #expect(view.ipv4.mapping == .known("endpointIndependent"))
-                #expect(view.ipv4.filtering == .known("addressAndPortDependent"))
-                #expect(view.ipv4.ports == .known("preserving") && view.ipv4.hairpin == .known("no"))
+                #expect(view.ipv4.mapping == .known(.endpointIndependent))
+                #expect(view.ipv4.filtering == .known(.addressAndPortDependent))
+                #expect(view.ipv4.ports == .known(.preserving) && view.ipv4.hairpin == .known(.no))
                 #expect(view.gateway4?.address == IPAddress("192.168.1.1"))
-                #expect(view.kubernetes?.pod == "trainer-0" && view.kubernetes?.translated == .known("yes"))
-                #expect(view.ipv6.udp == .unknown("noAddress"))
+                #expect(view.kubernetes?.pod == "trainer-0" && view.kubernetes?.translated == .known(.yes))
+                #expect(view.ipv6.udp == .unknown(.noAddress))
                 #expect(view.relays.isEmpty && view.beacons.isEmpty)
             }
         }
@@ -30,9 +30,9 @@ extension OverlayTests {
             try STUNSite.with(.random) { site in
                 let view = try site.netcheck()
                 #expect(view.stun[0].seen?.ip == Self.outside && view.kubernetes == nil)
-                #expect(view.ipv4.mapping == .known("addressAndPortDependent"))
-                #expect(view.ipv4.filtering == .known("addressAndPortDependent"))
-                #expect(view.ipv4.ports == .known("random"))
+                #expect(view.ipv4.mapping == .known(.addressAndPortDependent))
+                #expect(view.ipv4.filtering == .known(.addressAndPortDependent))
+                #expect(view.ipv4.ports == .known(.random))
             }
         }
 
@@ -40,20 +40,22 @@ extension OverlayTests {
             try STUNSite.with(.open, pod: true) { site in
                 let view = try site.netcheck()
                 #expect(view.stun[0].seen?.ip == Self.inside)
-                #expect(view.ipv4.mapping == .known("none") && view.ipv4.filtering == .known("endpointIndependent"))
-                #expect(view.ipv4.ports == .unknown("noTranslation"))
-                #expect(view.kubernetes?.translated == .known("no"))
+                #expect(
+                    view.ipv4.mapping == .known(.untranslated) && view.ipv4.filtering == .known(.endpointIndependent))
+                #expect(view.ipv4.ports == .unknown(.noTranslation))
+                #expect(view.kubernetes?.translated == .known(.no))
                 guard STUNSite.hasIPv6 else { return print("a survey over IPv6 is skipped: this kernel has no IPv6") }
-                #expect(view.stun[1].seen?.ip == IPAddress("2001:db8:2::2") && view.ipv6.udp == .known("works"))
-                #expect(view.ipv6.mapping == .known("none") && view.ipv6.filtering == .known("endpointIndependent"))
+                #expect(view.stun[1].seen?.ip == IPAddress("2001:db8:2::2") && view.ipv6.udp == .known(.works))
+                #expect(
+                    view.ipv6.mapping == .known(.untranslated) && view.ipv6.filtering == .known(.endpointIndependent))
             }
         }
 
         @Test func `a firewall that does not translate is recognised`() throws {
             try STUNSite.with(.firewall) { site in
                 let view = try site.netcheck()
-                #expect(view.stun[0].seen?.ip == Self.inside && view.ipv4.mapping == .known("none"))
-                #expect(view.ipv4.filtering == .known("addressAndPortDependent"))
+                #expect(view.stun[0].seen?.ip == Self.inside && view.ipv4.mapping == .known(.untranslated))
+                #expect(view.ipv4.filtering == .known(.addressAndPortDependent))
             }
         }
 
@@ -61,8 +63,8 @@ extension OverlayTests {
             try STUNSite.with(.blocked) { site in
                 try eventually("the agent says that UDP is blocked") {
                     let view: NetcheckView = try ask(site.socket, AgentRequest.netcheck)
-                    return view.ipv4.udp.value == "blocked" && view.stun[0].problem == "does not answer"
-                        && view.ipv4.mapping.unknown == "noAnswer" && view.ipv4.filtering.unknown == "noAnswer"
+                    return view.ipv4.udp.value == .blocked && view.stun[0].problem == "does not answer"
+                        && view.ipv4.mapping.unknown == .noAnswer && view.ipv4.filtering.unknown == .noAnswer
                 }
             }
         }
@@ -84,7 +86,7 @@ extension OverlayTests {
         func `the life of a mapping of Linux is found`() throws {
             try STUNSite.with(.masquerade) { site in
                 var life = try site.netcheck().ipv4.lifetime
-                #expect(life.unknown == "pending")
+                #expect(life.unknown == .pending)
                 let end = Date() + 80
                 while life.atLeastSeconds == nil, Date() < end {
                     sleep(5)
@@ -100,16 +102,16 @@ extension OverlayTests {
     struct BeaconsTests {
         @Test func `beacons tell of UDP, the mapping and the relays`() throws {
             try Sites.with(.masquerade, .random) { sites in
-                for (node, mapping) in [(sites.a, "stable"), (sites.b, "varies")] {
+                for (node, mapping) in [(sites.a, NetcheckView.Mapping.stable), (sites.b, .varies)] {
                     try eventually("both beacons have told \(node.name) how they see it, and carry its datagrams") {
                         let view: NetcheckView = try ask(node.socket, AgentRequest.netcheck)
                         return view.beacons.count == 2 && view.ipv4.mapping.value == mapping
-                            && view.relays.count { $0.state == "bound" && $0.roundTripMicroseconds != nil } == 2
+                            && view.relays.count { $0.state == .bound && $0.roundTripMicroseconds != nil } == 2
                     }
                     let view: NetcheckView = try ask(node.socket, AgentRequest.netcheck)
-                    #expect(view.ipv4.udp == .known("works") && view.stun.isEmpty)
+                    #expect(view.ipv4.udp == .known(.works) && view.stun.isEmpty)
                     #expect(view.beacons.allSatisfy { $0.seen.ip == IPAddress(node.outside) })
-                    #expect(view.ipv4.filtering == .unknown("notAsked"))
+                    #expect(view.ipv4.filtering == .unknown(.notAsked))
                     #expect(view.interfaces.contains { $0.name == "overlay" && $0.isOverlay })
                 }
             }

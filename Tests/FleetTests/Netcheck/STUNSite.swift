@@ -140,7 +140,7 @@ final class STUNSite {
         try eventually("the agent has surveyed") {
             let view: NetcheckView = try ask(socket, AgentRequest.netcheck)
             last = view
-            return view.ipv4.udp.value == "works"
+            return view.ipv4.udp.value == .works
         }
         return try #require(last)
     }

@@ -69,7 +69,7 @@ extension OverlayTests {
                     // All beacons tell at once how the new socket is seen: what one of them saw before is not taken for
                     // another mapping.
                     try eventually("the mapping is known again", within: 5) {
-                        try sites.a.why(sites.b).ownMapping == "stable"
+                        try sites.a.why(sites.b).ownMapping == .stable
                     }
                     _ = try sites.waitForPath(.direct, within: 20)
                     // Whoever carries packets does so through the new sockets: a masquerading router keeps their port.
@@ -83,12 +83,12 @@ extension OverlayTests {
                     print(dropped.text)
                     #expect(dropped.status == 0 && dropped.text.contains("over the relay"))
                     let path = try sites.a.why(sites.b)
-                    #expect(path.reason == "failed" && path.transitions.last?.cause == "debug")
+                    #expect(path.reason == .failed && path.transitions.last?.cause == .debug)
                     sleep(1)
                     let kept = try Self.asterism(["debug", "relay-only", sites.b.name, "on"], at: sites.a)
                     #expect(kept.status == 0 && kept.text.contains("wants it so"), "\(kept.text)")
                     _ = try sites.waitForPath(.relayed)
-                    #expect(try sites.a.why(sites.b).reason == "relayOnly")
+                    #expect(try sites.a.why(sites.b).reason == .relayOnly)
                     sleep(1)
                 }
                 done.raise()
@@ -128,7 +128,7 @@ extension OverlayTests {
                     }
                     let path = try sites.waitForPath(.direct)
                     print("direct again \(Date().timeIntervalSince(start)) s after new sockets, \(threads) threads")
-                    #expect(path.reason == nil && path.ownMapping == "stable")
+                    #expect(path.reason == nil && path.ownMapping == .stable)
                 }
             }
         }

@@ -38,7 +38,7 @@ extension OverlayTests {
         @Test func `two offices without UDP that reach a beacon each talk over both`() throws {
             try Sites.with(.only443, .only443, isApart: true) { sites in
                 let path = try sites.waitForPath(.relayed)
-                #expect(path.reason == "ownUDPBlocked")
+                #expect(path.reason == .ownUDPBlocked)
                 #expect(try Self.relays(sites) == ["beacon, then beacon-2", "beacon-2"])
                 let (near, far) = try sites.connection()
                 let exchange = try Exchange.run(near, far, .bytes(2 << 20), within: 20)

@@ -84,7 +84,7 @@ extension OverlayTests {
             var view: PortMappingView?
             try eventually("the router maps a port by \(kind)", "\(String(describing: view))") {
                 view = try sites.a.status().portMapping
-                return view?.protocol == kind && view?.externalAddress != nil
+                return view?.protocol?.rawValue == kind && view?.externalAddress != nil
             }
             return try #require(view)
         }
@@ -105,7 +105,7 @@ extension OverlayTests {
                 let start = monotonicSeconds()
                 let path = try sites.waitForPath(.direct)
                 print("direct by \(kind) in \(monotonicSeconds() - start) s")
-                #expect(path.ownMapping == "varies" && path.peerMapping == "varies")
+                #expect(path.ownMapping == .varies && path.peerMapping == .varies)
                 let back = try sites.b.why(sites.a)
                 #expect(back.paths.first(where: \.isPrimary)?.address == Self.outside)
                 #expect(try sites.a.counter("guesses") == 0 && sites.b.counter("guesses") == 0)
@@ -145,7 +145,7 @@ extension OverlayTests {
                     return view?.protocol == nil && view?.problem?.contains("PCP: ") == true
                 }
                 print("refused: \(try sites.a.status().portMapping?.problem ?? "")")
-                #expect(try sites.waitForPath(.relayed).reason == "bothMappingsVary")
+                #expect(try sites.waitForPath(.relayed).reason == .bothMappingsVary)
                 // A node whose router answers nothing is no slower to end.
                 sites.b.agent.send(SIGTERM)
                 #expect(sites.b.agent.hasEnded(within: 5) && sites.b.agent.exitStatus == 0)

@@ -290,7 +290,7 @@ final class Sites {
             _ = try a.ping(b, count: 2, interval: 50)
             last = (try? a.why(b)) ?? last
             guard let last, last.path == kind, let other = try? b.why(a), other.path == kind else { continue }
-            if last.peerMapping != "unknown", other.peerMapping != "unknown" { return last }
+            if last.peerMapping != .unknown, other.peerMapping != .unknown { return last }
         }
         throw Fault("the path is not \(kind): \(last.map { "\($0)" } ?? "none")")
     }

@@ -10,7 +10,7 @@ extension OverlayTests {
         @Test func `two masquerading routers are passed directly`() throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 let path = try sites.waitForPath(.direct)
-                #expect(path.reason == nil && path.ownMapping == "stable" && path.peerMapping == "stable")
+                #expect(path.reason == nil && path.ownMapping == .stable && path.peerMapping == .stable)
                 #expect(path.paths.first(where: \.isPrimary)?.address == SocketAddress("198.51.100.12:7950"))
             }
         }
@@ -18,7 +18,7 @@ extension OverlayTests {
         @Test func `a router of random ports and a full cone are passed by plain shots`() throws {
             try Sites.with(.random, .fullCone) { sites in
                 let path = try sites.waitForPath(.direct)
-                #expect(path.ownMapping == "varies" && path.peerMapping == "stable")
+                #expect(path.ownMapping == .varies && path.peerMapping == .stable)
                 #expect(try sites.a.counter("guesses") == 0)
             }
         }
@@ -49,7 +49,7 @@ extension OverlayTests {
         @Test func `two routers of random ports are bridged by a relay, and the reason is told`() throws {
             try Sites.with(.random, .random) { sites in
                 let path = try sites.waitForPath(.relayed)
-                #expect(path.reason == "bothMappingsVary")
+                #expect(path.reason == .bothMappingsVary)
                 // What is impossible is not tried for ever.
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
                 #expect(try sites.a.counter("guesses") == 0)
@@ -59,7 +59,7 @@ extension OverlayTests {
         @Test func `a node behind its provider's router is passed directly too`() throws {
             try Sites.with(.double, .masquerade) { sites in
                 let path = try sites.waitForPath(.direct)
-                #expect(path.ownMapping == "stable" && path.reason == nil)
+                #expect(path.ownMapping == .stable && path.reason == nil)
             }
         }
 
@@ -68,9 +68,9 @@ extension OverlayTests {
         func `an office that lets out nothing but TCP to port 443 is reached over a relay`(threads: Int) throws {
             try Sites.with(.only443, .masquerade, threads: threads) { sites in
                 let path = try sites.waitForPath(.relayed)
-                #expect(path.reason == "ownUDPBlocked" && path.ownMapping == "blocked")
+                #expect(path.reason == .ownUDPBlocked && path.ownMapping == .blocked)
                 let other = try sites.b.why(sites.a)
-                #expect(other.reason == "peerUDPBlocked" && other.peerMapping == "blocked")
+                #expect(other.reason == .peerUDPBlocked && other.peerMapping == .blocked)
                 let (near, far) = try sites.connection()
                 let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
                 print("over TCP 443, \(threads) threads: \(exchange)")
@@ -90,7 +90,7 @@ extension OverlayTests {
         @Test func `two offices without UDP talk to each other`() throws {
             try Sites.with(.only443, .only443) { sites in
                 let path = try sites.waitForPath(.relayed)
-                #expect(path.reason == "ownUDPBlocked")
+                #expect(path.reason == .ownUDPBlocked)
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
             }
         }
@@ -154,8 +154,8 @@ extension OverlayTests {
                 print("black hole under load: \(exchange)")
                 #expect(exchange.longestGap < 2 && exchange.received > 1_000_000)
                 let path = try sites.waitForPath(.relayed)
-                #expect(path.reason == "failed")
-                #expect(path.transitions.last?.cause == "silent")
+                #expect(path.reason == .failed)
+                #expect(path.transitions.last?.cause == .silent)
                 #expect(try sites.a.counter("sessionsEstablished") == before)
             }
         }

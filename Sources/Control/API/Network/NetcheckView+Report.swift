@@ -17,17 +17,19 @@ extension NetcheckView {
         relays = report.relays.map { relay in
             Relay(
                 node: relay.node, name: relay.name, address: relay.address, isTCP: relay.isTCP,
-                state: relay.state.rawValue,
+                state: RelayState(relay.state),
                 roundTripMicroseconds: relay.roundTrip.map { $0.nanoseconds / 1000 }, isHome: relay.isHome)
         }
         keepAliveSeconds = report.keepAlive?.seconds
-        let nobody = isMember ? "noAnswer" : "noFleet"
+        let nobody = isMember ? Unknown.noAnswer : .noFleet
         ipv4 = Family(isSeen: report.sights.contains { $0.address.ip.isIPv4 }, nobody)
         ipv6 = Family(isSeen: report.sights.contains { !$0.address.ip.isIPv4 }, nobody)
         switch report.mapping {
-        case .none, .stable, .varies: ipv4.mapping = .known("\(report.mapping)")
-        case .blocked: ipv4.udp = .known("blocked")
-        case .unknown where ipv4.udp.value != nil: ipv4.mapping = .unknown("oneBeacon")
+        case .none: ipv4.mapping = .known(.untranslated)
+        case .stable: ipv4.mapping = .known(.stable)
+        case .varies: ipv4.mapping = .known(.varies)
+        case .blocked: ipv4.udp = .known(.blocked)
+        case .unknown where ipv4.udp.value != nil: ipv4.mapping = .unknown(.oneBeacon)
         case .unknown: break
         }
     }
@@ -39,18 +41,18 @@ extension NetcheckView {
         for (isIPv4, path) in [(true, \NetcheckView.ipv4), (false, \NetcheckView.ipv6)] {
             guard !own.contains(where: { $0.isIPv4 == isIPv4 && !$0.isLinkLocal }), self[keyPath: path].udp.value == nil
             else { continue }
-            self[keyPath: path] = Family(isSeen: false, "noAddress")
-            self[keyPath: path].setAll("noAddress")
+            self[keyPath: path] = Family(isSeen: false, .noAddress)
+            self[keyPath: path].setAll(.noAddress)
         }
         guard let pod = machine.pod else { return }
         kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.name, translated: translated(own))
     }
 
     /// Whether anybody outside sees this pod at an address that is not its own.
-    private func translated(_ own: [IPAddress]) -> Finding {
+    private func translated(_ own: [IPAddress]) -> Finding<Decision> {
         let seen = (beacons.map(\.seen) + stun.compactMap(\.seen)).map(\.ip).filter { $0.isIPv4 && !$0.isLoopback }
-        guard !seen.isEmpty else { return .unknown("noAnswer") }
-        return .known(seen.allSatisfy(own.contains) ? "no" : "yes")
+        guard !seen.isEmpty else { return .unknown(.noAnswer) }
+        return .known(seen.allSatisfy(own.contains) ? .no : .yes)
     }
 
     package mutating func add(_ survey: SurveyReport, now: Instant) {
@@ -64,13 +66,13 @@ extension NetcheckView {
         }
         if let findings = survey.ipv4 { ipv4.take(findings) }
         if let findings = survey.ipv6 { ipv6.take(findings) }
-        if ipv4.lifetime.unknown == "notAsked", let findings = survey.ipv4 {
+        if ipv4.lifetime.unknown == .notAsked, let findings = survey.ipv4 {
             let isAnswered = findings.udp == .known(true), isAble = findings.servers.contains { $0.other != nil }
-            ipv4.lifetime.unknown = !isAnswered ? "noAnswer" : isAble ? "daily" : "noOtherAddress"
+            ipv4.lifetime.unknown = !isAnswered ? .noAnswer : isAble ? .daily : .noOtherAddress
         }
         if let lifetime = survey.lifetime { ipv4.lifetime = Lifetime(of: lifetime) }
-        if ipv4.mapping.value == "none", ipv4.filtering.value == "endpointIndependent" {
-            ipv4.lifetime = Lifetime(unknown: "noTranslation")
+        if ipv4.mapping.value == .untranslated, ipv4.filtering.value == .endpointIndependent {
+            ipv4.lifetime = Lifetime(unknown: .noTranslation)
         }
         guard let pod = kubernetes else { return }
         let own = interfaces.filter { !$0.isOverlay }.flatMap(\.addresses)
@@ -80,48 +82,96 @@ extension NetcheckView {
 
 extension NetcheckView.Family {
     /// Without a survey, by beacons alone; `nobody`: why there is none.
-    fileprivate init(isSeen: Bool, _ nobody: String) {
-        udp = isSeen ? .known("works") : .unknown(nobody)
+    fileprivate init(isSeen: Bool, _ nobody: NetcheckView.Unknown) {
+        udp = isSeen ? .known(.works) : .unknown(nobody)
         mapping = .unknown(nobody)
-        (filtering, ports, hairpin) = (.unknown("notAsked"), .unknown("notAsked"), .unknown("notAsked"))
-        lifetime = NetcheckView.Lifetime(unknown: "notAsked")
+        (filtering, ports, hairpin) = (.unknown(.notAsked), .unknown(.notAsked), .unknown(.notAsked))
+        lifetime = NetcheckView.Lifetime(unknown: .notAsked)
     }
 
-    fileprivate mutating func setAll(_ reason: String) {
+    fileprivate mutating func setAll(_ reason: NetcheckView.Unknown) {
         (udp, mapping, filtering) = (.unknown(reason), .unknown(reason), .unknown(reason))
         (ports, hairpin) = (.unknown(reason), .unknown(reason))
         lifetime = NetcheckView.Lifetime(unknown: reason)
     }
 
     fileprivate mutating func take(_ findings: NATFindings) {
-        if udp.unknown == "noAddress", findings.udp != .known(true) { return }
+        if udp.unknown == .noAddress, findings.udp != .known(true) { return }
         switch findings.udp {
-        case .known(true): udp = .known("works")
-        case .known(false): if udp.value == nil { udp = .known("blocked") }
-        case .unknown(let reason): if udp.value == nil { udp = .unknown(reason.rawValue) }
+        case .known(true): udp = .known(.works)
+        case .known(false): if udp.value == nil { udp = .known(.blocked) }
+        case .unknown(let reason): if udp.value == nil { udp = .unknown(NetcheckView.Unknown(reason)) }
         }
         if case .known(let value) = findings.mapping {
-            mapping = .known(value.rawValue)
+            mapping = .known(NetcheckView.Mapping(value))
         } else if mapping.value == nil {
-            mapping = NetcheckView.Finding(findings.mapping) { $0.rawValue }
+            mapping = NetcheckView.Finding(findings.mapping) { NetcheckView.Mapping($0) }
         }
-        filtering = NetcheckView.Finding(findings.filtering) { $0.rawValue }
-        hairpin = NetcheckView.Finding(findings.hairpin) { $0 ? "yes" : "no" }
+        filtering = NetcheckView.Finding(findings.filtering) { NetcheckView.Filtering($0) }
+        hairpin = NetcheckView.Finding(findings.hairpin) { $0 ? .yes : .no }
         portStep = nil
         switch findings.ports {
-        case .known(.preserving): ports = .known("preserving")
-        case .known(.sequential(let step)): (ports, portStep) = (.known("sequential"), step)
-        case .known(.random): ports = .known("random")
-        case .unknown(let reason): ports = .unknown(reason.rawValue)
+        case .known(.preserving): ports = .known(.preserving)
+        case .known(.sequential(let step)): (ports, portStep) = (.known(.sequential), step)
+        case .known(.random): ports = .known(.random)
+        case .unknown(let reason): ports = .unknown(NetcheckView.Unknown(reason))
         }
     }
 }
 
 extension NetcheckView.Finding {
-    fileprivate init<Value>(_ finding: NATFinding<Value>, _ text: (Value) -> String) {
+    fileprivate init<Found>(_ finding: NATFinding<Found>, _ value: (Found) -> Value) {
         switch finding {
-        case .known(let value): self = .known(text(value))
-        case .unknown(let reason): self = .unknown(reason.rawValue)
+        case .known(let found): self = .known(value(found))
+        case .unknown(let reason): self = .unknown(NetcheckView.Unknown(reason))
+        }
+    }
+}
+
+extension NetcheckView.Unknown {
+    fileprivate init(_ reason: NATUnknown) {
+        switch reason {
+        case .pending: self = .pending
+        case .noAnswer: self = .noAnswer
+        case .oneAddress: self = .oneAddress
+        case .noOtherAddress: self = .noOtherAddress
+        case .otherIsSilent: self = .otherIsSilent
+        case .notServed: self = .notServed
+        case .noTranslation: self = .noTranslation
+        case .tooFew: self = .tooFew
+        }
+    }
+}
+
+extension NetcheckView.Mapping {
+    fileprivate init(_ mapping: NATFindings.Mapping) {
+        switch mapping {
+        case .none: self = .untranslated
+        case .endpointIndependent: self = .endpointIndependent
+        case .addressDependent: self = .addressDependent
+        case .addressAndPortDependent: self = .addressAndPortDependent
+        case .dependent: self = .dependent
+        }
+    }
+}
+
+extension NetcheckView.Filtering {
+    fileprivate init(_ filtering: NATFindings.Filtering) {
+        switch filtering {
+        case .endpointIndependent: self = .endpointIndependent
+        case .addressDependent: self = .addressDependent
+        case .addressAndPortDependent: self = .addressAndPortDependent
+        }
+    }
+}
+
+extension NetcheckView.RelayState {
+    fileprivate init(_ state: NetworkReport.RelayState) {
+        switch state {
+        case .connecting: self = .connecting
+        case .binding: self = .binding
+        case .refused: self = .refused
+        case .bound: self = .bound
         }
     }
 }
@@ -130,7 +180,7 @@ extension NetcheckView.Lifetime {
     fileprivate init(of finding: NATFinding<NATLifetime>) {
         switch finding {
         case .known(let life): self.init(atLeastSeconds: life.atLeast.seconds, belowSeconds: life.below?.seconds)
-        case .unknown(let reason): self.init(unknown: reason.rawValue)
+        case .unknown(let reason): self.init(unknown: NetcheckView.Unknown(reason))
         }
     }
 }

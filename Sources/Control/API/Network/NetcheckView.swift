@@ -2,19 +2,66 @@ package import Base
 
 /// The network that a node is in, as far as it is known. What is not known says why: in each `Finding` either `value` is
 /// there or `unknown`.
-///
-/// Reasons: `pending` (it is being found out), `noAnswer`, `oneAddress` (two must be compared), `noOtherAddress` (no STUN
-/// server has a second address), `otherIsSilent` (nobody answers at it), `notServed` (the server does not do as it is
-/// asked), `noTranslation`, `tooFew`, `notAsked` (no STUN server of this family is configured), `noFleet` (and no beacon is
-/// known), `oneBeacon`, `noAddress` (this machine has no address of the family), `daily` (it is measured once a day, and
-/// was before the machine came here).
 package struct NetcheckView: Hashable, Sendable, Codable {
-    package struct Finding: Hashable, Sendable, Codable {
-        package var value: String?
-        package var unknown: String?
+    package struct Finding<Value: Hashable & Sendable & Codable>: Hashable, Sendable, Codable {
+        package var value: Value?
+        package var unknown: Unknown?
 
-        package static func known(_ value: String) -> Finding { Finding(value: value) }
-        package static func unknown(_ reason: String) -> Finding { Finding(unknown: reason) }
+        package static func known(_ value: Value) -> Finding { Finding(value: value) }
+        package static func unknown(_ reason: Unknown) -> Finding { Finding(unknown: reason) }
+    }
+
+    /// Why something is not known.
+    package enum Unknown: String, Hashable, Sendable, Codable, CaseIterable {
+        /// It is being found out.
+        case pending
+        case noAnswer
+        /// One server with one address was asked; two addresses must be compared.
+        case oneAddress
+        /// No STUN server has a second address.
+        case noOtherAddress
+        /// Nobody answers at a STUN server's second address.
+        case otherIsSilent
+        /// The STUN server does not do as it is asked.
+        case notServed
+        case noTranslation
+        /// Too few mappings were seen.
+        case tooFew
+        /// No STUN server of this family is configured.
+        case notAsked
+        /// This node is in no fleet, so that no beacon is known, and no STUN server is configured.
+        case noFleet
+        /// One beacon has answered; two must be compared.
+        case oneBeacon
+        /// This machine has no address of the family.
+        case noAddress
+        /// It is measured once a day, and was before the machine came here.
+        case daily
+    }
+
+    package enum UDP: String, Hashable, Sendable, Codable, CaseIterable {
+        case works, blocked
+    }
+    /// RFC 4787, section 4.1. Beacons alone tell `untranslated`, `stable` and `varies`.
+    package enum Mapping: String, Hashable, Sendable, Codable, CaseIterable {
+        case untranslated = "none"
+        case endpointIndependent, addressDependent, addressAndPortDependent
+        /// One of the two before.
+        case dependent
+        /// All beacons see the same port.
+        case stable
+        case varies
+    }
+    /// RFC 4787, section 5.
+    package enum Filtering: String, Hashable, Sendable, Codable, CaseIterable {
+        case endpointIndependent, addressDependent, addressAndPortDependent
+    }
+    /// RFC 4787, section 4.2.
+    package enum Ports: String, Hashable, Sendable, Codable, CaseIterable {
+        case preserving, sequential, random
+    }
+    package enum Decision: String, Hashable, Sendable, Codable, CaseIterable {
+        case yes, no
     }
 
     package struct Interface: Hashable, Sendable, Codable {
@@ -77,9 +124,9 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package var atLeastSeconds: Int64?
         /// Absent where the mapping outlived the longest wait.
         package var belowSeconds: Int64?
-        package var unknown: String?
+        package var unknown: Unknown?
 
-        package init(atLeastSeconds: Int64? = nil, belowSeconds: Int64? = nil, unknown: String? = nil) {
+        package init(atLeastSeconds: Int64? = nil, belowSeconds: Int64? = nil, unknown: Unknown? = nil) {
             self.atLeastSeconds = atLeastSeconds
             self.belowSeconds = belowSeconds
             self.unknown = unknown
@@ -88,42 +135,45 @@ package struct NetcheckView: Hashable, Sendable, Codable {
 
     /// IPv4 or IPv6.
     package struct Family: Hashable, Sendable, Codable {
-        /// `works` or `blocked`.
-        package var udp: Finding
-        /// `none`, `endpointIndependent`, `addressDependent`, `addressAndPortDependent`, `dependent` (one of these two); by
-        /// beacons alone `none`, `stable` or `varies`.
-        package var mapping: Finding
-        /// `endpointIndependent`, `addressDependent` or `addressAndPortDependent`.
-        package var filtering: Finding
-        /// `preserving`, `sequential` or `random`.
-        package var ports: Finding
+        package var udp: Finding<UDP>
+        package var mapping: Finding<Mapping>
+        package var filtering: Finding<Filtering>
+        package var ports: Finding<Ports>
+        /// The distance of `sequential` ports.
         package var portStep: Int?
-        /// `yes` or `no`.
-        package var hairpin: Finding
+        package var hairpin: Finding<Decision>
         package var lifetime: Lifetime
     }
 
     package struct Kubernetes: Hashable, Sendable, Codable {
         package var namespace: String?
         package var pod: String?
-        /// Whether what leaves the pod gets another address: `yes` or `no`.
-        package var translated: Finding
+        /// Whether what leaves the pod gets another address.
+        package var translated: Finding<Decision>
 
-        package init(namespace: String?, pod: String?, translated: Finding) {
+        package init(namespace: String?, pod: String?, translated: Finding<Decision>) {
             self.namespace = namespace
             self.pod = pod
             self.translated = translated
         }
     }
 
+    package enum RelayState: String, Hashable, Sendable, Codable, CaseIterable {
+        /// There is no session with it.
+        case connecting
+        /// There is a session, and no allocation yet.
+        case binding
+        /// It has no room, or is no relay.
+        case refused
+        case bound
+    }
     package struct Relay: Hashable, Sendable, Codable {
         package var node: NodeID
         package var name: String?
         package var address: SocketAddress?
         /// Over TCP, since UDP does not get there.
         package var isTCP: Bool
-        /// `connecting`, `binding`, `refused` or `bound`.
-        package var state: String
+        package var state: RelayState
         package var roundTripMicroseconds: Int64?
         /// Kept for this node's own sake; else because a peer is there.
         package var isHome: Bool

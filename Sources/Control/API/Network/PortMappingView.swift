@@ -3,8 +3,14 @@ package import Mesh
 
 /// The port of a gateway that leads to this node, or why there is none.
 package struct PortMappingView: Hashable, Sendable, Codable {
-    /// `PCP`, `NAT-PMP` or `UPnP`; absent where there is no mapping.
-    package var `protocol`: String?
+    package enum MappingProtocol: String, Hashable, Sendable, Codable, CaseIterable {
+        case pcp = "PCP"
+        case natPMP = "NAT-PMP"
+        case upnp = "UPnP"
+    }
+
+    /// Absent where there is no mapping.
+    package var `protocol`: MappingProtocol?
     /// Where others reach this node by it.
     package var externalAddress: SocketAddress?
     package var internalPort: UInt16
@@ -15,7 +21,7 @@ package struct PortMappingView: Hashable, Sendable, Codable {
     package var problem: String?
 
     package init(_ status: PortMappingStatus) {
-        `protocol` = status.protocol?.rawValue
+        `protocol` = status.protocol.map { MappingProtocol($0) }
         externalAddress = status.external
         internalPort = status.internalPort
         lifetimeSeconds = status.lifetime?.seconds
@@ -37,4 +43,14 @@ extension PortMappingView: SchemaDescribed {
             "protocol?": .text, "externalAddress?": .address, "internalPort": .count, "lifetimeSeconds?": .count,
             "gateway?": .ip, "problem?": .text,
         ])
+}
+
+extension PortMappingView.MappingProtocol {
+    fileprivate init(_ how: PortMappingProtocol) {
+        switch how {
+        case .pcp: self = .pcp
+        case .natPMP: self = .natPMP
+        case .upnp: self = .upnp
+        }
+    }
 }

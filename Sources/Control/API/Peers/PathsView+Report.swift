@@ -7,9 +7,9 @@ extension PathsView {
         node = report.node
         name = report.name
         path = report.path.map { $0.isRelayed ? .relayed : .direct } ?? .none
-        reason = report.relayReason?.rawValue
-        ownMapping = "\(report.ownMapping)"
-        peerMapping = "\(report.peerMapping)"
+        reason = report.relayReason.map { Reason($0) }
+        ownMapping = Mapping(report.ownMapping)
+        peerMapping = Mapping(report.peerMapping)
         datagramBytes = report.datagramBytes
         if let bytes = report.datagramBytes, let path = report.path {
             pathMTU = bytes + path.overhead + (path.remote.ip.isIPv4 ? 28 : 48)
@@ -23,7 +23,7 @@ extension PathsView {
                 fromIsTCP: transition.from?.isTCP ?? false, to: transition.to.remote,
                 toIsRelayed: transition.to.isRelayed, toRelay: report.relay(of: transition.to),
                 toIsTCP: transition.to.isTCP,
-                cause: transition.cause.rawValue, doubtMilliseconds: transition.took?.milliseconds)
+                cause: Cause(transition.cause), doubtMilliseconds: transition.took?.milliseconds)
         }
     }
 }
@@ -37,7 +37,62 @@ extension PathsView.Path {
             sinceAnsweredMilliseconds: facts.sinceAnswered?.milliseconds,
             sinceHeardMilliseconds: facts.sinceHeard?.milliseconds, missed: facts.missed,
             barredMilliseconds: facts.barredFor?.milliseconds, isPunching: facts.isPunching,
-            sinceProbedMilliseconds: facts.sinceProbed?.milliseconds, probe: facts.probe?.rawValue)
+            sinceProbedMilliseconds: facts.sinceProbed?.milliseconds,
+            probe: facts.probe.map { PathsView.ProbeOutcome($0) })
+    }
+}
+
+extension PathsView.ProbeOutcome {
+    fileprivate init(_ outcome: PathSet.ProbeOutcome) {
+        switch outcome {
+        case .answered: self = .answered
+        case .waiting: self = .waiting
+        case .unanswered: self = .unanswered
+        }
+    }
+}
+
+extension PathsView.Cause {
+    fileprivate init(_ cause: PathSet.Cause) {
+        switch cause {
+        case .first: self = .first
+        case .better: self = .better
+        case .faster: self = .faster
+        case .moved: self = .moved
+        case .silent: self = .silent
+        case .withdrawn: self = .withdrawn
+        case .debug: self = .debug
+        }
+    }
+}
+
+extension PathsView.Reason {
+    fileprivate init(_ reason: PathReport.RelayReason) {
+        switch reason {
+        case .trying: self = .trying
+        case .noCandidates: self = .noCandidates
+        case .bothMappingsVary: self = .bothMappingsVary
+        case .ownMappingVaries: self = .ownMappingVaries
+        case .peerMappingVaries: self = .peerMappingVaries
+        case .failed: self = .failed
+        case .ownUDPBlocked: self = .ownUDPBlocked
+        case .peerUDPBlocked: self = .peerUDPBlocked
+        case .blocked: self = .blocked
+        case .unknown: self = .unknown
+        case .relayOnly: self = .relayOnly
+        }
+    }
+}
+
+extension PathsView.Mapping {
+    fileprivate init(_ mapping: NATMapping) {
+        switch mapping {
+        case .unknown: self = .unknown
+        case .none: self = .untranslated
+        case .stable: self = .stable
+        case .varies: self = .varies
+        case .blocked: self = .blocked
+        }
     }
 }
 

@@ -20,9 +20,12 @@ package struct PathsView: Hashable, Sendable, Codable {
         /// It failed, and is not taken for so long.
         package var barredMilliseconds: Int64?
         package var isPunching: Bool
-        /// How long ago the newest probe was sent, and what came of it: `answered`, `waiting` or `unanswered`.
+        /// How long ago the newest probe was sent, and what came of it.
         package var sinceProbedMilliseconds: Int64?
-        package var probe: String?
+        package var probe: ProbeOutcome?
+    }
+    package enum ProbeOutcome: String, Hashable, Sendable, Codable, CaseIterable {
+        case answered, waiting, unanswered
     }
     package struct Transition: Hashable, Sendable, Codable {
         package var agoMilliseconds: Int64
@@ -34,10 +37,38 @@ package struct PathsView: Hashable, Sendable, Codable {
         package var toIsRelayed: Bool
         package var toRelay: String?
         package var toIsTCP: Bool
-        /// `first`, `better`, `faster`, `moved`, `silent`, `withdrawn` or `debug`.
-        package var cause: String
+        package var cause: Cause
         /// How long data had been in doubt, where it was.
         package var doubtMilliseconds: Int64?
+    }
+    /// Why data changed its path.
+    package enum Cause: String, Hashable, Sendable, Codable, CaseIterable {
+        /// There was none before.
+        case first
+        /// A better kind of path answered.
+        case better
+        case faster
+        /// The peer moved.
+        case moved
+        /// The old path fell silent.
+        case silent
+        /// The old path is no more.
+        case withdrawn
+        /// `asterism debug` wanted it so.
+        case debug
+    }
+    /// Why data goes over a relay.
+    package enum Reason: String, Hashable, Sendable, Codable, CaseIterable {
+        case trying, noCandidates, bothMappingsVary, ownMappingVaries, peerMappingVaries, failed
+        case ownUDPBlocked, peerUDPBlocked, blocked, unknown, relayOnly
+    }
+    /// What others see of the translator before a node.
+    package enum Mapping: String, Hashable, Sendable, Codable, CaseIterable {
+        case unknown
+        case untranslated = "none"
+        case stable, varies
+        /// No UDP gets out.
+        case blocked
     }
     package enum Kind: String, Hashable, Sendable, Codable {
         /// There is no session.
@@ -48,12 +79,11 @@ package struct PathsView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var name: String?
     package var path: Kind
-    /// Why it is relayed: `trying`, `noCandidates`, `bothMappingsVary`, `ownMappingVaries`, `peerMappingVaries`, `failed`,
-    /// `blocked`, `ownUDPBlocked`, `peerUDPBlocked`, `unknown` or `relayOnly`.
-    package var reason: String?
-    /// `unknown`, `none`, `stable`, `varies` or `blocked`: what others see of the translator before this node, and the peer.
-    package var ownMapping: String
-    package var peerMapping: String
+    /// Why it is relayed.
+    package var reason: Reason?
+    /// Of this node, and of the peer.
+    package var ownMapping: Mapping
+    package var peerMapping: Mapping
     package var datagramBytes: Int?
     /// Of the path in use: the largest IP packet that it carries, as far as is known; absent where this node carries no
     /// packets of the overlay.

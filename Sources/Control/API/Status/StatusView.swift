@@ -6,6 +6,12 @@ package struct StatusView: Hashable, Sendable, Codable {
     package enum Program: String, Hashable, Sendable, Codable, CaseIterable {
         case agent, controller
     }
+    package enum Phase: String, Hashable, Sendable, Codable, CaseIterable {
+        /// An agent's.
+        case unenrolled, enrolling, member
+        /// A controller's.
+        case serving
+    }
     package struct NodeCounts: Hashable, Sendable, Codable {
         package var online = 0
         package var suspect = 0
@@ -19,8 +25,7 @@ package struct StatusView: Hashable, Sendable, Codable {
     package var name: String?
     /// 32 hexadecimal digits; absent where the node belongs to no fleet yet.
     package var fleet: String?
-    /// An agent's: `unenrolled`, `enrolling`, `member`. A controller's: `serving`.
-    package var phase: String
+    package var phase: Phase
     package var incarnation: UInt64
     package var startedAt: UnixTime
     package var certificateExpiresAt: UnixTime?
