@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct HelpTests {
     static let verbs: [[String]] = [
-        ["dev"], ["token", "create"], ["token", "list"], ["token", "revoke"], ["join"], ["status"], ["nodes"], ["node"],
+        ["dev"], ["token", "create"], ["token", "list"], ["token", "get"], ["token", "revoke"], ["join"], ["status"],
+        ["nodes"], ["node"],
         ["peers"], ["ping"], ["why"], ["capture"], ["debug", "rebind"], ["debug", "drop-path"],
         ["debug", "relay-only"], ["worker", "run"], ["worker", "ps"], ["worker", "logs"], ["worker", "stop"],
         ["worker", "rm"],

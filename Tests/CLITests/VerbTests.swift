@@ -36,8 +36,8 @@ import Wire
                 .error(APIError(.notFound, "there is no node '\(parameters.node)'"))
             }
         case .tokensCreate: .view(Sample.token("ast1-secret"))
-        case .tokensList, .tokensRevoke:
-            if case .tokensList = request { .view([Sample.token(nil)]) } else { .view(Sample.token(nil)) }
+        case .tokensList: .view([Sample.token(nil)])
+        case .tokensGet, .tokensRevoke: .view(Sample.token(nil))
         case .workersRun(let parameters): .view(Sample.worker(parameters.name ?? "sleep-1a2b", .pending))
         case .workersList: .view([Sample.worker("trainer", .running)])
         case .workersGet(let parameters): .view(Sample.worker(parameters.name, .running))
@@ -56,7 +56,8 @@ import Wire
         (["node", "gpu-7"], "100.64.0.7, fd11:2233:4455:6677:8899:aabb:ccdd:eeff"),
         (["ping", "gpu-7", "-i", "10"], "4 sent, 3 answered, 25% lost"),
         (["gpu"], "20GiB/80GiB"), (["events"], "first heartbeat"), (["token", "create"], "ast1-secret"),
-        (["token", "list"], "1/2"), (["token", "revoke", "00112233445566ff"], "revoked"),
+        (["token", "list"], "1/2"), (["token", "get", "00112233445566ff"], "1 of 2"),
+        (["token", "revoke", "00112233445566ff"], "revoked"),
         (["peers"], "1204/1.5MiB"), (["top", "--count", "1", "--interval", "0.1"], "\"packetsPerSecondIn\":0"),
         (["worker", "ps"], "trainer"),
         (["worker", "run", "--name", "w", "--", "sleep", "60"], "w on gpu-7: running, pid 4242"),

@@ -47,6 +47,7 @@ import Wire
             .tokensCreate(.init(ttlSeconds: 60, uses: 3))
         ),
         (Case(target: "/v1/tokens"), .tokensList),
+        (Case(target: "/v1/tokens/0011223344556677"), .tokensGet(.init(id: "0011223344556677"))),
         (
             Case(method: "DELETE", target: "/v1/tokens/0011223344556677"),
             .tokensRevoke(.init(id: "0011223344556677"))

@@ -10,6 +10,7 @@ package enum ControllerRequest: Hashable, Sendable {
     case nodesGet(NodesGet)
     case tokensCreate(TokensCreate)
     case tokensList
+    case tokensGet(TokensGet)
     case tokensRevoke(TokensRevoke)
     case workersRun(WorkersRun)
     case workersList(WorkersList)
@@ -28,6 +29,7 @@ package enum ControllerRequest: Hashable, Sendable {
         case .nodesGet(let verb): verb
         case .tokensCreate(let verb): verb
         case .tokensList: TokensList()
+        case .tokensGet(let verb): verb
         case .tokensRevoke(let verb): verb
         case .workersRun(let verb): verb
         case .workersList(let verb): verb
@@ -43,7 +45,7 @@ package enum ControllerRequest: Hashable, Sendable {
 
     /// In the order of the documents.
     package static let verbs: [any ControllerVerb.Type] = [
-        StatusGet.self, NodesList.self, NodesGet.self, TokensCreate.self, TokensList.self,
+        StatusGet.self, NodesList.self, NodesGet.self, TokensCreate.self, TokensList.self, TokensGet.self,
         TokensRevoke.self,
         WorkersRun.self, WorkersList.self, WorkersGet.self, WorkersStop.self, WorkersRemove.self, WorkersLogs.self,
         EventsList.self, AcceleratorsList.self, PeersList.self,

@@ -5,8 +5,9 @@ import Foundation
 
 struct Token: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Makes, lists and revokes enrolment tokens.",
-        discussion: "Each of them takes --json.", subcommands: [TokenCreate.self, TokenList.self, TokenRevoke.self])
+        abstract: "Makes, shows and revokes enrolment tokens.",
+        discussion: "Each of them takes --json.",
+        subcommands: [TokenCreate.self, TokenList.self, TokenGet.self, TokenRevoke.self])
 }
 
 struct TokenCreate: Verb {
@@ -59,18 +60,23 @@ struct TokenList: Verb {
             .init("CREATED", right: true, importance: 0), .init("EXPIRES", right: true, importance: 2),
         ])
         for token in tokens {
-            let state: (String, Terminal.Style) =
-                token.isRevoked
-                ? ("revoked", .bad)
-                : token.expiresAt <= now
-                    ? ("expired", .faint) : token.used >= token.uses ? ("used up", .faint) : ("valid", .good)
+            let state = token.state(now)
             table.add([
-                .init(token.id), .init(token.name), .init(state.0, state.1), .init("\(token.used)/\(token.uses)"),
+                .init(token.id), .init(token.name), .init(state.text, state.style),
+                .init("\(token.used)/\(token.uses)"),
                 .init("\(Units.age(now - token.createdAt)) ago"),
                 .init(token.expiresAt <= now ? nil : "in \(Units.age(token.expiresAt - now))"),
             ])
         }
         return table
+    }
+}
+
+extension TokenView {
+    func state(_ now: UnixTime) -> (text: String, style: Terminal.Style) {
+        if isRevoked { return ("revoked", .bad) }
+        if expiresAt <= now { return ("expired", .faint) }
+        return used >= uses ? ("used up", .faint) : ("valid", .good)
     }
 }
 
