@@ -1,7 +1,7 @@
 /// # Time as a value
 ///
 /// Nothing in the pure targets can ask for the time. A driver (the daemon's pump, the simulator) reads its clock once a
-/// batch and hands the result in as an `Instant`; whoever wants to be woken says so with a `Deadline`, which carries the
+/// batch and hands the result in as an `Instant`; anyone who wants to be woken says so with a `Deadline`, which carries the
 /// reason, because a loop that spins must be able to say why.
 
 /// A length of time in nanoseconds; may be negative.

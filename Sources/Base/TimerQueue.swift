@@ -19,7 +19,7 @@ package struct TimerQueue: Sendable {
         guard times[key] != time else { return }
         times[key] = time
         if let time { heap.insert(Entry(at: time, key: key)) }
-        // Left-behind entries may outnumber live ones when keys move often; then it pays to build anew.
+        // Left-behind entries may outnumber live ones when keys move often; then it pays to build again.
         if heap.count > 64, heap.count > times.count * 4 { rebuild() }
     }
 

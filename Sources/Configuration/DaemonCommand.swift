@@ -139,7 +139,7 @@ package final class ConfigurationReload<Command: DaemonCommand> {
         let loaded: LoadedConfiguration<Command.Settings>
         do throws(StartFailure) { loaded = try Command.load(words) } catch {
             for line in error.lines { log.error("configuration: \(line)") }
-            log.error("not reloaded: the configuration has errors; the one before stays in force")
+            log.error("not reloaded: the configuration has errors; the previous one stays in force")
             return
         }
         let changed = loaded.effective.changed(from: running)

@@ -249,7 +249,7 @@ package final class ControllerDaemon {
 // MARK: - What comes out
 
 extension ControllerDaemon: PumpShell {
-    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the program; whoever starts it
+    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the program; anyone who starts it
     /// again finds the state of before.
     package func store(_ change: [StoreChange], durable: @escaping () -> Void) {
         do throws(StoreError) { try store.apply(change) } catch {

@@ -10,7 +10,7 @@ extension EventView.Kind {
         case .nodeEnrolled, .nodeOnline, .nodeLeft, .nodeRestarted, .nodeChanged, .verdictChanged, .verdictsReleased,
             .clockAgrees:
             .notice
-        case .nodeSuspect, .tokenCreated, .tokenRevoked, .workerWanted, .workerStopWanted, .workerRemoved,
+        case .nodeSuspect, .tokenCreated, .tokenRevoked, .workerRequested, .workerStopRequested, .workerRemoved,
             .workerChanged, .certificateRenewed:
             .info
         }
@@ -31,8 +31,8 @@ extension EventView.Kind {
         case .verdictsReleased: "nodes are declared offline again"
         case .tokenCreated: "token created"
         case .tokenRevoked: "token revoked"
-        case .workerWanted: "worker requested"
-        case .workerStopWanted: "worker stop requested"
+        case .workerRequested: "worker requested"
+        case .workerStopRequested: "worker stop requested"
         case .workerRemoved: "worker removed"
         case .workerChanged: "worker changed"
         case .certificateRenewed: "certificate renewed"

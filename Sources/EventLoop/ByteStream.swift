@@ -50,7 +50,7 @@ package final class ByteStream: Source {
     /// Connecting is under way.
     package private(set) var isConnecting = false
     private var isShutDown = false
-    private var wantsReading = false
+    private var isReadRequested = false
     /// Frees the place that a listener counts for this stream.
     private var place: Listener.Place?
 
@@ -108,16 +108,16 @@ package final class ByteStream: Source {
         guard isOpen else { return }
         self.onRead = onRead
         self.onEnd = onEnd
-        wantsReading = true
+        isReadRequested = true
         updateReading()
     }
 
     package func pauseReading() {
-        wantsReading = false
+        isReadRequested = false
         updateReading()
     }
     package func resumeReading() {
-        wantsReading = onRead != nil
+        isReadRequested = onRead != nil
         updateReading()
     }
 
@@ -208,10 +208,10 @@ package final class ByteStream: Source {
 
     private func updateReading() {
         loop.preconditionOnLoop()
-        let want = wantsReading && !isConnecting && end == nil
-        guard let stream, want != isReading else { return }
-        isReading = want
-        if !want {
+        let shouldRead = isReadRequested && !isConnecting && end == nil
+        guard let stream, shouldRead != isReading else { return }
+        isReading = shouldRead
+        if !shouldRead {
             uv_read_stop(stream)
             return
         }

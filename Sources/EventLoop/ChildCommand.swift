@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// What to run and in which surroundings. The child gets an empty signal mask, default signal dispositions, and no
+/// What to run and in which environment. The child gets an empty signal mask, default signal dispositions, and no
 /// descriptors but the listed ones.
 package struct ChildCommand: Sendable {
     /// A user by number. All supplementary groups are replaced by `groups`.

@@ -3,7 +3,7 @@ import Glibc
 /// Where cgroup v2 is, and whether workers can be contained by it. On a host it is writable for root; in a pod it is
 /// read-only or not there, and then containment means walking process trees.
 package struct ControlGroup: Hashable, Sendable {
-    /// The mount point, /sys/fs/cgroup on most machines; beside cgroup v1 often /sys/fs/cgroup/unified.
+    /// The mount point, /sys/fs/cgroup on most machines; next to cgroup v1 often /sys/fs/cgroup/unified.
     package var mount: String
     /// Whether a cgroup can be made below `mount` by this user.
     package var isWritable: Bool

@@ -14,9 +14,9 @@ import Glibc
 /// * **Errors are about datagrams**: EMSGSIZE, ENETUNREACH and their like are counted by reason, the datagram is
 ///   dropped, and the rest of the batch goes on. ICMP errors come later and through the socket's error queue (ip(7),
 ///   IP_RECVERR); they are counted apart and told to `onUnreachable` with the address they are about. The kernel also
-///   reports an ICMP error by failing the next send, whoever that is to; therefore a datagram that fails is tried once
+///   reports an ICMP error by failing the next send, whatever its destination; therefore a datagram that fails is tried once
 ///   more before it is blamed.
-/// * An IPv6 socket takes IPv6 only; whoever wants both families opens two. A whole UDP datagram always fits; where
+/// * An IPv6 socket takes IPv6 only; anyone who wants both families opens two. A whole UDP datagram always fits; where
 ///   `maximumDatagram` is set lower, longer ones are dropped and counted as truncated.
 package final class DatagramSocket: Source {
     package struct Options: Sendable {
@@ -124,7 +124,7 @@ package final class DatagramSocket: Source {
     }
 
     /// Another socket at this one's address (SO_REUSEPORT): the kernel gives each sender's datagrams to one of them. Only
-    /// now is the port shared, so a stranger that has it is found when this socket is bound.
+    /// now is the port shared, so another process that has it is found when this socket is bound.
     package func sibling() throws(Errno) -> FileDescriptor {
         guard isOpen, let address = localAddress else { throw Errno(EBADF) }
         try descriptor?.set(Int(SOL_SOCKET), SO_REUSEPORT, to: 1)

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// `post` hands over a closure together with all it captures (`sending`), so the compiler knows that the caller keeps
 /// nothing of it. Order is kept for each caller. The loop does not wait for posts: a loop without active sources ends
-/// once it has run what is there, even while other threads could still post; whoever needs it alive holds a source.
+/// once it has run what is there, even while other threads could still post; anyone who needs it alive holds a source.
 package final class Door: Sendable {
     // Everything in here is touched under the lock alone. A closure has been sent, so its caller cannot touch what it
     // captures, and the loop alone runs it.

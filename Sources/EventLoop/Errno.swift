@@ -5,7 +5,7 @@ import Glibc
 ///
 /// Every system call of this module goes through `syscall`, which gives back a value or throws an `Errno`. It tries
 /// again what a signal interrupted, and it stops the program on the two answers that only a bug of ours can cause:
-/// EBADF (somebody closed a descriptor that was not theirs; the next one may hit a stranger's file) and EFAULT.
+/// EBADF (somebody closed a descriptor that was not theirs; the next one may hit another file) and EFAULT.
 
 /// A reason from errno(3).
 package struct Errno: Error, Hashable, Sendable {

@@ -1,26 +1,26 @@
 import Synchronization
 
-/// # Letters to a loop
+/// # Messages to a loop
 ///
-/// Any thread sends, in order; the loop's thread gets each letter once, when it next looks at its door. Whoever runs on
+/// Any thread sends, in order; the loop's thread gets each message once, when it next looks at its door. Anyone who runs on
 /// the loop and cannot wait for that, since what it is about to do depends on what may have been sent, calls `deliver`
 /// first: one atomic read where there is nothing.
 // The handler is the loop's; the rest is behind a lock or atomic.
 package final class Mailbox<Letter: Sendable>: @unchecked Sendable {
-    private let letters = Mutex<[Letter]>([])
+    private let messages = Mutex<[Letter]>([])
     private let hasMail = Atomic<Bool>(false)
     private let door: Door
-    private var onLetter: ((Letter) -> Void)?
+    private var onMessage: ((Letter) -> Void)?
 
-    /// `onLetter` is called on the loop's thread, until `close`.
-    package init(on loop: Loop, onLetter: @escaping (Letter) -> Void) {
+    /// `onMessage` is called on the loop's thread, until `close`.
+    package init(on loop: Loop, onMessage: @escaping (Letter) -> Void) {
         loop.preconditionOnLoop()
         door = loop.door
-        self.onLetter = onLetter
+        self.onMessage = onMessage
     }
 
-    package func send(_ letter: Letter) {
-        letters.withLock { $0.append(letter) }
+    package func send(_ message: Letter) {
+        messages.withLock { $0.append(message) }
         let isAwaited = hasMail.exchange(true, ordering: .acquiringAndReleasing)
         if !isAwaited { door.post { [self] in deliver() } }
     }
@@ -33,17 +33,17 @@ package final class Mailbox<Letter: Sendable>: @unchecked Sendable {
 
     private func deliverAll() {
         hasMail.store(false, ordering: .sequentiallyConsistent)
-        let all = letters.withLock { letters in
-            let all = letters
-            letters = []
+        let all = messages.withLock { messages in
+            let all = messages
+            messages = []
             return all
         }
-        for letter in all { onLetter?(letter) }
+        for message in all { onMessage?(message) }
     }
 
     /// What was sent and not delivered is dropped. On the loop's thread.
     package func close() {
-        onLetter = nil
-        letters.withLock { $0 = [] }
+        onMessage = nil
+        messages.withLock { $0 = [] }
     }
 }

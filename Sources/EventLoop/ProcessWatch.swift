@@ -55,7 +55,7 @@ package final class ProcessWatch: Source {
     }
 }
 
-/// What tells one process from all others for ever: numbers are used again, and start times begin anew at each boot.
+/// What tells one process from all others for ever: numbers are used again, and start times begin again at each boot.
 package struct ProcessIdentity: Hashable, Sendable {
     /// /proc/sys/kernel/random/boot_id.
     package var bootID: String

@@ -4,7 +4,7 @@ import Glibc
 /// # What the kernel says of the network
 ///
 /// Addresses come and go while programs run: a cable, a lease, a laptop that is carried elsewhere. The kernel tells of each
-/// change of its links, addresses and IPv4 routes by messages of rtnetlink(7). Here they are only counted as news: whoever
+/// change of its links, addresses and IPv4 routes by messages of rtnetlink(7). Here they are only counted as news: anyone who
 /// gets them asks the kernel how things are now, which is right even where messages were lost. Several come with one change
 /// (a link goes up, gets an address, then a route), so it is for the owner to wait a moment before it looks.
 ///
@@ -17,7 +17,7 @@ package final class RouteWatch {
     package private(set) var messages = 0
     package private(set) var overruns = 0
     /// Messages of processes.
-    package private(set) var strangers = 0
+    package private(set) var unauthenticated = 0
 
     /// Messages that are read before the loop goes on; what is left has it come by again.
     private static let atOnce = 64
@@ -49,7 +49,7 @@ package final class RouteWatch {
         for _ in 0..<RouteWatch.atOnce {
             do throws(Errno) {
                 let isKernels = try syscall("recvmsg") { asterism_route_changes_read(descriptor) } == 1
-                if isKernels { messages += 1 } else { strangers += 1 }
+                if isKernels { messages += 1 } else { unauthenticated += 1 }
             } catch {
                 if error.code == ENOBUFS {
                     overruns += 1

@@ -6,7 +6,7 @@ package import Glibc
 ///
 /// What the kernel routes to the interface is read by the process, one packet a read(2), and what is written the kernel
 /// takes for received. Each packet has a virtio header before it (IFF_VNET_HDR), by which up to 64 KiB of one conversation
-/// pass as one packet, its checksums and its segments left to whoever sends them on. Which of that the kernel may do is
+/// pass as one packet, its checksums and its segments left to anyone who sends them on. Which of that the kernel may do is
 /// negotiated at the start: all of it, or without UDP's part on kernels before 6.2, or none.
 ///
 /// The interface has one queue or several (IFF_MULTI_QUEUE), so that several threads may read: the kernel keeps each
@@ -27,7 +27,7 @@ package final class TunDevice {
 
     /// Makes the interface; `name` may be a pattern with `%d`. Throws what stands in the way: ENOENT or ENODEV without
     /// /dev/net/tun, EPERM without CAP_NET_ADMIN, EBUSY where the name is taken.
-    package init(named pattern: String, queues count: Int = 1, wantsOffload: Bool) throws(Errno) {
+    package init(named pattern: String, queues count: Int = 1, usesOffload: Bool) throws(Errno) {
         var name = [CChar](repeating: 0, count: 16)
         for (index, byte) in pattern.utf8.prefix(15).enumerated() { name[index] = CChar(bitPattern: byte) }
         var opened: [Int32] = []
@@ -43,10 +43,10 @@ package final class TunDevice {
         queues = opened
         self.name = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var granted: Offload = []
-        let wishes: [Offload] = wantsOffload ? [[.checksum, .tcp, .udp], [.checksum, .tcp], []] : [[]]
+        let candidates: [Offload] = usesOffload ? [[.checksum, .tcp, .udp], [.checksum, .tcp], []] : [[]]
         // It is the interface's, not the queue's.
-        for wish in wishes where asterism_tun_set_offload(opened[0], wish.rawValue) == 0 {
-            granted = wish
+        for candidate in candidates where asterism_tun_set_offload(opened[0], candidate.rawValue) == 0 {
+            granted = candidate
             break
         }
         offload = granted

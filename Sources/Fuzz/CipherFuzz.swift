@@ -3,7 +3,7 @@ import Noise
 
 /// AES-256-GCM as it is accelerated against libsodium's, message by message: sealed alike in place and out of place,
 /// opened again, refused when one bit of text, tag, AAD or nonce is another, and then nothing left where the plaintext
-/// would have been. No byte beside the destination may change.
+/// would have been. No byte outside of the destination may change.
 package struct CipherFuzz: ~Copyable {
     /// All lengths to here come by in turn.
     package static let turn = 2100
@@ -95,7 +95,7 @@ package struct CipherFuzz: ~Copyable {
         if done == mistake { UnsafeMutableRawBufferPointer(start: sealed, count: whole)[count] ^= 1 }
         let what = "\(count) bytes, AAD of \(aad.count), \(isInPlace ? "in place" : "out of place")"
         guard equal(sealed, expected, whole) else { return "\(what): sealed otherwise than by libsodium" }
-        guard isGuarded(sealed, whole) else { return "\(what): sealing wrote beside its destination" }
+        guard isGuarded(sealed, whole) else { return "\(what): sealing wrote outside of its destination" }
 
         let room = isInPlace ? whole : count
         let opened = place(self.opened, shift: random.index(below: 32), count: room)
@@ -105,7 +105,7 @@ package struct CipherFuzz: ~Copyable {
             return "\(what): what libsodium sealed is refused"
         }
         guard equal(opened, plaintext, count) else { return "\(what): opened to something else" }
-        guard isGuarded(opened, room) else { return "\(what): opening wrote beside its destination" }
+        guard isGuarded(opened, room) else { return "\(what): opening wrote outside of its destination" }
         return forge(sealed, count: count, counter: counter, aad: aad, isInPlace: isInPlace)
     }
 
@@ -141,7 +141,7 @@ package struct CipherFuzz: ~Copyable {
             return "\(count) bytes: a forged \(what) is accepted"
         }
         guard holds(0, opened, count) else { return "\(count) bytes, forged \(what): plaintext is left behind" }
-        guard isGuarded(opened, room) else { return "\(count) bytes, forged \(what): wrote beside" }
+        guard isGuarded(opened, room) else { return "\(count) bytes, forged \(what): wrote outside" }
         return nil
     }
 

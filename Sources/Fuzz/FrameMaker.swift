@@ -16,7 +16,7 @@ struct FrameMaker {
         for _ in 0..<1 + mutator.random.index(below: mutator.random.chance(1, in: 200) ? 200 : 4) {
             if isRude { rude(peer, &writer) } else { polite(peer, &writer) }
         }
-        if let message, peer.largestHeard != nil || peer.controlStream != nil || peer.nextSequence == 0 {
+        if let message, peer.largestReceived != nil || peer.controlStream != nil || peer.nextSequence == 0 {
             control(message, peer, &writer)
         }
         if isRude, mutator.random.chance(1, in: 2) {
@@ -57,7 +57,7 @@ struct FrameMaker {
         }
     }
 
-    /// A wish to measure on a stream of its own, whole or not, right or not.
+    /// A request to measure on a stream of its own, whole or not, right or not.
     private mutating func bench(_ peer: HostilePeer, _ writer: inout ByteWriter) {
         guard peer.nextSequence < 1000 else { return }
         let id = StreamID(sequence: peer.nextSequence, opener: peer.opener)
@@ -73,7 +73,7 @@ struct FrameMaker {
         case 0: Frame.padding.write(to: &writer)
         case 1: Frame.ping.write(to: &writer)
         case 2, 3:
-            guard let largest = peer.largestHeard else { return }
+            guard let largest = peer.largestReceived else { return }
             let low = largest - min(largest, mutator.random.next(below: 40))
             AckFrame(ranges: [low...largest], delayMicroseconds: mutator.edge62()).frame.write(to: &writer)
         case 4: Frame.maxData(mutator.edge62()).write(to: &writer)
@@ -90,11 +90,11 @@ struct FrameMaker {
             MeshFrame.candidates(
                 number: mutator.edge62(), mutator.pick(NATMapping.allCases), candidates()
             ).write(to: &writer)
-        case 16: MeshFrame.candidatesHeard(number: mutator.edge62()).write(to: &writer)
+        case 16: MeshFrame.candidatesReceived(number: mutator.edge62()).write(to: &writer)
         case 17:
             mutator.pick([
-                MeshFrame.legRequest, .legRefused(.full),
-                .leg(
+                MeshFrame.allocationRequest, .allocationRefused(.full),
+                .allocation(
                     UInt32(truncatingIfNeeded: mutator.edge()), key: mutator.bytes(32), challenge: mutator.bytes(16)),
             ]).write(to: &writer)
         case 12:
@@ -125,8 +125,9 @@ struct FrameMaker {
             let address = SocketAddress(
                 .v4(UInt32(truncatingIfNeeded: mutator.random.next())), UInt16(truncatingIfNeeded: mutator.edge()))
             // 32 bytes make a NodeID.
-            let place = RelayPlace(
-                relay: NodeID(mutator.bytes(32))!, address: address, leg: UInt32(truncatingIfNeeded: mutator.edge()))
+            let place = RelayedAddress(
+                relay: NodeID(mutator.bytes(32))!, address: address,
+                allocation: UInt32(truncatingIfNeeded: mutator.edge()))
             return mutator.random.chance(1, in: 3) ? .relayed(place) : .direct(address)
         }
     }
@@ -157,7 +158,7 @@ struct FrameMaker {
         case 1:
             writer.uint8(mutator.pick([0x02, 0x03]))
             let count = mutator.random.next(below: 40)
-            writer.varint(mutator.random.chance(1, in: 2) ? peer.largestHeard ?? 0 : mutator.edge62())
+            writer.varint(mutator.random.chance(1, in: 2) ? peer.largestReceived ?? 0 : mutator.edge62())
             writer.varint(mutator.edge62())
             writer.varint(count)
             for _ in 0..<count * 2 + 1 {

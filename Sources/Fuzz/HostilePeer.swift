@@ -24,7 +24,7 @@ final class HostilePeer {
 
     /// What goes on in the session's streams.
     var packetNumber: UInt64 = 0
-    var largestHeard: UInt64?
+    var largestReceived: UInt64?
     var controlStream: StreamID?
     var controlOffset: UInt64 = 0
     /// The next stream that this side opens.
@@ -143,7 +143,7 @@ final class HostilePeer {
         remoteIndex = remote
         silence = 0
         packetNumber = 0
-        largestHeard = nil
+        largestReceived = nil
         controlStream = nil
         controlOffset = 0
         nextSequence = 0
@@ -174,7 +174,7 @@ final class HostilePeer {
         body.removeLast(DatagramHeader.tagSize)
         var reader = ByteReader(body.span.bytes)
         guard let number = try? reader.varint("number") else { return }
-        largestHeard = max(largestHeard ?? 0, number)
+        largestReceived = max(largestReceived ?? 0, number)
         while !reader.isAtEnd {
             guard let type = try? reader.uint8("type") else { return }
             if MeshFrame.types.contains(type) {

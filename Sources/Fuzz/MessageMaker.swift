@@ -44,8 +44,8 @@ struct MessageMaker {
                 name: mutator.pick([nil, name()]), site: name(), labels: labels())
             return mutator.pick([
                 .renewCertificate(nil), .renewCertificate(description),
-                .clock(ClockReading(UnixTime(milliseconds: signed()), wantsAnswer: true)),
-                .clock(ClockReading(UnixTime(milliseconds: 7_258_118_400_000), wantsAnswer: false)),
+                .clock(ClockReading(UnixTime(milliseconds: signed()), expectsReply: true)),
+                .clock(ClockReading(UnixTime(milliseconds: 7_258_118_400_000), expectsReply: false)),
                 .certificateRefused(.badLabel, text: name()),
             ])
         case 9: return .enrolReply(.refused(.badName, text: name()))

@@ -5,10 +5,10 @@ import Wire
 
 /// # Packets that nobody should send
 ///
-/// The data plane's two ways work on raw memory, so what they must never do is to read or write beside it. Three roads
+/// The data plane's two ways work on raw memory, so what they must never do is to read or write outside of it. Three roads
 /// lead there: what a program of this node makes the kernel hand over (`frame`), what a member that holds keys seals
-/// (`sealed`), and what a stranger or a bad line makes of a datagram (`mangled`). After each input the bytes around every
-/// buffer must be untouched, what goes to the peer must open there, and what goes to the device must be a whole packet
+/// (`sealed`), and what an unauthenticated peer or a bad line makes of a datagram (`mangled`). After each input the bytes around
+/// every buffer must be untouched, what goes to the peer must open there, and what goes to the device must be a whole packet
 /// from the peer to this node with a virtio header that a kernel can believe.
 package struct PlaneFuzz: ~Copyable {
     package struct Complaint: Error, CustomStringConvertible {
@@ -16,7 +16,7 @@ package struct PlaneFuzz: ~Copyable {
         package var description: String
     }
 
-    package enum Road: String, CaseIterable, Sendable {
+    package enum Variant: String, CaseIterable, Sendable {
         case frame
         case sealed
         case mangled
@@ -65,8 +65,10 @@ package struct PlaneFuzz: ~Copyable {
     package mutating func run(_ count: UInt64) throws(Complaint) {
         for _ in 0..<count {
             if done % 4096 == 0 { begin() }
-            let road = mutator.pick(Road.allCases)
-            if let complaint = one(road) { throw Complaint(input: done, description: "\(road.rawValue): \(complaint)") }
+            let variant = mutator.pick(Variant.allCases)
+            if let complaint = one(variant) {
+                throw Complaint(input: done, description: "\(variant.rawValue): \(complaint)")
+            }
             done += 1
         }
     }
@@ -117,11 +119,11 @@ package struct PlaneFuzz: ~Copyable {
 
     // MARK: - One input
 
-    private mutating func one(_ road: Road) -> String? {
+    private mutating func one(_ variant: Variant) -> String? {
         now = now + .microseconds(Int64(mutator.random.next(below: 2000)))
         if mutator.random.chance(1, in: 64) { near.apply(.rest(peer: 0, indices: [7]), now: now, into: &out) }
         if mutator.random.chance(1, in: 64) { far.apply(.rest(peer: 0, indices: [7]), now: now, into: &farOut) }
-        switch road {
+        switch variant {
         case .frame: return submit()
         case .sealed:
             let (bytes, segment) = message(mangled: false)
@@ -244,7 +246,7 @@ package struct PlaneFuzz: ~Copyable {
         // For the next input, which may be shorter.
         UnsafeMutableRawBufferPointer(rebasing: buffer[PlaneFuzz.margin..<end])
             .initializeMemory(as: UInt8.self, repeating: PlaneFuzz.guardByte)
-        return isWhole ? nil : "bytes beside the buffer were written"
+        return isWhole ? nil : "bytes outside of the buffer were written"
     }
 
     // MARK: - Inputs

@@ -8,12 +8,12 @@ import Wire
 ///
 /// A small fleet in one process, in virtual time, under fire. Two kinds of datagrams are thrown at it:
 ///
-/// - *outside*: what was sent before, changed or again, from anywhere. Whoever sends it holds no keys.
+/// - *outside*: what was sent before, changed or again, from anywhere. Anyone who sends it holds no keys.
 /// - *inside*: any plaintext at all, sealed with the keys of a session that a hostile peer has made: a member, a node
 ///   without a certificate, or (for an agent) its own controller.
 ///
 /// ```
-///   ann ══ session ══ bob          endpoints; bob is the target, mallory (member) and anna (stranger) hostile to him
+///   ann ══ session ══ bob          endpoints; bob is the target, mallory (member) and anna (no member) hostile to him
 ///   alpha ══ session ══ controller  the real two; hostile: mallory (member), nina (wants to enrol)
 ///   king ══ session ══ beta         beta is a real agent, and its controller is hostile
 /// ```
@@ -23,7 +23,7 @@ import Wire
 /// 2. An outside datagram is dropped for one counted reason, or (a first message) answered, and never both or neither.
 /// 3. What it is answered with is no longer than itself.
 /// 4. Every datagram is counted as received.
-/// 5. Sessions with honest peers live on, and messages get through, whatever strangers and other peers send.
+/// 5. Sessions with honest peers live on, and messages get through, whatever unauthenticated peers and other peers send.
 /// 6. Peers and streams stay within `Limits`, and timers come to rest.
 ///
 /// Static keys are the same in all rounds, so that kept inputs mean the same in each; everything else is drawn from the
@@ -44,7 +44,7 @@ package final class Round {
     private var wire: [Flying] = []
     private var recorded: [[Flying]] = [[], [], []]
     private var delivered = [0, 0, 0]
-    private var outsiders = [0, 0, 0]
+    private var unauthenticated = [0, 0, 0]
     private var iteration = 0
     private var nonce: UInt64 = 0
     private var broken: String?
@@ -121,7 +121,7 @@ package final class Round {
 
     private func replay(outside bytes: [UInt8], from: SocketAddress, _ index: Int) {
         watcher?(iteration, "outside \(fleet.targets[index].name)", bytes)
-        outsiders[index] += 1
+        unauthenticated[index] += 1
         guard index == 0 else { return hit(index, bytes, from: from) }
         let before = fleet.bob.endpoint.counters
         hit(0, bytes, from: from)
@@ -293,7 +293,7 @@ package final class Round {
         fleet.bob.endpoint.send(writer.bytes, to: fleet.ann.node, now: now)
         settle(fleet.ann)
         settle(fleet.bob)
-        if fleet.bob.takeHeard() != [writer.bytes] || fleet.ann.takeHeard() != [writer.bytes] {
+        if fleet.bob.takeReceived() != [writer.bytes] || fleet.ann.takeReceived() != [writer.bytes] {
             fail("a message between honest peers was lost")
         }
         for actor in fleet.actors {
@@ -313,8 +313,8 @@ package final class Round {
             fail("\(fleet.targets[index].name) counted \(counts[index]) of \(delivered[index]) datagrams")
         }
         for (index, settled) in [(1, fleet.controller.settled), (2, fleet.beta.settled)]
-        where settled < outsiders[index] {
-            fail("\(fleet.targets[index].name): \(outsiders[index]) outside, \(settled) dropped or answered")
+        where settled < unauthenticated[index] {
+            fail("\(fleet.targets[index].name): \(unauthenticated[index]) outside, \(settled) dropped or answered")
         }
     }
 
@@ -323,7 +323,7 @@ package final class Round {
     /// Throws a kept input once, and holds it to the same laws.
     package func replay(_ kept: Kept) throws(Violation) {
         iteration += 1
-        switch kept.road {
+        switch kept.variant {
         case .outside: for index in 0..<3 { replay(outside: kept.bytes, from: fleet.ann.address, index) }
         case .inside:
             for index in 0..<3 {

@@ -5,7 +5,7 @@ import Wire
 
 /// An input that was the first of its class.
 package struct Kept: Sendable {
-    package enum Road: String, CaseIterable, Sendable {
+    package enum Variant: String, CaseIterable, Sendable {
         /// A whole datagram.
         case outside
         /// What is sealed in one.
@@ -13,12 +13,12 @@ package struct Kept: Sendable {
         /// One encoded control message.
         case message
     }
-    package var road: Road
+    package var variant: Variant
     package var name: String
     package var bytes: [UInt8]
 
-    package init(road: Road, name: String, bytes: [UInt8]) {
-        self.road = road
+    package init(variant: Variant, name: String, bytes: [UInt8]) {
+        self.variant = variant
         self.name = name
         self.bytes = bytes
     }
@@ -44,7 +44,7 @@ struct Outcome {
     private static let reasons = DropReason.allCases.filter { $0 != .notConnected }
 }
 
-/// What a run has seen, by road and outcome: as close to coverage as counters come.
+/// What a run has seen, by variant and outcome: as close to coverage as counters come.
 package struct Tally: Sendable {
     package var iterations = 0
     package var handshakes = 0
@@ -108,10 +108,10 @@ package struct Tally: Sendable {
             1 << 35 | UInt64(shown) << 1 | (isReadable ? 1 : 0), bytes)
     }
 
-    private mutating func keep(_ road: Kept.Road, _ name: String, _ key: UInt64, _ bytes: [UInt8]) {
+    private mutating func keep(_ variant: Kept.Variant, _ name: String, _ key: UInt64, _ bytes: [UInt8]) {
         guard !classes.contains(key), bytes.count <= Tally.keptBytes, kept.count < 190 else { return }
         classes.append(key)
-        kept.append(Kept(road: road, name: "\(road.rawValue)-\(name)", bytes: bytes))
+        kept.append(Kept(variant: variant, name: "\(variant.rawValue)-\(name)", bytes: bytes))
     }
 
     /// Lines of `name count`.
@@ -136,7 +136,7 @@ package struct Tally: Sendable {
 }
 
 extension Kept {
-    /// How an input lies on the disk: its road and class in the name, and hexadecimal digits, 64 to a line.
+    /// How an input lies on the disk: its variant and class in the name, and hexadecimal digits, 64 to a line.
     package var text: String {
         let digits = bytes.hex
         var lines: [Substring] = []
@@ -148,13 +148,14 @@ extension Kept {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// `nil` where the name has no road in it, or the text is not hexadecimal.
+    /// `nil` where the name has no variant in it, or the text is not hexadecimal.
     package init?(file: String, text: String) {
         let name = file.hasSuffix(".hex") ? String(file.dropLast(4)) : file
         let digits = text.filter { !$0.isWhitespace }
-        guard let road = Road(rawValue: String(name.prefix { $0 != "-" })), let bytes = [UInt8](hex: digits) else {
+        guard let variant = Variant(rawValue: String(name.prefix { $0 != "-" })), let bytes = [UInt8](hex: digits)
+        else {
             return nil
         }
-        self.init(road: road, name: name, bytes: bytes)
+        self.init(variant: variant, name: name, bytes: bytes)
     }
 }

@@ -97,7 +97,7 @@ final class EndpointTarget: Target {
         }
     }
 
-    func takeHeard() -> [[UInt8]] {
+    func takeReceived() -> [[UInt8]] {
         defer { heard = [] }
         return heard
     }
@@ -232,25 +232,25 @@ final class AgentTarget: Target {
         case .worker(.launch(let ref, _)):
             pid &+= 1
             guard random.chance(2, in: 3) else {
-                return tell(.launchFailed(ref, SpecProblem("command", "is not there")), now)
+                return feed(.launchFailed(ref, SpecProblem("command", "is not there")), now)
             }
             running.append(ref)
-            tell(.launched(ref, pid: pid, startedAt: clock.wall(now), containment: .subreaper), now)
+            feed(.launched(ref, pid: pid, startedAt: clock.wall(now), containment: .subreaper), now)
             if random.chance(1, in: 2) { end(ref, WorkerExit(status: 1, signal: nil, at: clock.wall(now)), now) }
         case .worker(.signal(let ref, _)), .worker(.killTree(let ref)):
             end(ref, WorkerExit(status: nil, signal: 9, at: clock.wall(now)), now)
-        case .check(let operation, _, _): tell(.checked(operation: operation, problems: []), now)
+        case .check(let operation, _, _): feed(.checked(operation: operation, problems: []), now)
         case .readLog(let operation, let ref, let offset, let limit):
             let read = LogRead(
                 operation: operation, worker: ref, offset: max(0, offset),
                 bytes: [UInt8](repeating: 65, count: min(limit, 100)),
                 nextOffset: 100, isAtEnd: true)
-            tell(.logRead(read), now)
+            feed(.logRead(read), now)
         case .benchServe(let service) where random.chance(2, in: 3):
             let token = [UInt8](repeating: 7, count: BenchAnswer.Server.tokenCount)
-            tell(.benchServing(service.number, tcpPort: 1, udpPort: 2, token: token), now)
-        case .benchServe(let service): tell(.benchEnded(service.number), now)
-        case .benchEnd(let number): tell(.benchEnded(number), now)
+            feed(.benchServing(service.number, tcpPort: 1, udpPort: 2, token: token), now)
+        case .benchServe(let service): feed(.benchEnded(service.number), now)
+        case .benchEnd(let number): feed(.benchEnded(number), now)
         case .reply(_, .success(.status(let view))): status = view
         case .worker, .persistMembership, .reply, .overlayReachable, .overlayUnreachable, .ready, .stopped, .notice,
             .resolve:
@@ -261,17 +261,17 @@ final class AgentTarget: Target {
     private func end(_ ref: WorkerRef, _ exit: WorkerExit, _ now: Instant) {
         guard let index = running.firstIndex(of: ref) else { return }
         running.remove(at: index)
-        tell(.exited(ref, exit, logBytes: 1), now)
+        feed(.exited(ref, exit, logBytes: 1), now)
     }
 
-    private func tell(_ input: AgentInput, _ now: Instant) { agent.handle(input, now: now, into: &outbox) }
+    private func feed(_ input: AgentInput, _ now: Instant) { agent.handle(input, now: now, into: &outbox) }
 
     func look(now: Instant, into wire: inout [Flying]) {
         for request: AgentRequest in [.status, .peersList, .workersList, .acceleratorsList] {
-            tell(.request(RequestID(1), request), now)
+            feed(.request(RequestID(1), request), now)
         }
         // Of those that the hostile controller speaks of.
-        tell(.overlayWanted(.v4(0x6440_0000 + UInt32(random.next(below: 8)))), now)
+        feed(.overlayRequested(.v4(0x6440_0000 + UInt32(random.next(below: 8)))), now)
         drain(now: now, into: &wire)
     }
 

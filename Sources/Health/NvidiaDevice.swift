@@ -72,8 +72,8 @@ struct NvidiaDevice {
     /// Text that stands directly in `<gpu>`.
     mutating func stray(_ text: [UInt8]) {
         let reading = NvidiaReading(text)
-        if case .lost(let said) = reading { add(Verdicts.Fault(.failed, "nvidia-smi says \(said)")) }
-        if case .failed(let said) = reading { add(Verdicts.Fault(.failed, "nvidia-smi says \(said)")) }
+        if case .lost(let said) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(said)")) }
+        if case .failed(let said) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(said)")) }
     }
 
     consuming func finished(index: Int64, driverVersion: String?) -> AcceleratorStatus {
@@ -147,13 +147,13 @@ extension NvidiaDevice {
         case "retired_pages/pending_retirement", "retired_pages/pending_blacklist":
             if let flag = reading.flag { status.retiredPagesPending = flag || status.retiredPagesPending == true }
         case "ecc_errors/channel_repair_pending", "ecc_errors/tpc_repair_pending":
-            if reading.flag == true { add(Verdicts.Fault(.degraded, "\(path) says Yes")) }
+            if reading.flag == true { add(Verdicts.Fault(.degraded, "\(path) is Yes")) }
         case "ecc_errors/unrepairable_memory":
-            if reading.flag == true { add(Verdicts.Fault(.failed, "\(path) says Yes")) }
+            if reading.flag == true { add(Verdicts.Fault(.failed, "\(path) is Yes")) }
         case "gpu_reset_status/reset_required":
-            if reading.flag == true { add(Verdicts.Fault(.failed, "\(path) says Yes")) }
+            if reading.flag == true { add(Verdicts.Fault(.failed, "\(path) is Yes")) }
         case "gpu_reset_status/drain_and_reset_recommended":
-            if reading.flag == true { add(Verdicts.Fault(.degraded, "\(path) says Yes")) }
+            if reading.flag == true { add(Verdicts.Fault(.degraded, "\(path) is Yes")) }
         case "gpu_recovery_action": recoveryAction(reading)
         case "mig_devices/mig_device/ecc_error_count/volatile_count/sram_uncorrectable":
             instanceErrors.add(uncorrectable: reading.count)

@@ -201,7 +201,7 @@ extension NvidiaSMI {
                 isLost || lower.contains("requires reset") || lower.contains("unable to determine the device")
             let isWarning = lower.contains("inforom is corrupted")
             guard isFailed || isWarning else { continue }
-            let fault = Verdicts.Fault(isFailed ? .failed : .degraded, "nvidia-smi says \(line)")
+            let fault = Verdicts.Fault(isFailed ? .failed : .degraded, "nvidia-smi reports \(line)")
             messages.append(Message(fault: fault, address: address(in: lower), isLost: isFailed))
             if messages.count == Limits.acceleratorsPerNode { break }
         }

@@ -37,17 +37,17 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case expiredKeys
     /// An authentic datagram with frames that cannot be read; the session is closed.
     case badFrames
-    /// To be carried, for a leg that is not given out, or from elsewhere than where it is bound.
+    /// To be carried, for an allocation that is not given out, or from elsewhere than where it is bound.
     case relayUnknownSender
-    /// To be carried to a leg that is not given out.
-    case relayUnknownLeg
+    /// To be carried to an allocation that is not given out.
+    case relayUnknownAllocation
     /// ... or that is not bound at present.
     case relayUnbound
     /// To be carried, and the sender's tenant has used up its share.
     case relayOverRate
     /// To be carried over a third relay, or to a relay over two.
     case relayTooFar
-    /// A bind, or an answer to one, that was not made with the leg's key, or that came before.
+    /// A bind, or an answer to one, that was not made with the allocation's key, or that came before.
     case badBind
     /// A packet, and this node has no data plane.
     case noDataPlane

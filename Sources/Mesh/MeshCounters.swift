@@ -9,9 +9,9 @@ package struct MeshCounters: Sendable {
     package var sessionsEstablished = 0
     package var rekeys = 0
     package var probesSent = 0
-    /// Peers whose ports were guessed, and datagrams that went out for it.
-    package var guesses = 0
-    package var guessesSent = 0
+    /// Peers whose ports were predicted, and datagrams that went out for it.
+    package var predictions = 0
+    package var predictionProbesSent = 0
     package internal(set) var paths = PathMetrics()
     /// Changes of the path that data takes, by their cause.
     private var switches = [Int](repeating: 0, count: PathSet.Cause.allCases.count)
@@ -35,7 +35,7 @@ package struct MeshCounters: Sendable {
             ("bytesReceived", bytesReceived), ("bytesSent", bytesSent), ("handshakesStarted", handshakesStarted),
             ("handshakesAnswered", handshakesAnswered), ("sessionsEstablished", sessionsEstablished),
             ("rekeys", rekeys), ("probesSent", probesSent),
-            ("guesses", guesses), ("guessesSent", guessesSent),
+            ("predictions", predictions), ("predictionProbesSent", predictionProbesSent),
         ] + PathSet.Cause.allCases.map { ("pathSwitches.\($0.rawValue)", switches($0)) }
             + paths.all + DropReason.allCases.map { ("dropped.\($0.rawValue)", self[$0]) }
     }

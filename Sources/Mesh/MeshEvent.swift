@@ -16,7 +16,8 @@ package enum MeshEvent: Hashable, Sendable {
     case pong(NodeID, token: UInt64, roundTrip: Interval, by: PathAddress)
     /// Where this node can be reached is not what it was: see `Endpoint.candidates`.
     case candidatesChanged
-    /// A relay that a peer is reached through does not answer: where it has legs itself is wanted (`Endpoint.detour`).
+    /// A relay that a peer is reached through does not answer: where it has allocations itself is wanted (`Endpoint.relay
+    /// chain`).
     case relayUnreached(NodeID)
 }
 

@@ -5,7 +5,7 @@ import Wire
 package struct MeshOutbox: ~Copyable {
     /// To be sent, in this order.
     package var datagrams = DatagramBatch()
-    /// Sockets beside the first that are of no more use; one that is named for the first time is to be opened.
+    /// Sockets other than the first that are of no more use; one that is named for the first time is to be opened.
     package var closedSockets: [UInt16] = []
     /// What the data plane is to know, in this order; nothing where there is none.
     package var dataPlane: [DataPlaneChange] = []

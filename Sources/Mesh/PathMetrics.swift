@@ -5,7 +5,7 @@ package import Wire
 ///
 /// Three things of which a fleet wants to know how often they happen: how long data had been in doubt when it was moved to
 /// another path, how much of it goes over relays, and what came of punching, by what is before the two nodes. All are
-/// figures with names, as all that is counted; a name's parts are divided by dots, so that whoever wants labels makes them
+/// figures with names, as all that is counted; a name's parts are divided by dots, so that anyone who wants labels makes them
 /// of it.
 package struct PathMetrics: Hashable, Sendable {
     /// Upper ends of the buckets, in milliseconds. A failover is to take 0.2 to 0.4 s, so they are narrow there.
@@ -24,9 +24,9 @@ package struct PathMetrics: Hashable, Sendable {
     /// How a way was found, or sought.
     package enum Method: String, Hashable, Sendable, CaseIterable {
         /// Both ends sent to where the other said that it is.
-        case shots
-        /// Ports were guessed on top.
-        case guess
+        case punchProbes
+        /// Ports were predicted on top.
+        case prediction
     }
 
     /// What punching was about, and what came of it.

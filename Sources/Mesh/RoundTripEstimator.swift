@@ -15,10 +15,10 @@ struct RoundTripEstimator: Sendable {
     private(set) var minimum: Interval
     private(set) var hasSample = false
 
-    /// `guess` comes from elsewhere, such as a probe of the path; the first sample replaces it.
-    init(guess: Interval? = nil) {
-        let guess = guess ?? RoundTripEstimator.initial
-        smoothed = min(max(guess, RoundTripEstimator.granularity), RoundTripEstimator.maximum)
+    /// `prediction` comes from elsewhere, such as a probe of the path; the first sample replaces it.
+    init(prediction: Interval? = nil) {
+        let prediction = prediction ?? RoundTripEstimator.initial
+        smoothed = min(max(prediction, RoundTripEstimator.granularity), RoundTripEstimator.maximum)
         variation = smoothed / 2
         latest = smoothed
         minimum = smoothed

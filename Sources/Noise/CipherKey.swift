@@ -5,7 +5,7 @@ import FastAES
 /// it uses is settled when it is made, and the bytes are the same with each.
 ///
 /// What is made ready takes 512 or 768 bytes. A key that is not used for a while can rest: it keeps its 32 bytes, does what
-/// it always does, and is made ready for each message anew, in less than a microsecond.
+/// it always does, and is made ready for each message again, in less than a microsecond.
 package struct CipherKey: ~Copyable, Sendable {
     package let cipher: Cipher
     private var engine: Engine

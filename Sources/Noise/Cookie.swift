@@ -54,7 +54,7 @@ package enum Cookie {
     }
 }
 
-/// A responder's side: one a node, whoever the initiators are.
+/// A responder's side: one a node, for all initiators.
 package struct CookieChecker: ~Copyable, Sendable {
     private let mac1Key: SecretBytes
     private let replyKey: SecretBytes

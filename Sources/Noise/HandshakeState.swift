@@ -13,13 +13,13 @@ package import Base
 ///
 /// The mesh speaks IK: `-> e es s ss`, `<- e ee se`. The initiator knows the responder's key beforehand and sends its
 /// own in the first message, encrypted. After reading that message the responder knows `remoteStatic` and the payload,
-/// both authenticated by the static keys, and may decide whether to answer at all; but whoever holds a recording can
+/// both authenticated by the static keys, and may decide whether to answer at all; but anyone who holds a recording can
 /// send the first message again, so nothing may change because of it. Only the first transport message proves that the
 /// initiator is there.
 ///
 /// A failed message leaves the state as it was: forged answers from somebody off the path cannot end a handshake. What
-/// a stranger gets wrong is a `HandshakeError`; calling out of turn, or without a key that the pattern needs, is a bug
-/// of ours and stops the process.
+/// an unauthenticated peer gets wrong is a `HandshakeError`; calling out of turn, or without a key that the pattern needs, is a
+/// bug of ours and stops the process.
 ///
 /// Nothing is random here. The caller draws the one ephemeral key that a side needs, from its `KeyGenerator`, or takes
 /// it from a test vector.

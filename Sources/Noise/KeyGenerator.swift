@@ -9,7 +9,7 @@ import CSodium
 ///
 /// The generator is ChaCha20 with fast key erasure (D. J. Bernstein, "Fast-key-erasure random-number generators",
 /// 2017): each draw runs the key stream of the present key, takes its first 32 bytes as the next key, wipes the present
-/// one, and hands out what follows. Whoever reads the memory later learns nothing about keys drawn earlier.
+/// one, and hands out what follows. Anyone who reads the memory later learns nothing about keys drawn earlier.
 package struct KeyGenerator: ~Copyable, Sendable {
     private var key: SecretBytes
 

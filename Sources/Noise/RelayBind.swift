@@ -2,15 +2,15 @@ package import Base
 
 /// # How a relay knows where a node is
 ///
-/// A relay sends what comes for a node to the address that the node's leg is bound to, so whoever could bind it wrongly
-/// could have the relay flood a stranger. Being authentic is not enough for a bind: a datagram may be recorded and sent
-/// again from elsewhere, or with another's source address. So the relay answers a bind with a *challenge*, 16 bytes that
-/// hold for this leg at this source address for two to four minutes, and believes the bind that brings them back: only who
+/// A relay sends what comes for a node to the address that the node's allocation is bound to, so anyone who could bind it wrongly
+/// could have the relay flood an unauthenticated peer. Being authentic is not enough for a bind: a datagram may be recorded and
+/// sent again from elsewhere, or with another's source address. So the relay answers a bind with a *challenge*, 16 bytes that
+/// hold for this allocation at this source address for two to four minutes, and believes the bind that brings them back: only who
 /// receives at an address can have them. The relay keeps nothing for it; the challenge is a MAC under a secret of its own.
 ///
 /// ```
 ///   node                                        relay
-///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the leg's key, is wrong: nothing is said
+///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: nothing is said
 ///    │ ←── challenge for this source, MAC ────── │   right: never longer than what it answers
 ///    │ ── bind, number 8, challenge, MAC ─────→  │   bound, if no bind with such a number came before
 ///    │ ←── bound (no challenge), MAC ─────────── │
@@ -18,7 +18,7 @@ package import Base
 ///
 /// Numbers rise, so that an old bind, sent again from an address that the node has left, binds nothing.
 ///
-/// A node that reaches the relay over another one is at that one's address and a pair of legs there; then the challenge
+/// A node that reaches the relay over another one is at that one's address and a pair of allocations there; then the challenge
 /// holds for all three together.
 package final class BindKey: Sendable {
     package static let count = 32
@@ -70,23 +70,25 @@ package struct BindChallenger: ~Copyable, Sendable {
         born = now
     }
 
-    /// `legs`: those that a relay between names, in a fixed order; none where there is no relay between.
-    package func challenge(leg: UInt32, at address: SocketAddress, legs: [UInt32] = []) -> [UInt8] {
-        BindChallenger.make(secret, leg, address, legs)
+    /// `allocations`: those that a relay between names, in a fixed order; none where there is no relay between.
+    package func challenge(allocation: UInt32, at address: SocketAddress, allocations: [UInt32] = []) -> [UInt8] {
+        BindChallenger.make(secret, allocation, address, allocations)
     }
 
-    package func knows(_ challenge: [UInt8], leg: UInt32, at address: SocketAddress, legs: [UInt32] = []) -> Bool {
-        constantTimeEqual(challenge, BindChallenger.make(secret, leg, address, legs))
-            || constantTimeEqual(challenge, BindChallenger.make(previous, leg, address, legs))
+    package func knows(_ challenge: [UInt8], allocation: UInt32, at address: SocketAddress, allocations: [UInt32] = [])
+        -> Bool
+    {
+        constantTimeEqual(challenge, BindChallenger.make(secret, allocation, address, allocations))
+            || constantTimeEqual(challenge, BindChallenger.make(previous, allocation, address, allocations))
     }
 
     private static func make(
-        _ secret: borrowing SecretBytes, _ leg: UInt32, _ address: SocketAddress, _ legs: [UInt32]
+        _ secret: borrowing SecretBytes, _ allocation: UInt32, _ address: SocketAddress, _ allocations: [UInt32]
     ) -> [UInt8] {
         var writer = ByteWriter()
-        writer.uint32(leg)
+        writer.uint32(allocation)
         writer.append(address.unmistakable)
-        for between in legs { writer.uint32(between) }
+        for between in allocations { writer.uint32(between) }
         return Cookie.mac(writer.bytes.span.bytes, key: secret).bytes()
     }
 }

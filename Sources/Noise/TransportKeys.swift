@@ -2,7 +2,7 @@
 ///
 /// Datagrams get lost and overtake each other, so unlike `CipherState` a session sends its counter along and the
 /// receiver takes it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the
-/// caller's memory and allocate nothing. A counter is used once: whoever seals takes it from `nextCounter` first, and
+/// caller's memory and allocate nothing. A counter is used once: anyone who seals takes it from `nextCounter` first, and
 /// after 2^60 of them there is no more. Opening says only that a datagram is authentic; whether it came before is for a
 /// `ReplayWindow`, which is asked after that, never before: else a forger could move the window.
 package struct TransportKeys: ~Copyable, Sendable {
@@ -32,7 +32,7 @@ package struct TransportKeys: ~Copyable, Sendable {
     }
 
     /// Whether the session should shake hands again because of the number of messages.
-    package var wantsRekey: Bool { sent >= cipher.rekeyAfterMessages }
+    package var needsRekey: Bool { sent >= cipher.rekeyAfterMessages }
 
     /// The counter of the next message; `nil` if there are none left.
     package mutating func nextCounter() -> UInt64? { reserveCounters(1) }

@@ -15,7 +15,7 @@ import Base
 ///
 /// Three facts carry everything. The lock is the life of the shim: the kernel drops it however the shim ends. `exit` is
 /// the proof of death of a whole generation: the shim writes it after waitpid(2) has answered ECHILD, and being the
-/// subreaper it has no descendant then. And whoever writes `exit` holds the lock and looked first that there is none, so
+/// subreaper it has no descendant then. And anyone who writes `exit` holds the lock and looked first that there is none, so
 /// that an agent which gives a generation up and a shim which is late can never both be right.
 ///
 /// The first thing that a shim does under its lock is to take room for `exit` (`exit.new`). Where there is neither a lock nor

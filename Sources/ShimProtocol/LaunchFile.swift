@@ -5,7 +5,7 @@ package import Base
 package struct LaunchFile: Hashable, Sendable {
     package var name: String
     package var generation: UInt64
-    /// Drawn anew for each launch, so that no other generation is taken for this one.
+    /// Drawn again for each launch, so that no other generation is taken for this one.
     package var nonce: UInt64
     /// The command that asked for this launch; the agent's business, kept here so that it survives the agent.
     package var operation = ""

@@ -173,9 +173,9 @@ final class AgentProcess: Program {
                 var isSuccess = false
                 if case .success(.ping(let view)) = result { isSuccess = !view.roundTripsMicroseconds.isEmpty }
                 effects.append(.agentReply(id, isSuccess: isSuccess))
-            case .overlayReachable(let address): effects.append(.wishEnded(address, nil))
+            case .overlayReachable(let address): effects.append(.requestEnded(address, nil))
             case .overlayUnreachable(let address, let failure):
-                effects.append(.wishEnded(address, failure))
+                effects.append(.requestEnded(address, failure))
                 plane.unreachable(address, now: settledAt, into: &planeOutbox)
             case .stopped: effects.append(.exit)
             // Nobody reads logs here, and nobody measures.

@@ -1,6 +1,6 @@
 import Base
 
-/// Datagrams on their way. Slots are used again and again; a stranger's oversized datagram makes its slot larger.
+/// Datagrams on their way. Slots are used again and again; an unauthenticated peer's oversized datagram makes its slot larger.
 final class DatagramPool {
     struct Slot {
         var memory: UnsafeMutableRawBufferPointer

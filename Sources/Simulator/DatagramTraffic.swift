@@ -44,7 +44,7 @@ final class DatagramTraffic {
         let bytes = pool.bytes(slot)
         simulation.counts.datagrams += 1
         simulation.record(.sent, machine.index, UInt64(bytes.count), pool.tail(slot))
-        if simulation.scenario.network.strangers > 0 { simulation.outside.overhear(bytes) }
+        if simulation.scenario.network.junkRate > 0 { simulation.outside.overhear(bytes) }
         let remote = pool.slots[Int(slot)].flight.to
         if pool.slots[Int(slot)].socket >= PathAddress.tcpOut { return stream(slot, from: machine, to: remote) }
         guard
@@ -95,8 +95,8 @@ final class DatagramTraffic {
     }
 
     /// A datagram has come to the receiver's line.
-    func takeIn(_ slot: Int32, at target: Int) {
-        guard let time = simulation.network.takeIn(pool.slots[Int(slot)].count, at: target, now: simulation.now) else {
+    func enqueue(_ slot: Int32, at target: Int) {
+        guard let time = simulation.network.enqueue(pool.slots[Int(slot)].count, at: target, now: simulation.now) else {
             return lose(slot, .queueFull)
         }
         simulation.schedule(arrival(slot, target), at: time)
@@ -127,7 +127,7 @@ final class DatagramTraffic {
         guard let program = machine.program else { return pool.release(slot) }
         let now = simulation.now, sender = Int(pool.slots[Int(slot)].sender)
         simulation.record(.arrived, machine.index, UInt64(sender + 1))
-        if machine.index == 0, sender > 0 { simulation.machines[sender].wasHeard(now) }
+        if machine.index == 0, sender > 0 { simulation.machines[sender].wasReceived(now) }
         let bytes = pool.bytes(slot)
         batch.append(
             reserving: bytes.count, remote: pool.slots[Int(slot)].flight.from, socket: pool.slots[Int(slot)].socket

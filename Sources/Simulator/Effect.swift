@@ -14,7 +14,7 @@ enum Effect {
     case agentReply(RequestID, isSuccess: Bool)
     case resolve([HostPort])
     /// What came of an overlay address that was wanted.
-    case wishEnded(IPAddress, OverlayFailure?)
+    case requestEnded(IPAddress, OverlayFailure?)
     /// An IP packet has come out of the overlay.
     case packet([UInt8])
     /// A slot of the pool, held back behind a write.

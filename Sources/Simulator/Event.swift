@@ -26,10 +26,10 @@ package enum Event: Sendable {
     case patience(command: Int32, attempt: Int32)
     /// The end of a pause.
     case resume(machine: Int32)
-    /// A stranger sends something.
-    case stranger
+    /// An unauthenticated peer sends something.
+    case junk
     /// The checkers look at the fleet.
     case look(index: Int32)
     /// A program somewhere sends to an overlay address.
-    case wish
+    case overlayRequest
 }

@@ -35,7 +35,7 @@ final class Machine {
     /// Nothing of the machine can be heard.
     private(set) var isSilenced = false
     /// When the controller last got anything from here.
-    private(set) var lastHeard = Instant.origin
+    private(set) var lastReceived = Instant.origin
 
     init(index: Int, seed: Seed, bootedAt: Instant, isWelcome: Bool, mutation: Scenario.Mutation?) {
         self.index = index
@@ -80,7 +80,7 @@ final class Machine {
 
     func giveToken(_ text: String) { token = text }
     func setSilenced(_ isSilenced: Bool) { self.isSilenced = isSilenced }
-    func wasHeard(_ now: Instant) { lastHeard = now }
+    func wasReceived(_ now: Instant) { lastReceived = now }
 
     /// Queues a message of the host. Returns when it arrives: not before the last one, as a shim's words come in order.
     func queue(_ message: SimulatedHost.Message, at time: Instant) -> Instant {

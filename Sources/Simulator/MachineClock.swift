@@ -16,7 +16,7 @@ struct MachineClock {
     func global(_ local: Instant) -> Instant { bootedAt + (local - .origin) }
     func wall(_ now: Instant) -> UnixTime { MachineClock.epoch + (now - .origin) + error }
 
-    /// The machine starts anew: its monotonic clock begins again.
+    /// The machine starts again: its monotonic clock begins again.
     mutating func restart(at time: Instant) { bootedAt = time }
     mutating func setError(_ error: Interval) { self.error = error }
 }

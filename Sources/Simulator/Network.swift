@@ -78,7 +78,7 @@ final class Network {
 
     /// Puts a machine where its site is, behind gateways of its own.
     private func settle(_ machine: Int, _ site: Scenario.Site) {
-        // A stream of its own, so that gateways do not shift what befalls datagrams.
+        // A stream of its own, so that gateways do not shift what happens to datagrams.
         var luck = Random(Seed(seed &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(machine) ^ 0x6e61_7473))
         if site.has4 {
             var realm = Internet.ipv4
@@ -87,7 +87,7 @@ final class Network {
                 let gateway = NATGateway(behaviour, outside: .v4(outside), random: luck.split())
                 realm = internet.addRealm(behind: gateway, in: realm, mtu: site.mtu)
             }
-            let isHidden = site.gateways.contains { $0.translates }
+            let isHidden = site.gateways.contains { $0.isNAT }
             lines[machine].place4 = Place(address: address4(of: machine, isHidden: isHidden), realm: realm)
         }
         if site.has6 {
@@ -107,7 +107,7 @@ final class Network {
         }
     }
 
-    /// 11.0.0.0 + index + 65536 times the number of changes, or behind a translator 192.168.0.2 and on.
+    /// 11.0.0.0 + index + 65536 times the number of changes, or behind a NAT 192.168.0.2 and on.
     private func address4(of machine: Int, isHidden: Bool) -> IPAddress {
         let roamed = lines[machine].roamed
         return .v4(isHidden ? 0xc0a8_0002 + roamed : 0x0b00_0000 + UInt32(machine) + roamed << 16)
@@ -141,7 +141,7 @@ final class Network {
         attach(machine)
     }
 
-    /// Lets something befall the gateway next to a machine; nothing where it is behind none.
+    /// Applies a fault to the gateway next to a machine; nothing where it is behind none.
     func changeGateway(of machine: Int, _ body: (inout NATGateway) -> Void) {
         if let place = lines[machine].place4 { internet.change(place.realm, body) }
     }
@@ -151,7 +151,7 @@ final class Network {
         lines[machine].renumbered = (lines[machine].renumbered + 1) & 15
         let number = lines[machine].renumbered << 18
         internet.change(place.realm) { gateway in
-            guard gateway.behaviour.translates, case .v4(let old) = gateway.outside else { return }
+            guard gateway.behaviour.isNAT, case .v4(let old) = gateway.outside else { return }
             gateway.renumber(.v4(old & ~(15 << 18) | number))
         }
     }
@@ -195,7 +195,7 @@ final class Network {
         _ flight: Internet.Flight, count: Int, now: Instant
     ) -> Result<(machine: Int, socket: UInt16), Internet.Loss> {
         internet.arrive(flight, count: count, now: now).flatMap { machine, at in
-            // Sockets beside the first have the ports above its.
+            // Sockets other than the first have the ports above its.
             guard at.port >= Network.port, at.port < Network.port + Network.sockets else {
                 return .failure(.unreachable)
             }
@@ -203,7 +203,7 @@ final class Network {
         }
     }
     /// As somebody next door would reach it.
-    func doorstep(of machine: Int, from remote: SocketAddress) -> Internet.Flight {
+    func entry(of machine: Int, from remote: SocketAddress) -> Internet.Flight {
         // Each machine has at least one place.
         let place = (lines[machine].place4 ?? lines[machine].place6)!
         return Internet.Flight(realm: place.realm, from: remote, to: SocketAddress(place.address, Network.port))
@@ -233,7 +233,7 @@ final class Network {
     }
 
     func sever(_ from: Int, _ to: Int) { severed.append((from, to)) }
-    func mend(_ from: Int, _ to: Int) { severed.removeAll { $0 == (from, to) } }
+    func reconnect(_ from: Int, _ to: Int) { severed.removeAll { $0 == (from, to) } }
 
     func isParted(_ from: Int, _ to: Int) -> Bool {
         for partition in partitions {
@@ -261,11 +261,11 @@ final class Network {
         return .arrives(at, again: again)
     }
 
-    /// Whether lines have a rate, and datagrams have to be taken in (`takeIn`) when they are there.
+    /// Whether lines have a rate, and datagrams have to be taken in (`enqueue`) when they are there.
     var isLimited: Bool { options.rate > 0 }
 
     /// When a datagram that has come to the line of `machine` is through; `nil` if too much waits there.
-    func takeIn(_ count: Int, at machine: Int, now: Instant) -> Instant? {
+    func enqueue(_ count: Int, at machine: Int, now: Instant) -> Instant? {
         pass(count, through: &lines[machine].freeDown, rate: rate(of: machine), now)
     }
 

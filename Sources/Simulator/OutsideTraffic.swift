@@ -11,8 +11,8 @@ final class OutsideTraffic {
     init(of simulation: Simulation) { self.simulation = simulation }
 
     func begin() {
-        if simulation.scenario.network.strangers > 0 {
-            simulation.schedule(.stranger, at: simulation.now + .seconds(1))
+        if simulation.scenario.network.junkRate > 0 {
+            simulation.schedule(.junk, at: simulation.now + .seconds(1))
         }
     }
 
@@ -28,8 +28,8 @@ final class OutsideTraffic {
     func sendOne() {
         guard !simulation.isHealed else { return }
         let now = simulation.now, options = simulation.scenario.network
-        let period = Interval.nanoseconds(1_000_000_000 / max(1, options.strangers))
-        simulation.schedule(.stranger, at: now + simulation.random.jittered(period, percent: 50))
+        let period = Interval.nanoseconds(1_000_000_000 / max(1, options.junkRate))
+        simulation.schedule(.junk, at: now + simulation.random.jittered(period, percent: 50))
         var bytes = junk()
         if bytes.isEmpty { bytes = [0] }
         let target =
@@ -37,9 +37,9 @@ final class OutsideTraffic {
         let from = SocketAddress(
             .v4(0xc000_0200 + UInt32(simulation.random.next(below: 250))),
             UInt16(simulation.random.next(in: 1...65_535)))
-        simulation.record(.stranger, target, UInt64(bytes.count))
+        simulation.record(.junk, target, UInt64(bytes.count))
         simulation.traffic.inject(
-            bytes, on: simulation.network.doorstep(of: target, from: from), at: now + options.latency)
+            bytes, on: simulation.network.entry(of: target, from: from), at: now + options.latency)
     }
 
     private func junk() -> [UInt8] {

@@ -5,7 +5,7 @@ import Wire
 /// What can be seen of the overlay on one machine.
 package enum OverlayFact {
     /// Something on the machine sends to an overlay address that its agent has no session for.
-    case wished(IPAddress, isNobodys: Bool)
+    case overlayRequested(IPAddress, isNobodys: Bool)
     /// A program has sent a packet with that number through the overlay to another machine.
     case packetSent(UInt64, to: Int)
     /// A packet came out; `nil` for one that nobody has sent so.

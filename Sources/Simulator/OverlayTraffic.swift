@@ -13,15 +13,15 @@ final class OverlayTraffic {
     private struct Pair {
         let from: Int
         let to: Int
-        let wantsIPv4: Bool
+        let usesIPv4: Bool
         var isReached = false
         /// A packet has come through.
         var isServed = false
 
-        init(from: Int, to: Int, wantsIPv4: Bool) {
+        init(from: Int, to: Int, usesIPv4: Bool) {
             self.from = from
             self.to = to
-            self.wantsIPv4 = wantsIPv4
+            self.usesIPv4 = usesIPv4
         }
     }
 
@@ -43,9 +43,9 @@ final class OverlayTraffic {
     private var machines: [Machine] { simulation.machines }
 
     func begin() {
-        let count = scenario.operators.wishes * scenario.safety.milliseconds / 60_000
+        let count = scenario.operators.overlayRequests * scenario.safety.milliseconds / 60_000
         for _ in 0..<count {
-            simulation.schedule(.wish, at: random.time(from: now + .seconds(1), to: simulation.safetyEnd))
+            simulation.schedule(.overlayRequest, at: random.time(from: now + .seconds(1), to: simulation.safetyEnd))
         }
     }
 
@@ -54,11 +54,11 @@ final class OverlayTraffic {
         guard !simulation.isHealed else { return }
         let machine = machines[1 + random.index(below: scenario.nodes)]
         let to = random.index(below: scenario.nodes + 1)
-        let wantsIPv4 = random.chance(1, in: 2)
+        let usesIPv4 = random.chance(1, in: 2)
         guard !random.chance(1, in: 8) else {
-            return request(nobodysAddress(isIPv4: wantsIPv4), isNobodys: true, on: machine)
+            return request(nobodysAddress(isIPv4: usesIPv4), isNobodys: true, on: machine)
         }
-        if to != machine.index { request(address(of: machines[to], wantsIPv4), isNobodys: false, on: machine) }
+        if to != machine.index { request(address(of: machines[to], usesIPv4), isNobodys: false, on: machine) }
     }
 
     private func nobodysAddress(isIPv4: Bool) -> IPAddress {
@@ -70,22 +70,22 @@ final class OverlayTraffic {
 
     private func request(_ address: IPAddress, isNobodys: Bool, on machine: Machine) {
         guard machine.isUp, let agent = machine.agent else { return }
-        // An answer that waits for the disk is one: this would be another wish.
+        // An answer that waits for the disk is one: this would be another request.
         let isAnswered = machine.disk.hasWaiting { effect in
-            if case .wishEnded(address, _) = effect { true } else { false }
+            if case .requestEnded(address, _) = effect { true } else { false }
         }
         guard !isAnswered else { return }
-        simulation.counts.wishes += 1
-        simulation.record(.wished, machine.index, 0, 0, "\(address)")
-        simulation.note(.overlay(machine: machine.index, .wished(address, isNobodys: isNobodys)))
-        agent.handle(.overlayWanted(address), now: machine.local(now))
+        simulation.counts.overlayRequests += 1
+        simulation.record(.overlayRequested, machine.index, 0, 0, "\(address)")
+        simulation.note(.overlay(machine: machine.index, .overlayRequested(address, isNobodys: isNobodys)))
+        agent.handle(.overlayRequested(address), now: machine.local(now))
         simulation.programs.flush(machine)
     }
 
     /// As the machine's certificate has it; IPv6, which needs none, where there is none yet.
-    private func address(of machine: Machine, _ wantsIPv4: Bool) -> IPAddress {
+    private func address(of machine: Machine, _ usesIPv4: Bool) -> IPAddress {
         let v6 = OverlayAddress.v6(of: machine.nodeID, fleet: simulation.fleet)
-        guard wantsIPv4 else { return v6 }
+        guard usesIPv4 else { return v6 }
         if machine.index == 0 { return OverlayPool(OverlayPool.defaultNetwork).controller }
         return certifiedAddress(of: machine) ?? v6
     }
@@ -98,7 +98,7 @@ final class OverlayTraffic {
         return signed.certificate.overlay4
     }
 
-    /// An agent has said what came of a wish; without a failure the address can be reached.
+    /// An agent has said what came of a request; without a failure the address can be reached.
     func handleEnd(_ machine: Machine, _ address: IPAddress, _ failure: OverlayFailure?) {
         simulation.record(failure == nil ? .reached : .notReached, machine.index, 0, 0, "\(address)")
         simulation.note(.overlay(machine: machine.index, .ended(address, failure)))
@@ -115,7 +115,7 @@ final class OverlayTraffic {
     // MARK: - Packets
 
     /// A datagram of UDP between the overlay addresses of two machines, with a number of its own and bytes that follow
-    /// from it, so that whoever finds it knows what it should be.
+    /// from it, so that anyone who finds it knows what it should be.
     private func packet(_ number: UInt64, from: IPAddress, to: IPAddress) -> [UInt8] {
         let fill = (0..<64).map { UInt8(truncatingIfNeeded: number &* 31 &+ UInt64($0)) }
         let payload = (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) } + fill
@@ -176,7 +176,7 @@ final class OverlayTraffic {
         for _ in 0..<scenario.operators.pings {
             let from = all[random.index(below: all.count)], to = (all + [0])[random.index(below: all.count + 1)]
             guard from != to else { continue }
-            pairs.append(Pair(from: from, to: to, wantsIPv4: random.chance(1, in: 2)))
+            pairs.append(Pair(from: from, to: to, usesIPv4: random.chance(1, in: 2)))
         }
     }
 
@@ -188,7 +188,7 @@ final class OverlayTraffic {
     func askPairs() {
         for index in pairs.indices where !(pairs[index].isReached && pairs[index].isServed) {
             let pair = pairs[index]
-            request(address(of: machines[pair.to], pair.wantsIPv4), isNobodys: false, on: machines[pair.from])
+            request(address(of: machines[pair.to], pair.usesIPv4), isNobodys: false, on: machines[pair.from])
         }
     }
 }

@@ -121,8 +121,8 @@ final class ProgramRunner {
             simulation.schedule(.written(machine: Int32(machine.index), life: machine.life), at: now + time)
         case .datagram(let slot): simulation.traffic.fly(slot, from: machine)
         case .controllerReply(let id, let result): simulation.operators.handleReply(id, result)
-        case .agentReply(let id, let isSuccess): simulation.surveyor.handlePong(id, isSuccess)
-        case .wishEnded(let address, let failure): simulation.overlay.handleEnd(machine, address, failure)
+        case .agentReply(let id, let isSuccess): simulation.snapshots.handlePong(id, isSuccess)
+        case .requestEnded(let address, let failure): simulation.overlay.handleEnd(machine, address, failure)
         case .packet(let bytes): simulation.overlay.handlePacket(bytes, to: machine)
         case .exit: end(machine)
         case .resolve(let names):
@@ -149,7 +149,7 @@ final class ProgramRunner {
             simulation.record(.filesRemoved, index, worker.generation, 0, worker.description)
             host.remove(worker)
         case .check(let operation, let spec): host.check(operation, spec)
-        case .persist, .datagram, .controllerReply, .agentReply, .wishEnded, .packet, .exit, .resolve: return
+        case .persist, .datagram, .controllerReply, .agentReply, .requestEnded, .packet, .exit, .resolve: return
         }
         drain(machine.host, of: machine)
     }
@@ -213,7 +213,7 @@ final class ProgramRunner {
 
     /// Queues what the agent is to hear.
     private func queue(_ message: SimulatedHost.Message, to machine: Machine) {
-        var time = now + machine.random.interval(in: .zero...scenario.host.tellMax)
+        var time = now + machine.random.interval(in: .zero...scenario.host.reportDelayMax)
         if case .launched = message { time = time + machine.random.interval(in: .zero...scenario.host.launchMax) }
         time = machine.queue(message, at: time)
         simulation.schedule(.told(machine: Int32(machine.index), life: machine.life, message: 0), at: time)
@@ -289,7 +289,7 @@ final class ProgramRunner {
             case .told(_, let life, _): deliverMessage(machine, life)
             case .written(_, let life): written(machine, life)
             case .line, .delivery, .connectionLost, .wake, .process, .start, .fault, .command, .patience, .resume,
-                .stranger, .look, .wish:
+                .junk, .look, .overlayRequest:
                 break
             }
         }

@@ -49,13 +49,13 @@ package struct Scenario: Sendable {
         package var rate: Int64 = 0
         /// What a line may hold back before it drops.
         package var queueBytes: Int64 = 64 << 10
-        /// Datagrams of strangers in a second: junk, truncations, repetitions of what was overheard.
-        package var strangers: Int64 = 0
+        /// Datagrams of unauthenticated peers in a second: junk, truncations, repetitions of what was overheard.
+        package var junkRate: Int64 = 0
     }
 
     /// What is between a machine and the rest of the world.
     package struct Site: Hashable, Sendable {
-        /// Translators of IPv4, the one next to the machine first.
+        /// NATs of IPv4, the one next to the machine first.
         package var gateways: [NATGateway.Behaviour] = []
         package var has4 = true
         package var has6 = false
@@ -99,7 +99,7 @@ package struct Scenario: Sendable {
 
     package struct HostOptions: Sendable {
         package var launchMax = Interval.milliseconds(20)
-        package var tellMax = Interval.milliseconds(10)
+        package var reportDelayMax = Interval.milliseconds(10)
         package var writeMax = Interval.milliseconds(5)
         /// How late a program comes by after the time that it had asked for.
         package var lateMax = Interval.milliseconds(1)
@@ -120,7 +120,7 @@ package struct Scenario: Sendable {
         package var startWithin = Interval.seconds(3)
         package var pings: Int = 4
         /// Packets for overlay addresses, in a minute.
-        package var wishes: Int64 = 30
+        package var overlayRequests: Int64 = 30
     }
 
     /// What a machine may be made to do wrong, so that a checker is seen to find it.
@@ -150,9 +150,9 @@ extension Scenario {
         self.nodes = nodes
         var random = Random(Seed(seed))
         draw(&random)
-        // By itself, so that what a seed stood for before there were wishes is as it was.
+        // By itself, so that what a seed stood for before there were requests is as it was.
         var other = Random(Seed(seed ^ 0x6f76_6572_6c61_7973))
-        operators.wishes = other.one(of: [10, 60, 300])
+        operators.overlayRequests = other.one(of: [10, 60, 300])
     }
 
     private mutating func draw(_ random: inout Random) {
@@ -183,7 +183,7 @@ extension Scenario.NetworkOptions {
         corruption = random.sometimes(0, [1, 10, 100])
         rate = random.sometimes(0, [30_000, 125_000, 1_250_000])
         queueBytes = random.one(of: [16 << 10, 64 << 10, 1 << 20])
-        strangers = random.sometimes(0, [1, 10, 50])
+        junkRate = random.sometimes(0, [1, 10, 50])
     }
 }
 
@@ -212,7 +212,7 @@ extension Scenario.FaultOptions {
 extension Scenario.HostOptions {
     fileprivate mutating func draw(_ random: inout Random) {
         launchMax = random.one(of: [.milliseconds(1), .milliseconds(20), .milliseconds(2000)])
-        tellMax = random.one(of: [.microseconds(100), .milliseconds(10), .milliseconds(500)])
+        reportDelayMax = random.one(of: [.microseconds(100), .milliseconds(10), .milliseconds(500)])
         writeMax = random.one(of: [.microseconds(50), .milliseconds(5), .milliseconds(200)])
         lateMax = random.one(of: [.microseconds(60), .milliseconds(1), .milliseconds(40)])
         scripts = WorkerScript.Kind.allCases.map { _ in random.sometimes(0, [1, 3, 10]) }
@@ -243,7 +243,7 @@ extension Scenario: CustomStringConvertible {
                 + "corruption \(n.corruption) (of 10000)")
         lines.append(
             "  lines      rate \(n.rate == 0 ? "unlimited" : "\(n.rate) B/s"), queue \(n.queueBytes) B, "
-                + "strangers \(n.strangers)/s")
+                + "junk \(n.junkRate)/s")
         lines.append(
             "  faults     a minute: agent crashes \(f.agentCrashes), reboots \(f.reboots), pauses \(f.pauses), "
                 + "departures \(f.departures), clogs \(f.clogs), roams \(f.roams), clock steps \(f.clockSteps)")
@@ -254,13 +254,13 @@ extension Scenario: CustomStringConvertible {
         lines.append(
             "             at most: down \(f.downTimeMax), paused \(f.pauseMax), parted \(f.partitionMax)")
         lines.append(
-            "  machines   launch \(h.launchMax), tell \(h.tellMax), write \(h.writeMax), late \(h.lateMax) at most; "
-                + "lives "
+            "  machines   launch \(h.launchMax), tell \(h.reportDelayMax), write \(h.writeMax), late \(h.lateMax) "
+                + "at most; lives "
                 + zip(WorkerScript.Kind.allCases, h.scripts).map { "\($0) \($1)" }.joined(separator: ", "))
         lines.append(
             "  operators  \(o.commands) commands a minute on \(o.names) names, repeated \(o.repetition), "
                 + "nonsense \(o.nonsense) (of 10000); intruders \(o.intruders), start within \(o.startWithin), "
-                + "\(o.wishes) overlay addresses wanted a minute"
+                + "\(o.overlayRequests) overlay addresses wanted a minute"
         )
         if let gatewayLine { lines.append(gatewayLine) }
         if let mutation { lines.append("  mutation   \(mutation.rawValue)") }

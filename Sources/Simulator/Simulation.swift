@@ -22,9 +22,9 @@ import Wire
 /// - `FaultInjector` makes faults.
 /// - `Operators` give commands.
 /// - `OverlayTraffic` sends to overlay addresses.
-/// - `Surveyor` holds what is said against what is, and has pairs of nodes talk.
+/// - `SnapshotTaker` holds what is said against what is, and has pairs of nodes talk.
 ///
-/// All draws from `random` are made in the order of events: whoever changes an order changes what a seed stands for.
+/// All draws from `random` are made in the order of events: anyone who changes an order changes what a seed stands for.
 package final class Simulation {
     package let scenario: Scenario
     package private(set) var timeline: Timeline
@@ -43,7 +43,7 @@ package final class Simulation {
         package internal(set) var refusals = 0
         package internal(set) var processes = 0
         package internal(set) var looks = 0
-        package internal(set) var wishes = 0
+        package internal(set) var overlayRequests = 0
     }
 
     private(set) var now = Instant(nanoseconds: 1_000_000_000)
@@ -66,7 +66,7 @@ package final class Simulation {
     private(set) lazy var faults = FaultInjector(of: self)
     private(set) lazy var operators = Operators(of: self, random: operatorsRandom)
     private(set) lazy var overlay = OverlayTraffic(of: self)
-    private(set) lazy var surveyor = Surveyor(of: self)
+    private(set) lazy var snapshots = SnapshotTaker(of: self)
 
     package convenience init(_ scenario: Scenario, watcher: ((String) -> Void)? = nil) {
         let checkers: [any Checker] = [
@@ -111,7 +111,7 @@ package final class Simulation {
         advance(to: safetyEnd)
         if !hasFailed {
             heal()
-            surveyor.settle()
+            snapshots.settle()
         }
         counts.processes = machines.reduce(0) { $0 + $1.host.processes.count }
     }
@@ -123,7 +123,7 @@ package final class Simulation {
         overlay.begin()
         schedule(.start(machine: 0), at: now)
         outside.begin()
-        surveyor.begin()
+        snapshots.begin()
     }
 
     /// The end of all faults.
@@ -162,7 +162,7 @@ package final class Simulation {
     private func happen(_ event: Event) {
         switch event {
         case .arrival(let datagram): traffic.arrived(datagram)
-        case .line(let datagram, let machine): traffic.takeIn(datagram, at: Int(machine))
+        case .line(let datagram, let machine): traffic.enqueue(datagram, at: Int(machine))
         case .delivery(let datagram, let machine): traffic.reached(datagram, machines[Int(machine)])
         case .connectionLost(let machine, let server):
             traffic.connectionIsLost(machines[Int(machine)], to: machines[Int(server)])
@@ -175,9 +175,9 @@ package final class Simulation {
         case .command(let index): operators.command(Int(index))
         case .patience(let command, let attempt): operators.askAgain(Int(command), Int(attempt))
         case .resume(let machine): programs.resume(machines[Int(machine)])
-        case .stranger: outside.sendOne()
-        case .look(let index): surveyor.look(Int(index))
-        case .wish: overlay.requestAny()
+        case .junk: outside.sendOne()
+        case .look(let index): snapshots.look(Int(index))
+        case .overlayRequest: overlay.requestAny()
         }
     }
 
@@ -210,8 +210,8 @@ package final class Simulation {
     }
 
     /// What is not yet as it must be in the end, by checker.
-    func complaints(_ survey: Survey) -> [(checker: String, text: String)] {
-        checkers.flatMap { checker in checker.unsettled(survey, now: now).map { (checker.name, $0) } }
+    func complaints(_ snapshot: FleetSnapshot) -> [(checker: String, text: String)] {
+        checkers.flatMap { checker in checker.unsettled(snapshot, now: now).map { (checker.name, $0) } }
     }
 
     /// The time to settle is over, and these things are not as they must be.
@@ -227,7 +227,7 @@ package final class Simulation {
         let isSilent = !machine.isUp || isParted
         guard isSilent != machine.isSilenced else { return }
         machine.setSilenced(isSilent)
-        note(isSilent ? .silenced(machine: machine.index) : .heardAgain(machine: machine.index))
+        note(isSilent ? .silenced(machine: machine.index) : .receivedAgain(machine: machine.index))
     }
 
     func updateAllSilences() { for machine in machines { updateSilence(of: machine) } }

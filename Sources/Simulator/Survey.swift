@@ -2,8 +2,8 @@ package import Base
 package import Control
 package import Wire
 
-/// The truth about the machines beside what the controller says, at one instant.
-package struct Survey {
+/// The truth about the machines besides what the controller says, at one instant.
+package struct FleetSnapshot {
     package struct Machine {
         package var index: Int
         package var node: NodeID
@@ -13,7 +13,7 @@ package struct Survey {
         /// It has a good token, so it should be a member in the end.
         package var isWelcome: Bool
         /// When the controller last got anything from it.
-        package var lastHeard: Instant
+        package var lastReceived: Instant
         package var processes: [(worker: WorkerRef, pid: Int32)]
         /// In the certificate that its disk holds.
         package var overlay4: IPAddress?
@@ -25,5 +25,5 @@ package struct Survey {
     /// For each pair that wanted to talk, whether it did.
     package var pairs: [(from: Int, to: Int, answered: Bool)]
     /// For each pair of a node and another's overlay address, whether it was reached.
-    package var wishes: [(from: Int, to: Int, isReached: Bool)] = []
+    package var overlayRequests: [(from: Int, to: Int, isReached: Bool)] = []
 }

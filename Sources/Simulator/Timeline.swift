@@ -12,8 +12,8 @@ package struct Timeline {
         case started, crashed, paused, resumed, rebooted, roamed, clockStepped
         case partitioned, healed, clogged
         case tick, persisted, processStarted, processEnded, signalled, treeKilled, launchFailed, filesRemoved
-        case asked, answered, refused, gaveUp, told, fault, stranger, event, checked
-        case wished, reached, notReached, packetSent, packetCame
+        case asked, answered, refused, gaveUp, told, fault, junk, event, checked
+        case overlayRequested, reached, notReached, packetSent, packetCame
     }
 
     private var fingerprint = Fingerprint()

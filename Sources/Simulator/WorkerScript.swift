@@ -1,7 +1,7 @@
 import Base
 import Wire
 
-/// The life that a simulated worker leads. It stands in the command of its specification, so that whoever starts the
+/// The life that a simulated worker leads. It stands in the command of its specification, so that anyone who starts the
 /// specification starts that life, and nobody has to be told.
 struct WorkerScript: Hashable, Sendable {
     enum Kind: String, Sendable, CaseIterable {

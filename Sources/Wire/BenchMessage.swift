@@ -10,7 +10,7 @@ package import Base
 /// ```
 ///
 /// The answer is a server that listens for so many seconds at the answerer's overlay address of that family, which the
-/// asker knows from the certificate and never from here. Whoever shows the token is served.
+/// asker knows from the certificate and never from here. Anyone who shows the token is served.
 package struct BenchRequest: Hashable, Sendable {
     package static let size = 8
     fileprivate static let magic = Array("bench 1".utf8)

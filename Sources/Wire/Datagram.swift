@@ -10,10 +10,10 @@ package import Base
 /// 3 cookie reply     receiver 4 | nonce 24 | sealed cookie 16+16
 /// 4 frames           receiver 4 | counter 8 | sealed frames n+16
 /// 5 packet           receiver 4 | counter 8 | sealed IP packet n+16
-/// 6 to a relay       far leg 4 | near leg 4 | a datagram of kind 1 to 5, or one of 6 to 9 where two relays carry it
-/// 7 from a relay     near leg 4 | far leg 4 | the same
-/// 8 bind             leg 4 | number 8 | challenge 16 | MAC 16
-/// 9 bind answer      leg 4 | number 8 | challenge 16 | MAC 16
+/// 6 to a relay       far allocation 4 | near allocation 4 | a datagram of kind 1 to 5, or one of 6 to 9 where two relays carry
+/// it 7 from a relay     near allocation 4 | far allocation 4 | the same
+/// 8 bind             allocation 4 | number 8 | challenge 16 | MAC 16
+/// 9 bind answer      allocation 4 | number 8 | challenge 16 | MAC 16
 /// ```
 ///
 /// Integers are big-endian. `sender` and `receiver` are session indices: the one who receives chose the number, so that
@@ -21,7 +21,7 @@ package import Base
 /// authenticated with it. Packets are sealed with keys and counters of their own, so that the data plane shares nothing.
 /// The Noise messages are those of `Noise_IK_25519_ChaChaPoly_BLAKE2b`.
 ///
-/// A *leg* is a node's place at a relay, named by a number that the relay gave it in their session together with a key.
+/// A *allocation* is a node's place at a relay, named by a number that the relay gave it in their session together with a key.
 /// Where the node is, it shows by a bind: the relay answers one with a challenge that holds for its source address alone,
 /// and believes the one that comes back with it (`RelayBind`). Kind 6 becomes kind 7 on its way through the relay, and
 /// nothing else of it changes, so that a train of them goes through as it came. A relay may be reached over another one;
@@ -54,12 +54,12 @@ package enum DatagramHeader: Hashable, Sendable {
     case frames(receiver: UInt32, counter: UInt64)
     /// `flags`: 1, the transport checksum is partial; 2, continues the packet with the counter before.
     case packet(flags: UInt8, receiver: UInt32, counter: UInt64)
-    /// `legs` as the sender's: its own is near.
-    case toRelay(RelayLegs)
-    /// `legs` as the receiver's: its own is near.
-    case fromRelay(RelayLegs)
-    case bind(leg: UInt32)
-    case bindAnswer(leg: UInt32)
+    /// `allocations` as the sender's: its own is near.
+    case toRelay(AllocationPair)
+    /// `allocations` as the receiver's: its own is near.
+    case fromRelay(AllocationPair)
+    case bind(allocation: UInt32)
+    case bindAnswer(allocation: UInt32)
 
     package static let firstSize = 8
     package static let secondSize = 12
@@ -107,12 +107,13 @@ package enum DatagramHeader: Hashable, Sendable {
             self = .packet(
                 flags: flags, receiver: try reader.uint32("receiver"), counter: try reader.uint64("counter"))
         case .toRelay:
-            let far = try reader.uint32("far leg")
-            self = .toRelay(RelayLegs(near: try reader.uint32("near leg"), far: far))
+            let far = try reader.uint32("far allocation")
+            self = .toRelay(AllocationPair(near: try reader.uint32("near allocation"), far: far))
         case .fromRelay:
-            self = .fromRelay(RelayLegs(near: try reader.uint32("near leg"), far: try reader.uint32("far leg")))
-        case .bind: self = .bind(leg: try reader.uint32("leg"))
-        case .bindAnswer: self = .bindAnswer(leg: try reader.uint32("leg"))
+            self = .fromRelay(
+                AllocationPair(near: try reader.uint32("near allocation"), far: try reader.uint32("far allocation")))
+        case .bind: self = .bind(allocation: try reader.uint32("allocation"))
+        case .bindAnswer: self = .bindAnswer(allocation: try reader.uint32("allocation"))
         }
     }
 
@@ -138,20 +139,20 @@ package enum DatagramHeader: Hashable, Sendable {
             writer.zeros(2)
             writer.uint32(receiver)
             writer.uint64(counter)
-        case .toRelay(let legs):
+        case .toRelay(let allocations):
             start(.toRelay, &writer)
-            writer.uint32(legs.far)
-            writer.uint32(legs.near)
-        case .fromRelay(let legs):
+            writer.uint32(allocations.far)
+            writer.uint32(allocations.near)
+        case .fromRelay(let allocations):
             start(.fromRelay, &writer)
-            writer.uint32(legs.near)
-            writer.uint32(legs.far)
-        case .bind(let leg):
+            writer.uint32(allocations.near)
+            writer.uint32(allocations.far)
+        case .bind(let allocation):
             start(.bind, &writer)
-            writer.uint32(leg)
-        case .bindAnswer(let leg):
+            writer.uint32(allocation)
+        case .bindAnswer(let allocation):
             start(.bindAnswer, &writer)
-            writer.uint32(leg)
+            writer.uint32(allocation)
         }
     }
 

@@ -8,7 +8,7 @@
 /// then, both ways:                    length 2 | datagram        and so on
 /// ```
 ///
-/// Nothing is sealed beside the datagrams themselves, which are what they are over UDP: so the relay opens nothing here
+/// Nothing is sealed besides the datagrams themselves, which are what they are over UDP: so the relay opens nothing here
 /// either, and nothing is sealed twice. The four bytes tell a browser that came to the wrong port from a node, before
 /// anything is kept for it. Lengths are big-endian, from 1 to `DatagramFraming.limit`; any other ends the connection.
 package struct DatagramFraming: Sendable {
@@ -43,7 +43,7 @@ package struct DatagramFraming: Sendable {
         }
         buffer += bytes
         if awaitsGreeting {
-            // Whoever begins otherwise is told at once, not when four bytes are there.
+            // Anyone who begins otherwise is told at once, not when four bytes are there.
             guard buffer.starts(with: DatagramFraming.greeting.prefix(buffer.count)) else { throw .badGreeting }
             guard buffer.count >= DatagramFraming.greeting.count else { return }
             awaitsGreeting = false

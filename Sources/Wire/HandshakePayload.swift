@@ -6,7 +6,7 @@ package import Base
 /// version 1 | flags 1 | association 8 | certificate length varint, bytes | zeros to the end
 /// ```
 ///
-/// `association` is drawn anew whenever the sender forgets what it knew of the receiver (a restart, a time-out): a
+/// `association` is drawn again whenever the sender forgets what it knew of the receiver (a restart, a time-out): a
 /// receiver that sees another number than last time knows that its streams with that peer are gone. The zeros pad the
 /// first message to at least the size of the second, so that a responder amplifies nothing.
 package struct HandshakePayload: Hashable, Sendable {

@@ -1,6 +1,6 @@
 package import Base
 
-/// Every maximum of the protocol, with the arithmetic that gives it. Nothing that a stranger sends may exceed one.
+/// Every maximum of the protocol, with the arithmetic that gives it. Nothing that an unauthenticated peer sends may exceed one.
 package enum Limits {
     /// Bytes of one datagram on a path of which nothing is known: tunnels within tunnels leave 1124 bytes for an IP packet
     /// (tailscale#7706), less the headers of IPv6 and UDP (48) and of a relayed datagram (12).
@@ -24,7 +24,7 @@ package enum Limits {
     /// Sessions that a node keeps, and how many of them may belong to peers that have shown no certificate.
     package static let sessions = 65_536
     /// The low bits of a session's index are its slot in a table, those above a random tag: a session has up to four
-    /// indices, one for each epoch.
+    /// indices, one for each keypair.
     package static let sessionSlotBits: UInt32 = 18
     package static let sessionSlotMask: UInt32 = 1 << sessionSlotBits - 1
     package static let anonymousSessions = 256
@@ -47,17 +47,17 @@ package enum Limits {
     /// Host names of a controller, in tokens and memberships.
     package static let namesPerController = 4
     /// Nodes that one relay serves.
-    package static let relayLegs = 65_536
+    package static let relayAllocations = 65_536
     package static let directoryEntries = 65_536
     /// Overlay addresses that a node asks for, or remembers to be nobody's: 1024 questions in five seconds, at most.
-    package static let overlayWanted = 1024
+    package static let overlayRequested = 1024
     /// Packets that wait for one session, and bytes of all that wait.
     package static let overlayWaitingPackets = 32
     package static let overlayWaitingBytes = 512 << 10
     /// Conversations with peers of other applications that are remembered: 32 bytes each.
     package static let overlayFlows = 16_384
-    /// A server for measuring runs at most so long; so many at once, and so many strangers' streams that have not yet said
-    /// what they are.
+    /// A server for measuring runs at most so long; so many at once, and so many unauthenticated peers' streams that have not yet
+    /// said what they are.
     package static let benchSeconds = 120
     package static let benchServers = 2
     package static let benchGuests = 4

@@ -1,6 +1,6 @@
 package import Base
 
-/// The frames of the mesh itself, beside those of streams (`StreamFrame`), inside a sealed datagram of kind 4. Types
+/// The frames of the mesh itself, besides those of streams (`StreamFrame`), inside a sealed datagram of kind 4. Types
 /// 0x20 to 0x3f are these:
 ///
 /// ```
@@ -8,15 +8,16 @@ package import Base
 /// 0x21 pong      token 8 | the address that the ping came from
 /// 0x22 message   length varint, bytes        unreliable, at most 1024 bytes
 /// 0x23 close     code varint | reason text
-/// 0x24 leg request                                        to a relay: give me a leg
-/// 0x25 leg                leg 4 | key 32 | challenge 16   a relay's answer; the challenge is for a first bind
-/// 0x26 leg refused        reason 1                        or that
+/// 0x24 allocation request                                        to a relay: give me an allocation
+/// 0x25 allocation                allocation 4 | key 32 | challenge 16   a relay's answer; the challenge is for a first bind
+/// 0x26 allocation refused        reason 1                        or that
 /// 0x27 candidates         number varint | mapping 1 | count varint, candidates
 /// 0x28 candidates heard   number varint                   of the newest that were heard
 /// ```
 ///
-/// `mapping` is what the sender knows of its translator: 0 nothing, 1 there is none, 2 all see the same address, 3 each
-/// sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the leg (4).
+/// `mapping` is what the sender knows of its NAT: 0 nothing, 1 there is none, 2 all see the same address, 3 each
+/// sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the allocation
+/// (4).
 ///
 /// An address is one byte, 4 or 6, then 4 or 16 bytes and a port. A text or a byte string is a varint length (RFC 9000,
 /// section 16) and as many bytes.
@@ -25,11 +26,11 @@ package enum MeshFrame: Hashable, Sendable {
     case pong(token: UInt64, observed: SocketAddress)
     case message([UInt8])
     case close(CloseCode, reason: String)
-    case legRequest
-    case leg(UInt32, key: [UInt8], challenge: [UInt8])
-    case legRefused(LegRefusal)
+    case allocationRequest
+    case allocation(UInt32, key: [UInt8], challenge: [UInt8])
+    case allocationRefused(AllocationRefusal)
     case candidates(number: UInt64, NATMapping, [PathCandidate])
-    case candidatesHeard(number: UInt64)
+    case candidatesReceived(number: UInt64)
 
     package static let types: ClosedRange<UInt8> = 0x20...0x3f
 
@@ -46,16 +47,16 @@ package enum MeshFrame: Hashable, Sendable {
                 throw DecodeError(.invalidValue, "close code", at: reader.offset)
             }
             self = .close(code, reason: try reader.text("close reason", limit: 256))
-        case 0x24: self = .legRequest
+        case 0x24: self = .allocationRequest
         case 0x25:
-            self = .leg(
-                try reader.uint32("leg"), key: Array(try reader.bytes(32, "leg key")),
+            self = .allocation(
+                try reader.uint32("allocation"), key: Array(try reader.bytes(32, "allocation key")),
                 challenge: Array(try reader.bytes(16, "challenge")))
         case 0x26:
-            guard let reason = LegRefusal(rawValue: try reader.uint8("reason")) else {
-                throw DecodeError(.invalidValue, "leg refusal", at: reader.offset)
+            guard let reason = AllocationRefusal(rawValue: try reader.uint8("reason")) else {
+                throw DecodeError(.invalidValue, "allocation refusal", at: reader.offset)
             }
-            self = .legRefused(reason)
+            self = .allocationRefused(reason)
         case 0x27:
             let number = try reader.varint("candidates number")
             guard let mapping = NATMapping(rawValue: try reader.uint8("mapping")) else {
@@ -68,7 +69,7 @@ package enum MeshFrame: Hashable, Sendable {
             var all: [PathCandidate] = []
             for _ in 0..<count { all.append(try PathCandidate(reading: &reader)) }
             self = .candidates(number: number, mapping, all)
-        case 0x28: self = .candidatesHeard(number: try reader.varint("candidates number"))
+        case 0x28: self = .candidatesReceived(number: try reader.varint("candidates number"))
         case _: throw DecodeError(.invalidValue, "frame type", at: reader.offset)
         }
     }
@@ -89,14 +90,14 @@ package enum MeshFrame: Hashable, Sendable {
             writer.uint8(0x23)
             writer.varint(code.rawValue)
             writer.text(reason)
-        case .legRequest: writer.uint8(0x24)
-        case .leg(let leg, let key, let challenge):
-            precondition(key.count == 32 && challenge.count == 16, "a leg's key and challenge")
+        case .allocationRequest: writer.uint8(0x24)
+        case .allocation(let allocation, let key, let challenge):
+            precondition(key.count == 32 && challenge.count == 16, "an allocation's key and challenge")
             writer.uint8(0x25)
-            writer.uint32(leg)
+            writer.uint32(allocation)
             writer.append(key)
             writer.append(challenge)
-        case .legRefused(let reason):
+        case .allocationRefused(let reason):
             writer.uint8(0x26)
             writer.uint8(reason.rawValue)
         case .candidates(let number, let mapping, let candidates):
@@ -106,15 +107,15 @@ package enum MeshFrame: Hashable, Sendable {
             writer.uint8(mapping.rawValue)
             writer.varint(UInt64(candidates.count))
             for candidate in candidates { candidate.write(to: &writer) }
-        case .candidatesHeard(let number):
+        case .candidatesReceived(let number):
             writer.uint8(0x28)
             writer.varint(number)
         }
     }
 }
 
-/// Why a relay has no leg for a node.
-package enum LegRefusal: UInt8, Hashable, Sendable, CaseIterable {
+/// Why a relay has no allocation for a node.
+package enum AllocationRefusal: UInt8, Hashable, Sendable, CaseIterable {
     /// The node asked is no relay.
     case notARelay = 1
     /// It serves as many nodes as it can.

@@ -30,26 +30,26 @@ struct Packets: ParsableCommand {
         CipherAcceleration.current = cryptoAccelerate == "auto" ? .auto : .off
         let cipher = Cipher.aesGCM.isAvailable ? Cipher.aesGCM : .chaChaPoly
         print("\(cipher.name), \(CipherAcceleration.describe()), \(peers) peers")
-        let lane = Lane(cipher, peers: peers)
+        let shard = Shard(cipher, peers: peers)
         for size in [64, 1348] {
-            tell("seal", size, best { lane.seal(payload: size) })
-            let accepted = best { lane.open(payload: size) }
-            tell("open", size, accepted)
-            for junk in Lane.Junk.allCases {
-                let refused = best { lane.refuse(junk, payload: size) }
-                tell("refuse, \(junk.rawValue)", size, refused, share: refused / accepted)
+            printRow("seal", size, best { shard.seal(payload: size) })
+            let accepted = best { shard.open(payload: size) }
+            printRow("open", size, accepted)
+            for junk in Shard.Junk.allCases {
+                let refused = best { shard.refuse(junk, payload: size) }
+                printRow("refuse, \(junk.rawValue)", size, refused, share: refused / accepted)
             }
         }
-        let (cut, join) = (best { lane.cut() }, best { lane.join() })
-        tell("cut", 1348, cut)
-        tell("join", 1348, join)
+        let (cut, join) = (best { shard.cut() }, best { shard.join() })
+        printRow("cut", 1348, cut)
+        printRow("join", 1348, join)
     }
 
     private func best(_ measure: () -> Double) -> Double {
         (0..<rounds).map { _ in measure() }.min() ?? 0
     }
 
-    private func tell(_ step: String, _ size: Int, _ nanoseconds: Double, share: Double? = nil) {
+    private func printRow(_ step: String, _ size: Int, _ nanoseconds: Double, share: Double? = nil) {
         let name = step + String(repeating: " ", count: max(0, 28 - step.count))
         let figure = "\((nanoseconds * 10).rounded() / 10)"
         let part = share.map { "  (\(($0 * 100).rounded() / 100) of an accepted one)" } ?? ""
@@ -58,7 +58,7 @@ struct Packets: ParsableCommand {
 }
 
 /// Two data planes that share keys, and packets between them.
-private final class Lane {
+private final class Shard {
     enum Junk: String, CaseIterable {
         case unknownIndex = "unknown index"
         case wrongTag = "wrong tag"
@@ -90,12 +90,12 @@ private final class Lane {
             let other = peer == 0 ? there : IPAddress.v4(0x6450_0000 + UInt32(peer))
             let route = TxRoute(
                 peer: peer, remoteIndex: UInt32(peer), key: CipherKey(cipher, key: key), address4: other,
-                address6: nil, remote: PathAddress(Lane.remote), datagramBytes: 1472, tracksFlows: false,
+                address6: nil, remote: PathAddress(Shard.remote), datagramBytes: 1472, tracksFlows: false,
                 expiresAt: .distantFuture)
             sender.apply(.route(route), now: now, into: &out)
             let entry = RxEntry(
                 index: UInt32(peer), peer: peer, key: CipherKey(cipher, key: key), address4: here, address6: nil,
-                policy: policy, remote: PathAddress(Lane.remote), isConfirmed: true, expiresAt: .distantFuture)
+                policy: policy, remote: PathAddress(Shard.remote), isConfirmed: true, expiresAt: .distantFuture)
             receiver.apply(.install(entry), now: now, into: &out)
         }
     }
@@ -142,7 +142,7 @@ private final class Lane {
     }
 
     func seal(payload: Int) -> Double {
-        let result = timed(Lane.batch) { submit(payload: payload, segment: payload, times: Lane.batch) }
+        let result = timed(Shard.batch) { submit(payload: payload, segment: payload, times: Shard.batch) }
         out.trains.removeAll()
         return result
     }
@@ -162,16 +162,16 @@ private final class Lane {
     }
 
     private func receive(_ bytes: UnsafeMutableRawBufferPointer, segment: Int) {
-        receiver.received(bytes, segment: segment, congestion: 0, from: Lane.remote, now: now, into: &out)
+        receiver.received(bytes, segment: segment, congestion: 0, from: Shard.remote, now: now, into: &out)
         out.packets.removeAll()
     }
 
     func open(payload: Int) -> Double {
-        submit(payload: payload, segment: payload, times: Lane.batch)
+        submit(payload: payload, segment: payload, times: Shard.batch)
         let bytes = receiveTrains(), size = 52 + 32 + payload
         let before = receiver.counters.packetsReceived
-        let result = timed(Lane.batch) { receive(bytes, segment: size) }
-        precondition(receiver.counters.packetsReceived == before + UInt64(Lane.batch), "not all were accepted")
+        let result = timed(Shard.batch) { receive(bytes, segment: size) }
+        precondition(receiver.counters.packetsReceived == before + UInt64(Shard.batch), "not all were accepted")
         return result
     }
 
@@ -182,7 +182,7 @@ private final class Lane {
     }
 
     func refuse(_ junk: Junk, payload: Int) -> Double {
-        submit(payload: payload, segment: payload, times: Lane.batch)
+        submit(payload: payload, segment: payload, times: Shard.batch)
         let bytes = receiveTrains(), size = 52 + 32 + payload
         if junk == .replayed {
             // The same datagrams, sealed, once more.
@@ -190,13 +190,13 @@ private final class Lane {
             receive(bytes, segment: size)
             bytes.copyBytes(from: copy)
         }
-        for position in 0..<Lane.batch {
+        for position in 0..<Shard.batch {
             let start = position * size
             if junk == .unknownIndex { bytes[start + 4] = 0xff }
             if junk == .wrongTag { bytes[start + size - 1] ^= 1 }
         }
         let before = receiver.counters.packetsReceived
-        let result = timed(Lane.batch) { receive(bytes, segment: size) }
+        let result = timed(Shard.batch) { receive(bytes, segment: size) }
         precondition(receiver.counters.packetsReceived == before, "junk was accepted")
         return result
     }

@@ -117,7 +117,7 @@ private final class Crowd {
     func talk() {
         let bytes = [UInt8](repeating: 7, count: 16 << 10)
         for other in others {
-            for number in 0..<8 { hub.endpoint.send([UInt8(number)], to: other.node, wantsAnswer: true, now: now) }
+            for number in 0..<8 { hub.endpoint.send([UInt8(number)], to: other.node, expectsReply: true, now: now) }
             if let stream = hub.endpoint.openStream(to: other.node) {
                 _ = hub.endpoint.write(bytes, to: stream, of: other.node)
             }
@@ -146,7 +146,7 @@ private final class Crowd {
         return (sent - before.0, hub.endpoint.counters.probesSent - before.1)
     }
 
-    /// All of the hub's, without the far ends.
+    /// All of the hub's, without the destinations.
     func bytesHeld() -> Int {
         others = []
         return Crowd.allocated() - before
@@ -192,7 +192,7 @@ private final class Crowd {
 
     private func deliver(_ other: Node) {
         other.endpoint.flush(now: now, into: &other.outbox)
-        // The far ends' data planes are of no account here.
+        // The destinations' data planes are of no account here.
         other.outbox.dataPlane = []
         other.outbox.events = []
         var said = DatagramBatch(capacity: 2048), batch = DatagramBatch(capacity: 2048)

@@ -4,7 +4,7 @@ import Glibc
 /// Ends the process: 0 if all messages came out alike or this processor has nothing to compare, 129 if not.
 func compareCiphers(_ count: UInt64, seed: UInt64) -> Never {
     guard var fuzz = CipherFuzz(seed: seed) else {
-        say("skipped: AES-GCM is \(CipherFuzz.implementation) here")
+        printLine("skipped: AES-GCM is \(CipherFuzz.implementation) here")
         exit(0)
     }
     let part: UInt64 = 1_000_000
@@ -12,13 +12,13 @@ func compareCiphers(_ count: UInt64, seed: UInt64) -> Never {
         do throws(CipherFuzz.Difference) {
             try fuzz.run(min(part, count - fuzz.done))
         } catch {
-            say("FAILED seed \(seed) message \(error.message): \(error.description)")
-            say("again: asterism-fuzz --aes-gcm \(error.message + 1) --seed \(seed)")
+            printLine("FAILED seed \(seed) message \(error.message): \(error.description)")
+            printLine("again: asterism-fuzz --aes-gcm \(error.message + 1) --seed \(seed)")
             exit(129)
         }
-        say("\(fuzz.done) messages, \(Int(Double(fuzz.done) / seconds()))/s")
+        printLine("\(fuzz.done) messages, \(Int(Double(fuzz.done) / seconds()))/s")
     }
-    say(
+    printLine(
         "clean: \(fuzz.done) messages of \(fuzz.bytes >> 20) MiB sealed and opened alike, \(fuzz.forged) forgeries "
             + "refused, in \(Int(seconds())) s, seed \(seed)")
     exit(0)

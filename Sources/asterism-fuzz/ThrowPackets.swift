@@ -11,16 +11,16 @@ func throwPackets(_ count: UInt64, seed: UInt64) -> Never {
         do throws(PlaneFuzz.Complaint) {
             try fuzz.run(min(part, count - done))
         } catch {
-            say("FAILED seed \(seed + number) input \(error.input): \(error.description)")
-            say("again: asterism-fuzz --packets \(error.input + 1) --seed \(seed + number)")
+            printLine("FAILED seed \(seed + number) input \(error.input): \(error.description)")
+            printLine("again: asterism-fuzz --packets \(error.input + 1) --seed \(seed + number)")
             exit(129)
         }
         done += fuzz.done
         sent += fuzz.sent
         delivered += fuzz.delivered
-        say("\(done) inputs, \(Int(Double(done) / seconds()))/s")
+        printLine("\(done) inputs, \(Int(Double(done) / seconds()))/s")
     }
-    say(
+    printLine(
         "clean: \(done) inputs, \(sent) datagrams sent and opened, \(delivered) packets delivered, "
             + "in \(Int(seconds())) s, seeds from \(seed)")
     exit(0)

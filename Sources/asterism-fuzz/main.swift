@@ -34,8 +34,8 @@ func seconds() -> Double {
 }
 
 func stop(_ violation: Round.Violation, _ number: UInt64) -> Never {
-    say("FAILED seed \(options.seed) round \(number) iteration \(violation.iteration): \(violation.description)")
-    say(
+    printLine("FAILED seed \(options.seed) round \(number) iteration \(violation.iteration): \(violation.description)")
+    printLine(
         "again: asterism-fuzz --seed \(options.seed) --round \(number) --per-round \(options.perRound) "
             + "--iterations \(violation.iteration) --trace")
     exit(129)
@@ -59,7 +59,7 @@ if !known.isEmpty {
     do throws(Round.Violation) {
         for kept in known { try round.replay(kept) }
     } catch { stop(error, .max) }
-    say("\(known.count) kept inputs replayed")
+    printLine("\(known.count) kept inputs replayed")
 }
 var number = options.round
 var done = 0
@@ -67,7 +67,7 @@ var firstResident = 0
 while done < options.iterations {
     let round = Round(seed: options.seed, number: number, tally: tally)
     if options.trace {
-        round.watcher = { iteration, what, bytes in say("\(iteration) \(what) \(bytes.hex)") }
+        round.watcher = { iteration, what, bytes in printLine("\(iteration) \(what) \(bytes.hex)") }
     }
     let count = min(options.perRound, options.iterations - done)
     do throws(Round.Violation) { try round.run(count) } catch { stop(error, number) }
@@ -77,17 +77,17 @@ while done < options.iterations {
     if number % 25 == 0 || done == options.iterations {
         let resident = residentBytes()
         if firstResident == 0 { firstResident = resident }
-        say(
+        printLine(
             "round \(number): \(done) datagrams, \(Int(Double(done) / seconds()))/s, "
                 + "\(resident >> 20) MiB resident")
         guard resident < firstResident + (256 << 20) else {
-            say("FAILED: memory grew from \(firstResident >> 20) to \(resident >> 20) MiB")
+            printLine("FAILED: memory grew from \(firstResident >> 20) to \(resident >> 20) MiB")
             exit(129)
         }
     }
 }
-for line in tally.lines { say(line) }
-say("clean: \(done) datagrams in \(Int(seconds())) s, seed \(options.seed)")
+for line in tally.lines { printLine(line) }
+printLine("clean: \(done) datagrams in \(Int(seconds())) s, seed \(options.seed)")
 if options.keep, let folder = options.corpus {
     let names = Set(known.map(\.name))
     for kept in tally.kept where !names.contains(kept.name) {

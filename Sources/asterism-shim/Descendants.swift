@@ -3,7 +3,7 @@ import Glibc
 
 /// # Signalling and killing a tree
 ///
-/// The shim is a subreaper: a descendant that loses its parent becomes the shim's child, so whoever can be reached by
+/// The shim is a subreaper: a descendant that loses its parent becomes the shim's child, so anyone who can be reached by
 /// going from children to children is everybody, and waitpid(2) answering ECHILD proves that nobody is left.
 ///
 /// A tree that forks while it is walked outruns the walk. So everybody found is stopped first, again and again until a
@@ -15,8 +15,8 @@ import Glibc
 /// are stopped parents first and continued children first; no parent runs while a child of it is stopped, and one that
 /// waits for stopped children (waitpid(2) with WUNTRACED: su, sudo, shells with job control) sees none.
 ///
-/// A number read from /proc may belong to a stranger by the time it is used. Each process is therefore pinned by a pidfd
-/// and then asked for its parent: the parent we found it under, or the shim. A stranger has neither.
+/// A number read from /proc may belong to an unauthenticated peer by the time it is used. Each process is therefore pinned by a
+/// pidfd and then asked for its parent: the parent we found it under, or the shim. An unauthenticated peer has neither.
 struct Descendants {
     let shim = getpid()
 

@@ -38,7 +38,7 @@ final class LogPump {
     private var offset: Int64 = 0
     private var kept: [Int64] = []
     /// Since the last line that told of it.
-    private var untold: Int64 = 0
+    private var unreported: Int64 = 0
     private var failure: Int32 = 0
     private var atLineStart = true
 
@@ -87,7 +87,7 @@ final class LogPump {
             if count <= 0 { break }
             take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
-        if untold > 0 { tellOfLoss() }
+        if unreported > 0 { logLoss() }
         buffer.deallocate()
         if file >= 0 { close(file) }
         close(source)
@@ -95,20 +95,20 @@ final class LogPump {
     }
 
     private func take(_ bytes: UnsafeRawBufferPointer) {
-        if untold > 0 { tellOfLoss() }
-        let stored = untold > 0 ? 0 : store(bytes)
+        if unreported > 0 { logLoss() }
+        let stored = unreported > 0 ? 0 : store(bytes)
         if stored < bytes.count {
-            untold += Int64(bytes.count - stored)
+            unreported += Int64(bytes.count - stored)
             asterism_add(counters.dropped, Int64(bytes.count - stored))
         }
     }
 
-    private func tellOfLoss() {
+    private func logLoss() {
         let reason = String(cString: strerror(failure))
-        let text = "\(atLineStart ? "" : "\n")[asterism: \(untold) bytes of this log were lost: \(reason)]\n"
+        let text = "\(atLineStart ? "" : "\n")[asterism: \(unreported) bytes of this log were lost: \(reason)]\n"
         let bytes = Array(text.utf8)
         // A line that is itself cut short stays, and is told again as a whole.
-        if bytes.withUnsafeBytes({ store($0) }) == bytes.count { untold = 0 }
+        if bytes.withUnsafeBytes({ store($0) }) == bytes.count { unreported = 0 }
     }
 
     /// How many bytes the disk took before it refused.

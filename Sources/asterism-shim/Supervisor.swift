@@ -89,7 +89,7 @@ struct Supervisor {
     private var graceEnd: Int64?
     private var killingSince: Int64?
     private var killPasses = 0
-    private var toldStuck = false
+    private var hasReportedStuck = false
 
     init(folder: Folder, lock: Int32, launch: LaunchFile, report: Int32, signals: Int32) {
         self.folder = folder
@@ -149,11 +149,11 @@ struct Supervisor {
                 shimStart: ProcessTable.entry(getpid())?.start ?? 0, workerPID: main,
                 workerStart: ProcessTable.entry(main)?.start ?? 0, at: Clock.wall()))
         folder.put(GenerationDirectory.started, record.encoded, durably: false)
-        tell(record)
+        sendReport(record)
     }
 
     /// Says something to the agent that launched this shim, if it is still there; the folder is what counts.
-    private func tell(_ what: ShimReport) { if report >= 0 { _ = writeAll(report, what.frame) } }
+    private func sendReport(_ what: ShimReport) { if report >= 0 { _ = writeAll(report, what.frame) } }
 
     private var isOver: Bool { mainStatus != nil && nobodyLeft && !(cgroup?.isPopulated ?? false) }
 
@@ -243,17 +243,17 @@ struct Supervisor {
         // The walk finds those who left the cgroup; most often there is nobody, so it waits for the second pass.
         if !byCgroup || killPasses > 1 { _ = descendants.kill() }
         reap()
-        guard !isOver, !toldStuck, let killingSince,
+        guard !isOver, !hasReportedStuck, let killingSince,
             monotonicMilliseconds() - killingSince >= Supervisor.stuckAfter
         else { return }
-        toldStuck = true
+        hasReportedStuck = true
         let record = ShimReport.stuck(StuckRecord(nonce: launch.nonce, processes: descendants.living()))
         folder.put(GenerationDirectory.stuck, record.encoded, durably: false)
-        tell(record)
+        sendReport(record)
     }
 
     /// Nobody of ours can write any more, so the pump meets the pipe's end, unless the disk hangs or the pipe was handed
-    /// to a stranger.
+    /// to an unauthenticated peer.
     private mutating func finishLog() {
         let start = monotonicMilliseconds()
         while logDone >= 0 {
@@ -295,7 +295,7 @@ struct Supervisor {
             if folder.has("..") == false || !folder.has(GenerationDirectory.launch) { return 1 }
             sleep(1)
         }
-        tell(.ended(record))
+        sendReport(.ended(record))
         return 0
     }
 }

@@ -5,7 +5,7 @@ import Simulator
 struct Options: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "asterism-sim",
-        abstract: "Runs fleets in virtual time, with faults, and checks that they keep their laws.",
+        abstract: "Runs fleets in virtual time, with faults, and checks invariants.",
         discussion: """
             A seed is a scenario: what is wrong with the network and the machines, and what the operators want. The same \
             seed and the same options give the same run, byte for byte. \
@@ -22,7 +22,7 @@ struct Options: ParsableCommand {
     @Option(help: "Every kind of NAT against every other, so many seeds each.")
     var grid: UInt64?
 
-    @Option(help: "What befalls paths, so many times each.")
+    @Option(help: "Faults of paths, this many runs each.")
     var failovers: UInt64?
 
     @Option(help: "Agents in the fleet.")
@@ -30,10 +30,10 @@ struct Options: ParsableCommand {
 
     @Flag(
         inversion: .prefixedNo,
-        help: "Machines behind address translators and firewalls of all kinds, in most scenarios.")
+        help: "Machines behind NATs and firewalls of all kinds, in most scenarios.")
     var gateways = true
 
-    @Option(help: "Seconds of virtual time with faults, before the fleet is let come to rest.")
+    @Option(help: "Seconds of virtual time with faults, before the fleet settles.")
     var seconds: Int64 = 30
 
     @Option(help: "Processes that share many seeds.")

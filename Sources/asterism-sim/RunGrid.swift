@@ -11,25 +11,25 @@ func runGrid(seeds: UInt64, trace: Bool) -> Int32 {
             for b in GridSite.allCases where !runPair(a, b, family, seeds: seeds, trace: trace, &sum) { worst = 129 }
         }
     }
-    return sum.tell() ? worst : 129
+    return sum.printSum() ? worst : 129
 }
 
 /// All pairs together: how soon those are direct that can be.
 private struct GridSum {
     /// `nil`: not in the time that the trial had.
-    private var plain: [Interval?] = [], guessed: [Interval?] = [], spoilt: [Interval?] = []
-    private static let plainLimit = Interval.seconds(3), guessedLimit = Interval.seconds(5)
+    private var plain: [Interval?] = [], predicted: [Interval?] = [], spoilt: [Interval?] = []
+    private static let plainLimit = Interval.seconds(3), predictedLimit = Interval.seconds(5)
 
     mutating func add(_ time: Interval?, _ reach: Reach, isSpoilt: Bool) {
         switch reach {
         case .direct: plain.append(time)
-        case .guessed: if isSpoilt { spoilt.append(time) } else { guessed.append(time) }
+        case .predicted: if isSpoilt { spoilt.append(time) } else { predicted.append(time) }
         case .relayed, .unlikely: break
         }
     }
 
     /// False where a limit is not kept.
-    func tell() -> Bool {
+    func printSum() -> Bool {
         func soon(_ times: [Interval?], _ limit: Interval) -> Int {
             times.count { $0.map { $0 <= limit } ?? false }
         }
@@ -38,11 +38,11 @@ private struct GridSum {
             return
                 "\(soon(times, limit)) of \(times.count) within \(limit), the slowest after \(slowest.milliseconds) ms"
         }
-        say("by plain shots: \(text(plain, GridSum.plainLimit))")
-        say("by guessing: \(text(guessed, GridSum.guessedLimit))")
-        say("by guessing at a Linux machine without a firewall: \(text(spoilt, GridSum.guessedLimit))")
-        let late = guessed.count - soon(guessed, GridSum.guessedLimit)
-        return soon(plain, GridSum.plainLimit) == plain.count && late * 50 <= guessed.count
+        printLine("by plain probes: \(text(plain, GridSum.plainLimit))")
+        printLine("by port prediction: \(text(predicted, GridSum.predictedLimit))")
+        printLine("by port prediction at a Linux machine without a firewall: \(text(spoilt, GridSum.predictedLimit))")
+        let late = predicted.count - soon(predicted, GridSum.predictedLimit)
+        return soon(plain, GridSum.plainLimit) == plain.count && late * 50 <= predicted.count
     }
 }
 
@@ -62,20 +62,20 @@ private func runPair(
         if let time = outcome.direct { direct.append(time) } else { missing += 1 }
         sum.add(outcome.direct, reach, isSpoilt: [a, b].contains(.masqueradeWithoutFirewall))
         if let reason = outcome.reason { reasons.insert("\(reason)") }
-        if !outcome.tellsTrueReasons(left, right) { liars += 1 }
+        if !outcome.hasTrueReasons(left, right) { liars += 1 }
         if trace, outcome.direct == nil {
-            say("  \(a) \(b) seed \(seed): \(outcome.log.joined(separator: "; ")) \(outcome.findings)")
+            printLine("  \(a) \(b) seed \(seed): \(outcome.log.joined(separator: "; ")) \(outcome.findings)")
         }
     }
-    let isAsForetold =
+    let isAsExpected =
         switch reach {
         case .direct: missing == 0
         // One in fifty may miss, and few are tried here.
-        case .guessed: missing * 10 <= Int(seeds)
+        case .predicted: missing * 10 <= Int(seeds)
         case .relayed: direct.isEmpty
         case .unlikely: true
         }
-    let isRight = failures == 0 && liars == 0 && isAsForetold
+    let isRight = failures == 0 && liars == 0 && isAsExpected
     func text(_ times: [Interval]) -> String {
         guard !times.isEmpty else { return "-" }
         let sorted = times.sorted()
@@ -84,11 +84,11 @@ private func runPair(
     let found = "direct \(direct.count) of \(seeds) in \(text(direct)); first \(text(first))"
     let why = reasons.isEmpty ? "" : "; \(reasons.sorted().joined(separator: ", "))"
     let lies = liars > 0 ? "; \(liars) untrue reasons" : ""
-    say("\(family.rawValue): \(a) \(b): \(reach.rawValue); \(found)\(why)\(lies)" + (isRight ? "" : " WRONG"))
+    printLine("\(family.rawValue): \(a) \(b): \(reach.rawValue); \(found)\(why)\(lies)" + (isRight ? "" : " WRONG"))
     return isRight
 }
 
-/// What befalls a path, so many times: how long nothing came, and how much was lost. Whoever has no path in the end is a
+/// What happens to a path, so many times: how long nothing came, and how much was lost. Anyone who has no path in the end is a
 /// fault, and so is more than a second or 300 ms of traffic where the path or what is at its ends has failed at once.
 func runFailovers(seeds: UInt64, trace: Bool) -> Int32 {
     let pairs: [(GridSite, GridSite)] = [
@@ -112,7 +112,7 @@ func runFailovers(seeds: UInt64, trace: Bool) -> Int32 {
                     worst = max(worst, 128)
                 }
                 if trace {
-                    say("  \(a) \(b) \(fault) \(seed): \(outcome.gaps) \(outcome.log.joined(separator: "; "))")
+                    printLine("  \(a) \(b) \(fault) \(seed): \(outcome.gaps) \(outcome.log.joined(separator: "; "))")
                 }
             }
             func text<Value: Comparable>(_ values: [Value], _ show: (Value) -> String) -> String {
@@ -125,7 +125,7 @@ func runFailovers(seeds: UInt64, trace: Bool) -> Int32 {
             let isSlow =
                 fault.isSudden && (late(gaps, than: .seconds(1)) || late(lost, than: 30))
             if isSlow { worst = max(worst, 129) }
-            say(
+            printLine(
                 "\(a) \(b) \(fault): p50 and p99 of the gap \(gap), of what is lost \(loss), of switches \(changes)"
                     + (ended > 0 ? ", \(ended) not connected at the end" : "") + (isSlow ? " WRONG" : ""))
         }

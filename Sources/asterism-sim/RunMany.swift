@@ -111,10 +111,10 @@ private struct Crew {
         children[index].current = seed + 1
         let status = number("status", in: line)
         milliseconds.append(number("milliseconds", in: line))
-        if options.json { say(line) }
+        if options.json { printLine(line) }
         guard status != 0 else { return }
         failures.append((seed, Int32(status)))
-        if !options.json { say("seed \(seed): \(kind(Int32(status)))  \(options.replay(seed))\n  \(line)") }
+        if !options.json { printLine("seed \(seed): \(kind(Int32(status)))  \(options.replay(seed))\n  \(line)") }
     }
 
     /// The value of a number that stands in a line which this very program wrote.
@@ -133,9 +133,9 @@ private struct Crew {
         done += 1
         failures.append((child.current, 127))
         if options.json {
-            say("{\"seed\":\(child.current),\"nodes\":\(options.nodes),\"status\":127,\"findings\":[]}")
+            printLine("{\"seed\":\(child.current),\"nodes\":\(options.nodes),\"status\":127,\"findings\":[]}")
         } else {
-            say("seed \(child.current): crash  \(options.replay(child.current))")
+            printLine("seed \(child.current): crash  \(options.replay(child.current))")
         }
         if child.current < child.seeds.upperBound { begin(child.current + 1...child.seeds.upperBound) }
     }
@@ -152,12 +152,12 @@ private struct Crew {
             "\(done) seeds of \(options.nodes) nodes in \(total) s with \(options.jobs) jobs; a seed takes "
             + "\(middle) ms (median), \(slowest) ms (slowest); \(failures.count) failed"
         if options.json {
-            say(text, to: 2)
+            printLine(text, to: 2)
             return
         }
         for failure in failures.sorted(by: { $0.seed < $1.seed }) {
-            say("\(kind(failure.status)): \(options.replay(failure.seed))")
+            printLine("\(kind(failure.status)): \(options.replay(failure.seed))")
         }
-        say(text)
+        printLine(text)
     }
 }

@@ -5,9 +5,9 @@ import Simulator
 func runOne(_ options: Options) -> Int32 {
     // `validate` has seen that there is one.
     let scenario = options.scenario(options.seed!)
-    if !options.json { say(scenario.description) }
-    let (outcome, milliseconds) = run(scenario, watcher: options.trace ? { say($0) } : nil)
-    say(options.json ? outcome.json(milliseconds) : outcome.text(milliseconds))
+    if !options.json { printLine(scenario.description) }
+    let (outcome, milliseconds) = run(scenario, watcher: options.trace ? { printLine($0) } : nil)
+    printLine(options.json ? outcome.json(milliseconds) : outcome.text(milliseconds))
     return outcome.status
 }
 
@@ -15,9 +15,9 @@ func runOne(_ options: Options) -> Int32 {
 func runRange(_ options: Options, _ seeds: ClosedRange<UInt64>) -> Int32 {
     var worst: Int32 = 0
     for seed in seeds {
-        if options.report { say("begin \(seed)") }
+        if options.report { printLine("begin \(seed)") }
         let (outcome, milliseconds) = run(options.scenario(seed), watcher: nil)
-        say(outcome.json(milliseconds))
+        printLine(outcome.json(milliseconds))
         worst = max(worst, outcome.status)
     }
     return worst
@@ -38,7 +38,7 @@ extension Outcome {
             "ran \(virtual) in \(milliseconds) ms: \(c.events) events, \(c.datagrams) datagrams (\(c.lost) lost), "
                 + "\(c.faults) faults, \(c.crashes) crashes",
             "commands \(c.commands), answers \(c.replies) (\(c.refusals) refusals), processes \(c.processes), "
-                + "surveys \(c.looks)",
+                + "snapshots \(c.looks)",
             "timeline \(hash), \(self.lines) lines",
         ]
         lines += findings.map(\.description)

@@ -10,6 +10,6 @@ do {
     exit(options.list == nil ? runOne(options) : runMany(options))
 } catch {
     let isHelp = Options.exitCode(for: error) == .success
-    say(Options.fullMessage(for: error), to: isHelp ? 1 : 2)
+    printLine(Options.fullMessage(for: error), to: isHelp ? 1 : 2)
     exit(isHelp ? 0 : 1)
 }

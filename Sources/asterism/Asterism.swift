@@ -5,7 +5,7 @@ import Base
 struct Asterism: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "asterism",
-        abstract: "Looks at an Asterism fleet and commands it.",
+        abstract: "Inspects and operates an Asterism fleet.",
         discussion: """
             Each verb takes --json. Verbs about workers, nodes, tokens and events ask the controller; status, peers \
             and gpu ask this machine's agent, or the controller where there is no agent; ping, why, netcheck, debug, \

@@ -127,7 +127,7 @@ extension AsterismDaemon {
         if !["auto", "off"].contains(overlayOffload) {
             problems.add(StartError("--overlay-offload", "'\(overlayOffload)' is neither auto nor off"))
         }
-        settings.overlayPort.wantsOffload = overlayOffload == "auto"
+        settings.overlayPort.usesOffload = overlayOffload == "auto"
         let most = OverlayPort.Settings.mostThreads
         if dataPlaneThreads != 1, !(2...most).contains(dataPlaneThreads) || dataPlaneThreads % 2 != 0 {
             problems.add(

@@ -84,12 +84,12 @@ struct AsterismDaemon: DaemonCommand {
             "Which peers may open a server here to measure the way with 'asterism bench': auto (those that may reach "
                 + "everything here), allow (all of the fleet), or off."))
     var bench = "auto"
-    @Option(help: "The program asterism, for that. (default: beside this program)")
+    @Option(help: "The program asterism, for that. (default: next to this program)")
     var tool: String?
     @Option(
         help: ArgumentHelp(
-            "A STUN server, HOST:PORT, that tells how this node is seen from outside; may be given more than once. One "
-                + "with a second address (RFC 5780) tells most. See 'asterism netcheck'.",
+            "A STUN server, HOST:PORT, for NAT discovery; may be given more than once. One "
+                + "with a second address (RFC 5780) reveals most. See 'asterism netcheck'.",
             valueName: "host:port"))
     var stun: [String] = []
     @Option(
@@ -101,7 +101,7 @@ struct AsterismDaemon: DaemonCommand {
     var cryptoAccelerate = "auto"
     @Option(help: .hidden)
     var debugRekeySeconds: Int?
-    @Option(help: "The program asterism-shim. (default: beside this program)")
+    @Option(help: "The program asterism-shim. (default: next to this program)")
     var shim: String?
     @Option(help: .hidden)
     var debugClockOffsetSeconds: Int?

@@ -14,7 +14,7 @@ struct CommandRun {
         let own = String(decoding: buffer[..<max(0, count)], as: UTF8.self)
         return String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)])
     }()
-    /// The program lies beside the tests' own executable.
+    /// The program lies besides the tests' own executable.
     static var program: String { "\(directory)/asterism" }
 
     enum Output {

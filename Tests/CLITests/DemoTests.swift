@@ -9,7 +9,7 @@ private enum Daemons {
     }
 }
 
-/// With the real programs, where they are built beside the tests: real processes, real UDP on loopback.
+/// With the real programs, where they are built besides the tests: real processes, real UDP on loopback.
 @Suite(.serialized, .enabled(if: Daemons.areBuilt, "the daemons are not built")) struct DemoTests {
     private static func objects(_ lines: [String]) throws -> [[String: Any]] {
         try lines.map { try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] ?? [:] }
@@ -181,6 +181,6 @@ private enum Daemons {
         for tenth in 0..<200 { steps.append(restarts.ended(at: Double(tenth) / 10)) }
         #expect(steps.filter { $0 == .start }.count == 5)
         #expect(steps.first { $0 == .giveUp } != nil)
-        #expect(steps[0] == .told && steps[1] == .wait && steps[10] == .start)
+        #expect(steps[0] == .reported && steps[1] == .wait && steps[10] == .start)
     }
 }

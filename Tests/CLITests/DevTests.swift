@@ -4,7 +4,7 @@ import Testing
 @testable import asterism
 
 @Suite struct DevTests {
-    @Test func `without the other programs beside it, dev says which are missing`() throws {
+    @Test func `without the other programs besides it, dev says which are missing`() throws {
         let folder = try TemporaryFolder()
         // A link would be followed by /proc/self/exe; a copy lies alone. Another process makes it: what is open for
         // writing here may be so in a child that another test is just starting, and cannot be executed then.
@@ -17,7 +17,7 @@ import Testing
         let lines = program.logTail(10)
         #expect(lines.count == 3)
         for (line, name) in zip(lines, ["asterism-controller", "asterismd", "asterism-shim"]) {
-            #expect(line.contains("\(folder.path(name)) is not there"))
+            #expect(line.contains("\(folder.path(name)) is missing"))
         }
     }
 

@@ -58,19 +58,19 @@ import Wire
     @Test(arguments: [["-c", "3"], ["--timeout", "0.3"]])
     func `without a direct answer it says why`(_ limit: [String]) throws {
         let (run, asked) = try Self.run(["ping", "gpu-7", "--until-direct", "-i", "100"] + limit) { request, _ in
-            if case .why = request { return .view(Sample.paths("peerMappingVaries")) }
+            if case .why = request { return .view(Sample.paths("peerMappingDependent")) }
             return .view(Sample.ping([Sample.answers[1]]))
         }
         #expect(run.status == 5 && (2...6).contains(asked.count))
         #expect(
-            run.errors == "asterism: error: no direct path to gpu-7: the peer's translator shows each far end another "
-                + "port, and the one here lets in only ports that it knows\n")
+            run.errors == "asterism: error: no direct path to gpu-7: the peer's NAT has an endpoint-dependent mapping, "
+                + "and the filter here is port-dependent\n")
     }
 
     @Test func `so many pings as are asked for are sent, however long that takes`() throws {
         let limit = ["-c", "8", "--timeout", "0.1"]
         let (run, asked) = try Self.run(["ping", "gpu-7", "--until-direct", "-i", "50"] + limit) { request, _ in
-            if case .why = request { return .view(Sample.paths("peerMappingVaries")) }
+            if case .why = request { return .view(Sample.paths("peerMappingDependent")) }
             return .view(Sample.ping([Sample.answers[1]]))
         }
         #expect(run.status == 5 && asked.count == 9)
@@ -111,14 +111,14 @@ import Wire
 
     // MARK: - Why
 
-    @Test func `why says the path, its MTU, both translators, each candidate's last probe and the changes`() throws {
+    @Test func `why says the path, its MTU, both NATs, each candidate's last probe and the changes`() throws {
         let (run, _) = try Self.run(["why", "gpu-7"]) { _, _ in .view(Sample.paths("failed")) }
         #expect(run.status == 0)
         for text in [
-            "gpu-7: over the relay beacon (203.0.113.1:7950), 910us", "because the direct path fell silent",
-            "here the same port for all (endpoint-independent), there another port for each (endpoint-dependent)",
+            "gpu-7: over the relay beacon (203.0.113.1:7950), 910us", "because the direct path failed",
+            "NAT mapping: endpoint-independent here, endpoint-dependent there",
             "MTU 1500: datagrams of up to 1460 bytes", "1s ago, answered", "0s ago, unanswered",
-            "failed, barred for 21s", "the old one fell silent", "240ms",
+            "failed, barred for 21s", "the old path failed", "240ms",
         ] { #expect(run.output.contains(text), "\(text) is not in \(run.output)") }
     }
 
@@ -126,7 +126,7 @@ import Wire
 
     @Test func `the debugging verbs ask for what was meant, and show what came of it`() throws {
         let cases: [([String], AgentRequest, String)] = [
-            (["debug", "rebind"], .debugRebind(.init()), "listens at 0.0.0.0:40000, no more at 0.0.0.0:7950"),
+            (["debug", "rebind"], .debugRebind(.init()), "listens at 0.0.0.0:40000, no longer at 0.0.0.0:7950"),
             (["debug", "rebind", "--port", "40000"], .debugRebind(.init(port: 40_000)), "0.0.0.0:40000"),
             (
                 ["debug", "drop-path", "gpu-7", "direct"], .debugDropPath(.init(peer: "gpu-7", path: "direct")),
@@ -134,7 +134,7 @@ import Wire
             ),
             (
                 ["debug", "relay-only", "gpu-7", "on"], .debugRelayOnly(.init(peer: "gpu-7", isOn: true)),
-                "because 'asterism debug relay-only' wants it so"
+                "because requested by 'asterism debug relay-only'"
             ),
             (["debug", "relay-only", "gpu-7", "off"], .debugRelayOnly(.init(peer: "gpu-7", isOn: false)), "gpu-7: "),
         ]
@@ -168,7 +168,7 @@ import Wire
     @Test func `a capture is written as it comes, and its end is told apart from it`() throws {
         let (run, asked) = try Self.run(["capture", "gpu-7", "--outer", "--count", "9", "-w", "-"], Self.capture)
         #expect(run.status == 0 && run.outputBytes == [1, 2, 3, 3, 3])
-        #expect(run.errors == "2 packets, 1 dropped for want of room\n")
+        #expect(run.errors == "2 packets, 1 dropped, the buffer was full\n")
         #expect(asked.first == .captureStart(.init(peer: "gpu-7", layer: .outer, count: 9)))
         let folder = try TemporaryFolder()
         let (again, _) = try Self.run(["capture", "-w", folder.path("c.pcapng"), "--json"], Self.capture)
@@ -228,7 +228,8 @@ import Wire
         let counters = [
             ("datagramsSent", 5), ("pathSwitches.better", 2), ("pathSwitches.silent", 1), ("failovers.50", 1),
             ("failovers.250", 3), ("failovers.more", 1), ("failoverMilliseconds", 6400), ("relayedBytes.sent", 10),
-            ("punches.varies.stable.guess.direct", 4), ("dropped.forged", 0), ("overlay.dropped.tooBig", 7),
+            ("punches.endpointDependent.endpointIndependent.prediction.direct", 4), ("dropped.forged", 0),
+            ("overlay.dropped.tooBig", 7),
             ("tcp.connections", 3), ("tcp.accepted", 8),
         ]
         let list = counters.map { #"{"name":"\#($0.0)","count":\#($0.1)}"# }.joined(separator: ",")
@@ -244,7 +245,7 @@ import Wire
             #"asterism_failover_ms_bucket{le="250"} 4"#, #"asterism_failover_ms_bucket{le="+Inf"} 5"#,
             "asterism_failover_ms_sum 6400", "asterism_failover_ms_count 5",
             #"asterism_relay_bytes{direction="sent"} 10"#,
-            #"asterism_punch_result{classA="varies",classB="stable",method="guess",result="direct"} 4"#,
+            #"asterism_punch_result{classA="endpointDependent",classB="endpointIndependent",method="prediction",result="direct"} 4"#,
             #"asterism_dropped_total{reason="forged"} 0"#, #"asterism_overlay_dropped_total{reason="tooBig"} 7"#,
             "asterism_datagrams_sent_total 5", "# TYPE asterism_tcp_connections gauge", "asterism_tcp_connections 3",
             "# TYPE asterism_tcp_accepted_total counter", "asterism_tcp_accepted_total 8",

@@ -63,7 +63,7 @@ import Testing
             "unknown: no beacon has answered, and asterismd was given no --stun server",
             "mapping    unknown: asterismd was given no --stun server for this",
             "lifetime   unknown: asterismd was given no --stun server for this",
-            "none: no fleet has told this node of any", "port mapping  not asked for (asterismd --port-mapping)",
+            "none: this node knows no relay", "port mapping  not asked for (asterismd --port-mapping)",
         ] { #expect(text.contains(line + "\n"), "\(line)\n\n\(text)") }
         #expect(!text.contains("Kubernetes"))
     }
@@ -82,21 +82,23 @@ import Testing
             "beacon frankfurt ", "198.51.100.7:7950 ", "840us",
             "STUN stun.example.org:3478 (203.0.113.1:3478)  198.51.100.7:40001 ", "1.25ms", "203.0.113.2:3479",
             "STUN x.invalid:1 ", "its name cannot be resolved",
-            "mapping    endpoint-independent: all far ends see one port, so peers can be told where this node is\n",
-            "filtering  address- and port-dependent: ", "peers get in by punching\n", "ports      preserved: ",
-            "hairpin    no: ", "lifetime   20 to 45 s without a datagram; then a peer's way in is shut again\n",
+            "mapping    endpoint-independent: all destinations see one port, so peers know where to send\n",
+            "filtering  address- and port-dependent: ", "peers use hole punching\n", "ports      preserved: ",
+            "hairpin    no: ", "lifetime   20 to 45 s without a datagram; then the mapping expires\n",
         ] { #expect(text.contains(line), "\(line)\n\n\(text)") }
     }
 
     static let words: [(family: String, shows: String)] = [
         (family(udp: known("blocked")), "UDP over IPv4  blocked, as it seems: "),
         (family(mapping: known("none")), "mapping    none: this node has its own address outside"),
-        (family(mapping: known("stable")), "mapping    stable: all beacons see one port"),
-        (family(mapping: known("varies")), "mapping    endpoint-dependent: "),
-        (family(mapping: known("dependent")), "mapping    endpoint-dependent: "),
+        (
+            family(mapping: known("endpointIndependent")),
+            "mapping    endpoint-independent: all destinations see one port"
+        ),
+        (family(mapping: known("endpointDependent")), "mapping    endpoint-dependent: "),
         (family(mapping: known("addressDependent")), "mapping    address-dependent: "),
         (family(mapping: known("addressAndPortDependent")), "mapping    address- and port-dependent: "),
-        (family(filtering: known("endpointIndependent")), "any peer can reach this node directly"),
+        (family(filtering: known("endpointIndependent")), "every peer can reach this node directly"),
         (family(filtering: known("addressDependent")), "filtering  address-dependent: "),
         (family(ports: known("sequential"), more: #","portStep":2"#), "each new mapping's port is 2 on"),
         (family(ports: known("random")), "ports      random: "), (family(hairpin: known("yes")), "hairpin    yes: "),
@@ -112,7 +114,7 @@ import Testing
     }
 
     static let reasons = [
-        "pending", "noAnswer", "oneAddress", "noOtherAddress", "otherIsSilent", "notServed", "noTranslation", "tooFew",
+        "pending", "noAnswer", "oneAddress", "noOtherAddress", "otherIsSilent", "notServed", "noNAT", "tooFew",
         "notAsked", "noFleet", "oneBeacon", "noAddress", "daily",
     ]
 
@@ -138,7 +140,7 @@ import Testing
             {"protocol":"NAT-PMP","externalAddress":"198.51.100.7:7950","internalPort":7950,"lifetimeSeconds":7200,\
             "gateway":"192.168.1.1"}
             """
-        let pod = #","kubernetes":{"namespace":"training","pod":"trainer-0","translated":{"value":"yes"}}"#
+        let pod = #","kubernetes":{"namespace":"training","pod":"trainer-0","sourceNAT":{"value":"yes"}}"#
         let text = try Self.page(Self.view(relays: relay, mapping: mapping, more: pod))
         for line in [
             "pod        trainer-0\n", "namespace  training\n", "SNAT       yes: ", "frankfurt ", "bound ", "840us",

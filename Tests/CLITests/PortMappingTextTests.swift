@@ -12,8 +12,8 @@ import Testing
             "203.0.113.9:7951 by PCP from 192.168.1.1, for 1h, then renewed"
         ),
         (
-            #"{"protocol":"UPnP","externalAddress":"10.0.0.9:7950","internalPort":7950,"problem":"behind a second translator"}"#,
-            "10.0.0.9:7950 by UPnP; behind a second translator"
+            #"{"protocol":"UPnP","externalAddress":"10.0.0.9:7950","internalPort":7950,"problem":"behind a second NAT"}"#,
+            "10.0.0.9:7950 by UPnP; behind a second NAT"
         ),
         (#"{"internalPort":7950,"problem":"there is no default gateway"}"#, "none: there is no default gateway"),
         (#"{"internalPort":7950}"#, "none: not asked for"),

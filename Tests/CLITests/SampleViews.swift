@@ -42,7 +42,7 @@ enum Sample {
 
     static func worker(_ name: String, _ state: WorkerState?, pid: Int32? = 4242, generation: UInt64 = 3) -> WorkerView
     {
-        var worker = WorkerView(WorkerRef(name, generation: generation), wish: .run, command: ["sleep", "60"])
+        var worker = WorkerView(WorkerRef(name, generation: generation), desired: .run, command: ["sleep", "60"])
         worker.node = id
         worker.nodeName = "gpu-7"
         worker.state = state
@@ -92,7 +92,7 @@ enum Sample {
             """
             {"node":"\(id.hex)","name":"\(name)","isConnected":true,"address":"192.0.2.7:7950",\
             "overlay4":"100.64.0.7","overlay6":"fd11:2233:4455:6677:8899:aabb:ccdd:eeff",\
-            "roundTripMicroseconds":840,"cipher":"AESGCM","keyAgeSeconds":61,"sinceHeardMilliseconds":900,\
+            "roundTripMicroseconds":840,"cipher":"AESGCM","keyAgeSeconds":61,"sinceReceivedMilliseconds":900,\
             "isRelayed":false,"bytesReceived":2048,"bytesSent":1572864,"openStreams":1,"packetsReceived":\(packets),"packetsSent":1204,\
             "packetBytesReceived":\(packets * 1000),"packetBytesSent":1572864,"hasRoute":true,"datagramBytes":1472}
             """)
@@ -120,10 +120,10 @@ enum Sample {
             PathsView.self,
             """
             {"node":"\(id.hex)","name":"gpu-7","path":"\(reason == nil ? "direct" : "relayed")",\
-            \(reason.map { "\"reason\":\"\($0)\"," } ?? "")"ownMapping":"stable","peerMapping":"varies",\
+            \(reason.map { "\"reason\":\"\($0)\"," } ?? "")"ownMapping":"endpointIndependent","peerMapping":"endpointDependent",\
             "datagramBytes":1460,"pathMTU":1500,"paths":[\
             {"address":"203.0.113.1:7950","isRelayed":true,"relay":"beacon","isTCP":false,"isPrimary":\(reason != nil),"isAlive":true,\
-            "roundTripMicroseconds":910,"sinceAnsweredMilliseconds":1200,"sinceHeardMilliseconds":900,"missed":0,\
+            "roundTripMicroseconds":910,"sinceAnsweredMilliseconds":1200,"sinceReceivedMilliseconds":900,"missed":0,\
             "isPunching":false,"sinceProbedMilliseconds":1201,"probe":"answered"},\
             {"address":"192.0.2.7:7950","isRelayed":false,"isTCP":false,"isPrimary":\(reason == nil),"isAlive":false,"missed":6,\
             "barredMilliseconds":21000,"isPunching":false,"sinceProbedMilliseconds":300,"probe":"unanswered"}],\

@@ -44,7 +44,8 @@ import Wire
         case .workersStop(let parameters): .view(Sample.worker(parameters.name, .stopping))
         case .workersRemove(let parameters): .view(Sample.worker(parameters.name, .stopped))
         case .workersLogs: .view(Sample.log("hello\n", from: 0, isFinal: true))
-        case .eventsList: .view([Sample.event(1, .nodeOnline, "first heartbeat"), Sample.event(2, .workerWanted, "x")])
+        case .eventsList:
+            .view([Sample.event(1, .nodeOnline, "first heartbeat"), Sample.event(2, .workerRequested, "x")])
         case .acceleratorsList: .view([Sample.accelerator()])
         case .peersList: .view([Sample.peer("gpu-7")])
         }
@@ -226,7 +227,7 @@ import Wire
         let server = try FakeServer { question, number in
             if case .controller(.workersStop) = question { return .view(Sample.worker("w", .stopping)) }
             var view = Sample.worker("w", number < 4 ? .stopping : .stopped)
-            view.wish = .stop
+            view.desired = .stop
             view.lastExit = WorkerExit(status: nil, signal: 15, at: Sample.now)
             return .view(view)
         }

@@ -182,10 +182,10 @@ import Wire
             """
         #expect(
             errors(text) == [
-                "w.yaml:5:3: limits.name: unknown key", "w.yaml:6:3: cpu: is there twice",
-                "w.yaml:7:1: name: is there twice", "w.yaml:8:1: nmae: unknown key; did you mean 'name'?",
+                "w.yaml:5:3: limits.name: unknown key", "w.yaml:6:3: cpu: is given twice",
+                "w.yaml:7:1: name: is given twice", "w.yaml:8:1: nmae: unknown key; did you mean 'name'?",
             ])
-        #expect(errors("{command: [a], \"user\": x, user: y}") == ["w.yaml:1:27: user: is there twice"])
+        #expect(errors("{command: [a], \"user\": x, user: y}") == ["w.yaml:1:27: user: is given twice"])
     }
 
     @Test func `what is not YAML is told with its place`() {

@@ -15,7 +15,7 @@ import Wire
         return fleet
     }
 
-    private func wish(_ ref: WorkerRef, run: Bool = true, restart: RestartPolicy.Mode = .never) -> DesiredWorker {
+    private func desired(_ ref: WorkerRef, run: Bool = true, restart: RestartPolicy.Mode = .never) -> DesiredWorker {
         var spec = WorkerSpec(command: ["/bin/true"])
         spec.restart.mode = restart
         return DesiredWorker(ref, spec: spec, run: run, operation: "op")
@@ -226,7 +226,7 @@ import Wire
         let fleet = member()
         fleet.run(.milliseconds(500))
         fleet.revision = 1
-        fleet.send(.desired(Desired(revision: 1, upserts: [wish(web)])))
+        fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
         fleet.run(.milliseconds(20))
         let launch = try #require(
             fleet.actions.firstIndex { if case .worker(.launch) = $0 { true } else { false } })
@@ -249,7 +249,7 @@ import Wire
         let fleet = member()
         fleet.run(.milliseconds(500))
         let refs = (0..<1000).map { WorkerRef("w\($0)", generation: 1) }
-        fleet.send(.desired(Desired(revision: 1, upserts: refs.map { wish($0) })))
+        fleet.send(.desired(Desired(revision: 1, upserts: refs.map { desired($0) })))
         fleet.run(.milliseconds(200))
         let before = fleet.reports.count
         for ref in refs { fleet.tell(.launched(ref, pid: 7, startedAt: fleet.wall, containment: .subreaper)) }
@@ -261,7 +261,7 @@ import Wire
     @Test func `cut off from its controller a node goes on restarting workers, and tells of it later`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
-        fleet.send(.desired(Desired(revision: 1, upserts: [wish(web, restart: .always)])))
+        fleet.send(.desired(Desired(revision: 1, upserts: [desired(web, restart: .always)])))
         fleet.run(.milliseconds(100))
         fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.isCut = true
@@ -283,7 +283,7 @@ import Wire
     @Test func `a controller that was killed and came back is found again and knows all`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
-        fleet.send(.desired(Desired(revision: 1, upserts: [wish(web)])))
+        fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
         fleet.run(.milliseconds(100))
         fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.run(.seconds(2))
@@ -300,7 +300,7 @@ import Wire
     @Test func `an agent that was killed finds its workers, keeps its revision and says who it is`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
-        fleet.send(.desired(Desired(revision: 4, upserts: [wish(web)])))
+        fleet.send(.desired(Desired(revision: 4, upserts: [desired(web)])))
         fleet.run(.milliseconds(100))
         fleet.tell(.launched(web, pid: 7, startedAt: fleet.wall, containment: .subreaper))
         fleet.run(.seconds(2))
@@ -322,7 +322,7 @@ import Wire
         let fleet = member()
         fleet.lossPercent = 10
         fleet.run(.seconds(5))
-        fleet.send(.desired(Desired(revision: 1, upserts: [wish(web)])))
+        fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
         fleet.run(.seconds(10))
         fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.run(.seconds(20))
@@ -336,7 +336,7 @@ import Wire
     @Test func `a check is asked of the shell, and its answer goes back under its number`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
-        let spec = wish(web).spec
+        let spec = desired(web).spec
         fleet.send(.check(Check(operation: 77, worker: web, spec: spec)))
         fleet.run(.milliseconds(20))
         #expect(fleet.actions.contains(.check(operation: 77, web, spec)))
@@ -356,7 +356,7 @@ import Wire
             return
         }
         #expect(none.problem == "there is no worker 'web' on this node")
-        fleet.send(.desired(Desired(revision: 1, upserts: [wish(web)])))
+        fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
         fleet.send(.readLog(ReadLog(operation: 2, worker: "web", offset: -10, limit: 1 << 40)))
         fleet.run(.milliseconds(50))
         #expect(
@@ -412,13 +412,13 @@ import Wire
     @Test func `a ping of a node that the directory does not know is answered`() {
         let fleet = member()
         fleet.run(.seconds(1))
-        let stranger = NodeID([UInt8](repeating: 9, count: 32))!
+        let unknownPeer = NodeID([UInt8](repeating: 9, count: 32))!
         fleet.onMessage = { message in
             if case .lookUp(.node(let node)) = message {
                 fleet.send(.lookUpReply(LookUpReply(.node(node), node: node)))
             }
         }
-        fleet.ask(1, .ping(PingPeer(peer: stranger.hex)))
+        fleet.ask(1, .ping(PingPeer(peer: unknownPeer.hex)))
         fleet.run(.seconds(1))
         guard case .failure(let error)? = fleet.replies(to: 1).first else {
             Issue.record("no answer")

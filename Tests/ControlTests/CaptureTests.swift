@@ -20,14 +20,16 @@ import Wire
             bytes: bytes)
     }
 
-    @Test func `the legs of a relayed datagram are read from it, as this node sees them`() {
+    @Test func `the allocations of a relayed datagram are read from it, as this node sees them`() {
         let out = Self.path([6, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 3] + Self.datagram, isOutward: true)
-        #expect(out.legs == RelayLegs(near: 3, far: 7))
+        #expect(out.allocations == AllocationPair(near: 3, far: 7))
         let back = Self.path([7, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 7] + Self.datagram, isOutward: false)
-        #expect(back.legs == RelayLegs(near: 3, far: 7))
+        #expect(back.allocations == AllocationPair(near: 3, far: 7))
         // What a relay carries for others is no path of this node's.
-        #expect(Self.path([6, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 3] + Self.datagram, isOutward: false).legs == nil)
-        for count in 0...12 { #expect(Self.path([UInt8](repeating: 6, count: count), isOutward: true).legs == nil) }
+        #expect(Self.path([6, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 3] + Self.datagram, isOutward: false).allocations == nil)
+        for count in 0...12 {
+            #expect(Self.path([UInt8](repeating: 6, count: count), isOutward: true).allocations == nil)
+        }
     }
 
     @Test func `a comment says whose it is, which way it went and by which path`() {
@@ -36,7 +38,7 @@ import Wire
                 == "out to gpu-7, direct 198.51.100.12:7950, packet")
         #expect(
             Self.outer([7, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 7] + Self.datagram, isOutward: false).comment(Self.party)
-                == "in from gpu-7, relay beacon 198.51.100.12:7950, legs 3 here and 7 there, packet")
+                == "in from gpu-7, relay beacon 198.51.100.12:7950, allocations 3 here and 7 there, packet")
         #expect(
             Self.outer([1], isOutward: false).comment(.init())
                 == "in from ?, direct 198.51.100.12:7950, first message of a handshake")

@@ -96,7 +96,7 @@ import Wire
             Issue.record("refused")
             return
         }
-        #expect(view.wish == .run)
+        #expect(view.desired == .run)
         pair.run(.milliseconds(100))
         let worker = pair.worker("web")
         #expect(worker?.state == .running)

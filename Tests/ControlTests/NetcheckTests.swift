@@ -4,7 +4,7 @@ import Mesh
 import Testing
 import Wire
 
-/// What is made of the mesh's knowledge, the machine's and a survey's.
+/// What is made of the mesh's knowledge, the machine's and a NAT discovery's.
 @Suite struct NetcheckTests {
     private static let node = NodeID((0..<32).map { UInt8($0) })!
     private static let own = IPAddress("192.168.1.2")!
@@ -15,7 +15,9 @@ import Wire
     private static func mesh(_ seen: [SocketAddress], _ mapping: NATMapping) -> NetworkReport {
         NetworkReport(
             listening: [SocketAddress(own, 7950)],
-            sights: seen.map { .init(beacon: node, name: "beacon", address: $0, roundTrip: .milliseconds(3)) },
+            reflexiveAddresses: seen.map {
+                .init(beacon: node, name: "beacon", address: $0, roundTrip: .milliseconds(3))
+            },
             mapping: mapping, relays: [])
     }
 
@@ -38,8 +40,8 @@ import Wire
             ports: .known(.sequential(step: 2)), hairpin: .known(false))
     }
 
-    private static func survey(_ findings: NATFindings?) -> SurveyReport {
-        var report = SurveyReport(servers: [.init(name: "stun.example.org:3478", addresses: [server])])
+    private static func discovery(_ findings: NATFindings?) -> NATDiscoveryReport {
+        var report = NATDiscoveryReport(servers: [.init(name: "stun.example.org:3478", addresses: [server])])
         report.ipv4 = findings
         report.endedAt = now
         return report
@@ -48,12 +50,12 @@ import Wire
     @Test func `without anybody all is unknown, and says why`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(Self.machine())
-        view.add(SurveyReport(servers: []), now: Self.now)
+        view.add(NATDiscoveryReport(servers: []), now: Self.now)
         #expect(view.ipv4.udp == .unknown(.noFleet) && view.ipv4.mapping == .unknown(.noFleet))
         #expect(view.ipv4.filtering == .unknown(.notAsked) && view.ipv4.lifetime.unknown == .notAsked)
         // The overlay's own address, loopback and link-local ones lead nowhere.
         #expect(view.ipv6.udp == .unknown(.noAddress) && view.ipv6.mapping == .unknown(.noAddress))
-        #expect(view.stun.isEmpty && view.kubernetes == nil && view.sinceSurveyedMilliseconds == nil)
+        #expect(view.stun.isEmpty && view.kubernetes == nil && view.sinceDiscoveryMilliseconds == nil)
         view = NetcheckView(of: Self.mesh([], .unknown), isMember: true)
         #expect(view.ipv4.udp == .unknown(.noAnswer))
     }
@@ -73,12 +75,12 @@ import Wire
         #expect(view.ipv4.udp == .known(.blocked) && view.ipv4.mapping == .unknown(.noAnswer))
     }
 
-    @Test func `a survey's word on the mapping is surer than the beacons', and its silence is not`() {
-        var view = NetcheckView(of: Self.mesh([Self.seen, Self.seen], .varies), isMember: true)
+    @Test func `a NAT discovery's word on the mapping is surer than the beacons', and its silence is not`() {
+        var view = NetcheckView(of: Self.mesh([Self.seen, Self.seen], .endpointDependent), isMember: true)
         view.add(Self.machine())
         var other = view
         view.add(
-            Self.survey(
+            Self.discovery(
                 Self.findings(
                     .answered(Self.seen, roundTrip: .milliseconds(2)), udp: .known(true),
                     mapping: .known(.addressDependent))),
@@ -86,11 +88,11 @@ import Wire
         #expect(view.ipv4.mapping == .known(.addressDependent) && view.ipv4.ports == .known(.sequential))
         #expect(view.ipv4.portStep == 2 && view.ipv4.hairpin == .known(.no))
         #expect(view.stun[0].seen == Self.seen && view.stun[0].roundTripMicroseconds == 2000)
-        #expect(view.sinceSurveyedMilliseconds == 4000 && view.ipv4.lifetime.unknown == .noOtherAddress)
+        #expect(view.sinceDiscoveryMilliseconds == 4000 && view.ipv4.lifetime.unknown == .noOtherAddress)
         // A firewall may drop what goes to that port, and the mesh works all the same.
         other.add(
-            Self.survey(Self.findings(.silent, udp: .known(false), mapping: .unknown(.noAnswer))), now: Self.now)
-        #expect(other.ipv4.udp == .known(.works) && other.ipv4.mapping == .known(.varies))
+            Self.discovery(Self.findings(.silent, udp: .known(false), mapping: .unknown(.noAnswer))), now: Self.now)
+        #expect(other.ipv4.udp == .known(.works) && other.ipv4.mapping == .known(.endpointDependent))
         #expect(other.stun[0].problem == "does not answer")
     }
 
@@ -98,14 +100,14 @@ import Wire
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: true)
         view.add(Self.machine())
         view.add(
-            Self.survey(Self.findings(.silent, udp: .known(false), mapping: .unknown(.noAnswer))), now: Self.now)
+            Self.discovery(Self.findings(.silent, udp: .known(false), mapping: .unknown(.noAnswer))), now: Self.now)
         #expect(view.ipv4.udp == .known(.blocked) && view.ipv4.mapping == .unknown(.noAnswer))
         #expect(view.ipv4.lifetime.unknown == .noAnswer)
     }
 
     @Test func `a life that was measured is told, and one that cannot run out is none`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
-        var report = Self.survey(
+        var report = Self.discovery(
             Self.findings(
                 .answered(Self.seen, roundTrip: nil), udp: .known(true), mapping: .known(.endpointIndependent)))
         report.lifetime = .known(NATLifetime(atLeast: .seconds(20), below: .seconds(45)))
@@ -114,36 +116,38 @@ import Wire
         report.ipv4?.mapping = .known(.none)
         report.ipv4?.filtering = .known(.endpointIndependent)
         view.add(report, now: Self.now)
-        #expect(view.ipv4.lifetime.unknown == .noTranslation)
+        #expect(view.ipv4.lifetime.unknown == .noNAT)
     }
 
-    static let pods: [(seen: String?, own: String, translated: NetcheckView.Finding<NetcheckView.Decision>)] = [
+    static let pods: [(seen: String?, own: String, sourceNAT: NetcheckView.Finding<NetcheckView.Decision>)] = [
         ("198.51.100.7:7950", "10.244.1.5", .known(.yes)), ("10.244.1.5:7950", "10.244.1.5", .known(.no)),
         (nil, "10.244.1.5", .unknown(.noAnswer)),
     ]
 
     @Test(arguments: pods.indices)
     func `a pod that is seen at another address is translated`(_ index: Int) throws {
-        let (seen, own, translated) = Self.pods[index]
+        let (seen, own, sourceNAT) = Self.pods[index]
         let address = seen.flatMap { SocketAddress($0) }
         let pod = MachineNetwork.Pod(namespace: "training", name: "trainer-0")
         let machine = Self.machine([try #require(IPAddress(own))], pod: pod)
         // By a beacon.
         var view = NetcheckView(of: Self.mesh(address.map { [$0] } ?? [], .unknown), isMember: true)
         view.add(machine)
-        #expect(view.kubernetes == .init(namespace: "training", pod: "trainer-0", translated: translated))
+        #expect(view.kubernetes == .init(namespace: "training", pod: "trainer-0", sourceNAT: sourceNAT))
         // By a STUN server.
         view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(machine)
         let outcome = address.map { NATFindings.Outcome.answered($0, roundTrip: nil) } ?? .silent
-        view.add(Self.survey(Self.findings(outcome, udp: .known(true), mapping: .unknown(.oneAddress))), now: Self.now)
-        #expect(view.kubernetes?.translated == translated)
+        view.add(
+            Self.discovery(Self.findings(outcome, udp: .known(true), mapping: .unknown(.oneAddress))), now: Self.now)
+        #expect(view.kubernetes?.sourceNAT == sourceNAT)
     }
 
     @Test func `a server without an address says what is wrong with its name`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(
-            SurveyReport(servers: [.init(name: "x.invalid:1", problem: "its name cannot be resolved")]), now: Self.now)
+            NATDiscoveryReport(servers: [.init(name: "x.invalid:1", problem: "its name cannot be resolved")]),
+            now: Self.now)
         #expect(view.stun == [.init(name: "x.invalid:1", problem: "its name cannot be resolved")])
     }
 }

@@ -5,7 +5,7 @@ import Noise
 import Testing
 import Wire
 
-/// Packets that wait for a session: whom the agent asks, what it believes, and how each wish ends.
+/// Packets that wait for a session: whom the agent asks, what it believes, and how each request ends.
 @Suite struct OverlayTests {
     private static let wanted = TestFleet.peerOverlay
 
@@ -49,7 +49,7 @@ import Wire
         let fleet = member()
         fleet.startPeer()
         answer(fleet)
-        for _ in 0..<100 { fleet.tell(.overlayWanted(Self.wanted)) }
+        for _ in 0..<100 { fleet.tell(.overlayRequested(Self.wanted)) }
         fleet.run(.seconds(2))
         #expect(questions(fleet) == 1)
         #expect(ends(fleet) == [.overlayReachable(Self.wanted)])
@@ -70,8 +70,8 @@ import Wire
         fleet.startPeer()
         answer(fleet)
         let v6 = OverlayAddress.v6(of: fleet.peerID, fleet: fleet.fleet)
-        fleet.tell(.overlayWanted(v6))
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(v6))
+        fleet.tell(.overlayRequested(Self.wanted))
         fleet.run(.seconds(2))
         #expect(Set(ends(fleet)) == [.overlayReachable(v6), .overlayReachable(Self.wanted)])
         #expect(ends(fleet).count == 2)
@@ -83,28 +83,28 @@ import Wire
             if case .lookUp(let asked) = message { fleet.send(.lookUpReply(LookUpReply(asked, node: nil))) }
         }
         for _ in 0..<90 {
-            fleet.tell(.overlayWanted(Self.wanted))
+            fleet.tell(.overlayRequested(Self.wanted))
             fleet.run(.milliseconds(50))
         }
         #expect(questions(fleet) == 1)
         #expect(ends(fleet).allSatisfy { $0 == .overlayUnreachable(Self.wanted, .noSuchAddress) })
         #expect(ends(fleet).count >= 89)
         fleet.run(.seconds(1))
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         fleet.run(.milliseconds(100))
         #expect(questions(fleet) == 2)
     }
 
-    @Test func `a silent controller is asked three times, and the wish is over within twelve seconds`() {
+    @Test func `a silent controller is asked three times, and the request is over within twelve seconds`() {
         let fleet = member()
         let start = fleet.now
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         while ends(fleet).isEmpty, fleet.now - start < .seconds(20) { fleet.run(.milliseconds(100)) }
         #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noAnswer)])
         #expect(questions(fleet) == 3)
         #expect(fleet.now - start <= .seconds(12))
         // It was no answer, so it is asked again at once.
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         fleet.run(.milliseconds(100))
         #expect(questions(fleet) == 4)
     }
@@ -113,7 +113,7 @@ import Wire
         let fleet = member()
         answer(fleet)
         let start = fleet.now
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         while ends(fleet).isEmpty, fleet.now - start < .seconds(20) { fleet.run(.milliseconds(100)) }
         #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noAnswer)])
         #expect(fleet.now - start <= .seconds(12))
@@ -122,26 +122,26 @@ import Wire
     @Test func `an owner of whom nobody knows where it is is no owner for now`() {
         let fleet = member()
         answer(fleet, at: [])
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         fleet.run(.seconds(1))
         #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noAnswer)])
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         fleet.run(.seconds(1))
         #expect(questions(fleet) == 1)
     }
 
-    @Test func `without a controller a wish waits for one, and not for long`() {
+    @Test func `without a controller a request waits for one, and not for long`() {
         let fleet = member()
         fleet.isCut = true
         fleet.run(.seconds(30))
         let start = fleet.now
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         while ends(fleet).isEmpty, fleet.now - start < .seconds(20) { fleet.run(.milliseconds(100)) }
         #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noController)])
         #expect(fleet.now - start <= .seconds(6))
         fleet.startPeer()
         answer(fleet)
-        fleet.tell(.overlayWanted(Self.wanted))
+        fleet.tell(.overlayRequested(Self.wanted))
         fleet.isCut = false
         fleet.run(.seconds(10))
         #expect(ends(fleet).last == .overlayReachable(Self.wanted))
@@ -150,12 +150,12 @@ import Wire
     @Test func `outside of a fleet, and for addresses of no node of it, the answer is there at once`() {
         let outside = TestFleet()
         outside.startAgent()
-        outside.tell(.overlayWanted(Self.wanted))
+        outside.tell(.overlayRequested(Self.wanted))
         #expect(ends(outside) == [.overlayUnreachable(Self.wanted, .noController)])
         let fleet = member()
         let mine = [TestFleet.agentOverlay, OverlayAddress.v6(of: fleet.agentID, fleet: fleet.fleet)]
         let others = [IPAddress("10.0.0.1")!, OverlayAddress.v6(of: fleet.peerID, fleet: FleetID(1, 1)), .loopback6]
-        for address in mine + others { fleet.tell(.overlayWanted(address)) }
+        for address in mine + others { fleet.tell(.overlayRequested(address)) }
         #expect(
             ends(fleet)
                 == mine.map { .overlayUnreachable($0, .refused) }
@@ -183,7 +183,7 @@ import Wire
                     certificate: fleet.certificate(
                         of: fleet.agentID, name: "alpha", roles: .agent, overlay4: Self.wanted))
             }
-            fleet.tell(.overlayWanted(Self.wanted))
+            fleet.tell(.overlayRequested(Self.wanted))
             fleet.run(.seconds(1))
             #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .refused)], "lie \(lie)")
             #expect(fleet.counter("certificatesRefused") == (lie < 3 ? 1 : 0))
@@ -195,7 +195,7 @@ import Wire
         fleet.startPeer(overlay4: .any4)
         answer(fleet)
         for _ in 0..<20 {
-            fleet.tell(.overlayWanted(Self.wanted))
+            fleet.tell(.overlayRequested(Self.wanted))
             fleet.run(.milliseconds(100))
         }
         #expect(questions(fleet) == 1)
@@ -204,12 +204,12 @@ import Wire
 
     @Test func `addresses beyond the limit are answered at once, and the table empties itself`() {
         let fleet = member()
-        let all = (0..<UInt32(Limits.overlayWanted + 10)).map { IPAddress.v4(0x6441_0000 + $0) }
-        for address in all { fleet.tell(.overlayWanted(address)) }
+        let all = (0..<UInt32(Limits.overlayRequested + 10)).map { IPAddress.v4(0x6441_0000 + $0) }
+        for address in all { fleet.tell(.overlayRequested(address)) }
         #expect(ends(fleet) == all.suffix(10).map { .overlayUnreachable($0, .tooMany) })
         fleet.run(.seconds(13))
         #expect(ends(fleet).count == all.count)
-        fleet.tell(.overlayWanted(all[0]))
+        fleet.tell(.overlayRequested(all[0]))
         #expect(ends(fleet).count == all.count)
     }
 

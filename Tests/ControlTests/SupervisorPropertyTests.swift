@@ -4,7 +4,7 @@ import OrderedCollections
 import Testing
 import Wire
 
-/// A controller's wishes, and random life.
+/// A controller's requests, and random life.
 private struct Scenario {
     var machine: Machine
     var random: Random

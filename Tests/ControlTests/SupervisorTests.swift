@@ -53,7 +53,7 @@ private struct Bench {
     private let one = WorkerRef("web", generation: 1)
     private let two = WorkerRef("web", generation: 2)
 
-    private func wish(
+    private func desired(
         _ ref: WorkerRef, run: Bool = true, _ mode: RestartPolicy.Mode = .never, signal: String = "TERM",
         maxRestarts: Int64 = 10
     ) -> DesiredWorker {
@@ -66,21 +66,21 @@ private struct Bench {
 
     private func running(_ mode: RestartPolicy.Mode = .never, maxRestarts: Int64 = 10) -> Bench {
         var bench = Bench()
-        bench.desire(1, [wish(one, mode, maxRestarts: maxRestarts)])
+        bench.desire(1, [desired(one, mode, maxRestarts: maxRestarts)])
         bench.launched(one)
         _ = bench.took()
         return bench
     }
 
-    // MARK: - Wishes
+    // MARK: - Requests
 
-    @Test func `nothing is wished for or begun before the machine was looked at`() {
+    @Test func `nothing is requested for or begun before the machine was looked at`() {
         var bench = Bench(found: nil)
-        #expect(bench.desire(1, [wish(one)]) == .notReady)
+        #expect(bench.desire(1, [desired(one)]) == .notReady)
         #expect(bench.out.isEmpty)
         bench.adopt([])
-        #expect(bench.desire(1, [wish(one)]) == .applied)
-        #expect(bench.took() == [.launch(one, wish(one).spec)])
+        #expect(bench.desire(1, [desired(one)]) == .applied)
+        #expect(bench.took() == [.launch(one, desired(one).spec)])
     }
 
     @Test func `an older revision, the same again and an edit of another revision change nothing`() {
@@ -95,20 +95,20 @@ private struct Bench {
     @Test func `an edit changes what it names, a whole set also what it does not`() {
         var bench = running()
         let other = WorkerRef("db", generation: 1)
-        #expect(bench.desire(2, base: 1, [wish(other)]) == .applied)
-        #expect(bench.took() == [.launch(other, wish(other).spec)])
+        #expect(bench.desire(2, base: 1, [desired(other)]) == .applied)
+        #expect(bench.took() == [.launch(other, desired(other).spec)])
         bench.launched(other)
-        #expect(bench.desire(3, [wish(other)]) == .applied)
+        #expect(bench.desire(3, [desired(other)]) == .applied)
         #expect(bench.took() == [.signal(one, 15)])
         #expect(bench.state(other) == .running)
     }
 
     @Test func `a lower generation is ignored`() {
         var bench = Bench()
-        bench.desire(1, [wish(two)])
+        bench.desire(1, [desired(two)])
         bench.launched(two)
         _ = bench.took()
-        bench.desire(2, [wish(one)])
+        bench.desire(2, [desired(one)])
         // The whole set names the worker, with a generation that is over.
         #expect(bench.state(two) == .running)
         #expect(bench.state(one) == nil)
@@ -116,13 +116,13 @@ private struct Bench {
 
     @Test func `a new generation ends the old one and waits until it is dead`() {
         var bench = running()
-        bench.desire(2, [wish(two)])
+        bench.desire(2, [desired(two)])
         #expect(bench.took() == [.signal(one, 15)])
         #expect(bench.state(two) == .pending)
         bench.wait(.seconds(11))
         #expect(bench.took() == [.killTree(one)])
         bench.exited(one, status: 0)
-        #expect(bench.took() == [.remove(one), .launch(two, wish(two).spec)])
+        #expect(bench.took() == [.remove(one), .launch(two, desired(two).spec)])
     }
 
     // MARK: - Ends
@@ -146,7 +146,7 @@ private struct Bench {
             let delay = (bench.supervisor.deadline?.at ?? .origin) - bench.now
             #expect(delay >= .milliseconds(second * 750) && delay <= .milliseconds(second * 1250), "\(second) s")
             bench.wait(delay)
-            #expect(bench.took() == [.launch(one, wish(one, .always, maxRestarts: 100).spec)])
+            #expect(bench.took() == [.launch(one, desired(one, .always, maxRestarts: 100).spec)])
             bench.launched(one)
         }
     }
@@ -186,9 +186,9 @@ private struct Bench {
     }
 
     @Test(arguments: [Int64.min, -1, 0, 1 << 40, .max])
-    func `any number in a restart policy is a time, whoever sent it`(number: Int64) {
+    func `any number in a restart policy is a time, anyone who sent it`(number: Int64) {
         var bench = Bench()
-        var wild = wish(one, .always, maxRestarts: 100)
+        var wild = desired(one, .always, maxRestarts: 100)
         wild.spec.restart.delaySeconds = number
         wild.spec.restart.maxDelaySeconds = number
         wild.spec.restart.windowSeconds = number
@@ -207,7 +207,7 @@ private struct Bench {
 
     @Test func `a launch that fails counts as an end, and says why`() {
         var bench = Bench()
-        bench.desire(1, [wish(one)])
+        bench.desire(1, [desired(one)])
         bench.supervisor.launchFailed(
             one, SpecProblem("command", "is not there"), at: bench.wall, now: bench.now, into: &bench.out)
         #expect(bench.state(one) == .failed)
@@ -229,7 +229,7 @@ private struct Bench {
 
     @Test func `a stop is a signal, patience, and the end of the whole tree, again and again`() {
         var bench = running()
-        bench.desire(2, [wish(one, run: false, signal: "INT")])
+        bench.desire(2, [desired(one, run: false, signal: "INT")])
         #expect(bench.took() == [.signal(one, 2)])
         #expect(bench.state(one) == .stopping)
         bench.wait(.seconds(9))
@@ -246,17 +246,17 @@ private struct Bench {
 
     @Test func `a stop during a launch waits for its answer`() {
         var bench = Bench()
-        bench.desire(1, [wish(one)])
-        bench.desire(2, [wish(one, run: false)])
-        #expect(bench.took() == [.launch(one, wish(one).spec)])
+        bench.desire(1, [desired(one)])
+        bench.desire(2, [desired(one, run: false)])
+        #expect(bench.took() == [.launch(one, desired(one).spec)])
         bench.launched(one)
         #expect(bench.took() == [.signal(one, 15)])
     }
 
     @Test func `a stop is not taken back within a generation`() {
         var bench = running(.always)
-        bench.desire(2, [wish(one, run: false)])
-        bench.desire(3, [wish(one, .always)])
+        bench.desire(2, [desired(one, run: false)])
+        bench.desire(3, [desired(one, .always)])
         bench.exited(one, status: 0)
         bench.wait(.minutes(5))
         #expect(bench.state(one) == .stopped)
@@ -266,7 +266,7 @@ private struct Bench {
     // MARK: - After a crash
 
     private func record(_ state: WorkerState, exit: WorkerExit? = nil) -> AgentRecord {
-        var worker = WorkerRecord(wish(one), state: state)
+        var worker = WorkerRecord(desired(one), state: state)
         worker.lastExit = exit
         return AgentRecord(revision: 1, workers: [worker])
     }
@@ -306,10 +306,10 @@ private struct Bench {
         // A whole set that does not know it leaves it alone.
         bench.desire(1, [])
         #expect(bench.took().isEmpty)
-        bench.desire(2, [wish(two)])
+        bench.desire(2, [desired(two)])
         #expect(bench.took() == [.signal(one, 15)])
         bench.exited(one, status: 0)
-        #expect(bench.took() == [.remove(one), .launch(two, wish(two).spec)])
+        #expect(bench.took() == [.remove(one), .launch(two, desired(two).spec)])
     }
 
     @Test func `what is found alive after its end is ended again, and blocks its name until it is dead`() {
@@ -317,9 +317,9 @@ private struct Bench {
         var bench = Bench(record: record(.succeeded), found: [remnant])
         #expect(bench.took() == [.killTree(one)])
         #expect(bench.state(one) == .succeeded)
-        bench.desire(2, [wish(two)])
+        bench.desire(2, [desired(two)])
         #expect(bench.took().isEmpty)
         bench.exited(one, status: 0)
-        #expect(bench.took() == [.remove(one), .launch(two, wish(two).spec)])
+        #expect(bench.took() == [.remove(one), .launch(two, desired(two).spec)])
     }
 }

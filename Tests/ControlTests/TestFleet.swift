@@ -89,8 +89,8 @@ final class TestFleet {
             name: name, labels: labels)
         certificate.overlay4 = overlay4
         if other {
-            let stranger = generator.signingKey()
-            return SignedCertificate(certificate, signature: stranger.sign(certificate.encoded()))
+            let unknownPeer = generator.signingKey()
+            return SignedCertificate(certificate, signature: unknownPeer.sign(certificate.encoded()))
         }
         return SignedCertificate(certificate, signature: authority.sign(certificate.encoded()))
     }

@@ -256,7 +256,7 @@ private final class Program {
         _ = wait()
     }
 
-    /// Where SwiftPM put the programs: beside the bundle of tests that runs.
+    /// Where SwiftPM put the programs: besides the bundle of tests that runs.
     private static var products: String {
         let arguments = CommandLine.arguments
         let bundle = arguments.first { $0.contains(".xctest") } ?? arguments[0]

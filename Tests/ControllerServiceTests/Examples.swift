@@ -74,7 +74,7 @@ enum Examples {
     }
 
     static func worker(isFull: Bool) -> WorkerView {
-        var view = WorkerView(WorkerRef("a", generation: 1), wish: .run, command: isFull ? ["a"] : [])
+        var view = WorkerView(WorkerRef("a", generation: 1), desired: .run, command: isFull ? ["a"] : [])
         guard isFull else { return view }
         view.node = id
         view.nodeName = "a"
@@ -148,7 +148,7 @@ enum Examples {
             "Peer", PeerView.self,
             """
             {"node":"\(id.hex)","name":"a","isConnected":true,"address":"127.0.0.1:1","overlay4":"100.64.0.2",
-            "overlay6":"fd00::1","roundTripMicroseconds":1,"cipher":"a","keyAgeSeconds":1,"sinceHeardMilliseconds":1,
+            "overlay6":"fd00::1","roundTripMicroseconds":1,"cipher":"a","keyAgeSeconds":1,"sinceReceivedMilliseconds":1,
             "bytesReceived":1,"bytesSent":1,"openStreams":1,
             "isRelayed":true,"relay":"b","packetsReceived":2,"packetsSent":3,"packetBytesReceived":4,"packetBytesSent":5,"hasRoute":true,
             "datagramBytes":1472}

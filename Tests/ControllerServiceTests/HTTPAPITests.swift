@@ -108,7 +108,7 @@ import Wire
         (Case(method: "OPTIONS", target: "/v1/workers/a"), 405, "GET, HEAD, DELETE are", nil),
         (Case(method: "HEAD", target: "/v1/workers/a/stop"), 405, "POST are", nil),
         (Case(target: "/v1/workers?nod=a"), 400, "'nod' is not known here", "nod"),
-        (Case(target: "/v1/workers?node=a&node=b"), 400, "'node' is there twice", "node"),
+        (Case(target: "/v1/workers?node=a&node=b"), 400, "'node' is given twice", "node"),
         (Case(target: "/v1/workers/a/logs?name=b"), 400, "'name' is not known here", "name"),
         (Case(target: "/v1/events?limit=ten"), 400, "'limit' must be a whole number", "limit"),
         (Case(target: "/v1/events?limit=0"), 400, "'limit' must be at least 1", "limit"),

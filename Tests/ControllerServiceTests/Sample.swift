@@ -49,7 +49,7 @@ enum Sample {
         }
         state.events = [
             event(1, #""kind":"tokenCreated""#),
-            event(2, #""kind":"workerWanted","node":"\#(state.nodes[0].node.hex)","nodeName":"n","worker":"w""#),
+            event(2, #""kind":"workerRequested","node":"\#(state.nodes[0].node.hex)","nodeName":"n","worker":"w""#),
         ]
         return state
     }

@@ -136,7 +136,7 @@ func echo(_ request: HTTPRequest, _ answer: HTTPServer.Answer) {
     answer(HTTPResponse(status: 200, body: Array("\(request.method) \(request.target) \(request.body.count)".utf8)))
 }
 
-/// How many sockets of this process have that port, at either end. Other tests run beside this one, so descriptors as
+/// How many sockets of this process have that port, at either end. Other tests run next to this one, so descriptors as
 /// such cannot be counted.
 func socketCount(port: UInt16) -> Int {
     names(in: "/proc/self/fd").compactMap { Int32($0) }.count { number in

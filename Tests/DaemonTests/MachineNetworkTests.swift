@@ -69,7 +69,7 @@ import Testing
         #expect(!addresses.isEmpty && addresses.allSatisfy { $0.ip.isLoopback && $0.port == 3478 })
     }
 
-    // MARK: - Surveys over real sockets
+    // MARK: - NAT discoveries over real sockets
 
     /// A STUN server of the tests' own on loopback, with one address, that answers or is silent.
     private final class Server {
@@ -94,12 +94,12 @@ import Testing
         var name: String { "\(socket.localAddress!)" }
     }
 
-    /// Surveys until somebody who waits is told, and gives the report of then.
-    private static func survey(_ names: [String], on loop: Loop) throws -> SurveyReport {
+    /// Runs NAT discovery until somebody who waits is told, and gives the report of then.
+    private static func discovery(_ names: [String], on loop: Loop) throws -> NATDiscoveryReport {
         let servers = try names.map { try #require(STUNServer($0)) }
-        let host = SurveyHost(
+        let host = NATDiscoveryHost(
             on: loop, servers: servers, log: Logger(label: "tests") { _ in SwiftLogNoOpLogHandler() }, overlay: nil)
-        var report: SurveyReport?, isLate = false
+        var report: NATDiscoveryReport?, isLate = false
         let limit = EventLoop.Timer(on: loop, "the test's patience") { isLate = true }
         limit.arm(after: .seconds(20))
         host.freshen { report = host.report }
@@ -109,24 +109,24 @@ import Testing
         return try #require(report, "nobody was told")
     }
 
-    @Test func `a survey on loopback finds no translator, and says which server is silent or not there`() throws {
+    @Test func `a NAT discovery on loopback finds no NAT, and says which server is silent or not there`() throws {
         let loop = Loop()
         let good = try Server(on: loop, answers: true), silent = try Server(on: loop, answers: false)
         let gone = try Server(on: loop, answers: false)
         let absent = gone.name
         gone.socket.close()
-        let report = try Self.survey([good.name, silent.name, absent], on: loop)
+        let report = try Self.discovery([good.name, silent.name, absent], on: loop)
         let found = try #require(report.ipv4)
         #expect(found.udp == .known(true) && found.mapping == .known(.none) && report.ipv6 == nil)
         #expect(found.servers[1].outcome == .silent && found.servers[2].outcome == .unreachable)
-        // By each of the survey's sockets; up to five times where nothing comes back.
-        #expect(good.asked >= NATSurvey.sockets && 2...5 ~= silent.asked)
+        // By each of the discovery's sockets; up to five times where nothing comes back.
+        #expect(good.asked >= NATDiscovery.sockets && 2...5 ~= silent.asked)
         good.socket.close()
         silent.socket.close()
     }
 
     @Test func `without servers nobody waits`() throws {
-        let report = try Self.survey([], on: Loop())
+        let report = try Self.discovery([], on: Loop())
         #expect(report.servers.isEmpty && report.ipv4 == nil && report.endedAt == nil)
     }
 
@@ -135,7 +135,7 @@ import Testing
         let good = try Server(on: loop, answers: true)
         // No label is so long, so nobody is asked.
         let name = String(repeating: "x", count: 64) + ".invalid:3478"
-        let report = try Self.survey([name, good.name], on: loop)
+        let report = try Self.discovery([name, good.name], on: loop)
         #expect(report.servers[0].addresses.isEmpty && report.servers[0].problem != nil)
         #expect(report.ipv4?.udp == .known(true))
         good.socket.close()

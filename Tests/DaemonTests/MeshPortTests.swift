@@ -4,7 +4,7 @@ import Testing
 
 @testable import Daemon
 
-/// A node's port whose sockets are opened anew.
+/// A node's port whose sockets are opened again.
 @Suite(.serialized) struct MeshPortTests {
     private static let here = SocketAddress(.loopback4, 0)
 
@@ -99,25 +99,25 @@ import Testing
     }
 
     /// As the threads of the overlay have it, two pairs of them; here all are on one loop.
-    @Test func `whoever shares a port goes on with the new sockets`() throws {
+    @Test func `anyone who shares a port goes on with the new sockets`() throws {
         let bench = try Bench(takesMessages: true)
         defer { bench.close() }
         var heard: [Int: Int] = [:]
-        let lanes = try bench.port.shares(pairs: 2).enumerated().map { index, share in
-            let lane = try MeshPort(on: bench.loop, adopting: share, receives: index % 2 == 1) { _ in }
-            lane.attach(
+        let shards = try bench.port.shares(pairs: 2).enumerated().map { index, share in
+            let shard = try MeshPort(on: bench.loop, adopting: share, receives: index % 2 == 1) { _ in }
+            shard.attach(
                 PortReceiver(
                     message: { _, _, _, _, _ in heard[index, default: 0] += 1 }, round: {}, writable: {},
                     tooLarge: { _ in }))
-            return lane
+            return shard
         }
-        defer { for lane in lanes { lane.close() } }
+        defer { for shard in shards { shard.close() } }
         bench.port.stopReceiving()
         let before = try #require(bench.port.localAddress)
         let shares = try bench.port.rebind(to: 0, pairs: 2)
-        for (lane, share) in zip(lanes, shares) { try lane.adopt(share, on: bench.loop) }
+        for (shard, share) in zip(shards, shares) { try shard.adopt(share, on: bench.loop) }
         let now = try #require(bench.port.localAddress)
-        #expect(now.port != before.port && lanes.allSatisfy { $0.localAddress == now })
+        #expect(now.port != before.port && shards.allSatisfy { $0.localAddress == now })
         // The old sockets are closed by all.
         let again = try DatagramSocket(on: bench.loop, "the old place", bind: before) { _ in }
         again.close()
@@ -133,12 +133,12 @@ import Testing
         }
         #expect(bench.wait { heard.values.reduce(0, +) == senders.count })
         #expect(Set(heard.keys) == [1, 3] && bench.got.isEmpty)
-        for lane in lanes {
+        for shard in shards {
             var batch = DatagramBatch()
             batch.append([2], remote: bench.other.localAddress!)
-            lane.send(&batch)
+            shard.send(&batch)
         }
-        #expect(bench.wait { bench.answered.count == lanes.count })
+        #expect(bench.wait { bench.answered.count == shards.count })
         #expect(bench.answered.allSatisfy { $0.from == now })
     }
 }

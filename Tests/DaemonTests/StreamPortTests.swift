@@ -90,7 +90,7 @@ import Wire
         browser.start(onRead: { _ in }, onEnd: { _ in isOver = true })
         browser.write(Array("GET / HTTP/1.1\r\nHost: node\r\n\r\n".utf8))
         Self.run(loop) { isOver }
-        #expect(isOver && far.datagrams.isEmpty && Self.count(server, "tcp.strangers") == 1)
+        #expect(isOver && far.datagrams.isEmpty && Self.count(server, "tcp.unauthenticated") == 1)
         browser.close()
         server.close()
         Self.run(loop, until: { true })

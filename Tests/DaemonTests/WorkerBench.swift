@@ -20,9 +20,9 @@ final class WorkerBench {
     /// The shim that was built with these tests.
     static let shim: String = {
         if let chosen = getenv("ASTERISM_TEST_SHIM") { return String(cString: chosen) }
-        let beside = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        let directory = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
         let sources = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
-        let folders = [beside.joined(separator: "/"), sources.joined(separator: "/") + "/.build/debug"]
+        let folders = [directory.joined(separator: "/"), sources.joined(separator: "/") + "/.build/debug"]
         return folders.map { $0 + "/asterism-shim" }.first { access($0, X_OK) == 0 } ?? "/nonexistent/asterism-shim"
     }()
 

@@ -106,7 +106,7 @@ extension WorkerTests {
         @Test func `where no process can be put, containment is subreaper, with the reason, and workers run`() throws {
             let root = testCgroup!
             _ = system("mkdir -p '\(root)/shims' '\(root)/threads'")
-            // A cgroup beside a threaded one is of type "domain invalid" (cgroup-v2.rst): its files are writable, and no
+            // A cgroup besides a threaded one is of type "domain invalid" (cgroup-v2.rst): its files are writable, and no
             // process can be put there.
             try FileDescriptor.open("\(root)/threads/cgroup.type", O_WRONLY).writeAll("threaded".utf8)
             let bench = try WorkerBench(cgroupRoot: root)

@@ -86,7 +86,7 @@ extension EventLoopTests {
         }
 
         @Test(arguments: [false, true])
-        func `a child has the surroundings that were asked for and no others`(_ forks: Bool) throws {
+        func `a child has the environment that were asked for and no others`(_ forks: Bool) throws {
             // A descriptor that is not close-on-exec, as a careless library opens them.
             let careless = open("/dev/null", O_RDONLY)
             defer { close(careless) }

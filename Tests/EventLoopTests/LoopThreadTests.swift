@@ -5,9 +5,9 @@ import Synchronization
 import Testing
 
 extension EventLoopTests {
-    /// Loops on threads of their own, and letters to them.
+    /// Loops on threads of their own, and messages to them.
     @Suite struct LoopThreadTests {
-        private enum Letter: Sendable {
+        private enum Message: Sendable {
             case number(Int)
             case close
         }
@@ -24,8 +24,8 @@ extension EventLoopTests {
             try LoopThread("adder") { loop in
                 let timer = Timer(on: loop, "keeps the loop") {}
                 timer.arm(after: .seconds(60))
-                slot.mail = Mailbox<Letter>(on: loop) { letter in
-                    switch letter {
+                slot.mail = Mailbox<Message>(on: loop) { message in
+                    switch message {
                     case .number(let number):
                         // Order is kept.
                         if adder.count.add(1, ordering: .relaxed).oldValue == number {
@@ -38,10 +38,10 @@ extension EventLoopTests {
         }
 
         private final class Slot: @unchecked Sendable {
-            var mail: Mailbox<Letter>?
+            var mail: Mailbox<Message>?
         }
 
-        @Test func `letters arrive in order, each once, and the thread ends with its last source`() throws {
+        @Test func `messages arrive in order, each once, and the thread ends with its last source`() throws {
             let adder = Adder(), slot = Slot()
             let thread = try Self.begin(adder, into: slot)
             let mail = try #require(slot.mail)

@@ -10,10 +10,10 @@ extension EventLoopTests {
         /// What was seen on the thread that had the namespace.
         private struct Seen {
             /// The changes that were told, by what was done.
-            var told: [String] = []
+            var reported: [String] = []
             var messages = 0
             var overruns = 0
-            var strangers = 0
+            var unauthenticated = 0
         }
 
         /// Turns the loop until nothing has come for 100 ms.
@@ -42,12 +42,12 @@ extension EventLoopTests {
                     let done = loop.now
                     guard drive(loop, until: { news.value > before }) else { continue }
                     print("\(step): told after \(loop.now - done)")
-                    seen.told.append(step)
+                    seen.reported.append(step)
                 }
                 seen.messages = watch.messages
                 return seen
             }
-            #expect(seen.told == steps)
+            #expect(seen.reported == steps)
             #expect(seen.messages >= steps.count)
         }
 
@@ -59,13 +59,13 @@ extension EventLoopTests {
                 // The first socket of a process in a namespace has the process's number as its address (netlink(7)).
                 guard OwnNetwork.forge(to: getpid()) else { throw Errno(errno) }
                 var seen = Seen()
-                if drive(loop, until: { watch.strangers > 0 || news.value > 0 }), news.value > 0 {
-                    seen.told.append("a forgery")
+                if drive(loop, until: { watch.unauthenticated > 0 || news.value > 0 }), news.value > 0 {
+                    seen.reported.append("a forgery")
                 }
-                (seen.messages, seen.strangers) = (watch.messages, watch.strangers)
+                (seen.messages, seen.unauthenticated) = (watch.messages, watch.unauthenticated)
                 return seen
             }
-            #expect(seen.told == [] && seen.messages == 0 && seen.strangers == 1)
+            #expect(seen.reported == [] && seen.messages == 0 && seen.unauthenticated == 1)
         }
 
         @Test func `more changes than the kernel keeps are a change as well, and the next one is told again`() throws {
@@ -78,15 +78,15 @@ extension EventLoopTests {
                 let many = (0..<4000).map { "addr add 10.0.\($0 / 250).\($0 % 250 + 1)/32 dev lo" }
                 guard OwnNetwork.ip(batch: many) else { throw Errno(EINVAL) }
                 Self.calm(loop) { news.value }
-                if news.value > 0 { seen.told.append("many") }
+                if news.value > 0 { seen.reported.append("many") }
                 let before = news.value
                 guard OwnNetwork.ip("addr add 192.0.2.1/32 dev lo") else { throw Errno(EINVAL) }
-                if drive(loop, until: { news.value > before }) { seen.told.append("one more") }
+                if drive(loop, until: { news.value > before }) { seen.reported.append("one more") }
                 (seen.messages, seen.overruns) = (watch.messages, watch.overruns)
                 return seen
             }
             print("\(seen.messages) messages, \(seen.overruns) overruns")
-            #expect(seen.told == ["many", "one more"])
+            #expect(seen.reported == ["many", "one more"])
             #expect(seen.overruns > 0)
         }
 
@@ -104,16 +104,16 @@ extension EventLoopTests {
 private enum OwnNetwork {
     /// Says once why there is none here.
     static let isPossible: Bool = {
-        var hindrance: String?
+        var obstacle: String?
         if getuid() != 0 {
-            hindrance = "needs root"
+            obstacle = "needs root"
         } else if access("/usr/sbin/ip", X_OK) != 0 {
-            hindrance = "needs iproute2"
+            obstacle = "needs iproute2"
         } else {
-            do { try run {} } catch { hindrance = "needs network namespaces: \(error)" }
+            do { try run {} } catch { obstacle = "needs network namespaces: \(error)" }
         }
-        if let hindrance { print("tests of changes of the network are skipped: \(hindrance)") }
-        return hindrance == nil
+        if let obstacle { print("tests of changes of the network are skipped: \(obstacle)") }
+        return obstacle == nil
     }()
 
     /// CLONE_NEWNET of <sched.h>, which like unshare(2) is there with _GNU_SOURCE alone.

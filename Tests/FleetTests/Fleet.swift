@@ -38,7 +38,7 @@ final class Fleet {
             }
             try body(fleet)
         } catch {
-            fleet.tellLogs()
+            fleet.printLogs()
             throw error
         }
     }
@@ -59,7 +59,7 @@ final class Fleet {
         try? FileManager.default.removeItem(atPath: root)
     }
 
-    private func tellLogs() {
+    private func printLogs() {
         for (name, program) in agents.map({ ($0, $1) })
             + [("controller", controller)].compactMap({ name, program in
                 program.map { (name, $0) }

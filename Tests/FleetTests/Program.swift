@@ -11,7 +11,7 @@ final class Program {
     /// POSIX_SPAWN_SETSID of <spawn.h>, which Swift sees only with _GNU_SOURCE.
     private static let newSession: Int16 = 0x80
 
-    /// Where the programs lie: beside the tests' own executable, or in ASTERISM_PROGRAMS (a release build).
+    /// Where the programs lie: besides the tests' own executable, or in ASTERISM_PROGRAMS (a release build).
     static let directory: String = {
         if let given = ProcessInfo.processInfo.environment["ASTERISM_PROGRAMS"] { return given }
         var buffer = [UInt8](repeating: 0, count: 4096)

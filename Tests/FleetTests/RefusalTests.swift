@@ -6,7 +6,7 @@ import Noise
 import Testing
 import Wire
 
-/// What strangers send is refused and counted with its reason; nothing crashes, and nothing changes.
+/// What unauthenticated peers send is refused and counted with its reason; nothing crashes, and nothing changes.
 @Suite struct RefusalTests {
     /// What must not change, of the nodes.
     private struct Known: Hashable {
@@ -60,7 +60,7 @@ import Wire
             #expect(try fleet.agent("agent-1").isRunning)
             // And the door is still open to those who may come in.
             try fleet.startAgent("late", token: try fleet.token())
-            try eventually("a newcomer is online") {
+            try eventually("a new node is online") {
                 try fleet.nodes().contains { $0.name == "late" && $0.state == .online }
             }
         }
@@ -83,8 +83,8 @@ import Wire
                 try fleet.ask("first", .status, as: StatusView.self).phase == .member
             }
             usleep(1_100_000)
-            try fleet.startAgent("stranger")
-            try eventually("the stranger listens") { (try? fleet.counters(agent: "stranger")) != nil }
+            try fleet.startAgent("outsider")
+            try eventually("the outsider listens") { (try? fleet.counters(agent: "outsider")) != nil }
             let cases: [(token: String, reason: String, text: String)] = [
                 (wrong.text, "wrongProof", "secret"), (unknown.text, "unknownToken", "does not know"),
                 (expired, "expired", "expired"), (once, "usedUp", "as often as it may"),
@@ -92,16 +92,16 @@ import Wire
             ]
             for (token, reason, text) in cases {
                 let before = try Self.shown(fleet)["enrolmentsRefused.\(reason)"] ?? -1
-                let end = try fleet.cli(["join", token], socket: fleet.agentSocket("stranger"))
+                let end = try fleet.cli(["join", token], socket: fleet.agentSocket("outsider"))
                 #expect(end.status == 1, "\(reason): \(end.errors)")
                 #expect(end.errors.contains(text), "\(end.errors)")
-                // A proof that is wrong may be so because the handshake was made anew, so an agent tries that again.
+                // A proof that is wrong may be so because the handshake was made again, so an agent tries that again.
                 let refused = try Self.shown(fleet)["enrolmentsRefused.\(reason)"] ?? -1
                 #expect(reason == "wrongProof" ? (before + 1...before + 5).contains(refused) : refused == before + 1)
-                #expect(try fleet.ask("stranger", .status, as: StatusView.self).phase == .unenrolled)
-                #expect(!FileManager.default.fileExists(atPath: fleet.agentData("stranger") + "/membership"))
+                #expect(try fleet.ask("outsider", .status, as: StatusView.self).phase == .unenrolled)
+                #expect(!FileManager.default.fileExists(atPath: fleet.agentData("outsider") + "/membership"))
             }
-            #expect(try Self.shown(fleet, socket: fleet.agentSocket("stranger"))["enrolmentsRefused"] == cases.count)
+            #expect(try Self.shown(fleet, socket: fleet.agentSocket("outsider"))["enrolmentsRefused"] == cases.count)
             let events: [EventView] = try fleet.ask(.eventsList(.init(limit: 200)))
             #expect((cases.count...cases.count + 4).contains(events.count { $0.kind == .nodeRefused }))
             let tokens: [TokenView] = try fleet.ask(.tokensList)
@@ -118,19 +118,19 @@ import Wire
             let good = try fleet.token()
             var slipped = Array(good)
             slipped[60] = slipped[60] == "a" ? "b" : "a"
-            try fleet.startAgent("stranger")
-            try eventually("the stranger listens") { (try? fleet.counters(agent: "stranger")) != nil }
+            try fleet.startAgent("outsider")
+            try eventually("the outsider listens") { (try? fleet.counters(agent: "outsider")) != nil }
             let texts = ["", "ast1-", "nonsense", String(good.dropLast(3)), good + "aa", String(slipped), "ast1-!!!!"]
             for text in texts {
-                let end = try fleet.cli(["join", "--", text], socket: fleet.agentSocket("stranger"))
+                let end = try fleet.cli(["join", "--", text], socket: fleet.agentSocket("outsider"))
                 #expect(end.status == 2, "'\(text)': \(end.status) \(end.errors)")
                 #expect(end.errors.contains("token"), "\(end.errors)")
                 let error = #expect(throws: APIError.self) {
-                    try fleet.ask("stranger", .join(.init(token: text)), as: StatusView.self)
+                    try fleet.ask("outsider", .join(.init(token: text)), as: StatusView.self)
                 }
                 #expect(error?.code == .invalid && error?.field == "token")
             }
-            #expect(try fleet.counters(agent: "stranger")["enrolmentsRefused"] == texts.count)
+            #expect(try fleet.counters(agent: "outsider")["enrolmentsRefused"] == texts.count)
             #expect(try Self.shown(fleet)["handshakesAnswered"] == answered)
         }
     }
@@ -149,7 +149,7 @@ import Wire
                     )
                 ).admission.certificate)
             let trusted = [authority.verifyingKey]
-            let strangers: [(reason: String, station: Station)] = [
+            let outsiders: [(reason: String, station: Station)] = [
                 (
                     "foreignFleet",
                     try Station(Station.key()) {
@@ -171,7 +171,7 @@ import Wire
                     try Station(Station.key()) { _ in Credentials(certificate: borrowed, authorities: trusted) }
                 ),
             ]
-            for (reason, station) in strangers {
+            for (reason, station) in outsiders {
                 let before = try Self.shown(fleet)
                 station.connect(to: status.node, port: fleet.port, seconds: 0.7)
                 #expect(station.events.isEmpty)

@@ -115,7 +115,7 @@ import Wire
             for (number, name) in names.enumerated() {
                 let file = fleet.path("starts-\(name)")
                 try fleet.run(name, ["/bin/sh", "-c", "echo $$ >> \(file); exec sleep 600"])
-                // What was answered is wanted for good, whoever dies now, and however far the launch has come.
+                // What was answered is wanted for good, anyone who dies now, and however far the launch has come.
                 usleep(UInt32(number / 2) * 3000)
                 if number % 2 == 0 {
                     try fleet.agent("agent-1").end()

@@ -14,7 +14,7 @@ import Wire
             #expect(try fleet.ask("agent-1", .workersList, as: [WorkerView].self).isEmpty)
             #expect(try fleet.nodes().first?.desiredRevision == revision)
             let events: [EventView] = try fleet.ask(.eventsList(.init(limit: 200)))
-            #expect(!events.contains { $0.kind == .workerWanted })
+            #expect(!events.contains { $0.kind == .workerRequested })
             let folders = try FileManager.default.contentsOfDirectory(atPath: fleet.agentData("agent-1") + "/workers")
             #expect(folders.filter { !$0.hasPrefix(".") }.isEmpty)
         }

@@ -4,7 +4,7 @@ import Mesh
 import Noise
 import Wire
 
-/// A mesh endpoint of the test's own on a real socket: the stranger that speaks the protocol.
+/// A mesh endpoint of the test's own on a real socket: a foreign node that speaks the protocol.
 final class Station {
     let node: NodeID
     private var endpoint: Endpoint
@@ -69,7 +69,7 @@ extension Certificate {
         let certificate = Certificate(
             fleet: fleet, serial: 1, node: node, roles: roles,
             notBefore: UnixTime(milliseconds: now.milliseconds - 60_000),
-            notAfter: UnixTime(milliseconds: now.milliseconds + 3_600_000), name: "stranger")
+            notAfter: UnixTime(milliseconds: now.milliseconds + 3_600_000), name: "outsider")
         return SignedCertificate(certificate, signature: authority.sign(certificate.encoded()))
     }
 }

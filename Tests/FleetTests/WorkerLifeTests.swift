@@ -52,18 +52,18 @@ import Wire
 
     @Test func `a spent budget is a failure that says so, and the budget outlives a crash of the agent`() throws {
         try Fleet.with(agents: 1) { fleet in
-            try fleet.run("hopeless", Self.counting(fleet, "hopeless", "exit 4")) {
+            try fleet.run("failing", Self.counting(fleet, "failing", "exit 4")) {
                 $0.restart = Self.restart(.onFailure, most: 3)
                 $0.restart.delaySeconds = 1
             }
-            try eventually("a first restart") { try fleet.worker("hopeless").restarts >= 1 }
+            try eventually("a first restart") { try fleet.worker("failing").restarts >= 1 }
             try fleet.agent("agent-1").end()
             try fleet.startAgent("agent-1")
-            let end = try fleet.wait(for: "hopeless", .failed, within: 30)
+            let end = try fleet.wait(for: "failing", .failed, within: 30)
             #expect(end.restarts == 3)
             #expect(end.lastExit?.status == 4)
             #expect(end.reason?.contains("budget") == true, "\(end.reason ?? "no reason")")
-            #expect(String(decoding: try fleet.log("hopeless"), as: UTF8.self) == "run 1\nrun 2\nrun 3\nrun 4\n")
+            #expect(String(decoding: try fleet.log("failing"), as: UTF8.self) == "run 1\nrun 2\nrun 3\nrun 4\n")
         }
     }
 
@@ -125,7 +125,7 @@ import Wire
             #expect(!ProcessFacts.isAlive(pid))
             #expect(try fleet.cli(["worker", "rm", "meek"]).status == 0)
             // Until its node has said that it is gone, it is shown as one that nobody wants.
-            #expect(try fleet.workers().allSatisfy { $0.wish == .none })
+            #expect(try fleet.workers().allSatisfy { $0.desired == .none })
             try eventually("nothing is left of it") { try fleet.workers().isEmpty }
             #expect(try fleet.cli(["worker", "logs", "meek"]).status == 4)
             try eventually("its folder is gone") {
@@ -174,7 +174,7 @@ import Wire
         }
     }
 
-    @Test func `a node that is down takes no worker, and leaves no trace of the wish`() throws {
+    @Test func `a node that is down takes no worker, and leaves no trace of the request`() throws {
         try Fleet.with(agents: 2) { fleet in
             try fleet.agent("agent-2").end()
             try eventually("it is known to be down") {

@@ -215,7 +215,7 @@ import Wire
                 continue
             }
             #expect(address == nil || address == "0000:05:00.0" || address == "0000:01:00.0")
-            // Beside a report it costs that card alone.
+            // Besides a report it costs that card alone.
             let report = try Fixtures.bytes("nvidia/xml/openpai-nvidia_smi_sample.xml")
             let devices = try NvidiaSMI.parse(Array(message.utf8) + [10] + report)
             switch address {

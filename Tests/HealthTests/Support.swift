@@ -4,17 +4,17 @@ import Health
 import Testing
 import Wire
 
-/// Recorded files, and those that a reviewer adds beside them.
+/// Recorded files, and those that a reviewer adds besides them.
 enum Fixtures {
     static let own = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "Fixtures")
     static let extra = ProcessInfo.processInfo.environment["ASTERISM_EXTRA_FIXTURES"].map { URL(filePath: $0) }
 
     /// Files or folders in `folder`, of ours and of the extra Fixtures, whose names pass.
-    static func list(_ folder: String, where isWanted: (String) -> Bool) -> [URL] {
+    static func list(_ folder: String, where isRequested: (String) -> Bool) -> [URL] {
         [own, extra].compactMap { $0?.appending(path: folder) }.flatMap { folder in
             ((try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? [])
-                .filter(isWanted).sorted().map { folder.appending(path: $0) }
+                .filter(isRequested).sorted().map { folder.appending(path: $0) }
         }
     }
     static func bytes(_ url: URL) throws -> [UInt8] { [UInt8](try Data(contentsOf: url)) }

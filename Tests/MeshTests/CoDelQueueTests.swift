@@ -61,7 +61,7 @@ import Testing
         #expect(queue.pop(now: .origin) == [0] && queue.push([9], now: .origin))
     }
 
-    @Test func `an empty queue gives nothing, and begins anew`() {
+    @Test func `an empty queue gives nothing, and begins again`() {
         var queue = CoDelQueue()
         #expect(queue.pop(now: .origin) == nil && queue.isEmpty)
         queue.push([1], now: .origin)

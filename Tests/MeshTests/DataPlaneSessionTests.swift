@@ -51,7 +51,7 @@ import Wire
         #expect(pair.a.endpoint.counters.handshakesStarted == 1)
     }
 
-    @Test func `a peer that has lost its keys gets new ones within seconds of the first packet in vain`() {
+    @Test func `a peer that has lost its keys gets new ones within seconds of the first packet without success`() {
         let first = TestPair.overlay()
         flow(first, first.a, first.b, seconds: 3)
         var fleet = TestFleet()
@@ -135,7 +135,7 @@ import Wire
         #expect(pair.a.plane.counters[.awaitingSession] == 100 - Limits.overlayWaitingPackets)
     }
 
-    @Test func `who waits in vain is told so by ICMP`() throws {
+    @Test func `who waits without success is told so by ICMP`() throws {
         let pair = TestPair.overlay()
         let nowhere = IPAddress.v4(0x6440_00ee)
         pair.submit(TestPacket.udp((7, 8), from: pair.a.address4, to: nowhere, [1, 2, 3]), at: pair.a)

@@ -43,13 +43,14 @@ import Wire
             [ControllerAddress(node: relay, addresses: [Self.first])], now: pair.now, into: &pair.a.outbox)
         let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
-        let place = RelayPlace(relay: relay, address: Self.second, leg: 1)
+        let place = RelayedAddress(relay: relay, address: Self.second, allocation: 1)
         pair.a.endpoint.withTraversal {
             $0.received([.relayed(place)], .none, number: 1000, from: peer, overlay: [], peers: &$1, now: pair.now)
         }
-        #expect(pair.a.endpoint.traversal.relays.clients.map(\.whereabouts.addresses) == [[Self.first]])
+        #expect(pair.a.endpoint.traversal.relays.clients.map(\.location.addresses) == [[Self.first]])
         // One that nobody named is taken on the peer's word, and not asked for ever.
-        let other = RelayPlace(relay: NodeID([UInt8](repeating: 8, count: 32))!, address: Self.second, leg: 1)
+        let other = RelayedAddress(
+            relay: NodeID([UInt8](repeating: 8, count: 32))!, address: Self.second, allocation: 1)
         pair.a.endpoint.withTraversal {
             $0.received([.relayed(other)], .none, number: 1001, from: peer, overlay: [], peers: &$1, now: pair.now)
         }
@@ -78,7 +79,7 @@ import Wire
         #expect(pair.recorded.contains { $0.to == Self.second })
     }
 
-    @Test func `a relay that is reached another way before it has given a leg is bound there`() throws {
+    @Test func `a relay that is reached another way before it has given an allocation is bound there`() throws {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))
@@ -90,7 +91,7 @@ import Wire
         pair.a.endpoint.withTraversal { $0.rerouted(peer, to: tcp, peers: &$1, now: pair.now) }
         #expect(
             pair.a.endpoint.traversal.relays.clients.map(\.path) == [tcp]
-                && pair.a.endpoint.traversal.relays.clients[0].leg == nil)
+                && pair.a.endpoint.traversal.relays.clients[0].allocation == nil)
         pair.a.endpoint.withTraversal { $0.rerouted(peer, to: PathAddress(pair.b.address), peers: &$1, now: pair.now) }
         #expect(pair.a.endpoint.traversal.relays.clients.map(\.path) == [PathAddress(pair.b.address)])
     }
@@ -159,60 +160,67 @@ import Wire
     // MARK: - What is known to be impossible
 
     /// Datagrams to a candidate that nobody answers at, within 14 seconds.
-    private static func shots(_ pair: TestPair, _ place: RelayPlace) throws -> Int {
+    private static func punchProbes(_ pair: TestPair, _ place: RelayedAddress) throws -> Int {
         let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
         // As if all had come over a relay until now.
-        let relayed = PathAddress(first, legs: RelayLegs(near: 1, far: 2))
+        let relayed = PathAddress(first, allocations: AllocationPair(near: 1, far: 2))
         peer.paths.established(at: relayed, isNew: true, now: pair.now)
         peer.paths.withdraw(where: \.isDirect, now: pair.now)
         let number = peer.traversal.remoteNumber + 1
         pair.a.endpoint.withTraversal {
-            $0.received([.direct(second)], .stable, number: number, from: peer, overlay: [], peers: &$1, now: pair.now)
+            $0.received(
+                [.direct(second)], .endpointIndependent, number: number, from: peer, overlay: [], peers: &$1,
+                now: pair.now)
         }
         pair.recorded = []
         pair.path = { _, _ in [] }
         pair.drain(pair.a)
         pair.run(.seconds(14))
-        // Whoever is not heard gets first messages of a handshake too, by all ways.
+        // Anyone who is not heard gets first messages of a handshake too, by all ways.
         return pair.recorded.count { $0.to == second && $0.bytes.first == DatagramKind.frames.rawValue }
     }
 
-    @Test func `what was in vain with one node of a site is not tried for long with the next`() throws {
-        let place = RelayPlace(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, leg: 2)
+    @Test func `what was without success with one node of a site is not tried for long with the next`() throws {
+        let place = RelayedAddress(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, allocation: 2)
         func pair() -> TestPair {
             let pair = TestPair.members(site: "oslo")
             pair.connect()
             pair.run(.seconds(1))
             return pair
         }
-        #expect(try Self.shots(pair(), place) == Path.punchTimes.count)
+        #expect(try Self.punchProbes(pair(), place) == Path.punchTimes.count)
         let warned = pair()
-        warned.a.endpoint.traversal.location.sites.failed("oslo", .stable, now: warned.now)
-        #expect(try Self.shots(warned, place) == HolePunch.briefProbes)
+        warned.a.endpoint.traversal.location.sites.failed("oslo", .endpointIndependent, now: warned.now)
+        #expect(try Self.punchProbes(warned, place) == HolePunch.briefProbes)
         // Another kind of mapping, another site, none at all: all may be otherwise.
         for change in [
-            { $0.failed("oslo", .varies, now: warned.now) }, { $0.failed("bergen", .stable, now: warned.now) },
-            { $0.failed("", .stable, now: warned.now) },
+            { $0.failed("oslo", .endpointDependent, now: warned.now) },
+            { $0.failed("bergen", .endpointIndependent, now: warned.now) },
+            { $0.failed("", .endpointIndependent, now: warned.now) },
         ] as [(inout SiteMemo) -> Void] {
             let other = pair()
             change(&other.a.endpoint.traversal.location.sites)
-            #expect(try Self.shots(other, place) == Path.punchTimes.count)
+            #expect(try Self.punchProbes(other, place) == Path.punchTimes.count)
         }
         // So it may be an hour later, and where this node itself is elsewhere.
-        #expect(!warned.a.endpoint.traversal.location.sites.isHopeless("oslo", .stable, now: warned.now + .minutes(61)))
+        #expect(
+            !warned.a.endpoint.traversal.location.sites.isKnownUnreachable(
+                "oslo", .endpointIndependent, now: warned.now + .minutes(61)))
         warned.a.endpoint.listens(at: [Self.second], now: warned.now)
         #expect(warned.a.endpoint.traversal.location.sites.count == 0)
     }
 
-    @Test func `what was in vain is remembered of the site, and forgotten when it helps after all`() throws {
+    @Test func `what was without success is remembered of the site, and forgotten when it helps after all`() throws {
         let pair = TestPair.members(site: "oslo")
         pair.connect()
         pair.run(.seconds(1))
-        let place = RelayPlace(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, leg: 2)
-        _ = try Self.shots(pair, place)
-        #expect(pair.a.endpoint.traversal.location.sites.isHopeless("oslo", .stable, now: pair.now))
-        pair.a.endpoint.traversal.location.sites.succeeded("oslo", .stable)
-        #expect(!pair.a.endpoint.traversal.location.sites.isHopeless("oslo", .stable, now: pair.now))
+        let place = RelayedAddress(relay: NodeID([UInt8](repeating: 9, count: 32))!, address: Self.first, allocation: 2)
+        _ = try Self.punchProbes(pair, place)
+        #expect(
+            pair.a.endpoint.traversal.location.sites.isKnownUnreachable("oslo", .endpointIndependent, now: pair.now))
+        pair.a.endpoint.traversal.location.sites.succeeded("oslo", .endpointIndependent)
+        #expect(
+            !pair.a.endpoint.traversal.location.sites.isKnownUnreachable("oslo", .endpointIndependent, now: pair.now))
     }
 }

@@ -114,7 +114,7 @@ import Wire
         #expect(pair.b.endpoint.counters.switches(.moved) == 1)
     }
 
-    @Test func `keys are made anew and nothing is lost over it`() {
+    @Test func `keys are made again and nothing is lost over it`() {
         let pair = TestPair.members()
         pair.connect()
         for round in 0..<1000 {
@@ -131,7 +131,7 @@ import Wire
         #expect(!pair.a.events.contains { if case .disconnected = $0 { true } else { false } })
     }
 
-    @Test func `a peer that was restarted is connected anew and the loss is said`() {
+    @Test func `a peer that was restarted is connected again and the loss is said`() {
         var fleet = TestFleet()
         let first = TestPair.members()
         first.connect()
@@ -144,7 +144,7 @@ import Wire
         pair.now = first.now
         pair.a.events = []
         for _ in 0..<6 {
-            pair.a.endpoint.send([1], to: pair.b.node, wantsAnswer: true, now: pair.now)
+            pair.a.endpoint.send([1], to: pair.b.node, expectsReply: true, now: pair.now)
             pair.drain(pair.a)
             pair.run(.seconds(1))
         }
@@ -209,7 +209,7 @@ import Wire
         // Handshakes pass, and nothing else does.
         pair.path = { _, bytes in bytes[0] == 4 && bytes.count > 40 ? [] : [bytes] }
         for _ in 0..<60 {
-            pair.a.endpoint.send([1], to: pair.b.node, wantsAnswer: true, now: pair.now)
+            pair.a.endpoint.send([1], to: pair.b.node, expectsReply: true, now: pair.now)
             pair.drain(pair.a)
             pair.run(.seconds(1))
         }
@@ -222,7 +222,7 @@ import Wire
         pair.connect()
         pair.run(.milliseconds(100))
         pair.path = { _, _ in [] }
-        pair.a.endpoint.send([1], to: pair.b.node, wantsAnswer: true, now: pair.now)
+        pair.a.endpoint.send([1], to: pair.b.node, expectsReply: true, now: pair.now)
         pair.drain(pair.a)
         pair.run(.seconds(20))
         #expect(pair.a.events.last == .disconnected(pair.b.node, .timeout))

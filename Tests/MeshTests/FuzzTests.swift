@@ -29,7 +29,7 @@ import Testing
             #expect(inputs.count == files && files > 50)
             let round = Round(seed: 1, number: 0)
             for input in inputs { try round.replay(input) }
-            #expect(Set(inputs.map(\.road)) == Set(Kept.Road.allCases))
+            #expect(Set(inputs.map(\.variant)) == Set(Kept.Variant.allCases))
         }
     }
 

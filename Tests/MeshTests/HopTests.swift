@@ -5,13 +5,13 @@ import Wire
 
 @testable import Mesh
 
-/// Datagrams with the headers of two relays, as ends and strangers send them.
+/// Datagrams with the headers of two relays, as ends and unauthenticated peers send them.
 @Suite struct HopTests {
     private static let x = SocketAddress("203.0.113.1:7950")!
     private static let path = PathAddress(
-        x, legs: RelayLegs(near: 3, far: 4), via: RelayLegs(near: 1, far: 2))
+        x, allocations: AllocationPair(near: 3, far: 4), via: AllocationPair(near: 1, far: 2))
 
-    private static let behind = PathAddress(x, legs: RelayLegs(near: 1, far: 2))
+    private static let behind = PathAddress(x, allocations: AllocationPair(near: 1, far: 2))
 
     /// What both relays make of a datagram: kind 7 in place of 6, twice.
     private static func carried(_ datagram: [UInt8]) -> [UInt8] {
@@ -41,32 +41,34 @@ import Wire
             from: pair.a.address4, to: pair.b.address4, payload, segment: 1300)
         pair.submit(packet, header, at: pair.a)
         let sent = pair.recorded[before...].filter { $0.to == Self.x }.map(\.bytes)
-        let headers = Self.header(.toRelay(Self.path.via!)) + Self.header(.toRelay(Self.path.legs!))
+        let headers = Self.header(.toRelay(Self.path.via!)) + Self.header(.toRelay(Self.path.allocations!))
         #expect(sent.count == 16 && sent.allSatisfy { Array($0.prefix(24)) == headers })
         #expect(isInDoubt == pair.recorded[before...].contains { $0.to == pair.b.address })
         pair.b.packets = []
         pair.arrive(sent.map(Self.carried), from: Self.x, at: pair.b)
         let bytes = pair.b.packets.map { Array($0.bytes.dropFirst(52)) }.joined()
         #expect(Array(bytes) == payload)
-        // It knows the way back: the legs are the same ones, seen from the other end.
-        let back = PathAddress(Self.x, legs: RelayLegs(near: 4, far: 3), via: RelayLegs(near: 2, far: 1))
+        // It knows the way back: the allocations are the same ones, seen from the other end.
+        let back = PathAddress(
+            Self.x, allocations: AllocationPair(near: 4, far: 3), via: AllocationPair(near: 2, far: 1))
         let seen = pair.b.endpoint.peer(pair.a.node)?.paths.addresses ?? []
         #expect(seen.contains(back), "\(seen)")
     }
 
-    @Test func `what is for relays is not taken from behind two of them, or from a relay without a leg`() throws {
+    @Test func `what is for relays is not taken from behind two of them, or from a relay without an allocation`() throws
+    {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.milliseconds(100))
         let pong = try #require(pair.recorded.last { $0.to == pair.b.address }?.bytes)
         func count(_ reason: DropReason) -> Int { pair.b.endpoint.counters[reason] }
-        let once = Self.header(.fromRelay(RelayLegs(near: 1, far: 2)))
-        let twice = once + Self.header(.fromRelay(RelayLegs(near: 3, far: 4)))
+        let once = Self.header(.fromRelay(AllocationPair(near: 1, far: 2)))
+        let twice = once + Self.header(.fromRelay(AllocationPair(near: 3, far: 4)))
         let key = BindKey([UInt8](repeating: 9, count: 32))!
-        let bind = BindMessage(leg: 5, number: 1, challenge: BindMessage.none).encoded(.bind, key: key)
+        let bind = BindMessage(allocation: 5, number: 1, challenge: BindMessage.none).encoded(.bind, key: key)
         let forbidden = [
-            once + pong, Self.header(.toRelay(RelayLegs(near: 5, far: 6))) + pong, bind,
-            BindMessage(leg: 5, number: 1, challenge: BindMessage.none).encoded(.bindAnswer, key: key),
+            once + pong, Self.header(.toRelay(AllocationPair(near: 5, far: 6))) + pong, bind,
+            BindMessage(allocation: 5, number: 1, challenge: BindMessage.none).encoded(.bindAnswer, key: key),
         ]
         for (index, bytes) in forbidden.enumerated() {
             let answers = pair.recorded.count
@@ -81,7 +83,7 @@ import Wire
     }
 
     @Test func `a path over two relays is left for any shorter one, and not taken instead of one`() {
-        let one = PathAddress(Self.x, legs: RelayLegs(near: 1, far: 7))
+        let one = PathAddress(Self.x, allocations: AllocationPair(near: 1, far: 7))
         var now = Instant(nanoseconds: 1_000_000_000), token: UInt64 = 1
         func answer(_ paths: inout PathSet, after time: (PathAddress) -> Interval) {
             for _ in 0..<100 {
@@ -99,7 +101,7 @@ import Wire
         // The longer way is much the faster one.
         answer(&paths) { $0 == one ? .milliseconds(90) : .milliseconds(5) }
         #expect(paths.primary == one)
-        paths.replace(Self.path, by: PathAddress(Self.x, legs: Self.path.legs), now: now)
+        paths.replace(Self.path, by: PathAddress(Self.x, allocations: Self.path.allocations), now: now)
         #expect(paths.primary == one && !paths.addresses.contains(Self.path))
     }
 
@@ -107,7 +109,7 @@ import Wire
         let now = Instant(nanoseconds: 1_000_000_000)
         var paths = PathSet([PathAddress(SocketAddress("192.0.2.9:1")!), Self.path])
         paths.established(at: Self.path, isNew: true, now: now)
-        let short = PathAddress(SocketAddress("203.0.113.2:7950")!, legs: Self.path.legs)
+        let short = PathAddress(SocketAddress("203.0.113.2:7950")!, allocations: Self.path.allocations)
         paths.replace(Self.path, by: short, now: now)
         #expect(paths.primary == short && paths.transitions.last?.cause == .withdrawn)
         #expect(paths.addresses.count == 2)
@@ -149,11 +151,11 @@ import Wire
             }
         }
         pair.run(.seconds(2))
-        // The second relay is all that is known of a stranger.
-        let place = RelayPlace(relay: relays[1].node, address: relays[1].addresses[0], leg: 9)
-        let stranger = NodeID([UInt8](repeating: 77, count: 32))!
+        // The second relay is all that is known of an unauthenticated peer.
+        let place = RelayedAddress(relay: relays[1].node, address: relays[1].addresses[0], allocation: 9)
+        let unknownPeer = NodeID([UInt8](repeating: 77, count: 32))!
         pair.a.endpoint.connect(
-            to: stranger, at: [SocketAddress](), through: [place], now: pair.now, into: &pair.a.outbox)
+            to: unknownPeer, at: [SocketAddress](), through: [place], now: pair.now, into: &pair.a.outbox)
         pair.drain(pair.a)
         pair.run(.milliseconds(10))
         #expect(missed() == [relays[1].node])

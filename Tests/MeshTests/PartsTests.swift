@@ -88,7 +88,7 @@ import Wire
         #expect(directory.lookUp(node, now: .origin + Directory.lifetime) == nil)
     }
 
-    @Test func `a full directory refuses strangers until an entry runs out`() {
+    @Test func `a full directory refuses unauthenticated peers until an entry runs out`() {
         var directory = Directory(limit: 2)
         func id(_ number: UInt8) -> NodeID { NodeID([UInt8](repeating: number, count: 32))! }
         for number in 1...2 {

@@ -8,8 +8,10 @@ import Wire
 @Suite struct PathDebugTests {
     private static let direct = PathAddress(SocketAddress("198.51.100.1:1")!)
     private static let other = PathAddress(SocketAddress("198.51.100.2:2")!)
-    private static let relayed = PathAddress(SocketAddress("203.0.113.1:3")!, legs: RelayLegs(near: 1, far: 2))
-    private static let second = PathAddress(SocketAddress("203.0.113.2:3")!, legs: RelayLegs(near: 3, far: 4))
+    private static let relayed = PathAddress(
+        SocketAddress("203.0.113.1:3")!, allocations: AllocationPair(near: 1, far: 2))
+    private static let second = PathAddress(
+        SocketAddress("203.0.113.2:3")!, allocations: AllocationPair(near: 3, far: 4))
 
     /// A peer that is reached by all paths of `alive`, until `end`.
     private static func run(
@@ -103,7 +105,7 @@ import Wire
         #expect(paths.primary == Self.direct && paths.addresses.contains(Self.other))
     }
 
-    @Test func `a stranger cannot make the list of what is set aside grow without a limit`() {
+    @Test func `an unauthenticated peer cannot make the list of what is set aside grow without a limit`() {
         var paths = PathSet([Self.relayed])
         paths.relayOnly(true, now: .origin)
         for port in 1..<100 {
@@ -135,14 +137,15 @@ import Wire
     @Test func `figures are told under names that can be taken apart`() {
         var metrics = PathMetrics()
         for milliseconds in [0, 50, 51, 210, 5000, 5001] { metrics.failedOver(.milliseconds(Int64(milliseconds))) }
-        let punch = PathMetrics.Punch(own: .varies, peer: .stable, method: .guess, isDirect: true)
+        let punch = PathMetrics.Punch(
+            own: .endpointDependent, peer: .endpointIndependent, method: .prediction, isDirect: true)
         metrics.ended(punch)
         metrics.ended(punch)
         let all = metrics.all
         func count(_ name: String) -> Int? { all.first { $0.name == name }?.count }
         #expect(count("failovers.50") == 2 && count("failovers.100") == 1 && count("failovers.250") == 1)
         #expect(count("failovers.5000") == 1 && count("failovers.more") == 1 && count("failoverMilliseconds") == 10_312)
-        #expect(count("punches.varies.stable.guess.direct") == 2 && metrics[punch] == 2)
+        #expect(count("punches.endpointDependent.endpointIndependent.prediction.direct") == 2 && metrics[punch] == 2)
         #expect(all.count { $0.name.hasPrefix("punches.") } == 1)
     }
 
@@ -173,9 +176,9 @@ import Wire
         pair.run(.seconds(1))
         let isKept = pair.a.endpoint.relayOnly(pair.b.node, true, now: pair.now)
         #expect(!isKept && pair.a.endpoint.traversal.relayOnly.isEmpty)
-        let stranger = NodeID([UInt8](repeating: 9, count: 32))!
-        let isStranger = pair.a.endpoint.relayOnly(stranger, true, now: pair.now)
-        #expect(!isStranger)
+        let unknownPeer = NodeID([UInt8](repeating: 9, count: 32))!
+        let isUnknownPeer = pair.a.endpoint.relayOnly(unknownPeer, true, now: pair.now)
+        #expect(!isUnknownPeer)
         #expect(pair.a.endpoint.report(on: pair.b.node, now: pair.now)?.path == PathAddress(pair.b.address))
     }
 }

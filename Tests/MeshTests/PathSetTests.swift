@@ -8,7 +8,8 @@ import Wire
 @Suite struct PathSetTests {
     private static let direct = PathAddress(SocketAddress("198.51.100.1:1")!)
     private static let other = PathAddress(SocketAddress("198.51.100.2:2")!)
-    private static let relayed = PathAddress(SocketAddress("203.0.113.1:3")!, legs: RelayLegs(near: 1, far: 2))
+    private static let relayed = PathAddress(
+        SocketAddress("203.0.113.1:3")!, allocations: AllocationPair(near: 1, far: 2))
 
     private struct World {
         var paths: PathSet
@@ -67,7 +68,8 @@ import Wire
     @Test func `of several relays the one with the shortest way is soon in use, and the others are left in peace`() {
         let relays = (0..<3).map { number in
             PathAddress(
-                SocketAddress(.v4(0xcb00_7100 + number), 3), legs: RelayLegs(near: number + 1, far: number + 11))
+                SocketAddress(.v4(0xcb00_7100 + number), 3),
+                allocations: AllocationPair(near: number + 1, far: number + 11))
         }
         var world = World(relays)
         for (relay, time) in zip(relays, [200, 90, 120] as [Int64]) { world.roundTrips[relay] = .milliseconds(time) }
@@ -94,7 +96,7 @@ import Wire
         #expect(world.paths.transitions.map(\.cause) == [.first, .better])
     }
 
-    @Test func `shots go on for twelve seconds, and again after a while if the peer is talked to`() {
+    @Test func `probes go on for twelve seconds, and again after a while if the peer is talked to`() {
         var world = World([Self.relayed, Self.direct])
         world.roundTrips = [Self.relayed: .milliseconds(90)]
         world.paths.established(at: Self.relayed, isNew: true, now: world.now)
@@ -233,7 +235,7 @@ import Wire
         #expect(world.paths.primary == nil)
     }
 
-    @Test func `a stranger cannot make the list grow without a limit`() {
+    @Test func `an unauthenticated peer cannot make the list grow without a limit`() {
         var paths = PathSet()
         for host in 1..<100 {
             paths.heard(from: PathAddress(SocketAddress(.v4(UInt32(host)), 1)), isNewest: true, now: .origin)
@@ -251,7 +253,7 @@ import Wire
         #expect(world.paths.addresses.count { $0.remote.ip == host } == PathTable.portsOfHost)
         world.run(.seconds(2))
         #expect(world.paths.primary == Self.direct && world.paths.second == nil)
-        // The host's translator begins anew.
+        // The host's NAT begins again.
         let moved = PathAddress(SocketAddress(host, 2000))
         world.roundTrips[Self.direct] = nil
         world.roundTrips[moved] = .milliseconds(50)
@@ -260,7 +262,7 @@ import Wire
         #expect(time.map { $0 <= .milliseconds(200) } ?? false)
     }
 
-    @Test func `whoever is reached over a relay is tried over TCP again too`() {
+    @Test func `anyone who is reached over a relay is tried over TCP again too`() {
         let stream = PathAddress.tcp(SocketAddress("198.51.100.1:443")!)
         var world = World([Self.relayed, Self.direct, stream])
         world.roundTrips = [Self.relayed: .milliseconds(90)]

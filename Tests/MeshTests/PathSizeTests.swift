@@ -28,7 +28,7 @@ import Wire
                 let due = size.due(now, patience: .milliseconds(150), isAlive: isAlive, firstToken: token)
                 token += 100
                 probes += due.count
-                // Whoever is woken for nothing would be woken for ever.
+                // Anyone who is woken for nothing would be woken for ever.
                 #expect(size.deadline.map { $0 > now } ?? true)
                 for probe in due where probe.size <= carries && isAlive && !random.chance(loss, in: 100) {
                     answers.append((now + .milliseconds(50), probe.token))
@@ -105,7 +105,7 @@ import Wire
         #expect(path.size.limit == 1472)
     }
 
-    @Test func `what the kernel says anew is measured anew`() {
+    @Test func `what the kernel says again is measured again`() {
         var path = Path()
         path.run(.seconds(1))
         path.size.believe(1252)

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Mesh
 
-/// The article's vectors are what the code does: a stranger who follows it meets the same bytes.
+/// The article's vectors are what the code does: an unauthenticated peer who follows it meets the same bytes.
 @Suite struct ProtocolArticleTests {
     /// The blocks of the article, by the word after `hex`.
     static func vectors() throws -> [String: String] {
@@ -85,7 +85,7 @@ import Wire
 
     @Test func `the article's bind is what a node sends and a relay believes`() throws {
         let key = try #require(BindKey(Self.bytes(from: 0x80)))
-        let bind = BindMessage(leg: 0x0102_0304, number: 7, challenge: [UInt8](repeating: 0x22, count: 16))
+        let bind = BindMessage(allocation: 0x0102_0304, number: 7, challenge: [UInt8](repeating: 0x22, count: 16))
             .encoded(.bind, key: key)
         #expect(bind.hex == (try Self.vectors())["bind"])
         #expect(key.isValid(bind))
@@ -93,8 +93,8 @@ import Wire
 
     @Test func `what the article writes for two relays is what a node writes`() throws {
         let path = PathAddress(
-            SocketAddress("192.0.2.1:7950")!, legs: RelayLegs(near: 0x0910_1112, far: 0x1314_1516),
-            via: RelayLegs(near: 0x0102_0304, far: 0x0506_0708))
+            SocketAddress("192.0.2.1:7950")!, allocations: AllocationPair(near: 0x0910_1112, far: 0x1314_1516),
+            via: AllocationPair(near: 0x0102_0304, far: 0x0506_0708))
         var bytes = [UInt8](repeating: 0, count: path.overhead)
         bytes.withUnsafeMutableBytes { path.write(to: $0) }
         #expect(bytes.hex == (try Self.vectors())["nested"])

@@ -3,7 +3,7 @@ import Mesh
 import Testing
 
 @Suite struct QueueLengthTests {
-    /// Turns of a millisecond each, for so long; what was wished.
+    /// Turns of a millisecond each, for so long; what was requested.
     private func run(
         _ queue: inout QueueLength, _ clock: inout Instant, milliseconds: Int, packets: Int, size: Int, isFull: Bool
     ) -> [Int] {
@@ -16,8 +16,8 @@ import Testing
     @Test func `bulk that fills the queue makes it as long as what is carried in a moment`() {
         var queue = QueueLength(), clock = Instant.origin
         // 16 super-packets of 62 KB in a millisecond: 4.5 ms are 72 of them.
-        let wishes = run(&queue, &clock, milliseconds: 300, packets: 16, size: 62_000, isFull: true)
-        #expect(wishes.count == 1 && (70...74).contains(wishes[0]), "\(wishes)")
+        let lengths = run(&queue, &clock, milliseconds: 300, packets: 16, size: 62_000, isFull: true)
+        #expect(lengths.count == 1 && (70...74).contains(lengths[0]), "\(lengths)")
         // A little more or less is no reason to change it.
         #expect(run(&queue, &clock, milliseconds: 300, packets: 20, size: 62_000, isFull: true).isEmpty)
         // Half of it is.
@@ -34,8 +34,8 @@ import Testing
         #expect(queue.packets < QueueLength.wide)
         #expect(queue.widen(clock + .seconds(50)) == nil)
         #expect(run(&queue, &clock, milliseconds: 50_000, packets: 1, size: 100, isFull: false).isEmpty)
-        let wishes = run(&queue, &clock, milliseconds: 15_000, packets: 1, size: 100, isFull: false)
-        #expect(wishes == [QueueLength.wide])
+        let lengths = run(&queue, &clock, milliseconds: 15_000, packets: 1, size: 100, isFull: false)
+        #expect(lengths == [QueueLength.wide])
         #expect(queue.widen(clock + .seconds(100)) == nil)
     }
 

@@ -4,7 +4,7 @@ import Noise
 import Testing
 import Wire
 
-/// What strangers, and members of other fleets, can do: nothing, and it is counted.
+/// What unauthenticated peers, and members of other fleets, can do: nothing, and it is counted.
 @Suite struct RefusalTests {
     static let now = Instant(nanoseconds: 1_000_000_000)
 
@@ -226,12 +226,12 @@ import Wire
         let controller = TestNode(
             2, credentials: { fleet.credentials(for: $0, name: "c", roles: .controller) }, configuration: open,
             now: Self.now)
-        var stranger = MeshConfiguration()
-        stranger.authorities = [fleet.signing.verifyingKey]
+        var unknownPeer = MeshConfiguration()
+        unknownPeer.authorities = [fleet.signing.verifyingKey]
         var last: TestPair?
         for number in 0..<Limits.anonymousSessions + 20 {
             let node = TestNode(
-                UInt64(1000 + number), credentials: { _ in nil }, configuration: stranger, now: Self.now)
+                UInt64(1000 + number), credentials: { _ in nil }, configuration: unknownPeer, now: Self.now)
             let pair = TestPair(node, controller)
             pair.connect()
             pair.run(.milliseconds(50))

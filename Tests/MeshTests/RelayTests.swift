@@ -17,20 +17,20 @@ import Wire
         var relay: Relay
         var now = RelayTests.start
 
-        init(bytesPerSecond: Int64 = 1 << 30, legs: Int = 100) {
+        init(bytesPerSecond: Int64 = 1 << 30, allocations: Int = 100) {
             var generator = KeyGenerator(Seed(5))
-            relay = Relay(using: &generator, bytesPerSecond: bytesPerSecond, legs: legs, now: now)
+            relay = Relay(using: &generator, bytesPerSecond: bytesPerSecond, allocations: allocations, now: now)
         }
 
         struct Node {
-            var leg: UInt32
+            var allocation: UInt32
             var key: BindKey
             var challenge: [UInt8]
             var number: UInt64 = 0
 
             mutating func bind(_ challenge: [UInt8]? = nil) -> [UInt8] {
                 number += 1
-                return BindMessage(leg: leg, number: number, challenge: challenge ?? self.challenge)
+                return BindMessage(allocation: allocation, number: number, challenge: challenge ?? self.challenge)
                     .encoded(.bind, key: key)
             }
         }
@@ -40,8 +40,8 @@ import Wire
         }
 
         mutating func join(_ number: UInt8, tenant: String = "", at address: PathAddress) -> Node {
-            let leg = relay.leg(for: RelayTests.node(number), tenant: tenant, at: address, now: now)!
-            return Node(leg: leg.number, key: BindKey(leg.key)!, challenge: leg.challenge)
+            let allocation = relay.allocation(for: RelayTests.node(number), tenant: tenant, at: address, now: now)!
+            return Node(allocation: allocation.number, key: BindKey(allocation.key)!, challenge: allocation.challenge)
         }
 
         mutating func bound(_ number: UInt8, tenant: String = "", at address: SocketAddress) -> Node {
@@ -52,11 +52,13 @@ import Wire
         }
 
         mutating func carry(_ from: Node, _ to: Node, count: Int = 500, at address: SocketAddress) -> Relay.Verdict {
-            relay.carry(RelayLegs(near: from.leg, far: to.leg), count: count, from: PathAddress(address), now: now)
+            relay.carry(
+                AllocationPair(near: from.allocation, far: to.allocation), count: count, from: PathAddress(address),
+                now: now)
         }
     }
 
-    @Test func `what names two bound legs and comes from the one goes to the other`() {
+    @Test func `what names two bound allocations and comes from the one goes to the other`() {
         var bench = Bench()
         let a = bench.bound(1, at: Self.a), b = bench.bound(2, at: Self.b)
         let there = bench.carry(a, b, at: Self.a), back = bench.carry(b, a, at: Self.b)
@@ -70,18 +72,19 @@ import Wire
         let unbound = bench.carry(a, b, at: Self.a)
         #expect(unbound == .dropped(.relayUnbound))
         let nowhere = bench.relay.carry(
-            RelayLegs(near: a.leg, far: 7), count: 100, from: PathAddress(Self.a), now: bench.now)
-        #expect(nowhere == .dropped(.relayUnknownLeg))
+            AllocationPair(near: a.allocation, far: 7), count: 100, from: PathAddress(Self.a), now: bench.now)
+        #expect(nowhere == .dropped(.relayUnknownAllocation))
         let nobody = bench.relay.carry(
-            RelayLegs(near: 7, far: a.leg), count: 100, from: PathAddress(Self.a), now: bench.now)
+            AllocationPair(near: 7, far: a.allocation), count: 100, from: PathAddress(Self.a), now: bench.now)
         #expect(nobody == .dropped(.relayUnknownSender))
     }
 
     @Test func `a bind without the key is not answered, whatever it says`() {
         var bench = Bench()
         let node = bench.join(1, at: Self.a)
-        let stranger = BindKey([UInt8](repeating: 9, count: 32))!
-        let forged = BindMessage(leg: node.leg, number: 5, challenge: node.challenge).encoded(.bind, key: stranger)
+        let unknownPeer = BindKey([UInt8](repeating: 9, count: 32))!
+        let forged = BindMessage(allocation: node.allocation, number: 5, challenge: node.challenge).encoded(
+            .bind, key: unknownPeer)
         #expect(bench.relay.bind(forged, from: PathAddress(Self.victim), now: bench.now) == nil)
         for length in [0, 1, 47, 49] {
             let short = Array((forged + forged).prefix(length))
@@ -182,34 +185,37 @@ import Wire
         #expect((2_000_000...2_300_000).contains(carried.loud))
     }
 
-    @Test func `a node has one leg, and a new one when it comes again`() {
-        var bench = Bench(legs: 2)
+    @Test func `a node has one allocation, and a new one when it comes again`() {
+        var bench = Bench(allocations: 2)
         let first = bench.join(1, at: Self.a), again = bench.join(1, at: Self.a)
-        #expect(first.leg == again.leg)
+        #expect(first.allocation == again.allocation)
         _ = bench.bound(2, at: Self.b)
-        let full = bench.relay.leg(for: Self.node(3), tenant: "", at: PathAddress(Self.a), now: bench.now) == nil
-        #expect(full && bench.relay.legCount == 2)
+        let full = bench.relay.allocation(for: Self.node(3), tenant: "", at: PathAddress(Self.a), now: bench.now) == nil
+        #expect(full && bench.relay.allocationCount == 2)
         let renewed = bench.join(2, at: Self.b)
-        #expect(bench.relay.legCount == 2)
+        #expect(bench.relay.allocationCount == 2)
         bench.now = Self.start + .seconds(1)
         let toOld = bench.relay.carry(
-            RelayLegs(near: renewed.leg, far: first.leg), count: 90, from: PathAddress(Self.b), now: bench.now)
+            AllocationPair(near: renewed.allocation, far: first.allocation), count: 90, from: PathAddress(Self.b),
+            now: bench.now)
         guard case .challenge = toOld else {
-            Issue.record("a new leg was bound from the beginning")
+            Issue.record("a new allocation was bound from the beginning")
             return
         }
         bench.relay.release(Self.node(1))
-        #expect(bench.relay.legCount == 1)
+        #expect(bench.relay.allocationCount == 1)
     }
 
     // MARK: - Two hops
 
-    /// The addresses at which nodes behind a relay at `x` are seen here: this relay's leg there is 70.
-    private static func behind(_ x: SocketAddress, _ leg: UInt32) -> PathAddress {
-        PathAddress(x, legs: RelayLegs(near: 70, far: leg))
+    /// The addresses at which nodes behind a relay at `x` are seen here: this relay's allocation there is 70.
+    private static func behind(_ x: SocketAddress, _ allocation: UInt32) -> PathAddress {
+        PathAddress(x, allocations: AllocationPair(near: 70, far: allocation))
     }
 
-    @Test func `a leg may be bound over another relay, where its challenge holds for the way as a whole`() throws {
+    @Test func `an allocation may be bound over another relay, where its challenge holds for the way as a whole`()
+        throws
+    {
         var bench = Bench()
         let b = bench.bound(2, at: Self.b)
         let far = Self.behind(Self.a, 71)
@@ -217,14 +223,15 @@ import Wire
         // The same bind from elsewhere behind that relay, from the relay itself, or from behind another one.
         for other in [
             Self.behind(Self.a, 72), PathAddress(Self.a), Self.behind(Self.victim, 71),
-            PathAddress(Self.a, legs: RelayLegs(near: 71, far: 70)),
+            PathAddress(Self.a, allocations: AllocationPair(near: 71, far: 70)),
         ] {
             let answer = bench.relay.bind(a.bind(), from: other, now: bench.now).flatMap { BindMessage($0) }
             let challenge = try #require(answer).challenge
             #expect(challenge != BindMessage.none && challenge != a.challenge, "bound at \(other)")
         }
         // Nothing binds two relays away.
-        let further = PathAddress(Self.a, legs: RelayLegs(near: 5, far: 6), via: RelayLegs(near: 70, far: 71))
+        let further = PathAddress(
+            Self.a, allocations: AllocationPair(near: 5, far: 6), via: AllocationPair(near: 70, far: 71))
         let once = a.bind()
         #expect(bench.relay.bind(once, from: further, now: bench.now) == nil)
         let none = bench.carry(b, a, at: Self.b)
@@ -234,7 +241,7 @@ import Wire
         let there = bench.carry(b, a, at: Self.b)
         #expect(there == .forward(far))
         let back = bench.relay.carry(
-            RelayLegs(near: a.leg, far: b.leg), count: 500, from: far, now: bench.now)
+            AllocationPair(near: a.allocation, far: b.allocation), count: 500, from: far, now: bench.now)
         #expect(back == .forward(PathAddress(Self.b)))
     }
 
@@ -242,44 +249,48 @@ import Wire
         var bench = Bench()
         let b = bench.bound(2, at: Self.b)
         var behind: [(node: Bench.Node, at: PathAddress)] = []
-        for (number, leg) in [(1, 71), (3, 73)] as [(UInt8, UInt32)] {
-            let at = Self.behind(Self.a, leg)
+        for (number, allocation) in [(1, 71), (3, 73)] as [(UInt8, UInt32)] {
+            let at = Self.behind(Self.a, allocation)
             var node = bench.join(number, at: at)
             _ = bench.relay.bind(node.bind(), from: at, now: bench.now)
             behind.append((node, at))
         }
         // Both ends behind relays: each has one already.
         let third = bench.relay.carry(
-            RelayLegs(near: behind[0].node.leg, far: behind[1].node.leg), count: 500, from: behind[0].at,
+            AllocationPair(near: behind[0].node.allocation, far: behind[1].node.allocation), count: 500,
+            from: behind[0].at,
             now: bench.now)
         #expect(third == .dropped(.relayTooFar))
-        // What is itself to be carried, or binds a leg: to a relay from behind one, and to somebody behind one.
+        // What is itself to be carried, or binds an allocation: to a relay from behind one, and to somebody behind one.
         let out = bench.relay.carry(
-            RelayLegs(near: behind[0].node.leg, far: b.leg), count: 500, isForRelays: true, from: behind[0].at,
+            AllocationPair(near: behind[0].node.allocation, far: b.allocation), count: 500, isForRelays: true,
+            from: behind[0].at,
             now: bench.now)
         let back = bench.relay.carry(
-            RelayLegs(near: b.leg, far: behind[0].node.leg), count: 500, isForRelays: true, from: PathAddress(Self.b),
+            AllocationPair(near: b.allocation, far: behind[0].node.allocation), count: 500, isForRelays: true,
+            from: PathAddress(Self.b),
             now: bench.now)
         #expect(out == .dropped(.relayTooFar) && back == .dropped(.relayTooFar))
         // Between two that are near it is the first of two hops.
         let c = bench.bound(4, at: Self.victim)
         let first = bench.relay.carry(
-            RelayLegs(near: b.leg, far: c.leg), count: 500, isForRelays: true, from: PathAddress(Self.b), now: bench.now
+            AllocationPair(near: b.allocation, far: c.allocation), count: 500, isForRelays: true,
+            from: PathAddress(Self.b), now: bench.now
         )
         #expect(first == .forward(PathAddress(Self.victim)))
         #expect(bench.relay.forwardedDatagrams == 1)
     }
 
-    /// Peers' paths are tried anew only where a leg is bound somewhere else than it was: a renewal each minute must not wake
-    /// all that are idle.
-    @Test func `a leg that is only renewed is nothing new, and one that moves is`() throws {
+    /// Peers' paths are tried again only where an allocation is bound somewhere else than it was: a renewal each minute must not
+    /// wake all that are idle.
+    @Test func `an allocation that is only renewed is nothing new, and one that moves is`() throws {
         var bench = Bench()
         let node = Self.node(1), place = ControllerAddress(node: Self.node(9), addresses: [Self.victim])
         var client = RelayClient(place, isHome: true, now: bench.now)
         client.connected(at: PathAddress(Self.victim), now: bench.now)
         #expect(client.due(now: bench.now) == .ask)
-        let leg = bench.relay.leg(for: node, tenant: "", at: PathAddress(Self.a), now: bench.now)
-        let granted = try #require(leg)
+        let allocation = bench.relay.allocation(for: node, tenant: "", at: PathAddress(Self.a), now: bench.now)
+        let granted = try #require(allocation)
         client.granted(granted.number, key: granted.key, challenge: granted.challenge, now: bench.now)
         for isNew in [true, false] {
             guard case .bind(let bytes) = client.due(now: bench.now) else {

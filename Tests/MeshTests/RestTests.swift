@@ -32,7 +32,7 @@ import Wire
             #expect(pair.b.endpoint.counters[.replayed] == dropped + 1)
             #expect(try peer(pair.b, pair.a).liveness.isResting, "a datagram of before wakes nobody")
             #expect(pair.delivers((1, 2), pair.a, pair.b) && pair.delivers((2, 1), pair.b, pair.a))
-            pair.a.endpoint.send([1], to: pair.b.node, wantsAnswer: true, now: pair.now)
+            pair.a.endpoint.send([1], to: pair.b.node, expectsReply: true, now: pair.now)
             pair.drain(pair.a)
             pair.run(.milliseconds(50))
             #expect(try !peer(pair.a, pair.b).liveness.isResting && !peer(pair.b, pair.a).liveness.isResting)

@@ -14,7 +14,7 @@ import Wire
         var isReadToEnd = false
         var isStopped = false
         /// The reader has heard of the reset.
-        var isResetTold = false
+        var isResetReported = false
     }
 
     @Test(arguments: UInt64(1)...40)
@@ -42,7 +42,7 @@ import Wire
             case .reset(let id, let code):
                 #expect(code == 5 || code == 6)
                 #expect(model[id]![1 - side].isReset)
-                model[id]![1 - side].isResetTold = true
+                model[id]![1 - side].isResetReported = true
             case .stopped(let id, let code):
                 #expect(code == 6 && model[id]![side].isStopped)
                 model[id]![side].isReset = true

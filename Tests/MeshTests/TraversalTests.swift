@@ -22,9 +22,9 @@ import Wire
         _ = location.observe(Self.seen, by: Self.node(1))
         #expect(location.mapping == .unknown, "one beacon says nothing of others")
         _ = location.observe(Self.seen, by: Self.node(2))
-        #expect(location.mapping == .stable)
+        #expect(location.mapping == .endpointIndependent)
         _ = location.observe(SocketAddress("203.0.113.9:4001")!, by: Self.node(3))
-        #expect(location.mapping == .varies)
+        #expect(location.mapping == .endpointDependent)
     }
 
     @Test func `a beacon that sees this node elsewhere makes the reports of others old`() {
@@ -58,7 +58,7 @@ import Wire
 
     @Test func `each change has a number, is reported once, and makes all sites possible again`() {
         var location = NodeLocation()
-        location.sites.failed("oslo", .stable, now: Self.now)
+        location.sites.failed("oslo", .endpointIndependent, now: Self.now)
         location.setMapped([Self.seen])
         #expect(location.number == 2 && location.sites.count == 0)
         #expect(location.takeChange() && !location.takeChange())
@@ -77,7 +77,7 @@ import Wire
             now = next
         }
         #expect(waits == [250, 500, 1000, 2000, 4000, 8000])
-        // Others than before are offered anew.
+        // Others than before are offered again.
         let isDue = peer.isOfferDue(2, now: now)
         #expect(isDue)
         peer.offered(now: now)
@@ -87,12 +87,14 @@ import Wire
         #expect(!isDueAgain)
     }
 
-    @Test func `older candidates of a peer do not replace newer ones, unless it has begun anew`() {
+    @Test func `older candidates of a peer do not replace newer ones, unless it has begun again`() {
         var peer = PeerTraversal()
-        #expect(peer.received(3, .stable) && !peer.received(3, .varies) && !peer.received(2, .varies))
-        #expect(peer.mapping == .stable && peer.remoteNumber == 3)
+        #expect(
+            peer.received(3, .endpointIndependent) && !peer.received(3, .endpointDependent)
+                && !peer.received(2, .endpointDependent))
+        #expect(peer.mapping == .endpointIndependent && peer.remoteNumber == 3)
         peer.reset()
-        #expect(peer.received(1, .varies) && peer.mapping == .varies)
+        #expect(peer.received(1, .endpointDependent) && peer.mapping == .endpointDependent)
     }
 
     @Test func `a trial lasts thirteen seconds, and as long as ports are predicted`() throws {

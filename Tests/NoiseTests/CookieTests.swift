@@ -51,9 +51,9 @@ private let start = Instant.origin + .seconds(1000)
             check(!scene.checker.mac1IsValid(short.span.bytes))
             check(!scene.mac2IsValid(short))
         }
-        var stranger = CookieJar(responder: scene.generator.secretKey().publicKey)
+        var unknownPeer = CookieJar(responder: scene.generator.secretKey().publicKey)
         var other: [UInt8] = [9, 8, 7]
-        stranger.stamp(&other, now: start)
+        unknownPeer.stamp(&other, now: start)
         check(!scene.checker.mac1IsValid(other.span.bytes))
     }
 

@@ -84,7 +84,7 @@ import Testing
     @Test func `counters end at two to the sixtieth, and a reservation is all or nothing`() throws {
         var ends = try ends(.chaChaPoly)
         check(ends.near.reserveCounters((1 << 60) - 2) == 0)
-        check(!ends.near.wantsRekey)
+        check(!ends.near.needsRekey)
         check(ends.near.reserveCounters(3) == nil)
         check(ends.near.nextCounter() == (1 << 60) - 2)
         let last = try unwrap(ends.near.nextCounter())
@@ -92,7 +92,7 @@ import Testing
         let sealed = seal(ends.near, [3], last, aad: [])
         check(open(ends.far, sealed, last, aad: []) == [3])
         check(open(ends.far, sealed, 1 << 60, aad: []) == nil)
-        let spent = ends.near.wantsRekey && ends.near.sent == 1 << 60
+        let spent = ends.near.needsRekey && ends.near.sent == 1 << 60
         check(spent)
     }
 

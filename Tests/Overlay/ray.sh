@@ -68,7 +68,7 @@ for _ in $(seq 100); do
 done
 [ -n "$TOKEN" ] || fail "no token"
 
-# Ray shuts nobody out of its ports; the mesh does, for whoever is of another application.
+# Ray shuts nobody out of its ports; the mesh does, for anyone who is of another application.
 agent() {
     ip netns exec $1 "$PROGRAMS/asterismd" --data "$ROOT/$1.data" --listen "$2:7950" --socket "$ROOT/$1.sock" \
         --name "$1" --join-token "$TOKEN" --overlay required --overlay-interface overlay --label app=ray \

@@ -133,7 +133,7 @@ import Wire
                     \(right), relayed before: \(isRelayed): \(report?.paths as Any) \
                     \(fleet.report(fleet.right, fleet.left)?.paths as Any)
                     """)
-                #expect(report?.ownMapping == .stable && fleet.lost < 200)
+                #expect(report?.ownMapping == .endpointIndependent && fleet.lost < 200)
             }
         }
     }
@@ -149,14 +149,16 @@ import Wire
             fleet.talk(.milliseconds(100))
             if let mapping = fleet.report(fleet.left, fleet.right)?.ownMapping { mappings.insert(mapping) }
         }
-        #expect(!mappings.contains(.varies) && fleet.report(fleet.left, fleet.right)?.ownMapping == .stable)
+        #expect(
+            !mappings.contains(.endpointDependent)
+                && fleet.report(fleet.left, fleet.right)?.ownMapping == .endpointIndependent)
         #expect(fleet.areDirect)
-        // The translator alone has moved, and nobody has told this node.
+        // The NAT alone has moved, and nobody has told this node.
         let now = fleet.simulation.now
         fleet.simulation.network.changeGateway(of: 1) { $0.rebind(now: now) }
         for _ in 0..<20 {
             fleet.talk(.milliseconds(100))
-            #expect(fleet.report(fleet.left, fleet.right)?.ownMapping != .varies)
+            #expect(fleet.report(fleet.left, fleet.right)?.ownMapping != .endpointDependent)
         }
     }
 
@@ -181,14 +183,21 @@ import Wire
             let figures = fleet.left.agent?.figures ?? []
             return Dictionary(figures.map { ($0.name, $0.count) }) { $0 + $1 }
         }
-        let shots = figures(.portRestricted, .masquerade)
-        #expect(shots["punches.stable.stable.shots.direct"] == 1, "\(shots.filter { $0.key.hasPrefix("punches") })")
+        let probes = figures(.portRestricted, .masquerade)
+        #expect(
+            probes["punches.endpointIndependent.endpointIndependent.punchProbes.direct"] == 1,
+            "\(probes.filter { $0.key.hasPrefix("punches") })")
         let guess = figures(.symmetricRandom, .portRestrictedRandom)
-        #expect(guess["punches.varies.stable.guess.direct"] == 1, "\(guess.filter { $0.key.hasPrefix("punches") })")
-        let vain = figures(.symmetricRandom, .doubleSymmetric)
-        #expect(vain["punches.varies.varies.shots.failed"] == 1, "\(vain.filter { $0.key.hasPrefix("punches") })")
+        #expect(
+            guess["punches.endpointDependent.endpointIndependent.prediction.direct"] == 1,
+            "\(guess.filter { $0.key.hasPrefix("punches") })")
+        let unreachable = figures(.symmetricRandom, .doubleSymmetric)
+        #expect(
+            unreachable["punches.endpointDependent.endpointDependent.punchProbes.failed"] == 1,
+            "\(unreachable.filter { $0.key.hasPrefix("punches") })")
         // 20 s, 100 packets a second of a few dozen bytes and more, over a relay all the time.
-        #expect((vain["relayedBytes.sent"] ?? 0) > 100_000 && (vain["relayedBytes.received"] ?? 0) > 100_000)
-        #expect((shots["relayedBytes.sent"] ?? 0) < (vain["relayedBytes.sent"] ?? 0) / 10)
+        #expect(
+            (unreachable["relayedBytes.sent"] ?? 0) > 100_000 && (unreachable["relayedBytes.received"] ?? 0) > 100_000)
+        #expect((probes["relayedBytes.sent"] ?? 0) < (unreachable["relayedBytes.sent"] ?? 0) / 10)
     }
 }

@@ -41,9 +41,9 @@ import Wire
             simulation.network.sever(a, b)
             simulation.network.sever(b, a)
         }
-        func mend(_ a: Int, _ b: Int) {
-            simulation.network.mend(a, b)
-            simulation.network.mend(b, a)
+        func reconnect(_ a: Int, _ b: Int) {
+            simulation.network.reconnect(a, b)
+            simulation.network.reconnect(b, a)
         }
 
         var left: Machine { simulation.machines[1] }
@@ -139,7 +139,7 @@ import Wire
                 fleet.simulation.programs.crash(fleet.simulation.machines[relay], restartAfter: nil)
                 fleet.talk(.seconds(6))
                 let gap = fleet.longestGap(since: crashedAt)
-                // The near relay is missed first, then the way to the far one is changed, and the leg there bound anew.
+                // The near relay is missed first, then the way to the far one is changed, and the allocation there bound again.
                 #expect(gap <= .milliseconds(1500), "\(seed) \(near): \(gap) \(fleet.log)")
             }
         }
@@ -151,13 +151,13 @@ import Wire
             fleet.talk(.seconds(4))
             #expect(fleet.hops.compactMap { $0 }.max() == 2, "\(fleet.log)")
             // Each reaches the other's relay from now on; to each other there is no way yet.
-            fleet.mend(1, 4)
-            fleet.mend(2, 3)
-            let mendedAt = fleet.simulation.now
+            fleet.reconnect(1, 4)
+            fleet.reconnect(2, 3)
+            let reconnectedAt = fleet.simulation.now
             fleet.talk(.seconds(40), every: .milliseconds(50))
             #expect(fleet.hops == [1, 1], "\(seed): \(fleet.log)")
-            #expect(fleet.longestGap(since: mendedAt) <= .milliseconds(300), "\(seed): \(fleet.log)")
-            fleet.mend(1, 2)
+            #expect(fleet.longestGap(since: reconnectedAt) <= .milliseconds(300), "\(seed): \(fleet.log)")
+            fleet.reconnect(1, 2)
             fleet.talk(.seconds(70), every: .milliseconds(100))
             #expect(fleet.hops == [0, 0], "\(seed): \(fleet.log)")
         }

@@ -146,7 +146,7 @@ private final class IdleWorld {
         return false
     }
 
-    /// Asks for a session over the idle node's leg at the relay, and no other way.
+    /// Asks for a session over the idle node's allocation at the relay, and no other way.
     func call() -> Bool {
         let places = idle.endpoint.candidates.compactMap { candidate in
             if case .relayed(let place) = candidate { place } else { nil }
@@ -160,7 +160,7 @@ private final class IdleWorld {
 
 /// A way that nothing else uses is used often enough, and not more often.
 @Suite struct KeepAliveTests {
-    private static let server = SurveyWorld.Server(
+    private static let server = NATDiscoveryWorld.Server(
         address: SocketAddress("203.0.113.1:3478")!, other: SocketAddress("203.0.113.2:3479")!)
 
     private static func behaviour(_ seconds: Int64, _ isRefreshedByInbound: Bool) -> NATGateway.Behaviour {
@@ -170,13 +170,13 @@ private final class IdleWorld {
         return behaviour
     }
 
-    /// What the survey finds out before such a gateway.
-    private static func survey(_ behaviour: NATGateway.Behaviour) throws -> NATLifetime? {
-        var world = SurveyWorld(behaviour, servers: [server], sockets: LifetimeSurvey.sockets)
+    /// What NAT discovery finds out before such a gateway.
+    private static func discovery(_ behaviour: NATGateway.Behaviour) throws -> NATLifetime? {
+        var world = NATDiscoveryWorld(behaviour, servers: [server], sockets: LifetimeDiscovery.sockets)
         var out = DatagramBatch()
-        var survey = LifetimeSurvey(server: server.address, seed: Seed(5), now: world.now, into: &out)
-        try world.run(&survey, &out)
-        return survey.result?.value
+        var discovery = LifetimeDiscovery(server: server.address, seed: Seed(5), now: world.now, into: &out)
+        try world.run(&discovery, &out)
+        return discovery.result?.value
     }
 
     /// Ten minutes of silence: in how many of their seconds the relay could not have reached the node, whether somebody
@@ -202,7 +202,7 @@ private final class IdleWorld {
         for (life, keepAlive) in [(Int64(20), Int64(8)), (30, 16), (60, 36), (300, 110)] {
             for isRefreshedByInbound in [true, false] {
                 let behaviour = Self.behaviour(life, isRefreshedByInbound)
-                let lifetime = try Self.survey(behaviour)
+                let lifetime = try Self.discovery(behaviour)
                 #expect(KeepAlive.interval(for: lifetime) == .seconds(keepAlive), "\(String(describing: lifetime))")
                 let course = Self.rest(behaviour, lifetime)
                 print("a life of \(life) s: \(course.sent) datagrams in ten minutes")

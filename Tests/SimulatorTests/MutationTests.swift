@@ -94,43 +94,43 @@ import Wire
 
     private static let node = NodeID((0..<32).map { UInt8($0) })!
 
-    private func survey(_ state: NodeState, isUp: Bool, isWelcome: Bool = true) -> Survey {
+    private func snapshot(_ state: NodeState, isUp: Bool, isWelcome: Bool = true) -> FleetSnapshot {
         let certificate = UnixTime(seconds: 1)
         let view = NodeView(
             id: MutationTests.node, name: "node-1", site: "", labels: [], roles: [], state: state,
             enrolledAt: certificate, certificateExpiresAt: certificate)
-        let machine = Survey.Machine(
-            index: 1, node: MutationTests.node, name: "node-1", isUp: isUp, isWelcome: isWelcome, lastHeard: .origin,
+        let machine = FleetSnapshot.Machine(
+            index: 1, node: MutationTests.node, name: "node-1", isUp: isUp, isWelcome: isWelcome, lastReceived: .origin,
             processes: [])
-        return Survey(machines: [machine], nodes: [view], workers: [], pairs: [])
+        return FleetSnapshot(machines: [machine], nodes: [view], workers: [], pairs: [])
     }
 
     @Test func `a dead node that is still online after four seconds is seen, and not before`() {
         let checker = DetectionChecker(nodes: 100)
         _ = checker.observe(.silenced(machine: 1), now: Instant.origin + .seconds(10))
-        let early = checker.observe(.surveyed(survey(.online, isUp: false)), now: Instant.origin + .seconds(15))
+        let early = checker.observe(.snapshot(snapshot(.online, isUp: false)), now: Instant.origin + .seconds(15))
         #expect(early == [])
-        let late = checker.observe(.surveyed(survey(.suspect, isUp: false)), now: Instant.origin + .seconds(16))
+        let late = checker.observe(.snapshot(snapshot(.suspect, isUp: false)), now: Instant.origin + .seconds(16))
         #expect(late.count == 1)
-        let right = checker.observe(.surveyed(survey(.offline, isUp: false)), now: Instant.origin + .seconds(16))
+        let right = checker.observe(.snapshot(snapshot(.offline, isUp: false)), now: Instant.origin + .seconds(16))
         #expect(right == [])
     }
 
     @Test func `a member without a good token is seen`() {
         let checker = RegistryChecker()
-        #expect(checker.observe(.surveyed(survey(.online, isUp: true, isWelcome: false)), now: .origin).count == 1)
-        #expect(checker.observe(.surveyed(survey(.online, isUp: true)), now: .origin) == [])
+        #expect(checker.observe(.snapshot(snapshot(.online, isUp: true, isWelcome: false)), now: .origin).count == 1)
+        #expect(checker.observe(.snapshot(snapshot(.online, isUp: true)), now: .origin) == [])
     }
 
     @Test func `a registry that is wrong in the end is seen`() {
         let checker = RegistryChecker()
-        #expect(checker.unsettled(survey(.offline, isUp: true), now: .origin).count == 1)
-        #expect(checker.unsettled(survey(.online, isUp: false), now: .origin).count == 1)
-        #expect(checker.unsettled(survey(.suspect, isUp: true), now: .origin).count == 1)
-        #expect(checker.unsettled(survey(.online, isUp: true), now: .origin) == [])
+        #expect(checker.unsettled(snapshot(.offline, isUp: true), now: .origin).count == 1)
+        #expect(checker.unsettled(snapshot(.online, isUp: false), now: .origin).count == 1)
+        #expect(checker.unsettled(snapshot(.suspect, isUp: true), now: .origin).count == 1)
+        #expect(checker.unsettled(snapshot(.online, isUp: true), now: .origin) == [])
     }
 
-    @Test func `a newer generation beside an older one is seen`() {
+    @Test func `a newer generation besides an older one is seen`() {
         let checker = OverlapChecker(), spec = WorkerSpec(command: ["/sim/runs", "0", "1"])
         func start(_ generation: UInt64, on machine: Int) -> [String] {
             let worker = WorkerRef("w", generation: generation)
@@ -146,7 +146,7 @@ import Wire
         let run = WorkersRun(name: "w", spec: spec, operation: "op")
         let command = Command(index: 0, request: .workersRun(run), isNonsense: false)
         func reply(_ generation: UInt64) -> [String] {
-            let view = WorkerView(WorkerRef("w", generation: generation), wish: .run, command: spec.command)
+            let view = WorkerView(WorkerRef("w", generation: generation), desired: .run, command: spec.command)
             return checker.observe(.replied(command, .success(.worker(view))), now: .origin)
         }
         #expect(checker.observe(.asked(command), now: .origin) == [])
@@ -170,28 +170,28 @@ import Wire
         #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 2, limit: 2), now: .origin) == [])
     }
 
-    @Test func `a wish that never ends, or ends twice, or reaches nobody is seen`() {
+    @Test func `a request that never ends, or ends twice, or reaches nobody is seen`() {
         let here = IPAddress("100.64.0.2")!, nobodys = IPAddress("100.127.0.1")!
         func see(_ checker: OverlayChecker, _ fact: OverlayFact) -> Int {
             checker.observe(.overlay(machine: 1, fact), now: .origin).count
         }
         let late = Instant.origin + .seconds(17), checker = OverlayChecker()
-        #expect(see(checker, .wished(here, isNobodys: false)) == 0)
-        #expect(see(checker, .wished(here, isNobodys: false)) == 0)
+        #expect(see(checker, .overlayRequested(here, isNobodys: false)) == 0)
+        #expect(see(checker, .overlayRequested(here, isNobodys: false)) == 0)
         func isOverdue(isUp: Bool = true) -> Bool {
-            checker.observe(.surveyed(survey(.online, isUp: isUp)), now: late).contains { $0.contains("never said") }
+            checker.observe(.snapshot(snapshot(.online, isUp: isUp)), now: late).contains { $0.contains("never said") }
         }
         #expect(isOverdue())
         #expect(!isOverdue(isUp: false))
         #expect(see(checker, .ended(here, .noAnswer)) == 0)
         #expect(see(checker, .ended(here, .noAnswer)) == 1)
-        #expect(see(checker, .wished(nobodys, isNobodys: true)) == 0)
+        #expect(see(checker, .overlayRequested(nobodys, isNobodys: true)) == 0)
         #expect(see(checker, .ended(nobodys, nil)) == 1)
-        #expect(see(checker, .wished(here, isNobodys: false)) == 0)
+        #expect(see(checker, .overlayRequested(here, isNobodys: false)) == 0)
         #expect(see(checker, .forgotten) == 0)
         #expect(!isOverdue())
-        var apart = survey(.online, isUp: true)
-        apart.wishes = [(from: 1, to: 2, isReached: false), (from: 2, to: 1, isReached: true)]
+        var apart = snapshot(.online, isUp: true)
+        apart.overlayRequests = [(from: 1, to: 2, isReached: false), (from: 2, to: 1, isReached: true)]
         #expect(checker.unsettled(apart, now: .origin).count == 1)
     }
 
@@ -210,8 +210,8 @@ import Wire
 
     @Test func `an address that moves, is shared or is missing is seen`() {
         /// What the disks of the nodes hold, and what the controller says.
-        func survey(_ held: [String?], said: [String?]) -> Fact {
-            var all = self.survey(.online, isUp: true)
+        func snapshot(_ held: [String?], said: [String?]) -> Fact {
+            var all = self.snapshot(.online, isUp: true)
             func id(_ index: Int) -> NodeID { NodeID([UInt8](repeating: UInt8(index), count: 32))! }
             let time = UnixTime(seconds: 1), one = all.machines[0]
             all.machines = held.enumerated().map { index, address in
@@ -226,11 +226,11 @@ import Wire
                 view.overlay4 = address.flatMap { IPAddress($0) }
                 return view
             }
-            return .surveyed(all)
+            return .snapshot(all)
         }
         let checker = OverlayChecker(), two = "100.64.0.2", three = "100.64.0.3", five = "100.64.0.5"
         func count(_ held: [String?], _ said: [String?]) -> Int {
-            checker.observe(survey(held, said: said), now: .origin).count
+            checker.observe(snapshot(held, said: said), now: .origin).count
         }
         // What a crash undoes before anybody has it does not count.
         #expect(count([nil, nil], [two, three]) == 0)
@@ -243,7 +243,7 @@ import Wire
     }
 
     @Test func `a pair that cannot talk and a command without an answer are seen`() {
-        var late = survey(.online, isUp: true)
+        var late = snapshot(.online, isUp: true)
         late.pairs = [(from: 1, to: 2, answered: false), (from: 2, to: 1, answered: true)]
         #expect(ReachChecker().unsettled(late, now: .origin).count == 1)
         let checker = AnswerChecker(), command = Command(index: 4, request: .status, isNonsense: false)

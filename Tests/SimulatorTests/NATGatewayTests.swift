@@ -8,7 +8,7 @@ import Testing
     private static let other = SocketAddress("192.168.1.3:7946")!
     private static let far = SocketAddress("203.0.113.1:1000")!
     private static let farPort = SocketAddress("203.0.113.1:2000")!
-    private static let stranger = SocketAddress("203.0.113.9:1000")!
+    private static let outsider = SocketAddress("203.0.113.9:1000")!
     private static let start = Instant(nanoseconds: 1)
 
     private static func gateway(
@@ -25,14 +25,14 @@ import Testing
     ) throws -> SocketAddress { try gateway.outbound(from: inside, to: remote, now: time).get() }
 
     @Test(arguments: NATGateway.Dependence.allCases)
-    func `a mapping is shared by as much of the far ends as its dependence says`(
+    func `a mapping is shared by as much of the destinations as its dependence says`(
         _ mapping: NATGateway.Dependence
     ) throws {
         var gateway = Self.gateway(mapping, .by(.endpointIndependent))
         let first = try Self.out(&gateway, Self.host, Self.far)
         #expect(try Self.out(&gateway, Self.host, Self.far) == first)
         let sameAddress = try Self.out(&gateway, Self.host, Self.farPort) == first
-        let anotherAddress = try Self.out(&gateway, Self.host, Self.stranger) == first
+        let anotherAddress = try Self.out(&gateway, Self.host, Self.outsider) == first
         #expect(sameAddress == (mapping != .addressAndPortDependent))
         #expect(anotherAddress == (mapping == .endpointIndependent))
         #expect(try Self.out(&gateway, Self.other, Self.far) != first)
@@ -47,7 +47,7 @@ import Testing
         }
         #expect(enters(Self.far))
         #expect(enters(Self.farPort) == (filtering != .addressAndPortDependent))
-        #expect(enters(Self.stranger) == (filtering == .endpointIndependent))
+        #expect(enters(Self.outsider) == (filtering == .endpointIndependent))
         let elsewhere = SocketAddress(outside.ip, outside.port ^ 1)
         #expect(gateway.inbound(to: elsewhere, from: Self.far, now: Self.start) == .failure(.noMapping))
     }
@@ -56,7 +56,7 @@ import Testing
         var gateway = Self.gateway(.endpointIndependent, .open, .preserving)
         gateway.exposed = Self.host.ip
         let entered = gateway.inbound(
-            to: SocketAddress(gateway.outside, 7946), from: Self.stranger, now: Self.start)
+            to: SocketAddress(gateway.outside, 7946), from: Self.outsider, now: Self.start)
         #expect(entered == .success(Self.host))
     }
 
@@ -67,13 +67,13 @@ import Testing
         #expect(gateway.inbound(to: outside, from: Self.far, now: Self.start) == .success(Self.host))
     }
 
-    @Test func `ports are preserved while they are free, and shared where far ends tell them apart`() throws {
+    @Test func `ports are preserved while they are free, and shared where destinations tell them apart`() throws {
         var independent = Self.gateway(.endpointIndependent, .by(.addressAndPortDependent), .preserving)
         #expect(try Self.out(&independent, Self.host, Self.far).port == 7946)
         #expect(try Self.out(&independent, Self.other, Self.far).port == 7947)
         var dependent = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent), .preserving)
         #expect(try Self.out(&dependent, Self.host, Self.far).port == 7946)
-        #expect(try Self.out(&dependent, Self.host, Self.stranger).port == 7946)
+        #expect(try Self.out(&dependent, Self.host, Self.outsider).port == 7946)
         #expect(try Self.out(&dependent, Self.other, Self.farPort).port == 7946)
         #expect(try Self.out(&dependent, Self.other, Self.far).port == 7947)
         #expect(
@@ -123,21 +123,21 @@ import Testing
         for port in 1...3 as ClosedRange<UInt16> {
             _ = try Self.out(&gateway, Self.host, SocketAddress(Self.far.ip, port))
         }
-        #expect(gateway.outbound(from: Self.host, to: Self.stranger, now: Self.start) == .failure(.tableFull))
+        #expect(gateway.outbound(from: Self.host, to: Self.outsider, now: Self.start) == .failure(.tableFull))
         #expect(throws: Never.self) { try Self.out(&gateway, Self.host, SocketAddress(Self.far.ip, 2)) }
         #expect(throws: Never.self) {
-            try Self.out(&gateway, Self.host, Self.stranger, at: Self.start + .seconds(121))
+            try Self.out(&gateway, Self.host, Self.outsider, at: Self.start + .seconds(121))
         }
     }
 
     @Test func `a reboot, another address and new ports each end what was there`() throws {
-        for befalls in [
+        for fault in [
             { (gateway: inout NATGateway) in gateway.reboot() },
             { $0.renumber(.v4(0xc633_6409)) }, { $0.rebind(now: Self.start) },
         ] {
             var gateway = Self.gateway(.endpointIndependent, .by(.endpointIndependent))
             let before = try Self.out(&gateway, Self.host, Self.far)
-            befalls(&gateway)
+            fault(&gateway)
             #expect(gateway.inbound(to: before, from: Self.far, now: Self.start) == .failure(.noMapping))
             let after = try Self.out(&gateway, Self.host, Self.far)
             #expect(after != before)
@@ -145,14 +145,17 @@ import Testing
         }
     }
 
-    @Test func `a machine without a firewall gives another port to who speaks to a stranger that came before`() throws {
+    @Test
+    func `a machine without a firewall gives another port to who speaks to an unauthenticated peer that came before`()
+        throws
+    {
         var gateway = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent), .preserving) {
-            $0.remembersStrangers = true
+            $0.remembersUnsolicited = true
         }
         let own = SocketAddress(gateway.outside, Self.host.port)
         #expect(gateway.inbound(to: own, from: Self.far, now: Self.start) == .failure(.noMapping))
         #expect(try Self.out(&gateway, Self.host, Self.far) != own)
-        #expect(try Self.out(&gateway, Self.host, Self.stranger) == own)
+        #expect(try Self.out(&gateway, Self.host, Self.outsider) == own)
         let later = Self.start + .seconds(200)
         #expect(try Self.out(&gateway, Self.host, Self.far, at: later) == own)
     }
@@ -162,8 +165,8 @@ import Testing
         let until = Self.start + .seconds(600)
         let forwarded = gateway.forward(Self.host, until: until, now: Self.start)
         let outside = try #require(forwarded)
-        #expect(gateway.inbound(to: outside, from: Self.stranger, now: Self.start) == .success(Self.host))
-        #expect(gateway.inbound(to: outside, from: Self.stranger, now: until) == .failure(.noMapping))
+        #expect(gateway.inbound(to: outside, from: Self.outsider, now: Self.start) == .success(Self.host))
+        #expect(gateway.inbound(to: outside, from: Self.outsider, now: until) == .failure(.noMapping))
     }
 
     @Test func `a firewall changes no address and lets in answers alone`() throws {
@@ -194,7 +197,7 @@ import Testing
         return NATGateway(behaviour, outside: IPAddress(outside)!, random: Random(Seed(5)))
     }
 
-    @Test func `a datagram goes up through two translators and its answer comes down through both`() throws {
+    @Test func `a datagram goes up through two NATs and its answer comes down through both`() throws {
         var internet = Internet()
         internet.attach(9, at: Self.beacon.ip, in: Internet.ipv4)
         let provider = internet.addRealm(behind: Self.gateway("198.51.100.8"), in: Internet.ipv4)

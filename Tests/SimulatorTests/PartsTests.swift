@@ -27,7 +27,7 @@ import Testing
 
     @Test func `no event comes before its time`() {
         var queue = EventQueue()
-        queue.push(.stranger, at: Instant(nanoseconds: 10))
+        queue.push(.junk, at: Instant(nanoseconds: 10))
         #expect(queue.pop(notAfter: Instant(nanoseconds: 9)) == nil)
         #expect(queue.pop(notAfter: Instant(nanoseconds: 10)) != nil)
     }
@@ -78,8 +78,8 @@ import Testing
             return
         }
         #expect(at == .origin + .milliseconds(10))
-        #expect(network.takeIn(100, at: 0, now: at) == at + .microseconds(100))
-        #expect(waiting.compactMap { network.takeIn(100, at: 0, now: $0) }.count == 100)
+        #expect(network.enqueue(100, at: 0, now: at) == at + .microseconds(100))
+        #expect(waiting.compactMap { network.enqueue(100, at: 0, now: $0) }.count == 100)
     }
 
     @Test func `what comes to a line from all sides at once waits there, as far as its queue goes`() {
@@ -87,7 +87,7 @@ import Testing
             $0.rate = 12_800
             $0.queueBytes = 12_800
         }
-        let through = (0..<200).compactMap { _ in network.takeIn(100, at: 2, now: .origin) }
+        let through = (0..<200).compactMap { _ in network.enqueue(100, at: 2, now: .origin) }
         #expect(through.count == 100)
         #expect(through.last == .origin + .seconds(1))
     }

@@ -4,7 +4,7 @@ import Simulator
 import Testing
 import Wire
 
-/// Two nodes at sites of every kind, and what befalls the path between them: the whole agent, over virtual gateways.
+/// Two nodes at sites of every kind, and what happens to the path between them: the whole agent, over virtual gateways.
 @Suite struct TrialTests {
     @Test(arguments: GridSite.allCases)
     func `against every kind of gateway data flows at once, and directly where that is possible`(_ site: GridSite) {
@@ -22,7 +22,7 @@ import Wire
             #expect(first <= .milliseconds(203), "\(family) \(site) \(other): \(first)")
             // Of the others not all has been tried yet.
             if reach == .direct || reach == .relayed {
-                #expect(outcome.tellsTrueReasons(left, right), "\(family) \(site) \(other): \(outcome.reasons)")
+                #expect(outcome.hasTrueReasons(left, right), "\(family) \(site) \(other): \(outcome.reasons)")
             }
             if reach == .direct {
                 #expect(outcome.direct != nil, "\(family) \(site) \(other): \(outcome.log)")
@@ -37,7 +37,7 @@ import Wire
     @Test func `who is relayed is told why`() {
         let bothVary = Trial(GridSite.symmetricRandom.site, GridSite.doubleSymmetric.site, seed: 3)
         let spoilt = Trial(GridSite.masqueradeWithoutFirewall.site, GridSite.masqueradeWithoutFirewall.site, seed: 4)
-        for (trial, reason) in [(bothVary, PathReport.RelayReason.bothMappingsVary), (spoilt, .blocked)] {
+        for (trial, reason) in [(bothVary, PathReport.RelayReason.bothMappingsDependent), (spoilt, .blocked)] {
             var trial = trial
             trial.watch = .seconds(14)
             let outcome = trial.run()

@@ -18,7 +18,7 @@ final class Lab {
     static let packages = ProcessInfo.processInfo.environment["ASTERISM_DEBS"]
 
     /// Why there is no lab here; `nil` where there is one. Makes the base system where it is missing, a minute's work.
-    static let hindrance: String? = {
+    static let obstacle: String? = {
         guard let packages else { return "needs ASTERISM_DEBS, a folder of packages made by systemd/build-deb" }
         for name in ["asterism-agent", "asterism-controller"] where access("\(packages)/\(name).deb", R_OK) != 0 {
             return "needs \(packages)/\(name).deb, made by systemd/build-deb"
@@ -33,8 +33,8 @@ final class Lab {
     }()
     /// Prints the reason once where it is not.
     static let isPossible: Bool = {
-        if let hindrance { print("systemd tests are skipped: \(hindrance)") }
-        return hindrance == nil
+        if let obstacle { print("systemd tests are skipped: \(obstacle)") }
+        return obstacle == nil
     }()
 
     private init() throws {

@@ -36,7 +36,8 @@ import Testing
             "asterism-controller": shell.union(["ControllerService", "ArgumentParser", "Configuration"]),
             "asterism-shim": ["Base", "CLinux", "Platform", "ShimProtocol", "Glibc"],
             "asterism": [
-                "Base", "Wire", "Control", "Platform", "Glibc", "Foundation", "Synchronization", "ArgumentParser", "YAML",
+                "Base", "Wire", "Control", "Platform", "Glibc", "Foundation", "Synchronization", "ArgumentParser",
+                "YAML",
             ],
             "asterism-bench": ["Base", "CLinux", "Wire", "Noise", "Mesh", "ArgumentParser"],
             "asterism-fuzz": ["Base", "Fuzz", "ArgumentParser", "Foundation", "Glibc"],
@@ -74,7 +75,7 @@ import Testing
             "no hash order: Table, OrderedDictionary or arrays"
         ),
         (#"\bany Error\b"#, "typed throws"),
-        (#"\bfatalError\b|\btry!|\bprint\("#, "values for strangers' mistakes, preconditions for ours"),
+        (#"\bfatalError\b|\btry!|\bprint\("#, "values for mistakes of others, preconditions for ours"),
         (#"\bActor\b|\bactor\b|@MainActor|nonisolated\(unsafe\)"#, "plain values"),
     ]
     /// Where a banned word stands for a reason.

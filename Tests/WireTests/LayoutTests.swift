@@ -34,9 +34,9 @@ enum Samples {
     static let benchAnswer = BenchAnswer.serving(
         BenchAnswer.Server(isIPv4: true, tcpPort: 40_000, udpPort: 40_001, token: (0..<16).map { UInt8($0) }))
 
-    static let leg = MeshFrame.leg(
+    static let allocation = MeshFrame.allocation(
         0xdead_beef, key: [UInt8](repeating: 0x11, count: 32), challenge: [UInt8](repeating: 0x22, count: 16))
-    static let place = RelayPlace(relay: node, address: address4, leg: 0xdead_beef)
+    static let place = RelayedAddress(relay: node, address: address4, allocation: 0xdead_beef)
     static let candidates: [PathCandidate] = [.direct(address4), .direct(address6), .relayed(place)]
 
     static func header(_ header: DatagramHeader) -> [UInt8] {
@@ -52,8 +52,8 @@ enum Samples {
 
     /// File name and bytes of each.
     static let twoRelays = PathAddress(
-        address4, legs: RelayLegs(near: 0x0910_1112, far: 0x1314_1516),
-        via: RelayLegs(near: 0x0102_0304, far: 0x0506_0708))
+        address4, allocations: AllocationPair(near: 0x0910_1112, far: 0x1314_1516),
+        via: AllocationPair(near: 0x0102_0304, far: 0x0506_0708))
     /// What stands before a datagram that goes that way.
     static func before(_ path: PathAddress) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: path.overhead)
@@ -81,17 +81,17 @@ enum Samples {
         ("frame-pong-6", frame(.pong(token: 1, observed: address6))),
         ("frame-message", frame(.message([9, 8, 7]))),
         ("frame-close", frame(.close(.notAuthorised, reason: "revoked"))),
-        ("header-to-relay", header(.toRelay(RelayLegs(near: 0x0102_0304, far: 0x0506_0708)))),
-        ("header-from-relay", header(.fromRelay(RelayLegs(near: 0x0102_0304, far: 0x0506_0708)))),
+        ("header-to-relay", header(.toRelay(AllocationPair(near: 0x0102_0304, far: 0x0506_0708)))),
+        ("header-from-relay", header(.fromRelay(AllocationPair(near: 0x0102_0304, far: 0x0506_0708)))),
         ("header-two-relays", before(twoRelays)),
-        ("header-bind", header(.bind(leg: 0x0102_0304))),
-        ("header-bind-answer", header(.bindAnswer(leg: 0x0102_0304))),
-        ("frame-leg-request", frame(.legRequest)),
-        ("frame-leg", frame(leg)),
-        ("frame-leg-refused", frame(.legRefused(.full))),
-        ("frame-candidates", frame(.candidates(number: 7, .varies, candidates))),
+        ("header-bind", header(.bind(allocation: 0x0102_0304))),
+        ("header-bind-answer", header(.bindAnswer(allocation: 0x0102_0304))),
+        ("frame-allocation-request", frame(.allocationRequest)),
+        ("frame-allocation", frame(allocation)),
+        ("frame-allocation-refused", frame(.allocationRefused(.full))),
+        ("frame-candidates", frame(.candidates(number: 7, .endpointDependent, candidates))),
         ("frame-candidates-blocked", frame(.candidates(number: 7, .blocked, []))),
-        ("frame-candidates-heard", frame(.candidatesHeard(number: 0x0141))),
+        ("frame-candidates-received", frame(.candidatesReceived(number: 0x0141))),
     ]
 }
 
@@ -105,12 +105,15 @@ enum Samples {
     @Test func `a path over two relays has the nearer one's header first`() {
         let path = Samples.twoRelays
         #expect(path.overhead == 24 && path.hops == 2)
-        let near = PathAddress(path.remote, legs: path.via)
+        let near = PathAddress(path.remote, allocations: path.via)
         #expect(
-            Samples.before(path) == Samples.before(near) + Samples.before(PathAddress(path.remote, legs: path.legs)))
-        #expect(near.extended(by: path.legs!) == path && path.extended(by: path.legs!) == nil)
+            Samples.before(path) == Samples.before(near)
+                + Samples.before(PathAddress(path.remote, allocations: path.allocations)))
+        #expect(near.extended(by: path.allocations!) == path && path.extended(by: path.allocations!) == nil)
         #expect(PathAddress(path.remote).extended(by: path.via!) == near)
-        #expect(path.uses(leg: path.via!.near) && path.uses(leg: path.legs!.near) && !near.uses(leg: path.legs!.near))
+        #expect(
+            path.uses(allocation: path.via!.near) && path.uses(allocation: path.allocations!.near)
+                && !near.uses(allocation: path.allocations!.near))
     }
 
     @Test func `headers are read as written`() throws {
@@ -118,8 +121,8 @@ enum Samples {
             (.handshakeFirst(sender: 1), 200), (.handshakeSecond(sender: 1, receiver: 2), 200),
             (.cookieReply(receiver: 3), DatagramHeader.cookieLength), (.frames(receiver: 4, counter: 5), 32),
             (.packet(flags: 2, receiver: 4, counter: 5), 1472),
-            (.toRelay(RelayLegs(near: 6, far: 7)), 13), (.fromRelay(RelayLegs(near: 6, far: 7)), 1484),
-            (.bind(leg: 8), DatagramHeader.bindLength), (.bindAnswer(leg: 8), DatagramHeader.bindLength),
+            (.toRelay(AllocationPair(near: 6, far: 7)), 13), (.fromRelay(AllocationPair(near: 6, far: 7)), 1484),
+            (.bind(allocation: 8), DatagramHeader.bindLength), (.bindAnswer(allocation: 8), DatagramHeader.bindLength),
         ]
         for (header, length) in headers {
             var bytes = Samples.header(header)
@@ -143,7 +146,7 @@ enum Samples {
         }
     }
 
-    @Test func `a wish to measure and its answer are read as written, and nothing else is`() throws {
+    @Test func `a request to measure and its answer are read as written, and nothing else is`() throws {
         func request(_ bytes: [UInt8]) -> BenchRequest? {
             var reader = ByteReader(bytes.span.bytes)
             return try? BenchRequest(reading: &reader)
@@ -238,9 +241,9 @@ enum Samples {
             .ping(token: 1), .pong(token: .max, observed: Samples.address4),
             .pong(token: 2, observed: Samples.address6),
             .message([]), .message([UInt8](repeating: 7, count: Limits.messageBytes)), .close(.goodbye, reason: ""),
-            .close(.overloaded, reason: "full"), .legRequest, Samples.leg, .legRefused(.notARelay),
-            .candidates(number: 1, .none, []), .candidates(number: 1 << 40, .stable, Samples.candidates),
-            .candidatesHeard(number: 0),
+            .close(.overloaded, reason: "full"), .allocationRequest, Samples.allocation, .allocationRefused(.notARelay),
+            .candidates(number: 1, .none, []), .candidates(number: 1 << 40, .endpointIndependent, Samples.candidates),
+            .candidatesReceived(number: 0),
         ]
         for frame in frames {
             let bytes = Samples.frame(frame)
@@ -256,7 +259,7 @@ enum Samples {
     @Test(arguments: [
         "27010011", "27010500", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
     ])
-    func `candidates and legs that say nonsense are refused`(_ hex: String) {
+    func `candidates and allocations that say nonsense are refused`(_ hex: String) {
         let bytes = [UInt8](hex: hex)!
         #expect(throws: DecodeError.self) {
             var reader = ByteReader(bytes.span.bytes)
@@ -273,7 +276,7 @@ enum Samples {
         }
     }
 
-    /// Decoders are the first thing that a stranger's bytes reach: whatever comes, they give a value or an error.
+    /// Decoders are the first thing that an unauthenticated peer's bytes reach: whatever comes, they give a value or an error.
     @Test func `mutated layouts never trap`() {
         var random = Random(Seed(11))
         for _ in 0..<200_000 {

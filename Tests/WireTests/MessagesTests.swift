@@ -6,7 +6,7 @@ import Wire
 enum MessageSamples {
     static let node = NodeID(Array(repeating: UInt8(0x11), count: 32))!
     static let addresses = [SocketAddress("192.0.2.1:4100")!, SocketAddress("[2001:db8::1]:4100")!]
-    static let place = RelayPlace(relay: node, address: addresses[0], leg: 0xdead_beef)
+    static let place = RelayedAddress(relay: node, address: addresses[0], allocation: 0xdead_beef)
     static let authority = [UInt8](repeating: 0x22, count: 32)
     static let overlay6 = IPAddress("fd11:2233:4455:6677:8899:aabb:ccdd:eeff")!
 
@@ -115,7 +115,7 @@ enum MessageSamples {
             "renew-certificate-described",
             .renewCertificate(NodeDescription(name: "beta", site: "there", labels: [Label("rack", "r2")]))
         ),
-        ("clock", .clock(ClockReading(UnixTime(milliseconds: 1_800_000_000_123), wantsAnswer: true))),
+        ("clock", .clock(ClockReading(UnixTime(milliseconds: 1_800_000_000_123), expectsReply: true))),
         ("certificate-refused", .certificateRefused(.badLabel, text: "labels: at most 16")),
         (
             "relays-names",

@@ -42,7 +42,7 @@ extension Agent {
 
     /// The controller's clock, compared when the control stream opens and whenever one of the two clocks was set.
     private mutating func apply(_ reading: ClockReading, now: Instant, into out: inout AgentOutbox) {
-        if reading.wantsAnswer { core.send(.clock(ClockReading(core.clock.own(now), wantsAnswer: false))) }
+        if reading.expectsReply { core.send(.clock(ClockReading(core.clock.own(now), expectsReply: false))) }
         core.learnClock(reading.clock, now: now, into: &out)
         certificate.clockLearned(now: now)
     }

@@ -11,8 +11,8 @@ extension Agent {
     ) {
         switch event {
         case .opened(let stream):
-            let isWanted = PeerService.allCases.contains { accepts($0, from: node) }
-            streams.opened(stream, of: node, isWanted: isWanted, core: &core, now: now, into: &out)
+            let isRequested = PeerService.allCases.contains { accepts($0, from: node) }
+            streams.opened(stream, of: node, isRequested: isRequested, core: &core, now: now, into: &out)
         case .readable(let stream):
             if core.uplink.isControlStream(stream, of: node) { return readControlStream(now: now, into: &out) }
             if let named = streams.readable(stream, of: node, core: &core, into: &out) {

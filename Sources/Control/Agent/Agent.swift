@@ -74,7 +74,7 @@ package struct Agent: ~Copyable {
     package var overlay: OverlayPlace? { core.overlay }
 
     /// What the worker's generation is to run, and which command asked for it.
-    package func wish(for worker: WorkerRef) -> DesiredWorker? { supervisor.wish(for: worker) }
+    package func desired(for worker: WorkerRef) -> DesiredWorker? { supervisor.desired(for: worker) }
 
     /// The next time at which `tick` has something to do.
     package var deadline: Deadline? {
@@ -139,8 +139,8 @@ package struct Agent: ~Copyable {
         case .connectionLost(let remote): core.endpoint.connectionLost(to: remote, now: now, into: &out.mesh)
         case .mapped(let addresses): core.endpoint.mapped(addresses)
         case .mappingsLive(let lifetime): core.endpoint.learned(lifetime, now: now)
-        case .overlayWanted(let address):
-            routes.want(address, finder: &finder, core: &core, now: now, into: &out)
+        case .overlayRequested(let address):
+            routes.request(address, finder: &finder, core: &core, now: now, into: &out)
         case .benchServing(let number, let tcpPort, let udpPort, let token):
             guests.serving(
                 number, tcpPort: tcpPort, udpPort: udpPort, token: token, core: &core, now: now, into: &out)

@@ -34,13 +34,13 @@ package enum AgentInput: Hashable, Sendable {
     case connectionLost(SocketAddress)
     /// Gateways keep ports open that lead to this node's; none any more where there are none.
     case mapped([SocketAddress])
-    /// How long the translators before this node remember a conversation over IPv4; `nil`: that is not known (any more).
+    /// How long the NATs before this node remember a conversation over IPv4; `nil`: that is not known (any more).
     case mappingsLive(NATLifetime?)
-    /// A packet waits for this overlay address, and there is no session with whoever has it. May be said for each packet:
+    /// A packet waits for this overlay address, and there is no session with the node that has it. May be said for each packet:
     /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
     /// seconds.
-    case overlayWanted(IPAddress)
-    /// The answer to `AgentAction.benchServe`: a server listens, and serves whoever shows the token.
+    case overlayRequested(IPAddress)
+    /// The answer to `AgentAction.benchServe`: a server listens, and serves anyone who shows the token.
     case benchServing(UInt64, tcpPort: UInt16, udpPort: UInt16, token: [UInt8])
     /// A server has ended, or never began.
     case benchEnded(UInt64)

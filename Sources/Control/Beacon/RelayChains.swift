@@ -24,7 +24,7 @@ enum RelayChains {
             guard case .relayChain(let relay) = result.purpose, case .relays(let relays) = result.outcome else {
                 continue
             }
-            endpoint.detour(to: relay, through: relays, now: now, into: &out.mesh)
+            endpoint.relayChain(to: relay, through: relays, now: now, into: &out.mesh)
         }
     }
 }

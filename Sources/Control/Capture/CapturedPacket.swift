@@ -35,25 +35,25 @@ package struct CapturedPacket: Hashable, Sendable {
         }
     }
 
-    /// The way of a datagram: the far end, and the legs that stand at its beginning where a relay carries it.
+    /// The way of a datagram: the far end, and the allocations that stand at its beginning where a relay carries it.
     package static func path(
         of datagram: UnsafeRawBufferPointer, _ remote: SocketAddress, socket: UInt16, isOutward: Bool
     ) -> PathAddress {
-        func leg(_ offset: Int) -> UInt32 {
+        func allocation(_ offset: Int) -> UInt32 {
             datagram[offset..<offset + 4].reduce(0) { $0 << 8 | UInt32($1) }
         }
         var path = PathAddress(remote, socket: socket)
         let kind: DatagramKind = isOutward ? .toRelay : .fromRelay
         guard datagram.count > DatagramHeader.relayedSize, datagram[0] == kind.rawValue else { return path }
-        func legs(_ offset: Int) -> RelayLegs {
-            let (first, second) = (leg(offset + 4), leg(offset + 8))
-            return isOutward ? RelayLegs(near: second, far: first) : RelayLegs(near: first, far: second)
+        func allocations(_ offset: Int) -> AllocationPair {
+            let (first, second) = (allocation(offset + 4), allocation(offset + 8))
+            return isOutward ? AllocationPair(near: second, far: first) : AllocationPair(near: first, far: second)
         }
-        path.legs = legs(0)
+        path.allocations = allocations(0)
         let second = DatagramHeader.relayedSize
         if datagram.count > second * 2, datagram[second] == kind.rawValue {
-            path.via = path.legs
-            path.legs = legs(second)
+            path.via = path.allocations
+            path.allocations = allocations(second)
         }
         return path
     }
@@ -66,17 +66,17 @@ package struct CapturedPacket: Hashable, Sendable {
         return nil
     }
 
-    /// `out to gpu-7, direct 192.0.2.7:7950`, `in from gpu-7, relay beacon 192.0.2.2:7950, legs 3 and 5, packet`.
+    /// `out to gpu-7, direct 192.0.2.7:7950`, `in from gpu-7, relay beacon 192.0.2.2:7950, allocations 3 and 5, packet`.
     package func comment(_ party: Party) -> String {
         let who = party.name ?? party.node?.short ?? "?"
         var text = isOutward ? "out to \(who)" : "in from \(who)"
         guard let path else { return text + ", not sent: no session, or dropped" }
         let over = path.isTCP ? " over TCP" : ""
-        if let legs = path.legs {
+        if let allocations = path.allocations {
             text += ", relay " + (party.relay.map { "\($0) " } ?? "")
-            text += "\(path.remote)\(over), legs "
+            text += "\(path.remote)\(over), allocations "
             if let via = path.via { text += "\(via.near) here and \(via.far) there, then " }
-            text += "\(legs.near) here and \(legs.far) there"
+            text += "\(allocations.near) here and \(allocations.far) there"
         } else {
             text += ", direct \(path.remote)\(over)"
         }
@@ -94,7 +94,7 @@ package struct CapturedPacket: Hashable, Sendable {
         case .frames: "frames"
         case .packet: "packet"
         case .toRelay, .fromRelay: "relayed for others"
-        case .bind: "bind of a leg"
+        case .bind: "bind of an allocation"
         case .bindAnswer: "answer to a bind"
         }
     }

@@ -66,7 +66,7 @@ extension Controller {
         if heartbeat.state == .leaving {
             if core.registry[slot].state != .left {
                 core.registry.left(slot)
-                changes.append(core.record(.nodeLeft, "the agent said goodbye", slot: slot, now: now))
+                changes.append(core.record(.nodeLeft, "the agent left", slot: slot, now: now))
             }
         } else if core.registry.heard(slot, now: now) {
             changes.append(core.record(.nodeOnline, "heartbeats arrive", slot: slot, now: now))

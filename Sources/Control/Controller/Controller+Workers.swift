@@ -69,8 +69,8 @@ extension Controller {
             worker.run = false
             worker.spec.stop.graceSeconds = grace
             if let operation = verb.operation { worker.operation = operation }
-            changes += desired.want(worker, on: slot, core: &core)
-            changes.append(core.record(.workerStopWanted, "by command", slot: slot, worker: verb.name, now: now))
+            changes += desired.setDesired(worker, on: slot, core: &core)
+            changes.append(core.record(.workerStopRequested, "by command", slot: slot, worker: verb.name, now: now))
         }
         if !changes.isEmpty { out.persist(changes) }
         if isChange { core.sendEdit(slot, upserts: [worker], removals: [], now: now) }
@@ -86,7 +86,7 @@ extension Controller {
         // While a process of it may live, its name is not free: the next run of that name may be elsewhere.
         guard view.state?.isFinal ?? false else {
             let state = view.state?.rawValue ?? "pending"
-            let advice = worker.run ? "stop it first" : "its node has not said yet that it has ended"
+            let advice = worker.run ? "stop it first" : "its node has not reported its end yet"
             let text = "name: worker '\(verb.name)' is \(state); \(advice)"
             throw APIError(.conflict, text, field: "name")
         }
@@ -105,6 +105,6 @@ extension Controller {
         guard case .done(let worker, let view) = desired.repetition(ofEnd: operation, in: core.registry) else {
             return nil
         }
-        return view ?? WorkerView(worker, wish: .none, command: [])
+        return view ?? WorkerView(worker, desired: .none, command: [])
     }
 }

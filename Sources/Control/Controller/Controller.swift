@@ -6,7 +6,7 @@ import Wire
 
 /// # The fleet's memory of what should be
 ///
-/// A controller knows who belongs to the fleet (`Authority`, `TokenBook`), who is there (`Registry`), what should run
+/// A controller knows who belongs to the fleet (`Authority`, `TokenRegistry`), who is there (`Registry`), what should run
 /// where (`DesiredState`), and what happened (`EventLog`). It never does anything to a worker: it edits a node's
 /// desired state, and the node's agent, which is the truth about what runs, makes it so and reports.
 ///
@@ -28,7 +28,7 @@ import Wire
 /// - `Controller+Workers.swift`: commands on workers.
 package struct Controller: ~Copyable {
     var core: ControllerCore
-    var tokens: TokenBook
+    var tokens: TokenRegistry
     var enrolments = EnrolmentService()
     var certificates: NodeCertificates
     var clocks = NodeClocks()
@@ -58,7 +58,7 @@ package struct Controller: ~Copyable {
             random: random, generator: generator, now: now, wall: wall)
         self.overlay = overlay
         certificates = NodeCertificates(own: own.certificate)
-        tokens = TokenBook(stored.tokens)
+        tokens = TokenRegistry(stored.tokens)
         desired = DesiredState(stored, registry: &core.registry)
     }
 

@@ -65,7 +65,7 @@ struct ControllerCore: ~Copyable {
         case .held:
             record(
                 .verdictsHeld,
-                "too many nodes fell silent at once; nobody is declared offline for \(Registry.brakeTime.seconds) s",
+                "too many nodes became silent at once; none is declared offline for \(Registry.brakeTime.seconds) s",
                 now: now)
         case .released:
             record(.verdictsReleased, "nodes that are silent are declared offline", now: now)

@@ -54,7 +54,7 @@ struct DesiredState {
         guard let view = view(name, in: registry) else { return nil }
         guard view.isCurrent, let state = view.state, state.isFinal else {
             let state = view.state?.rawValue ?? "pending"
-            return APIError(.conflict, "name: worker '\(name)' is there and \(state); stop it first", field: "name")
+            return APIError(.conflict, "name: worker '\(name)' exists and is \(state); stop it first", field: "name")
         }
         return nil
     }
@@ -157,10 +157,10 @@ struct DesiredState {
             core.sendEdit(old, upserts: [], removals: [name], now: now)
         }
         slots[name] = slot
-        changes += want(worker, on: slot, core: &core)
+        changes += setDesired(worker, on: slot, core: &core)
         changes += remember(worker.operation, worker.worker, core: &core)
         changes.append(
-            core.record(.workerWanted, "generation \(worker.worker.generation)", slot: slot, worker: name, now: now))
+            core.record(.workerRequested, "generation \(worker.worker.generation)", slot: slot, worker: name, now: now))
         changes.append(.counters(core.counters))
         out.persist(changes)
         core.sendEdit(slot, upserts: [worker], removals: [], now: now)
@@ -168,8 +168,8 @@ struct DesiredState {
     }
 
     /// Puts a worker into a node's desired state. Returns what is to be stored.
-    func want(_ worker: DesiredWorker, on slot: Int, core: inout ControllerCore) -> [StoreChange] {
-        core.registry[slot].want(worker)
+    func setDesired(_ worker: DesiredWorker, on slot: Int, core: inout ControllerCore) -> [StoreChange] {
+        core.registry[slot].setDesired(worker)
         let record = core.registry[slot].record
         return [.worker(PlacementRecord(node: record.node, desired: worker)), .node(record)]
     }

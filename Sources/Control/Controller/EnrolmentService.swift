@@ -21,7 +21,7 @@ struct EnrolmentService {
 
     /// Wrong proofs that one session may bring.
     private static let attempts = 3
-    /// A few hundred bytes are all that a new node has to say; whoever begins to say more is sent away.
+    /// A few hundred bytes are all that a new node has to say; anyone who begins to say more is sent away.
     private static let bytes = 16 << 10
 
     /// How often enrolment was refused for this reason.
@@ -47,7 +47,7 @@ struct EnrolmentService {
 
     /// Something has come on a new node's stream.
     mutating func readable(
-        _ stream: StreamID, of node: NodeID, _ tokens: inout TokenBook, overlay: OverlayAddresses,
+        _ stream: StreamID, of node: NodeID, _ tokens: inout TokenRegistry, overlay: OverlayAddresses,
         core: inout ControllerCore, now: Instant, into out: inout ControllerOutbox
     ) {
         guard newNodes[node]?.link?.stream == stream else { return }
@@ -65,7 +65,7 @@ struct EnrolmentService {
     // MARK: - Enrolment
 
     private mutating func answer(
-        _ enrol: Enrol, from node: NodeID, _ tokens: inout TokenBook, overlay: OverlayAddresses,
+        _ enrol: Enrol, from node: NodeID, _ tokens: inout TokenRegistry, overlay: OverlayAddresses,
         core: inout ControllerCore, now: Instant, into out: inout ControllerOutbox
     ) {
         guard let new = newNodes[node], new.attempts < EnrolmentService.attempts else {
@@ -86,7 +86,7 @@ struct EnrolmentService {
     }
 
     private static func objection(
-        to enrol: Enrol, _ node: NodeID, _ handshakeHash: [UInt8], _ tokens: TokenBook,
+        to enrol: Enrol, _ node: NodeID, _ handshakeHash: [UInt8], _ tokens: TokenRegistry,
         core: borrowing ControllerCore, now: Instant
     ) -> (refusal: EnrolRefusal, text: String)? {
         let member = core.registry.slot(of: node)
@@ -98,7 +98,7 @@ struct EnrolmentService {
     }
 
     private static func admit(
-        _ enrol: Enrol, _ node: NodeID, _ tokens: inout TokenBook, overlay: OverlayAddresses,
+        _ enrol: Enrol, _ node: NodeID, _ tokens: inout TokenRegistry, overlay: OverlayAddresses,
         core: inout ControllerCore, now: Instant, into out: inout ControllerOutbox
     ) -> Admission {
         var changes: [StoreChange] = []

@@ -20,7 +20,7 @@ struct NodeCertificates {
 
     // MARK: - The controller's own
 
-    /// Not from the row of serials: it is made anew at each start and never stored.
+    /// Not from the row of serials: it is made again at each start and never stored.
     static func own(
         _ node: NodeID, _ settings: ControllerSettings, _ overlay: OverlayAddresses, authority: borrowing Authority,
         wall: UnixTime

@@ -18,7 +18,7 @@ struct NodeClocks {
         guard moved.magnitude >= FleetClock.step else { return }
         moved = .zero
         for slot in core.registry.entries.indices where core.registry[slot].link != nil {
-            core.send(.clock(ClockReading(wall, wantsAnswer: true)), to: slot)
+            core.send(.clock(ClockReading(wall, expectsReply: true)), to: slot)
         }
     }
 
@@ -28,7 +28,7 @@ struct NodeClocks {
         into out: inout ControllerOutbox
     ) {
         let wall = core.clock.wall(now)
-        if reading.wantsAnswer { core.send(.clock(ClockReading(wall, wantsAnswer: false)), to: slot) }
+        if reading.expectsReply { core.send(.clock(ClockReading(wall, expectsReply: false)), to: slot) }
         switch core.registry[slot].apply(clockOffset: reading.clock - wall) {
         case .nothing: break
         case .agrees:

@@ -9,8 +9,8 @@ struct NodeEntry {
     private(set) var state = NodeState.unknown
     /// The last one.
     private(set) var heartbeat: Heartbeat?
-    private(set) var heardAt: Instant?
-    private var heardWall: UnixTime?
+    private(set) var receivedAt: Instant?
+    private var receivedWall: UnixTime?
     /// The fingerprints of the reports that were received, for the agent to compare with its own.
     private(set) var knownDetails: UInt64 = 0
     private(set) var knownWorkers: UInt64 = 0
@@ -56,13 +56,13 @@ struct NodeEntry {
 
     mutating func enter(_ state: NodeState) { self.state = state }
 
-    mutating func heard(at now: Instant) { heardAt = now }
+    mutating func heard(at now: Instant) { receivedAt = now }
 
     /// A newer heartbeat. True if its agent was started again.
     mutating func apply(_ heartbeat: Heartbeat, wall: UnixTime) -> Bool {
         let isRestart = self.heartbeat.map { $0.incarnation != heartbeat.incarnation } ?? false
         self.heartbeat = heartbeat
-        heardWall = wall
+        receivedWall = wall
         if isRestart {
             knownDetails = 0
             knownWorkers = 0
@@ -115,7 +115,7 @@ struct NodeEntry {
     mutating func restore(_ worker: DesiredWorker) { desired[worker.worker.name] = worker }
 
     /// Puts a worker into the desired state, which gets another revision.
-    mutating func want(_ worker: DesiredWorker) {
+    mutating func setDesired(_ worker: DesiredWorker) {
         desired[worker.worker.name] = worker
         record.revision += 1
     }
@@ -191,7 +191,7 @@ extension NodeEntry {
         view.address = address
         view.overlay4 = certificate.overlay4Given
         view.overlay6 = certificate.overlay6
-        view.lastHeartbeatAt = heardWall
+        view.lastHeartbeatAt = receivedWall
         view.agentVersion = agentVersion
         view.containment = containment
         view.verdict = verdict
@@ -215,7 +215,7 @@ extension NodeEntry {
 
     /// The worker as wanted here, with what the agent says of it.
     func view(of desired: DesiredWorker) -> WorkerView {
-        var view = WorkerView(desired.worker, wish: desired.run ? .run : .stop, command: desired.spec.command)
+        var view = WorkerView(desired.worker, desired: desired.run ? .run : .stop, command: desired.spec.command)
         view.node = record.node
         view.nodeName = name
         view.operation = desired.operation
@@ -224,13 +224,13 @@ extension NodeEntry {
         return view
     }
 
-    /// All that is wanted here, and what the agent has beside it.
+    /// All that is wanted here, and what the agent has besides it.
     func workerViews() -> [WorkerView] {
         let wanted = desired.values.map { view(of: $0) }
         let strays = workers.filter { desired[$0.worker.name]?.worker != $0.worker }
         return wanted
             + strays.map { status in
-                var view = WorkerView(status.worker, wish: .none, command: [])
+                var view = WorkerView(status.worker, desired: .none, command: [])
                 view.node = record.node
                 view.nodeName = name
                 view.isCurrent = isPresent

@@ -120,7 +120,7 @@ struct Registry {
             case .online:
                 set(slot, .suspect)
                 changes.append(.suspect(slot))
-                timers.set(slot, at: (entries[slot].heardAt ?? now) + Registry.offlineAfter)
+                timers.set(slot, at: (entries[slot].receivedAt ?? now) + Registry.offlineAfter)
             case .suspect: silent.append(slot)
             case .unknown, .offline, .left: break
             }
@@ -128,13 +128,13 @@ struct Registry {
         return changes + declare(silent, now)
     }
 
-    /// The pause is over: whoever is silent still is declared, however many they are.
+    /// The pause is over: anyone who is silent still is declared, however many they are.
     private mutating func release(_ now: Instant) -> [Change] {
         heldUntil = nil
         losses = []
         var changes = [Change.released]
         for slot in entries.indices where entries[slot].state == .suspect {
-            guard let heardAt = entries[slot].heardAt, now - heardAt >= Registry.offlineAfter else { continue }
+            guard let receivedAt = entries[slot].receivedAt, now - receivedAt >= Registry.offlineAfter else { continue }
             timers.set(slot, at: nil)
             set(slot, .offline)
             changes.append(.offline(slot))

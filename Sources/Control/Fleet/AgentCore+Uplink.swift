@@ -69,7 +69,7 @@ extension AgentCore {
         case .waiting: uplink.endWait(now: now)
         case .connecting(let node) where owners.contains(node): restartUplink(now: now, into: &out)
         case .connected, .up:
-            guard let node = uplink.node, owners.contains(node), isDoubtful(now: now) else { return }
+            guard let node = uplink.node, owners.contains(node), isSuspect(now: now) else { return }
             restartUplink(now: now, into: &out)
         case .idle, .connecting: break
         }
@@ -77,14 +77,14 @@ extension AgentCore {
 
     // MARK: - Whether the controller answers
 
-    private func isDoubtful(now: Instant) -> Bool { watch.isSilent(for: ControllerWatch.doubt, now: now) }
+    private func isSuspect(now: Instant) -> Bool { watch.isSilent(for: ControllerWatch.doubt, now: now) }
 
     /// Whether there is a session with a controller that answers.
-    func hasController(now: Instant) -> Bool { uplink.session != nil && !isDoubtful(now: now) }
+    func hasController(now: Instant) -> Bool { uplink.session != nil && !isSuspect(now: now) }
 
     /// Silence resolves the controller's names again, and is reported when it has lasted.
     mutating func checkController(_ node: NodeID, now: Instant, into out: inout AgentOutbox) {
-        guard watch.answeredAt != nil, isDoubtful(now: now) else { return }
+        guard watch.answeredAt != nil, isSuspect(now: now) else { return }
         for controller in controllers where controller.node == node {
             uplink.resolveNames(of: controller, now: now, into: &out)
         }
@@ -123,7 +123,7 @@ extension AgentCore {
     /// machine that slept seems to have set its clock.
     mutating func compareClocks(now: Instant) {
         guard case .member = standing else { return }
-        send(.clock(ClockReading(clock.own(now), wantsAnswer: true)))
+        send(.clock(ClockReading(clock.own(now), expectsReply: true)))
     }
 
     /// The controller's clock shows this.

@@ -132,7 +132,7 @@ struct Enroller: Sendable {
     mutating func service(core: inout AgentCore, now: Instant, into out: inout AgentOutbox) {
         serviceEnrolment(core: &core, now: now, into: &out)
         for mover in movers where mover.until <= now {
-            let why = "no controller answers at \(mover.places.joined(separator: ", ")); the agent goes on trying"
+            let why = "no controller answers at \(mover.places.joined(separator: ", ")); the agent keeps trying"
             out.refuse(mover.asker, .timeout, why)
         }
         movers.removeAll { $0.until <= now }
@@ -144,7 +144,7 @@ struct Enroller: Sendable {
         if let reportAt = enrolment.reportAt, reportAt <= now {
             enrolment.reportAt = nil
             core.standing = .enrolling(enrolment)
-            problem = "no controller answers at \(places.joined(separator: ", ")); the agent goes on trying"
+            problem = "no controller answers at \(places.joined(separator: ", ")); the agent keeps trying"
             out.report(.joinWaiting(places: places))
         }
         guard let giveUpAt = enrolment.giveUpAt, giveUpAt <= now else {
@@ -305,7 +305,7 @@ struct Enroller: Sendable {
         return place.texts
     }
 
-    /// The controller answers: whoever waited for that is to be told that the node has joined.
+    /// The controller answers: anyone who waited for that is to be told that the node has joined.
     mutating func takeMovers() -> [RequestID] {
         let waiting = movers.map(\.asker)
         movers = []

@@ -4,7 +4,7 @@ import Wire
 
 /// # Heartbeats
 ///
-/// Once a second a member says how it is, in one datagram beside the control stream. The answer carries the digests of
+/// Once a second a member says how it is, in one datagram besides the control stream. The answer carries the digests of
 /// what the controller knows, and the revision that it wants.
 struct Heartbeats: Sendable {
     /// Of the last heartbeat sent.
@@ -37,7 +37,7 @@ struct Heartbeats: Sendable {
         heartbeat.hasCgroups = core.configuration.containment == .cgroup
         heartbeat.details = health.published.digest
         heartbeat.workers = reports.workersDigest
-        if core.endpoint.send(heartbeat.encoded(), to: node, wantsAnswer: true, now: now) {
+        if core.endpoint.send(heartbeat.encoded(), to: node, expectsReply: true, now: now) {
             core.counters.add(.heartbeatsSent)
         }
         core.checkController(node, now: now, into: &out)

@@ -23,7 +23,7 @@ struct Registration: Sendable {
 
     mutating func service(core: inout AgentCore, now: Instant) {
         guard core.canLookUp, let due = dueAt, due <= now else { return }
-        var addresses: [SocketAddress] = [], places: [RelayPlace] = []
+        var addresses: [SocketAddress] = [], places: [RelayedAddress] = []
         for candidate in core.endpoint.candidates {
             switch candidate {
             case .direct(let address): addresses.append(address)

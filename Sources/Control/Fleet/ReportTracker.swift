@@ -1,7 +1,7 @@
 import Base
 import Wire
 
-/// # Reports beside the heartbeat
+/// # Reports besides the heartbeat
 ///
 /// Workers and health are reported when they have changed, and again where the answer to a heartbeat shows that the
 /// controller does not know them. A change of a worker is reported at once, at most every 20 ms.
@@ -23,8 +23,8 @@ struct ReportTracker: Sendable {
     private var lastChangeReport: Instant?
     private var changeReportAt: Instant?
     /// What the last answer asked for.
-    private var wantsHealth = false
-    private var wantsWorkers = false
+    private var needsHealth = false
+    private var needsWorkers = false
     private var sequence: UInt64 = 0
 
     private static let coalesce = Interval.milliseconds(20)
@@ -49,8 +49,8 @@ struct ReportTracker: Sendable {
 
     /// What the controller says it knows.
     mutating func acknowledged(_ ack: HeartbeatAck, health: UInt64) {
-        wantsHealth = ack.details != health && mayReportAgain(sentHealth, health, ack.sequence)
-        wantsWorkers = ack.workers != workersDigest && mayReportAgain(sentWorkers, workersDigest, ack.sequence)
+        needsHealth = ack.details != health && mayReportAgain(sentHealth, health, ack.sequence)
+        needsWorkers = ack.workers != workersDigest && mayReportAgain(sentWorkers, workersDigest, ack.sequence)
     }
 
     /// A report takes longer than a heartbeat where datagrams are lost, so two answers must show that it is not there.
@@ -71,10 +71,10 @@ struct ReportTracker: Sendable {
             lastChangeReport = now
             reportChange(of: supervisor, heartbeat: heartbeat, core: &core)
         }
-        guard wantsHealth || wantsWorkers else { return }
+        guard needsHealth || needsWorkers else { return }
         send(
-            health: wantsHealth ? health.published : nil,
-            workers: wantsWorkers ? WorkersReport(supervisor.statuses) : nil, heartbeat: heartbeat, core: &core)
+            health: needsHealth ? health.published : nil,
+            workers: needsWorkers ? WorkersReport(supervisor.statuses) : nil, heartbeat: heartbeat, core: &core)
     }
 
     /// Reports the workers, if they are not what heartbeats speak of already.
@@ -100,11 +100,11 @@ struct ReportTracker: Sendable {
         sequence = report.sequence
         if let health = report.health {
             sentHealth = Sent(digest: health.digest, sequence: heartbeat)
-            wantsHealth = false
+            needsHealth = false
         }
         if let workers = report.workers {
             sentWorkers = Sent(digest: workers.digest, sequence: heartbeat)
-            wantsWorkers = false
+            needsWorkers = false
         }
     }
 

@@ -4,7 +4,7 @@ import Wire
 
 /// # The way to a controller
 ///
-/// One session with one controller, one control stream in it, and heartbeats beside the stream.
+/// One session with one controller, one control stream in it, and heartbeats besides the stream.
 ///
 /// ```
 ///  idle ──→ waiting ── connect ──→ connecting ── session ──→ connected ── stream ──→ up
@@ -38,7 +38,7 @@ struct Uplink: Sendable {
     /// When the next heartbeat is due; `nil` without a session.
     private(set) var heartbeatAt: Instant?
     /// Addresses of controllers that are known by name.
-    private var names = NameBook()
+    private var names = NameCache()
 
     /// A stream that could not be opened is tried again after so long.
     private static let streamEvery = Interval.seconds(1)

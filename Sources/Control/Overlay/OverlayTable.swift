@@ -15,8 +15,8 @@ import Wire
 ///    └── nobody, or silence ──→ unreachable; a `no` is remembered for a while
 /// ```
 ///
-/// All entries, remembered answers too, count against one limit. So whoever scans the whole network from here asks the
-/// controller `Limits.overlayWanted` times in `memory`, and no more.
+/// All entries, remembered answers too, count against one limit. So anyone who scans the whole network from here asks the
+/// controller `Limits.overlayRequested` times in `memory`, and no more.
 struct OverlayTable: Sendable {
     private enum Entry: Hashable {
         /// The finder looks for it.
@@ -38,7 +38,7 @@ struct OverlayTable: Sendable {
     }
 
     /// A packet waits for this address.
-    mutating func want(
+    mutating func request(
         _ address: IPAddress, finder: inout PeerFinder, core: inout AgentCore, now: Instant,
         into out: inout AgentOutbox
     ) {
@@ -56,7 +56,7 @@ struct OverlayTable: Sendable {
             entries.removeValue(forKey: address)
         case nil: break
         }
-        guard entries.count < Limits.overlayWanted else { return refuse(.tooMany, &out) }
+        guard entries.count < Limits.overlayRequested else { return refuse(.tooMany, &out) }
         entries[address] = .wanted
         // It waits for a controller to ask, so it does not fail here.
         _ = finder.begin(

@@ -33,7 +33,7 @@ struct PeerFinder: Sendable {
         case session
         /// A session whose peer shows a certificate with the address that was asked for: packets go by what a peer shows.
         case route
-        /// The relays that lead to the node. No session is made, and the answer is not verified: whoever answers there
+        /// The relays that lead to the node. No session is made, and the answer is not verified: anyone who answers there
         /// must hold the node's key.
         case relays
     }
@@ -76,7 +76,7 @@ struct PeerFinder: Sendable {
     enum Outcome: Hashable, Sendable {
         case found(NodeID, name: String?)
         /// For `Goal.relays`.
-        case relays([RelayPlace])
+        case relays([RelayedAddress])
         case failed(Failure)
     }
 
@@ -279,7 +279,7 @@ struct PeerFinder: Sendable {
     mutating func connected(_ node: NodeID, _ certificate: Certificate?) -> [Result] {
         guard !searches.isEmpty else { return [] }
         var results: [Result] = []
-        // A route is one by any session that shows the address, whoever was expected to have it.
+        // A route is one by any session that shows the address, anyone who was expected to have it.
         for address in certificate?.overlayAddresses ?? []
         where searches.removeValue(forKey: .overlay(address)) != nil {
             results.append(Result(purpose: .overlay(address), outcome: .found(node, name: certificate?.name)))

@@ -35,12 +35,12 @@ struct PeerStreams: Sendable {
 
     var deadline: Deadline? { anonymous.map(\.until).min().map { Deadline($0, "a peer's stream") } }
 
-    /// A peer has opened a stream. `isWanted`: a service would serve this peer now.
+    /// A peer has opened a stream. `isRequested`: a service would serve this peer now.
     mutating func opened(
-        _ stream: StreamID, of node: NodeID, isWanted: Bool, core: inout AgentCore, now: Instant,
+        _ stream: StreamID, of node: NodeID, isRequested: Bool, core: inout AgentCore, now: Instant,
         into out: inout AgentOutbox
     ) {
-        guard isWanted else { return core.refuse(stream, of: node, into: &out) }
+        guard isRequested else { return core.refuse(stream, of: node, into: &out) }
         anonymous.append(Anonymous(node: node, stream: stream, until: now + PeerStreams.patience))
     }
 

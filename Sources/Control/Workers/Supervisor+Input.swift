@@ -16,7 +16,7 @@ extension Supervisor {
         case .lost(let ref, let at): lost(ref, at: at, now: now, into: &actions)
         case .stillThere(let ref): stillThere(ref)
         case .host, .accelerators, .checked, .logRead, .join, .noToken, .request, .clock, .addresses, .connectionLost,
-            .mapped, .mappingsLive, .overlayWanted, .benchServing, .benchEnded, .stopping, .resolved, .reconfigured:
+            .mapped, .mappingsLive, .overlayRequested, .benchServing, .benchEnded, .stopping, .resolved, .reconfigured:
             preconditionFailure("\(input) is not about a worker")
         }
     }

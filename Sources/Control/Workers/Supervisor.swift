@@ -13,7 +13,7 @@ package import Wire
 /// ```
 ///
 /// Its life begins with `adopted`: all traces that the machine has of workers. Before that it launches nothing and takes
-/// no new wishes. The laws, each a test:
+/// no new requests. The laws, each a test:
 /// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as it is wanted.
 /// - Finished work never runs again, whatever crashes when: its end is on the disk before anything is built on it.
 /// - An older revision, an edit of another revision, and a lower generation change nothing.
@@ -26,7 +26,7 @@ package struct Supervisor: Sendable {
     package private(set) var revision: UInt64
     /// False until `adopted`.
     package private(set) var isAdopted = false
-    /// Wishes that were not taken because the node has `Limits.workersPerNode` workers twice over.
+    /// Requests that were not taken because the node has `Limits.workersPerNode` workers twice over.
     package private(set) var refusedOverLimit: UInt64 = 0
     private var random: Random
     /// What the disk has differs from what is here.
@@ -54,7 +54,7 @@ package struct Supervisor: Sendable {
     package func newest(of name: String) -> WorkerStatus? { workers[range(of: name)].last?.status }
 
     /// What the newest generation of each name is to run; `nil` for what is quarantined.
-    package func wish(for ref: WorkerRef) -> DesiredWorker? {
+    package func desired(for ref: WorkerRef) -> DesiredWorker? {
         guard let index = index(of: ref), !workers[index].isQuarantined else { return nil }
         return workers[index].desired
     }
@@ -70,7 +70,7 @@ package struct Supervisor: Sendable {
     }
 }
 
-// MARK: - Wishes
+// MARK: - Requests
 
 extension Supervisor {
     /// What became of a `Desired`.
@@ -93,7 +93,7 @@ extension Supervisor {
         var actions: [SupervisorAction] = []
         if desired.baseRevision == 0 { removeUnnamed(by: desired, now: now, into: &actions) }
         for name in desired.removals { remove(name, now: now, into: &actions) }
-        for wish in desired.upserts { upsert(wish, now: now, into: &actions) }
+        for target in desired.upserts { upsert(target, now: now, into: &actions) }
         revision = desired.revision
         isDirty = true
         settle(&actions, now: now, into: &out)
@@ -116,18 +116,18 @@ extension Supervisor {
         }
     }
 
-    private mutating func upsert(_ wish: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
-        let range = range(of: wish.worker.name)
-        if let newest = workers[range].last?.ref.generation, newest > wish.worker.generation { return }
-        for index in range where workers[index].ref.generation < wish.worker.generation {
+    private mutating func upsert(_ target: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
+        let range = range(of: target.worker.name)
+        if let newest = workers[range].last?.ref.generation, newest > target.worker.generation { return }
+        for index in range where workers[index].ref.generation < target.worker.generation {
             workers[index].isLeaving = true
             workers[index].stop(now: now, into: &out)
         }
-        if let index = index(of: wish.worker) {
+        if let index = index(of: target.worker) {
             workers[index].isLeaving = false
-            workers[index].update(wish, now: now, into: &out)
+            workers[index].update(target, now: now, into: &out)
         } else if workers.count < 2 * Limits.workersPerNode {
-            workers.insert(Worker(wish), at: range.upperBound)
+            workers.insert(Worker(target), at: range.upperBound)
         } else {
             refusedOverLimit += 1
         }

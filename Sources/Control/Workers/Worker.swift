@@ -3,15 +3,15 @@ import Wire
 
 /// # One worker's life
 ///
-/// A `Worker` is one generation of one name, from the wish to run it to the proof that it is dead. `WorkerStatus.swift`
+/// A `Worker` is one generation of one name, from the request to run it to the proof that it is dead. `WorkerStatus.swift`
 /// in `Wire` draws its states. It decides nothing about other generations; `Supervisor` says when it may start.
 ///
 /// The laws, each a test:
 /// - It is launched only out of `pending`, and `pending` is entered only where nothing of it lives.
-/// - `finished` is final: no input leads out of it. Whoever wants another run makes another generation.
-/// - A wish to end it (`stop`) is never taken back. Before a launch it ends at once; during one it waits for the answer,
+/// - `finished` is final: no input leads out of it. Anyone who wants another run makes another generation.
+/// - A request to end it (`stop`) is never taken back. Before a launch it ends at once; during one it waits for the answer,
 ///   because there is nothing yet to signal; after one it takes the steps of its policy: signal, patience, kill the tree.
-/// - `exited` and `lost` mean that no process of it is left, descendants included. Whoever reports them has proof.
+/// - `exited` and `lost` mean that no process of it is left, descendants included. Anyone who reports them has proof.
 /// - Every end is counted against its restart policy, once. The budget is reckoned in wall-clock times that the machine
 ///   reported, so that a new start of the agent does not refill it.
 struct Worker: Sendable {
@@ -55,7 +55,7 @@ struct Worker: Sendable {
     var logBytes: Int64 = 0
 
     /// After this long alive, a worker's earlier failures are forgiven.
-    static let forgivenAfter = Interval.minutes(10)
+    static let failuresExpireAfter = Interval.minutes(10)
     /// Between one SIGKILL and the next, and until 'stuck' is said.
     static let killPatience = Interval.seconds(10)
 
@@ -72,7 +72,7 @@ struct Worker: Sendable {
         desired = DesiredWorker(ref, spec: WorkerSpec(command: []), run: true, operation: "")
         isQuarantined = true
         phase = .running
-        reason = "quarantined: this agent did not start it and nobody has asked for it"
+        reason = "quarantined: this agent did not start it, and it is not desired"
     }
 
     var isFinished: Bool { if case .finished = phase { true } else { false } }
@@ -121,22 +121,22 @@ struct Worker: Sendable {
     }
 }
 
-// MARK: - Wishes
+// MARK: - Requests
 
 extension Worker {
     /// The same generation was asked for again, perhaps with `run` withdrawn. What it runs is settled for good; how it
     /// is to be ended is not.
-    mutating func update(_ wish: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
-        precondition(wish.worker == ref, "\(wish.worker) is not \(ref)")
+    mutating func update(_ target: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
+        precondition(target.worker == ref, "\(target.worker) is not \(ref)")
         if isQuarantined {
             // Somebody knows it after all.
             isQuarantined = false
             reason = nil
-            desired = wish
+            desired = target
         }
-        desired.operation = wish.operation
-        desired.spec.stop = wish.spec.stop
-        if !wish.run { stop(now: now, into: &out) }
+        desired.operation = target.operation
+        desired.spec.stop = target.spec.stop
+        if !target.run { stop(now: now, into: &out) }
     }
 
     mutating func stop(now: Instant, into out: inout [SupervisorAction]) {
@@ -244,7 +244,7 @@ extension Worker {
             return
         }
         let end = exit?.at ?? wall
-        if let startedAt, end - startedAt >= Worker.forgivenAfter { consecutiveFailures = 0 }
+        if let startedAt, end - startedAt >= Worker.failuresExpireAfter { consecutiveFailures = 0 }
         let window = Worker.interval(seconds: policy.windowSeconds)
         restartedAt.removeAll { end - $0 >= window }
         // A budget beyond what is remembered is no budget.
@@ -402,7 +402,7 @@ extension Worker {
         switch phase {
         case .finished, .pending, .backoff, .stopping: break
         case .starting: phase = isUnwanted ? .finished(.stopped) : .pending
-        // It ran once, for the record says so; whoever wiped the traces has not made it unrun.
+        // It ran once, for the record says so; anyone who wiped the traces has not made it unrun.
         case .running: exited(nil, at: wall, now: now, random: &random)
         }
     }

@@ -10,7 +10,7 @@ package struct HTTPAPI {
     private let sites: SiteCheck
     private let ask: Ask
 
-    /// `names` are those, beside `localhost`, by which the server is reached (`SiteCheck`).
+    /// `names` are those, besides `localhost`, by which the server is reached (`SiteCheck`).
     package init(names: [String] = [], ask: @escaping Ask) {
         sites = SiteCheck(names: names)
         self.ask = ask
@@ -73,7 +73,7 @@ package struct HTTPAPI {
                 throw Refusal(400, APIError(.invalid, "'\(item.name)' is not known here", field: item.name))
             }
             guard !members.contains(where: { $0.name == item.name }) else {
-                throw Refusal(400, APIError(.invalid, "'\(item.name)' is there twice", field: item.name))
+                throw Refusal(400, APIError(.invalid, "'\(item.name)' is given twice", field: item.name))
             }
             members.append(JSONMember(item.name, try value(of: item, as: query.kind)))
         }

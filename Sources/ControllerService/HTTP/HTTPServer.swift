@@ -14,8 +14,8 @@ import Glibc
 ///                                                                              └── suspended ──┘
 /// ```
 ///
-/// A stranger can hold at most `connections` sockets, each with `headerBytes` of headers and `bodyBytes` of body, and not
-/// for long: a whole request must be here within `receive` of the connection's opening or of the last answer, an answer
+/// An unauthenticated peer can hold at most `connections` sockets, each with `headerBytes` of headers and `bodyBytes` of body,
+/// and not for long: a whole request must be here within `receive` of the connection's opening or of the last answer, an answer
 /// must be taken within `send`. These are total times, so a client that sends a byte now and then does not last longer
 /// than one that sends none. Further connections wait in the kernel's queue until one is free.
 ///

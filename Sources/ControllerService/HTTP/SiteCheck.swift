@@ -14,7 +14,7 @@ import Base
 ///   is not a plain GET or HEAD) and `Sec-Fetch-Site`. An `Origin` that is not this very host, or a fetch that the
 ///   browser itself calls cross-site, is refused. Bodies must moreover be `application/json`, which no form can send.
 package struct SiteCheck: Hashable, Sendable {
-    /// Names, beside `localhost`, by which people reach this server; lower case.
+    /// Names, besides `localhost`, by which people reach this server; lower case.
     package var names: [String]
 
     package init(names: [String] = []) { self.names = names.map { $0.lowercased() } }

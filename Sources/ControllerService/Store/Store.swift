@@ -13,8 +13,8 @@ package import Wire
 /// changes survive kill -9 and a lost power supply, and what was in the middle of being written is gone as if never
 /// begun. The controller replies only after that.
 ///
-/// The file holds the fleet's signing key and the tokens' secrets in the clear: whoever can read it is the controller.
-/// It is made with mode 0600, in a directory of mode 0700, and a lock file beside it keeps a second controller out.
+/// The file holds the fleet's signing key and the tokens' secrets in the clear: anyone who can read it is the controller.
+/// It is made with mode 0600, in a directory of mode 0700, and a lock file next to it keeps a second controller out.
 ///
 /// Everything is called on the loop's thread and blocks it for the time of a flush.
 package final class Store {

@@ -9,7 +9,7 @@ import Wire
 // What the agent outputs, done.
 
 extension AgentDaemon: PumpShell {
-    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the process; whoever starts it
+    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the process; anyone who starts it
     /// again finds the state of before.
     package func store(_ change: AgentCore.Change, durable: @escaping () -> Void) {
         do throws(FileError) { try state.write(change) } catch {
@@ -62,13 +62,13 @@ extension AgentDaemon: PumpShell {
         case .launch(let worker, let spec):
             log.info("launching", metadata: ["worker": "\(worker)"])
             do throws(SpecProblem) {
-                let operation = pump.core.agent.wish(for: worker)?.operation ?? ""
+                let operation = pump.core.agent.desired(for: worker)?.operation ?? ""
                 try workers.launch(worker, spec, operation: operation)
             } catch {
                 pump.handle(.launchFailed(worker, error))
             }
         case .signal(let worker, let number):
-            let grace = pump.core.agent.wish(for: worker)?.spec.stop.graceSeconds
+            let grace = pump.core.agent.desired(for: worker)?.spec.stop.graceSeconds
             workers.signal(worker, number, graceSeconds: grace)
         case .killTree(let worker): workers.killTree(worker)
         case .remove(let worker): workers.remove(worker)
@@ -78,7 +78,7 @@ extension AgentDaemon: PumpShell {
     }
 
     package func send(_ mesh: inout MeshOutbox) {
-        // Whoever gets the datagrams may answer with packets, for which the keys must be there.
+        // Anyone who gets the datagrams may answer with packets, for which the keys must be there.
         if let overlay, !mesh.dataPlane.isEmpty {
             overlay.apply(mesh.dataPlane)
             for case .measure(let peer, let remote) in mesh.dataPlane { measure(peer, at: remote) }

@@ -38,7 +38,7 @@ extension AgentDaemon {
     /// Does what concerns the shell alone; false for what is the agent's.
     func answered(_ request: AgentRequest, _ answer: @escaping CaptureHost.Answer) -> Bool {
         switch request {
-        case .debugRebind(let wish): answer(rebind(wish).map { .rebound($0) })
+        case .debugRebind(let request): answer(rebind(request).map { .rebound($0) })
         case .captureStart(let order):
             guard let text = order.peer else { captures.start(order, peer: nil, answer); return true }
             switch pump.core.agent.capturedPeer(text, now: loop.now) {
@@ -59,8 +59,8 @@ extension AgentDaemon {
         return sourceAddress(toward: remote).map { SocketAddress($0, number) }
     }
 
-    private func rebind(_ wish: RebindSockets) -> Result<RebindView, APIError> {
-        let number = wish.port ?? 0
+    private func rebind(_ request: RebindSockets) -> Result<RebindView, APIError> {
+        let number = request.port ?? 0
         guard (0...65_535).contains(number) else {
             return .failure(APIError(.invalid, "must be 0 to 65535, not \(number)", field: "port"))
         }
@@ -71,7 +71,7 @@ extension AgentDaemon {
             return .failure(APIError(.refused, "port \(number): \(error.message)", field: "port"))
         }
         log.notice(
-            "sockets opened anew",
+            "sockets opened again",
             metadata: [
                 "before": "\(before.map(String.init(describing:)) ?? "?")",
                 "now": "\(port.localAddress.map(String.init(describing:)) ?? "?")",

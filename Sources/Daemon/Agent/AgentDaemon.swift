@@ -132,7 +132,7 @@ package final class AgentDaemon {
         benches = BenchHost(on: loop, program: settings.tool) { me.object?.happened($0) }
         captures = CaptureHost(
             on: loop,
-            CaptureHost.Surroundings(
+            CaptureHost.Delegate(
                 party: { me.object?.pump.core.agent.party(of: $0) ?? CapturedPacket.Party() },
                 local: { me.object?.localEnd(toward: $0, by: $1) ?? SocketAddress(.any4, 0) },
                 install: { me.object?.overlay?.capture($0) }))
@@ -245,7 +245,7 @@ package final class AgentDaemon {
     private func asked(_ request: AgentRequest, _ answer: @escaping PendingCalls<AgentReply>.Answer) {
         guard !answered(request, answer) else { return }
         let id = calls.add(answer)
-        // Whoever takes differences wants what was carried until now, and not until the last second. Threads answer later,
+        // Anyone who takes differences wants what was carried until now, and not until the last second. Threads answer later,
         // so with them it is the last second after all.
         if request == .peersList { overlay?.report() }
         guard request == .netcheck else { return pump.handle(.request(id, request)) }

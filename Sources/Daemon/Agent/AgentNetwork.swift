@@ -6,8 +6,8 @@ import Mesh
 import Noise
 import Platform
 
-/// What the agent's machine knows of its own network: its addresses, how NATs show it to others (`SurveyHost`), and the port
-/// that a gateway keeps open for it (`PortMappingHost`). It looks when the kernel reports a change, and reports what is new.
+/// What the agent's machine knows of its own network: its addresses, how NATs show it to others (`NATDiscoveryHost`), and the
+/// port that a gateway keeps open for it (`PortMappingHost`). It looks when the kernel reports a change, and reports what is new.
 final class AgentNetwork {
     struct Settings {
         private(set) var portMapping: PortMappingHost.Mode
@@ -24,7 +24,7 @@ final class AgentNetwork {
     private let settings: Settings
     private let port: MeshPort
     private let onNews: (AgentInput) -> Void
-    private let surveys: SurveyHost
+    private let natDiscovery: NATDiscoveryHost
     private var portMapping: PortMappingHost?
     private var changes: NetworkChanges?
     private var addresses = AddressWatch()
@@ -38,15 +38,15 @@ final class AgentNetwork {
         self.settings = settings
         self.port = port
         self.onNews = onNews
-        surveys = SurveyHost(on: loop, servers: settings.stun, log: log, overlay: settings.overlay)
-        surveys.onLifetime = { onNews(.mappingsLive($0)) }
+        natDiscovery = NATDiscoveryHost(on: loop, servers: settings.stun, log: log, overlay: settings.overlay)
+        natDiscovery.onLifetime = { onNews(.mappingsLive($0)) }
         portMapping = makePortMapping()
         let me = Weak(self)
         changes = NetworkChanges(on: loop, log: log) { me.object?.look() }
     }
 
     func close() {
-        surveys.close()
+        natDiscovery.close()
         portMapping?.close()
         changes?.close()
     }
@@ -56,7 +56,7 @@ final class AgentNetwork {
         portMapping?.look()
     }
 
-    /// The port was opened anew. If its number is another, the gateway opens that one, and no more the old one.
+    /// The port was opened again. If its number is another, the gateway opens that one, and no more the old one.
     func portMoved(from before: SocketAddress?) {
         lookAtAddresses()
         guard port.localAddress?.port != before?.port, let old = portMapping else { return }
@@ -69,7 +69,7 @@ final class AgentNetwork {
     }
 
     /// Asks other STUN servers from here on.
-    func use(_ servers: [STUNServer]) { surveys.use(servers) }
+    func use(_ servers: [STUNServer]) { natDiscovery.use(servers) }
 
     /// Gives the gateway's port back, as far as it answers, then calls.
     func stop(then: @escaping () -> Void) {
@@ -79,7 +79,7 @@ final class AgentNetwork {
 
     private func lookAtAddresses() {
         guard let present = addresses.look(port.localAddress, without: settings.overlay) else { return }
-        surveys.begin()
+        natDiscovery.begin()
         onNews(.addresses(present))
     }
 
@@ -97,13 +97,13 @@ final class AgentNetwork {
     // MARK: - For people
 
     /// Calls when the present survey is over, or a person has waited long enough.
-    func freshen(then: @escaping () -> Void) { surveys.freshen(then: then) }
+    func freshen(then: @escaping () -> Void) { natDiscovery.freshen(then: then) }
 
     var portMappingView: PortMappingView? { portMapping?.view }
 
     func complete(_ view: inout NetcheckView) {
         view.add(MachineNetwork.read(pod: settings.pod, overlay: settings.overlay))
-        view.add(surveys.report, now: loop.now)
+        view.add(natDiscovery.report, now: loop.now)
         view.portMapping = portMappingView
     }
 }

@@ -5,13 +5,13 @@ import Mesh
 import Platform
 import Wire
 
-/// Keeps the node's one capture: empties its tap, and gives the file's next piece to whoever reads. A capture that nobody
+/// Keeps the node's one capture: empties its tap, and gives the file's next piece to anyone who reads. A capture that nobody
 /// reads any more ends, so that one whose reader was killed costs nothing for long.
 final class CaptureHost {
     typealias Answer = RPCServer<AgentRequest, AgentReply>.Answer
 
     /// What only the rest of the agent knows.
-    struct Surroundings {
+    struct Delegate {
         private(set) var party: (CapturedPacket) -> CapturedPacket.Party
         /// This node's end of datagrams to that far end, by that socket.
         private(set) var local: (SocketAddress, UInt16) -> SocketAddress
@@ -20,14 +20,14 @@ final class CaptureHost {
     }
 
     private let loop: Loop
-    private let surroundings: Surroundings
+    private let delegate: Delegate
     private var session: CaptureSession?
     private var reader: Answer?
     private var lastReadAt = Instant.origin
     private var endsAt = Instant.distantFuture
     private var lastNumber: Int64 = 0
     private var timer: Timer!
-    /// Ends of datagrams to far ends, until the next look.
+    /// Ends of datagrams to destinations, until the next look.
     private var locals: [(remote: SocketAddress, socket: UInt16, local: SocketAddress)] = []
     /// Where packets are copied to, while somebody captures.
     private(set) var tap: CaptureTap?
@@ -37,9 +37,9 @@ final class CaptureHost {
     private static let patience = Interval.seconds(5)
     private static let news = Interval.seconds(1)
 
-    init(on loop: Loop, _ surroundings: Surroundings) {
+    init(on loop: Loop, _ delegate: Delegate) {
         self.loop = loop
-        self.surroundings = surroundings
+        self.delegate = delegate
         let me = Weak(self)
         timer = Timer(on: loop, "capture") { me.object?.everyLook() }
     }
@@ -68,7 +68,7 @@ final class CaptureHost {
             version: AsterismVersion.current, now: Clock.wallNanoseconds())
         let tap = CaptureTap(order.layer)
         self.tap = tap
-        surroundings.install(tap)
+        delegate.install(tap)
         lastReadAt = loop.now
         endsAt = order.seconds.map { loop.now + .seconds($0) } ?? .distantFuture
         timer.arm(every: CaptureHost.look)
@@ -79,11 +79,11 @@ final class CaptureHost {
     /// Answered when there is something, or in a second.
     func read(_ number: Int64, _ answer: @escaping Answer) {
         guard session?.number == number else { return answer(.failure(CaptureHost.over(number))) }
-        // Whoever asks twice at once gets what there is.
-        tellReader()
+        // Anyone who asks twice at once gets what there is.
+        notifyReader()
         lastReadAt = loop.now
         reader = answer
-        if session?.hasNews ?? false { tellReader() }
+        if session?.hasNews ?? false { notifyReader() }
     }
 
     func stop(_ number: Int64, _ answer: Answer) {
@@ -103,7 +103,7 @@ final class CaptureHost {
         let now = loop.now
         if now >= endsAt { session?.end(at: Clock.wallNanoseconds()) }
         if session?.isEnded ?? false, tap != nil { removeTap() }
-        if session?.hasNews ?? false || now - lastReadAt >= CaptureHost.news { tellReader() }
+        if session?.hasNews ?? false || now - lastReadAt >= CaptureHost.news { notifyReader() }
         if reader == nil, now - lastReadAt >= CaptureHost.patience { forget() }
     }
 
@@ -113,7 +113,7 @@ final class CaptureHost {
         guard let tap, session?.hasRoom ?? false else { return }
         let caught = tap.take()
         for packet in caught.packets {
-            let party = surroundings.party(packet)
+            let party = delegate.party(packet)
             session?.add(packet, party, local: local(of: packet))
         }
         session?.lost(caught.droppedInner, of: .inner)
@@ -125,12 +125,12 @@ final class CaptureHost {
         if let known = locals.first(where: { $0.remote == path.remote && $0.socket == path.socket }) {
             return known.local
         }
-        let local = surroundings.local(path.remote, path.socket)
+        let local = delegate.local(path.remote, path.socket)
         if locals.count < 64 { locals.append((path.remote, path.socket, local)) }
         return local
     }
 
-    private func tellReader() {
+    private func notifyReader() {
         guard let answer = reader, let view = session?.read() else { return }
         reader = nil
         lastReadAt = loop.now
@@ -140,7 +140,7 @@ final class CaptureHost {
 
     private func removeTap() {
         tap = nil
-        surroundings.install(nil)
+        delegate.install(nil)
     }
 
     private func forget() {

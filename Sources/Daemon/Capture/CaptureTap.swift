@@ -6,7 +6,7 @@ import Platform
 import Synchronization
 import Wire
 
-/// Where packets are copied to while somebody captures. Lanes on several threads share it. It holds so many bytes and no
+/// Where packets are copied to while somebody captures. Shards on several threads share it. It holds so many bytes and no
 /// more; what comes when it is full is counted.
 final class CaptureTap: Sendable {
     struct Catch {
@@ -36,7 +36,7 @@ final class CaptureTap: Sendable {
     /// Without a layer, both are wanted.
     init(_ layer: CaptureLayer?) { self.layer = layer }
 
-    func wants(_ layer: CaptureLayer) -> Bool { self.layer.map { $0 == layer } ?? true }
+    func records(_ layer: CaptureLayer) -> Bool { self.layer.map { $0 == layer } ?? true }
 
     /// What was caught since the last call.
     func take() -> Catch {
@@ -51,7 +51,7 @@ final class CaptureTap: Sendable {
     }
 
     func outer(_ datagram: UnsafeRawBufferPointer, isOutward: Bool, _ remote: SocketAddress, socket: UInt16) {
-        guard wants(.outer) else { return }
+        guard records(.outer) else { return }
         let path = CapturedPacket.path(of: datagram, remote, socket: socket, isOutward: isOutward)
         put(
             CapturedPacket(
@@ -60,7 +60,7 @@ final class CaptureTap: Sendable {
 
     /// All datagrams of a batch.
     func outer(_ batch: inout DatagramBatch, isOutward: Bool) {
-        guard wants(.outer) else { return }
+        guard records(.outer) else { return }
         for position in 0..<batch.count {
             let entry = batch.entries[position]
             batch.withBytes(at: position) { bytes in
@@ -71,7 +71,7 @@ final class CaptureTap: Sendable {
 
     /// All datagrams of a train.
     func outer(_ train: Train, in memory: UnsafeRawPointer) {
-        guard wants(.outer) else { return }
+        guard records(.outer) else { return }
         for begin in stride(from: 0, to: train.count, by: train.segment) {
             let count = min(train.segment, train.count - begin)
             outer(

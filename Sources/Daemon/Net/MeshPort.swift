@@ -10,7 +10,7 @@ import Wire
 /// | number | goes by |
 /// |---|---|
 /// | 0 | the node's UDP port (`UDPPort`) |
-/// | below `PathAddress.tcpOut` | a socket beside the port (`SocketPool`) |
+/// | below `PathAddress.tcpOut` | a socket besides the port (`SocketPool`) |
 /// | from `PathAddress.tcpOut` on | a TCP connection (`StreamPort`) |
 ///
 /// On another thread (`init(on:adopting:)`) only the UDP port is there; what goes another way is handed to the thread that has
@@ -25,7 +25,7 @@ package final class MeshPort {
     /// Datagrams that had no socket to go by, besides those that `udp` counts.
     private var unroutable = 0
 
-    /// Binds `address`; `[::]` means both families, on one port. With `joinsDatagrams` whoever calls `attach` gets
+    /// Binds `address`; `[::]` means both families, on one port. With `joinsDatagrams` anyone who calls `attach` gets
     /// messages as they come, and `onReceive` nothing.
     package init(
         on loop: Loop, bind address: SocketAddress, joinsDatagrams: Bool = false,
@@ -98,7 +98,7 @@ package final class MeshPort {
     /// Where it takes connections.
     package var streamAddresses: [SocketAddress] { streams?.localAddresses ?? [] }
 
-    /// Opens all UDP sockets anew, as after a change of network, at that port or at one that the kernel chooses (0). The result
+    /// Opens all UDP sockets again, as after a change of network, at that port or at one that the kernel chooses (0). The result
     /// is as of `shares`, for as many pairs. Where something fails, all is as it was.
     @discardableResult
     package func rebind(to number: UInt16, pairs: Int = 0) throws(Errno) -> [PortDescriptors] {
@@ -112,7 +112,7 @@ package final class MeshPort {
     /// This port for so many pairs of threads; see `PortDescriptors.shares`.
     package func shares(pairs: Int) throws(Errno) -> [PortDescriptors] { try udp.shares(pairs: pairs) }
 
-    /// Goes on with the sockets of a port that was opened anew. Where that fails it has none.
+    /// Goes on with the sockets of a port that was opened again. Where that fails it has none.
     package func adopt(_ descriptors: PortDescriptors, on loop: Loop) throws(Errno) {
         try udp.adopt(descriptors, on: loop, options: MeshPort.options(joinsDatagrams: true))
     }
@@ -159,7 +159,7 @@ package final class MeshPort {
         bytes.withUnsafeBytes { streams.send($0, to: remote, socket: socket) }
     }
 
-    /// Closes sockets beside the port.
+    /// Closes sockets besides the port.
     package func close(_ numbers: [UInt16]) { pool.close(numbers) }
 
     // MARK: - Trains

@@ -14,7 +14,7 @@ package final class NetworkChanges {
     /// From the first message of a change to the last: a link that goes up has its addresses and routes by then.
     package static let settleTime = Interval.milliseconds(50)
     package static let lookEvery = Interval.seconds(30)
-    package static let lookEveryUntold = Interval.seconds(1)
+    package static let pollInterval = Interval.seconds(1)
 
     package init(on loop: Loop, log: Logger, onLook: @escaping () -> Void) {
         self.log = log
@@ -24,9 +24,9 @@ package final class NetworkChanges {
         again = Timer(on: loop, "a look at the network") { me.object?.onLook() }
         do throws(Errno) {
             watch = try RouteWatch(
-                on: loop, onChange: { me.object?.changed() }, onEnd: { me.object?.isUntold($0) })
+                on: loop, onChange: { me.object?.changed() }, onEnd: { me.object?.isUnreported($0) })
             again.arm(every: NetworkChanges.lookEvery)
-        } catch { isUntold(error) }
+        } catch { isUnreported(error) }
     }
 
     package func close() {
@@ -40,11 +40,11 @@ package final class NetworkChanges {
         if settle.deadline == nil { settle.arm(after: NetworkChanges.settleTime) }
     }
 
-    private func isUntold(_ reason: Errno) {
+    private func isUnreported(_ reason: Errno) {
         watch = nil
         log.notice(
-            "the kernel does not tell of changes of the network; it is asked each second",
+            "the kernel reports no changes of the network; it is polled each second",
             metadata: ["reason": "\(reason.message)"])
-        again.arm(every: NetworkChanges.lookEveryUntold)
+        again.arm(every: NetworkChanges.pollInterval)
     }
 }

@@ -1,6 +1,6 @@
 import EventLoop
 
-/// The descriptors of a UDP port on their way to another thread. Whoever has them makes a port of them, or closes them.
+/// The descriptors of a UDP port on their way to another thread. Anyone who has them makes a port of them, or closes them.
 package struct PortDescriptors: Sendable {
     private var four: Int32?
     private var six: Int32?

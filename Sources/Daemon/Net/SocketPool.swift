@@ -1,7 +1,7 @@
 import Base
 import EventLoop
 
-/// IPv4 sockets beside the node's port, by their numbers, each with a NAT mapping of its own. A socket is opened when the first
+/// IPv4 sockets besides the node's port, by their numbers, each with a NAT mapping of its own. A socket is opened when the first
 /// datagram is to go by it. One that cannot be opened costs a chance and nothing else, so nobody is told.
 final class SocketPool {
     private var sockets: [UInt16: DatagramSocket] = [:]
@@ -39,7 +39,7 @@ final class SocketPool {
         for (number, socket) in sockets { socket.attach(receiver, number) }
     }
 
-    /// Opens all that are open anew, each at another port.
+    /// Opens all that are open again, each at another port.
     func rebind() {
         for number in Array(sockets.keys) {
             sockets[number]?.close()

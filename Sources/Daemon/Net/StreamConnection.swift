@@ -18,7 +18,7 @@ final class StreamConnection {
         case idle
         /// It did not come about within `connectWithin`.
         case stuck
-        /// It has brought nothing that was worth an answer within `strangerAfter`.
+        /// It has brought nothing that was worth an answer within `greetingTimeout`.
         case stranger
         /// It has brought nothing for `silentAfter`.
         case silent
@@ -26,7 +26,7 @@ final class StreamConnection {
 
     private static let idleAfter = Interval.seconds(90)
     private static let silentAfter = Interval.seconds(180)
-    private static let strangerAfter = Interval.seconds(10)
+    private static let greetingTimeout = Interval.seconds(10)
     private static let connectWithin = Interval.seconds(10)
     /// Bytes that the kernel holds unsent; what is beyond waits where it can still be dropped.
     private static let unsentBytes: Int32 = 32 << 10
@@ -38,14 +38,14 @@ final class StreamConnection {
     private var framing: DatagramFraming
     private var queue = CoDelQueue()
     private var sentAt: Instant?
-    private var heardAt: Instant
+    private var receivedAt: Instant
 
     init(_ stream: ByteStream, to remote: SocketAddress, isOutgoing: Bool, on loop: Loop) {
         self.loop = loop
         self.stream = stream
         key = Key(remote: remote, isOutgoing: isOutgoing)
         since = loop.now
-        heardAt = since
+        receivedAt = since
         framing = DatagramFraming(isServer: !isOutgoing)
     }
 
@@ -68,15 +68,15 @@ final class StreamConnection {
             if stream.isConnecting, now - since >= StreamConnection.connectWithin { return .stuck }
             return now - (sentAt ?? since) >= StreamConnection.idleAfter ? .idle : nil
         }
-        if sentAt == nil, now - since >= StreamConnection.strangerAfter { return .stranger }
-        return now - heardAt >= StreamConnection.silentAfter ? .silent : nil
+        if sentAt == nil, now - since >= StreamConnection.greetingTimeout { return .stranger }
+        return now - receivedAt >= StreamConnection.silentAfter ? .silent : nil
     }
 
     /// Adds the datagrams that are whole now. Throws where the far end does not speak our protocol; what came before is added.
     func receive(
         _ bytes: [UInt8], socket: UInt16, into batch: inout DatagramBatch
     ) throws(DatagramFraming.Fault) {
-        heardAt = loop.now
+        receivedAt = loop.now
         try framing.receive(bytes) { datagram in
             batch.append(reserving: datagram.count, remote: key.remote, socket: socket) {
                 $0.copyMemory(from: UnsafeRawBufferPointer(datagram))

@@ -14,7 +14,7 @@ import Wire
 ///
 /// - A connection that this node made, and by which it has not sent for `idleAfter`, is closed. One that is over, or did not
 ///   come about, is told (`onLost`) and made again when there is something to send; soon after a failure not at once.
-/// - Whoever connects and brings nothing that is worth an answer within `strangerAfter` is sent away, and whoever says
+/// - Anyone who connects and brings nothing that is worth an answer within `greetingTimeout` is sent away, and anyone who says
 ///   nothing for `silentAfter`.
 package final class StreamPort {
     private struct Failure {
@@ -33,7 +33,7 @@ package final class StreamPort {
     private var batch = DatagramBatch()
     private let onReceive: (inout DatagramBatch) -> Void
     private let onLost: (SocketAddress) -> Void
-    private var figures = (accepted: 0, made: 0, failed: 0, strangers: 0, dropped: 0, full: 0, unroutable: 0)
+    private var figures = (accepted: 0, made: 0, failed: 0, unauthenticated: 0, dropped: 0, full: 0, unroutable: 0)
 
     /// Listens at each of `addresses`; a node that only connects listens nowhere. `onLost`: a connection that this node had
     /// made, or wanted to make, is no more.
@@ -145,7 +145,7 @@ package final class StreamPort {
             switch fault {
             case .idle, .silent: break
             case .stuck: wait(for: connection.key.remote)
-            case .stranger: figures.strangers += 1
+            case .stranger: figures.unauthenticated += 1
             }
             over(connection)
         }
@@ -172,7 +172,7 @@ package final class StreamPort {
             if batch.isEmpty { swap(&taken, &batch) }
         }
         guard !isOurs else { return }
-        figures.strangers += 1
+        figures.unauthenticated += 1
         over(connection)
     }
 
@@ -195,7 +195,7 @@ package final class StreamPort {
         let queues = connections.values.map(\.figures)
         return [
             ("tcp.connections", connections.count), ("tcp.accepted", figures.accepted), ("tcp.made", figures.made),
-            ("tcp.failed", figures.failed), ("tcp.strangers", figures.strangers),
+            ("tcp.failed", figures.failed), ("tcp.unauthenticated", figures.unauthenticated),
             ("tcp.waiting", queues.map(\.waiting).reduce(0, +)),
             ("tcp.dropped", queues.map(\.dropped).reduce(figures.dropped, +)),
             ("tcp.full", queues.map(\.refused).reduce(figures.full, +)), ("tcp.unroutable", figures.unroutable),

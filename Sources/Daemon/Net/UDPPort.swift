@@ -5,7 +5,7 @@ import Glibc
 /// A UDP port: one socket for each family that the node listens on, at one port number.
 ///
 /// A port can be shared with other threads, each of which adopts descriptors of it on a loop of its own, and it can be opened
-/// anew while it is in use.
+/// again while it is in use.
 package final class UDPPort {
     package typealias Sockets = (four: DatagramSocket?, six: DatagramSocket?)
 
@@ -14,7 +14,7 @@ package final class UDPPort {
     private var receiver: PortReceiver?
     /// False where others receive what comes to this port.
     private var receives = true
-    /// `nil` for a port that was adopted: its owner opens it anew.
+    /// `nil` for a port that was adopted: its owner opens it again.
     private var open: ((UInt16) throws(Errno) -> Sockets)?
     /// Of sockets that were closed for new ones.
     private var past = Figures()
@@ -92,9 +92,9 @@ package final class UDPPort {
         sockets.six?.attach(receiver, 0)
     }
 
-    // MARK: - Opened anew
+    // MARK: - Opened again
 
-    /// Opens both sockets anew, at that port or at one that the kernel chooses (0). The result is as of `shares`, for as many
+    /// Opens both sockets again, at that port or at one that the kernel chooses (0). The result is as of `shares`, for as many
     /// pairs. Where something fails, all is as it was.
     func rebind(to number: UInt16, pairs: Int) throws(Errno) -> [PortDescriptors] {
         guard let open else { throw Errno(EBADF) }
@@ -109,7 +109,7 @@ package final class UDPPort {
         return shares
     }
 
-    /// Goes on with the sockets of a port that was opened anew. Where that fails it has none.
+    /// Goes on with the sockets of a port that was opened again. Where that fails it has none.
     func adopt(_ descriptors: PortDescriptors, on loop: Loop, options: DatagramSocket.Options) throws(Errno) {
         do throws(Errno) {
             replace(by: try UDPPort.sockets(on: loop, adopting: descriptors, options: options))
@@ -126,7 +126,7 @@ package final class UDPPort {
         sockets = fresh
         if !receives { stopReceiving() }
         if let receiver { attach(receiver) }
-        // Whoever waits for a socket that is closed would do so for ever.
+        // Anyone who waits for a socket that is closed would do so for ever.
         receiver?.writable()
     }
 

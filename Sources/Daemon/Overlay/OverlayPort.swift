@@ -9,20 +9,20 @@ package import Mesh
 ///
 /// | threads | who carries packets |
 /// |---|---|
-/// | 1 | the agent's own loop: the least memory, no letters between threads, enough for several Gbit/s |
+/// | 1 | the agent's own loop: the least memory, no messages between threads, enough for several Gbit/s |
 /// | 2 | a loop each for the way out and the way in |
 /// | 4, 6, ... | so many pairs of loops, each with a queue of the device (IFF_MULTI_QUEUE) and a socket (SO_REUSEPORT) |
 ///
 /// Conversations keep their order: the kernel gives each to one queue, and each peer's datagrams to one socket.
 ///
-/// Threads share the sockets that the node listens on. Those beside them, and TCP, stay on the agent's loop: what comes by
-/// them goes to the first thread for the way in, by letter, and what the threads send by them comes back the same way. That
+/// Threads share the sockets that the node listens on. Those besides them, and TCP, stay on the agent's loop: what comes by
+/// them goes to the first thread for the way in, by message, and what the threads send by them comes back the same way. That
 /// costs a copy and a wake-up, on paths that are not the fast ones.
 package final class OverlayPort {
     package struct Settings: Hashable, Sendable {
         /// A name for the interface, or a pattern with `%d`.
         package var interface = "asterism%d"
-        package var wantsOffload = true
+        package var usesOffload = true
         /// The interface's MTU: 1500 less IPv6, UDP, and what a sealed packet adds.
         package var mtu = 1420
         /// 1, or an even number up to `mostThreads`.
@@ -68,17 +68,17 @@ package final class OverlayPort {
     private var listener: Listener?
     private var reportTimer: Timer?
     /// With one thread.
-    private var lane: OverlayLane?
+    private var shard: OverlayShard?
     /// With more.
-    private var threads: [LaneThread] = []
-    private var reports: Mailbox<LaneThread.Report>?
-    private let desks = LaneThread.Desks()
+    private var threads: [OverlayThread] = []
+    private var reports: Mailbox<OverlayThread.Report>?
+    private let handoffs = OverlayThread.HandoffBuffers()
     /// What has come by sockets that only the agent has, until the round is over.
     private var arrived = DatagramBatch()
     private var port: MeshPort?
     private let kernel: Blocking
-    /// What each lane wants, and what the interface has.
-    private var wishes: [Int: Int] = [:]
+    /// What each shard wants, and what the interface has.
+    private var queueLengths: [Int: Int] = [:]
     private var queueLength = QueueLength.wide
     private var isSettingQueue = false
     private var handed = DatagramBatch(capacity: 4096)
@@ -86,8 +86,8 @@ package final class OverlayPort {
     private var figures: [OverlayCounters] = []
     /// Activity that some threads have told, and which: the agent hears of both ways at once, or it would believe that what
     /// it has sent is not answered.
-    private var told: [DataPlaneActivity] = []
-    private var tellers: Set<Int> = []
+    private var reported: [DataPlaneActivity] = []
+    private var reporters: Set<Int> = []
     private var configured: OverlayPlace?
     /// Why the interface has not the addresses that it should.
     package private(set) var problem: String?
@@ -98,7 +98,7 @@ package final class OverlayPort {
         self.settings = settings
         kernel = Blocking(on: loop, "the interface's queue")
         device = try TunDevice(
-            named: settings.interface, queues: max(1, settings.threads / 2), wantsOffload: settings.wantsOffload)
+            named: settings.interface, queues: max(1, settings.threads / 2), usesOffload: settings.usesOffload)
         try device.configure(mtu: settings.mtu, queue: QueueLength.wide, gsoMax: OverlayPort.gsoMax)
     }
 
@@ -117,15 +117,16 @@ package final class OverlayPort {
         reportTimer = Timer(on: loop, "traffic") { me.object?.report() }
         let takesUDP = device.offload.contains(.udp)
         guard settings.threads > 1 else {
-            lane = try OverlayLane(
+            shard = try OverlayShard(
                 on: loop, [.outward, .inward], plane: DataPlane(takesUDP: takesUDP),
                 device: device.descriptor(ofQueue: 0), port: port,
-                OverlayLane.Listener(
+                OverlayShard.Listener(
                     others: listener.others, events: { me.object?.learned($0) }, tooLarge: listener.tooLarge,
-                    lost: { listener.lost(OverlayPort.interfaceLost) }, queueLength: { me.object?.want($0, of: 0) }))
+                    lost: { listener.lost(OverlayPort.interfaceLost) },
+                    queueLength: { me.object?.setQueueLength($0, of: 0) }))
             return
         }
-        let reports = Mailbox<LaneThread.Report>(on: loop) { me.object?.handle($0) }
+        let reports = Mailbox<OverlayThread.Report>(on: loop) { me.object?.handle($0) }
         self.reports = reports
         self.port = port
         port.stopReceiving()
@@ -138,15 +139,15 @@ package final class OverlayPort {
         for (index, descriptors) in try port.shares(pairs: pairs).enumerated() {
             let role = index % 2 == 0 ? DataPlaneRole.outward : .inward
             let name = "overlay-\(index % 2 == 0 ? "out" : "in")-\(index / 2)"
-            let parts = LaneThread.Parts(
-                lane: index, role: role, device: try device.descriptor(ofQueue: index / 2).release(),
+            let parts = OverlayThread.Parts(
+                shard: index, role: role, device: try device.descriptor(ofQueue: index / 2).release(),
                 port: descriptors, takesUDP: takesUDP, flows: flows, isShared: pairs > 1)
-            threads.append(try LaneThread(name, parts, reports, desks))
+            threads.append(try OverlayThread(name, parts, reports, handoffs))
             figures.append(OverlayCounters())
         }
     }
 
-    /// Opens the node's port anew, for all threads that have it; as `MeshPort.rebind`.
+    /// Opens the node's port again, for all threads that have it; as `MeshPort.rebind`.
     package func rebind(_ port: MeshPort, to number: UInt16) throws(Errno) {
         for (thread, share) in zip(threads, try port.rebind(to: number, pairs: threads.count / 2)) {
             thread.send(.adopt(share))
@@ -159,9 +160,9 @@ package final class OverlayPort {
         reports?.close()
         kernel.close()
         reportTimer?.close()
-        lane?.close()
+        shard?.close()
         device.close()
-        (lane, listener, port) = (nil, nil, nil)
+        (shard, listener, port) = (nil, nil, nil)
     }
 
     // MARK: - Sockets that only the agent has
@@ -178,7 +179,7 @@ package final class OverlayPort {
     }
 
     private func handOver() {
-        let taken = desks.received.take(&arrived)
+        let taken = handoffs.received.take(&arrived)
         arrived.removeAll()
         guard !taken.isEmpty else { return }
         threads.first { $0.role.contains(.inward) }?.send(.received(taken))
@@ -186,30 +187,30 @@ package final class OverlayPort {
 
     // MARK: - From threads
 
-    private func handle(_ report: LaneThread.Report) {
+    private func handle(_ report: OverlayThread.Report) {
         switch report {
         case .events(let events): learned(events)
         case .tooLarge(let remote): listener?.tooLarge(remote)
         case .lost: listener?.lost(OverlayPort.interfaceLost)
         case .unbound(let error): listener?.lost("a thread's sockets could not be opened (\(error.message))")
-        case .queueLength(let lane, let packets): want(packets, of: lane)
+        case .queueLength(let shard, let packets): setQueueLength(packets, of: shard)
         case .others(let datagrams):
-            desks.others.took(datagrams)
+            handoffs.others.put(datagrams)
             gather(datagrams)
             listener?.others(&handed)
             handed.removeAll()
         case .outgoing(let datagrams):
-            desks.outgoing.took(datagrams)
+            handoffs.outgoing.put(datagrams)
             gather(datagrams)
             port?.send(&handed)
             handed.removeAll()
-        case .figures(let lane, let activity, let counters):
-            figures[lane] = counters
-            told += activity
-            tellers.insert(lane)
-            guard tellers.count == threads.count else { return }
-            let all = told
-            (told, tellers) = ([], [])
+        case .figures(let shard, let activity, let counters):
+            figures[shard] = counters
+            reported += activity
+            reporters.insert(shard)
+            guard reporters.count == threads.count else { return }
+            let all = reported
+            (reported, reporters) = ([], [])
             listener?.activity(all)
         }
     }
@@ -220,7 +221,7 @@ package final class OverlayPort {
         listener?.events(events)
     }
 
-    private func gather(_ datagrams: [LaneThread.HandedDatagram]) {
+    private func gather(_ datagrams: [OverlayThread.HandedDatagram]) {
         for datagram in datagrams {
             handed.append(datagram.bytes, remote: datagram.remote, socket: datagram.socket)
         }
@@ -229,13 +230,13 @@ package final class OverlayPort {
     // MARK: - The interface's queue
 
     /// All queues of the interface are of one length: the shortest that somebody wants.
-    private func want(_ packets: Int, of lane: Int) {
-        wishes[lane] = packets
+    private func setQueueLength(_ packets: Int, of shard: Int) {
+        queueLengths[shard] = packets
         settleQueue()
     }
 
     private func settleQueue() {
-        let wanted = wishes.values.min() ?? QueueLength.wide
+        let wanted = queueLengths.values.min() ?? QueueLength.wide
         guard wanted != queueLength, !isSettingQueue else { return }
         isSettingQueue = true
         let name = device.name, me = Weak(self)
@@ -254,38 +255,38 @@ package final class OverlayPort {
 
     /// What the agent's endpoint has changed; to be told before datagrams are sent that speak of it.
     package func apply(_ changes: [DataPlaneChange]) {
-        if let lane { return lane.apply(changes) }
+        if let shard { return shard.apply(changes) }
         // The first pair gets the originals; it may not have them before the others' siblings are made.
-        let letters = threads.enumerated().map { index, thread in
+        let messages = threads.enumerated().map { index, thread in
             let its = changes.filter { !$0.role.isDisjoint(with: thread.role) }
             return index < 2 ? its : its.map { $0.sibling() }
         }
-        for (thread, letter) in zip(threads, letters) where !letter.isEmpty { thread.send(.apply(letter)) }
+        for (thread, message) in zip(threads, messages) where !message.isEmpty { thread.send(.apply(message)) }
     }
 
     /// Nobody has the address, or it cannot be reached.
     package func unreachable(_ address: IPAddress) {
-        lane?.unreachable(address)
+        shard?.unreachable(address)
         for thread in threads where thread.role.contains(.outward) { thread.send(.unreachable(address)) }
     }
 
     /// Has traffic told to the listener. To be called about once a second.
     package func report() {
-        if let lane { listener?.activity(lane.takeActivity()) }
+        if let shard { listener?.activity(shard.takeActivity()) }
         for thread in threads { thread.send(.report) }
     }
 
     /// Copies what passes to a tap, or does no more.
     func capture(_ tap: CaptureTap?) {
-        lane?.tap = tap
+        shard?.tap = tap
         for thread in threads { thread.send(.capture(tap)) }
     }
 
     /// With several threads, as of the last report; among them those of the ports that the threads have, one by one.
     package var counters: [(name: String, count: Int)] {
-        var sum = lane?.counters ?? OverlayCounters()
+        var sum = shard?.counters ?? OverlayCounters()
         for each in figures { sum.add(each) }
-        return sum.all + [("overlay.handoverDropped", desks.droppedCount)]
+        return sum.all + [("overlay.handoverDropped", handoffs.droppedCount)]
     }
 
     /// Gives the interface its addresses. What it has already is left alone.

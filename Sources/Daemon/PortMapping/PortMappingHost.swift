@@ -27,15 +27,15 @@ package final class PortMappingHost {
     private var out = PortMapperOutbox()
     private var place: PortMapper.Place?
     /// Why nothing is asked for.
-    private var hindrance: String?
+    private var obstacle: String?
     private var socket: DatagramSocket?
     private var announcements: DatagramSocket?
     private var fetches: [UInt64: GatewayFetch] = [:]
     private var timer: Timer!
     private var stopTimer: Timer?
     private var onStopped: (() -> Void)?
-    private var told: SocketAddress?
-    private var toldProblem: String?
+    private var reported: SocketAddress?
+    private var reportedProblem: String?
     private var hasLooked = false
 
     private static let stopPatience = Interval.seconds(1)
@@ -95,27 +95,27 @@ package final class PortMappingHost {
     }
 
     package var view: PortMappingView {
-        if let hindrance { return PortMappingView(off: listening.port, hindrance) }
+        if let obstacle { return PortMappingView(off: listening.port, obstacle) }
         return PortMappingView(mapper.status(now: loop.now))
     }
 
     // MARK: - Where the node is
 
     private func present() -> PortMapper.Place? {
-        hindrance = nil
-        guard let gateway = DefaultGateway.read(root: root) else { return hinder("there is no default gateway") }
-        guard let own = gateway.ownAddress else { return hinder("\(gateway.interface) has no IPv4 address") }
+        obstacle = nil
+        guard let gateway = DefaultGateway.read(root: root) else { return report("there is no default gateway") }
+        guard let own = gateway.ownAddress else { return report("\(gateway.interface) has no IPv4 address") }
         guard own.isOfPrivateNetwork4, !own.isLoopback else {
-            return hinder("\(own) is a public address, which nobody translates")
+            return report("\(own) is a public address, so there is no NAT")
         }
         guard listening.ip.isUnspecified || listening.ip == own else {
-            return hinder("the node listens on \(listening.ip) only")
+            return report("the node listens on \(listening.ip) only")
         }
         return PortMapper.Place(gateway: gateway.gateway, own: own)
     }
 
-    private func hinder(_ why: String) -> PortMapper.Place? {
-        hindrance = why
+    private func report(_ why: String) -> PortMapper.Place? {
+        obstacle = why
         return nil
     }
 
@@ -152,7 +152,7 @@ package final class PortMappingHost {
         // A fetch that cannot even begin is answered at once, and may be followed by another.
         repeat { flush() } while !out.requests.isEmpty || !out.datagrams.isEmpty
         if let deadline = mapper.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
-        tell()
+        publish()
         if mapper.isEnded { stopped() }
     }
 
@@ -178,23 +178,24 @@ package final class PortMappingHost {
         }
     }
 
-    private func tell() {
+    private func publish() {
         let status = mapper.status(now: loop.now)
-        if mapper.external != told {
-            told = mapper.external
-            if let told, let how = status.protocol {
+        if mapper.external != reported {
+            reported = mapper.external
+            if let reported, let how = status.protocol {
                 log.info(
                     "the gateway maps a port",
                     metadata: [
-                        "address": "\(told)", "protocol": "\(how.rawValue)", "gateway": "\(status.gateway ?? .any4)",
+                        "address": "\(reported)", "protocol": "\(how.rawValue)",
+                        "gateway": "\(status.gateway ?? .any4)",
                         "problem": "\(status.problem ?? "none")",
                     ])
             } else {
                 log.info("no port is mapped any more")
             }
-            onChange(told.map { [$0] } ?? [])
-        } else if told == nil, mapper.isResting, status.problem != toldProblem {
-            toldProblem = status.problem
+            onChange(reported.map { [$0] } ?? [])
+        } else if reported == nil, mapper.isResting, status.problem != reportedProblem {
+            reportedProblem = status.problem
             log.info("no port mapping", metadata: ["reason": "\(status.problem ?? "none")"])
         }
     }

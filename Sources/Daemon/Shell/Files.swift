@@ -1,8 +1,8 @@
 package import EventLoop
 import Glibc
 
-/// Files that survive kill -9 and a lost power supply: written beside, flushed, renamed into place, and the directory
-/// flushed. Whoever reads sees the old content or the new, never a part.
+/// Files that survive kill -9 and a lost power supply: written to a second file, flushed, renamed into place, and the directory
+/// flushed. Anyone who reads sees the old content or the new, never a part.
 package enum Files {
     /// Makes the directory and its parents; those that are made have `mode`, whatever the umask is.
     package static func makeDirectory(_ path: String, mode: UInt32 = 0o700) throws(FileError) {

@@ -15,7 +15,7 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
     private let listener: Listener
     private var connections: [ObjectIdentifier: Connection] = [:]
     private let onCall: (Request, @escaping Answer) -> Void
-    /// Who asks may be asked for: an error refuses. Without it, whoever may open the socket may ask anything.
+    /// Who asks may be asked for: an error refuses. Without it, anyone who may open the socket may ask anything.
     package var mayAsk: ((Request, ByteStream.Credentials?) -> APIError?)?
 
     /// `onCall` is given each call, and a closure to answer it with, once; an answer that comes after the connection is

@@ -4,7 +4,7 @@ import Glibc
 /// # Which cgroup holds the workers
 ///
 /// `--workers-cgroup` says it. The default, `auto`, is the cgroup of the unit `asterism-workers.service` where systemd has
-/// started that, below any mount of cgroup v2: at /sys/fs/cgroup, or at /sys/fs/cgroup/unified beside cgroup v1. Without
+/// started that, below any mount of cgroup v2: at /sys/fs/cgroup, or at /sys/fs/cgroup/unified next to cgroup v1. Without
 /// it workers are held together by their shims alone.
 package enum WorkerCgroupChoice: Hashable, Sendable {
     case auto

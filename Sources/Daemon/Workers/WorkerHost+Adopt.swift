@@ -53,7 +53,7 @@ extension WorkerHost {
         return found(.vanished)
     }
 
-    /// A living shim: the process that the record names, if it is still that process, or else whoever bears the mark.
+    /// A living shim: the process that the record names, if it is still that process, or else the process that bears the mark.
     private func take(_ keeper: WorkerKeeper) -> AdoptedWorker.State {
         let record = keeper.folder.startedRecord(keeper.launch.nonce)
         if let record {

@@ -254,7 +254,7 @@ package final class WorkerHost {
 
     func folder(_ worker: WorkerRef) -> WorkerFolder { WorkerFolder(worker, in: settings.stateDirectory) }
 
-    /// Out of sight at once, and deleted by and by: a worker may have left a million files.
+    /// Hidden at once, and deleted eventually: a worker may have left a million files.
     func discard(_ folder: WorkerFolder) {
         let nonce = folder.launchFile.map { String($0.nonce, radix: 16) } ?? "0"
         let trash = "\(settings.stateDirectory)/trash/\(folder.worker.name).\(folder.worker.generation).\(nonce)"
@@ -274,7 +274,7 @@ package final class WorkerHost {
     func isKept(_ worker: WorkerRef) -> Bool { keepers[worker] != nil }
 
     /// From keepers. What ends a generation also ends its keeper.
-    func tell(_ event: WorkerEvent) {
+    func emit(_ event: WorkerEvent) {
         switch event {
         case .exited(let worker, _), .launchFailed(let worker, _), .lost(let worker, _):
             keepers.removeValue(forKey: worker)?.close()

@@ -27,7 +27,7 @@ final class WorkerKeeper {
     private var received: [UInt8] = []
     private var timer: Timer?
     private var pending: [ShimCommand] = []
-    private var toldStuck = false
+    private var hasReportedStuck = false
     private var lock: Int32?
 
     init(_ host: WorkerHost, _ folder: WorkerFolder, _ launch: LaunchFile) {
@@ -129,7 +129,7 @@ final class WorkerKeeper {
         }
         self.watch = watch
         if let record { phase = .running(record) }
-        toldStuck = folder.stuckRecord(launch.nonce) != nil
+        hasReportedStuck = folder.stuckRecord(launch.nonce) != nil
         // Only the agent that launched a shim has its pipe. Stuck processes are rare and patient.
         pollFolder(every: record == nil ? .milliseconds(50) : .seconds(5))
     }
@@ -165,16 +165,16 @@ final class WorkerKeeper {
     private func started(_ record: StartedRecord) {
         guard case .starting = phase else { return }
         phase = .running(record)
-        if let start { host.tell(.started(worker, start)) }
+        if let start { host.emit(.started(worker, start)) }
         let commands = pending
         pending = []
         for command in commands { _ = send(command) }
     }
 
     private func stuck(_ processes: [Int32]) {
-        if toldStuck { return }
-        toldStuck = true
-        host.tell(.stuck(worker, processes: processes))
+        if hasReportedStuck { return }
+        hasReportedStuck = true
+        host.emit(.stuck(worker, processes: processes))
     }
 
     private func shimEnded() {
@@ -196,11 +196,11 @@ final class WorkerKeeper {
     private func ended(_ record: ExitRecord) {
         switch record.outcome {
         case .launchFailed(let step, let errno):
-            host.tell(.launchFailed(worker, SpecProblem(step, errno: errno, launch)))
-        case .lost: host.tell(.lost(worker, at: record.at))
+            host.emit(.launchFailed(worker, SpecProblem(step, errno: errno, launch)))
+        case .lost: host.emit(.lost(worker, at: record.at))
         case .exited, .signalled:
             if let start = folder.startedRecord(launch.nonce) { started(start) }
-            host.tell(.exited(worker, WorkerEnd(record)))
+            host.emit(.exited(worker, WorkerEnd(record)))
         }
     }
 
@@ -240,7 +240,7 @@ final class WorkerKeeper {
         } catch {
             // The next agent will find no record and come to the same conclusion.
         }
-        host.tell(.lost(worker, at: now))
+        host.emit(.lost(worker, at: now))
     }
 
     // MARK: Commands

@@ -250,7 +250,7 @@ package enum DataPlaneEvent: Hashable, Sendable {
     /// The first packet since the last report was sent: the next report is wanted in a tenth of a second, so that paths
     /// are looked after while they are used.
     case active
-    /// A packet waits for a session with whoever has this address.
+    /// A packet waits for a session with the node that has this address.
     case wanted(IPAddress)
 }
 

@@ -155,7 +155,7 @@ package final class FlowTable: Sendable {
 
 private struct Conversations: ~Copyable, @unchecked Sendable {
     private struct Place {
-        /// The far end's address, so that who comes after it inherits nothing.
+        /// The destination's address, so that who comes after it inherits nothing.
         var peer = OverlayKey(high: 0, low: 0)
         /// Protocol and ports; 0 where free, since no protocol that is tracked has that number.
         var talk: UInt64 = 0

@@ -1,5 +1,5 @@
 /// Which route an overlay address has: open addressing in one block of memory, so that a look costs one cache line.
-/// Addresses come from certificates that the fleet's authority has signed; a stranger cannot fill a chain.
+/// Addresses come from certificates that the fleet's authority has signed; an unauthenticated peer cannot fill a chain.
 struct RouteTable: ~Copyable {
     private struct Slot {
         var key: OverlayKey

@@ -92,12 +92,12 @@ struct RxPath: ~Copyable {
             var count = min(segment, bytes.count - offset)
             var datagram = base + offset, path = direct
             offset += count
-            if let legs = RxPath.legs(datagram, count) {
-                path.legs = legs
+            if let allocations = RxPath.allocations(datagram, count) {
+                path.allocations = allocations
                 datagram += DatagramHeader.relayedSize
                 count -= DatagramHeader.relayedSize
-                if let inner = RxPath.legs(datagram, count) {
-                    (path.via, path.legs) = (legs, inner)
+                if let inner = RxPath.allocations(datagram, count) {
+                    (path.via, path.allocations) = (allocations, inner)
                     datagram += DatagramHeader.relayedSize
                     count -= DatagramHeader.relayedSize
                 }
@@ -128,13 +128,13 @@ struct RxPath: ~Copyable {
         finish(into: &out)
     }
 
-    /// The legs of a datagram that a relay has carried; `nil` for any other.
+    /// The allocations of a datagram that a relay has carried; `nil` for any other.
     @inline(__always)
-    private static func legs(_ datagram: UnsafeRawPointer, _ count: Int) -> RelayLegs? {
+    private static func allocations(_ datagram: UnsafeRawPointer, _ count: Int) -> AllocationPair? {
         guard datagram.load(as: UInt8.self) == DatagramKind.fromRelay.rawValue, count > DatagramHeader.relayedSize,
             datagram.word32(0) & 0xff_ffff == 0
         else { return nil }
-        return RelayLegs(near: datagram.word32(4), far: datagram.word32(8))
+        return AllocationPair(near: datagram.word32(4), far: datagram.word32(8))
     }
 
     @inline(__always)
@@ -199,7 +199,7 @@ struct RxPath: ~Copyable {
             if !isShared { state.pointee.key.wake() }
             active.append(entry)
         }
-        if remote.legs != nil { state.pointee.traffic.relayedBytes &+= UInt64(count) }
+        if remote.allocations != nil { state.pointee.traffic.relayedBytes &+= UInt64(count) }
         if !state.pointee.isConfirmed {
             state.pointee.isConfirmed = true
             state.pointee.remote = remote

@@ -54,17 +54,17 @@ package struct TrainOutbox: ~Copyable {
     /// Writes what relays are to read before a datagram.
     @inline(__always)
     static func write(_ path: PathAddress, at datagram: UnsafeMutableRawPointer) {
-        guard let legs = path.legs else { return }
-        guard let via = path.via else { return write(legs, at: datagram) }
+        guard let allocations = path.allocations else { return }
+        guard let via = path.via else { return write(allocations, at: datagram) }
         write(via, at: datagram)
-        write(legs, at: datagram + DatagramHeader.relayedSize)
+        write(allocations, at: datagram + DatagramHeader.relayedSize)
     }
 
     @inline(__always)
-    private static func write(_ legs: RelayLegs, at datagram: UnsafeMutableRawPointer) {
+    private static func write(_ allocations: AllocationPair, at datagram: UnsafeMutableRawPointer) {
         datagram.setWord32(0, UInt32(DatagramKind.toRelay.rawValue) << 24)
-        datagram.setWord32(4, legs.far)
-        datagram.setWord32(8, legs.near)
+        datagram.setWord32(4, allocations.far)
+        datagram.setWord32(8, allocations.near)
     }
 
     /// Sends the trains from `first` on once more, on another path than that which they were written for.

@@ -171,7 +171,7 @@ struct TxPath: ~Copyable {
     }
 
     /// A datagram of UDP that is in all but payload what the one before was. Many such are sent one by one; joined at the
-    /// far end they pass its stack as one.
+    /// destination they pass its stack as one.
     @inline(__always)
     private mutating func continues(
         _ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, _ route: TxRoute,
@@ -312,7 +312,7 @@ struct TxPath: ~Copyable {
 
 /// Bits of a packet's second byte.
 enum PacketFlags {
-    /// The transport checksum is only begun; whoever delivers the packet completes it, or says that it need not be.
+    /// The transport checksum is only begun; anyone who delivers the packet completes it, or says that it need not be.
     static let partialChecksum: UInt8 = 1
     /// The next segment of the packet with the counter before: the same headers but for lengths, numbers and flags.
     static let continues: UInt8 = 2

@@ -3,7 +3,7 @@ package import Noise
 import Synchronization
 package import Wire
 
-/// Where and how packets to one peer go: keys of one epoch, and the path of the moment. Made by `Endpoint`, used by
+/// Where and how packets to one peer go: keys of one keypair, and the path of the moment. Made by `Endpoint`, used by
 /// one `TxPath` alone from then on; others, on other threads, get a `sibling` each.
 // Sendable because it has one user at a time, and all that it shares with its siblings is atomic or never changes.
 package final class TxRoute: @unchecked Sendable {
@@ -78,7 +78,7 @@ package final class TxRoute: @unchecked Sendable {
     }
 }
 
-/// What has passed under one epoch's keys in one direction since the last report.
+/// What has passed under one keypair's keys in one direction since the last report.
 struct Traffic {
     var packets: UInt64 = 0
     var bytes: UInt64 = 0
@@ -104,7 +104,7 @@ struct Traffic {
     }
 }
 
-/// Keys of one epoch to open packets with, whose packets they are, and what they may carry.
+/// Keys of one keypair to open packets with, whose packets they are, and what they may carry.
 // Sendable because what changes in it is touched under `exclusively` wherever more than one thread has it.
 package final class RxEntry: @unchecked Sendable {
     package let index: UInt32

@@ -1,6 +1,6 @@
 /// The header before each packet of a TUN device with IFF_VNET_HDR: `struct virtio_net_hdr` of linux/virtio_net.h, ten
 /// bytes in the machine's own order. By it the kernel hands over up to 64 KiB of one flow as a single *super-packet*, to
-/// be cut into segments (or not at all), and leaves checksums of transport headers to whoever cuts.
+/// be cut into segments (or not at all), and leaves checksums of transport headers to anyone who cuts.
 package struct VirtioHeader: Hashable, Sendable {
     package static let size = 10
 

@@ -24,7 +24,7 @@ struct WaitingPackets: ~Copyable {
         _ packet: UnsafeRawPointer, count: Int, _ header: VirtioHeader, for key: OverlayKey, now: Instant
     ) -> Bool {
         let isNew = queues[key] == nil
-        if isNew, queues.count >= Limits.overlayWanted {
+        if isNew, queues.count >= Limits.overlayRequested {
             dropped += 1
             return false
         }
@@ -54,7 +54,7 @@ struct WaitingPackets: ~Copyable {
 
     var deadline: Instant? { queues.values.first.map { $0.since + WaitingPackets.patience } }
 
-    /// How many packets have waited in vain.
+    /// How many packets have waited without success.
     mutating func expire(_ now: Instant) -> Int {
         var count = 0
         // In the order of their coming, so the first is the oldest.

@@ -10,8 +10,8 @@ package import Wire
 package struct Directory: Sendable {
     package struct Entry: Hashable, Sendable {
         package var addresses: [SocketAddress]
-        /// Its legs at relays.
-        package let places: [RelayPlace]
+        /// Its allocations at relays.
+        package let places: [RelayedAddress]
         /// Where it takes datagrams over TCP.
         package let tcpPorts: [UInt16]
         package let expires: Instant
@@ -29,7 +29,7 @@ package struct Directory: Sendable {
     /// False if there is no room.
     @discardableResult
     package mutating func register(
-        _ node: NodeID, addresses: [SocketAddress], through places: [RelayPlace], tcpPorts: [UInt16] = [],
+        _ node: NodeID, addresses: [SocketAddress], through places: [RelayedAddress], tcpPorts: [UInt16] = [],
         observed: SocketAddress?, now: Instant
     ) -> Bool {
         if entries[node] == nil, entries.count >= limit {

@@ -4,7 +4,7 @@ import Wire
 
 /// # What the data plane is to know
 ///
-/// The data plane has keys of its own, from the same handshakes, under the same indices: an epoch begins and ends for both
+/// The data plane has keys of its own, from the same handshakes, under the same indices: a keypair begins and ends for both
 /// at once. Changes are collected here and go out with the next `flush`, in this order. Without a data plane there are none.
 struct DataPlaneUpdates {
     let isOn: Bool
@@ -35,32 +35,32 @@ struct DataPlaneUpdates {
         append(.local(OverlayLocal(address4: certificate.overlay4Given, address6: certificate.overlay6)))
     }
 
-    /// Lets the data plane open what the peer seals with the keys of `epoch`, which keeps the other key until it is used.
-    mutating func install(_ epoch: Epoch, of peer: Peer, from remote: PathAddress, isConfirmed: Bool) {
-        guard let keys = epoch.dataKeys.take(), let own, let certificate = epoch.hello.certificate else { return }
+    /// Lets the data plane open what the peer seals with the keys of `keypair`, which keeps the other key until it is used.
+    mutating func install(_ keypair: Keypair, of peer: Peer, from remote: PathAddress, isConfirmed: Bool) {
+        guard let keys = keypair.dataKeys.take(), let own, let certificate = keypair.hello.certificate else { return }
         let receive = keys.receive.copyKey()
-        epoch.dataKeys = consume keys
+        keypair.dataKeys = consume keys
         append(
             .install(
                 RxEntry(
-                    index: epoch.localIndex, peer: peer.slot, key: receive,
+                    index: keypair.localIndex, peer: peer.slot, key: receive,
                     address4: certificate.overlay4Given, address6: certificate.overlay6,
                     policy: PeerPolicy(own: own, peer: certificate, rules: rules), remote: remote,
-                    isConfirmed: isConfirmed, expiresAt: epoch.createdAt + keyLife)))
+                    isConfirmed: isConfirmed, expiresAt: keypair.createdAt + keyLife)))
     }
 
-    /// Packets to the peer are sealed with the keys of `epoch` from now on.
-    mutating func route(_ epoch: Epoch, of peer: Peer) {
-        guard let keys = epoch.dataKeys.take(), let own, let certificate = epoch.hello.certificate,
+    /// Packets to the peer are sealed with the keys of `keypair` from now on.
+    mutating func route(_ keypair: Keypair, of peer: Peer) {
+        guard let keys = keypair.dataKeys.take(), let own, let certificate = keypair.hello.certificate,
             let remote = peer.paths.primary
         else { return }
         let policy = PeerPolicy(own: own, peer: certificate, rules: rules)
-        let expiresAt = epoch.createdAt + keyLife
+        let expiresAt = keypair.createdAt + keyLife
         let bytes = peer.link.route(to: remote, second: peer.paths.second, until: expiresAt)
         append(
             .route(
                 TxRoute(
-                    peer: peer.slot, remoteIndex: epoch.remoteIndex, key: keys.send.copyKey(),
+                    peer: peer.slot, remoteIndex: keypair.remoteIndex, key: keys.send.copyKey(),
                     address4: certificate.overlay4Given, address6: certificate.overlay6, remote: remote,
                     datagramBytes: bytes, tracksFlows: !policy.allowsEverything, expiresAt: expiresAt)))
         measure(peer.slot, at: remote)
@@ -87,11 +87,11 @@ struct DataPlaneUpdates {
         self.rules = rules
         guard isOn, let own else { return }
         for peer in peers {
-            for epoch in peer.session.epochs {
-                guard let certificate = epoch.hello.certificate else { continue }
+            for keypair in peer.session.keypairs {
+                guard let certificate = keypair.hello.certificate else { continue }
                 let policy = PeerPolicy(own: own, peer: certificate, rules: rules)
-                append(.restrict(index: epoch.localIndex, policy))
-                if epoch === peer.session.current { append(.track(peer: peer.slot, !policy.allowsEverything)) }
+                append(.restrict(index: keypair.localIndex, policy))
+                if keypair === peer.session.current { append(.track(peer: peer.slot, !policy.allowsEverything)) }
             }
         }
     }

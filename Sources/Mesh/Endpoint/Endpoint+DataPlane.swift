@@ -11,15 +11,16 @@ extension Endpoint {
         sessions.wall = wall
         switch event {
         case .confirmed(let index, let remote):
-            guard let (peer, epoch) = sessions.find(index),
-                confirm(epoch, of: peer, from: remote, now: now, into: &out)
+            guard let (peer, keypair) = sessions.find(index),
+                confirm(keypair, of: peer, from: remote, now: now, into: &out)
             else { return }
             peer.liveness.received(now)
             sessions.peers.mark(peer)
         case .moved(let index, let remote, let counter):
-            guard let (peer, epoch) = sessions.find(index), epoch === peer.session.current, counter >= epoch.movedAt
+            guard let (peer, keypair) = sessions.find(index), keypair === peer.session.current,
+                counter >= keypair.movedAt
             else { return }
-            epoch.movedAt = counter
+            keypair.movedAt = counter
             peer.paths.heard(from: remote, isNewest: true, now: now)
             sessions.peers.mark(peer)
         // For the driver, and for the layer above, which looks for the node that has the address.

@@ -5,7 +5,7 @@ import Wire
 //
 //   received ──→ classify ──┬─→ first, second, cookie ──→ Sessions.swift
 //                           ├─→ for this node as a relay ──→ Relay+Carry.swift
-//                           └─→ frames: index → epoch → open in place → window
+//                           └─→ frames: index → keypair → open in place → window
 //                                 → confirm (pending keys become current) → path (where the peer is)
 //                                 → each frame: streams' to StreamMux, the mesh's own to `apply`
 
@@ -56,18 +56,20 @@ extension Endpoint {
             receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
         // Packets are for the data plane, which takes its own before they come here.
         case .packet: counters.drop(.noDataPlane)
-        case .toRelay(let legs):
-            relay.carry(datagram, legs, from: remote, now: now, counters: &counters, into: &out)
-        case .fromRelay(let legs):
+        case .toRelay(let allocations):
+            relay.carry(datagram, allocations, from: remote, now: now, counters: &counters, into: &out)
+        case .fromRelay(let allocations):
             receive(
                 UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
-                by: PathAddress(remote.remote, legs: legs, via: remote.legs, socket: remote.socket), now: now,
+                by: PathAddress(
+                    remote.remote, allocations: allocations, via: remote.allocations, socket: remote.socket), now: now,
                 into: &out)
         case .bind:
             guard traversal.relays.isOwnPath(remote) else { return counters.drop(.badBind) }
             relay.receiveBind([UInt8](datagram), from: remote, now: now, counters: &counters, into: &out)
-        case .bindAnswer(let leg):
-            guard traversal.bindAnswered([UInt8](datagram), leg: leg, peers: &sessions.peers, now: now) else {
+        case .bindAnswer(let allocation):
+            guard traversal.bindAnswered([UInt8](datagram), allocation: allocation, peers: &sessions.peers, now: now)
+            else {
                 return counters.drop(.badBind)
             }
             serviceRelays(now: now, into: &out)
@@ -78,16 +80,16 @@ extension Endpoint {
         _ datagram: UnsafeMutableRawBufferPointer, receiver: UInt32, counter: UInt64, from remote: PathAddress,
         now: Instant, into out: inout MeshOutbox
     ) {
-        guard let (peer, epoch) = sessions.find(receiver) else { return counters.drop(.unknownSession) }
-        guard now - epoch.createdAt < configuration.rejectAfter else { return counters.drop(.expiredKeys) }
+        guard let (peer, keypair) = sessions.find(receiver) else { return counters.drop(.unknownSession) }
+        guard now - keypair.createdAt < configuration.rejectAfter else { return counters.drop(.expiredKeys) }
         let header = UnsafeRawBufferPointer(rebasing: datagram[..<DatagramHeader.framesSize])
         let sealed = UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.framesSize...])
-        switch epoch.open(sealed, counter: counter, header: header) {
+        switch keypair.open(sealed, counter: counter, header: header) {
         case .forged: return counters.drop(.forged)
         case .replayed: return counters.drop(.replayed)
         case .fresh(let isNewest):
-            guard confirm(epoch, of: peer, from: remote, now: now, into: &out) else { return }
-            peer.received(datagram.count, by: remote, of: epoch, isNewest: isNewest, now: now)
+            guard confirm(keypair, of: peer, from: remote, now: now, into: &out) else { return }
+            peer.received(datagram.count, by: remote, of: keypair, isNewest: isNewest, now: now)
         }
         if remote.isRelayed { counters.paths.relayedBytesReceived += datagram.count }
         let plain = UnsafeRawBufferPointer(rebasing: sealed[..<(sealed.count - DatagramHeader.tagSize)])
@@ -95,15 +97,15 @@ extension Endpoint {
         sessions.peers.mark(peer)
     }
 
-    /// The peer has sealed with the keys of `epoch`, so it holds them. False if there is no room for its session.
+    /// The peer has sealed with the keys of `keypair`, so it holds them. False if there is no room for its session.
     mutating func confirm(
-        _ epoch: Epoch, of peer: Peer, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
+        _ keypair: Keypair, of peer: Peer, from remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) -> Bool {
-        guard sessions.admits(epoch, of: peer) else {
+        guard sessions.admits(keypair, of: peer) else {
             counters.drop(.anonymousRefused)
             return false
         }
-        apply(sessions.confirm(epoch, of: peer, from: remote, counters: &counters, now: now, into: &out), now: now)
+        apply(sessions.confirm(keypair, of: peer, from: remote, counters: &counters, now: now, into: &out), now: now)
         return true
     }
 
@@ -155,18 +157,19 @@ extension Endpoint {
             return .pong(peer.node, token: token, roundTrip: roundTrip, by: remote)
         case .message(let bytes): return .message(peer.node, bytes)
         case .close(let code, _): return .disconnected(peer.node, .closedByPeer(code))
-        case .legRequest:
+        case .allocationRequest:
             let certificate = isBeacon ? peer.certificate : nil
             peer.frames.reply(relay.grant(to: peer.node, certificate, at: remote, now: now), by: remote)
-        case .leg(let leg, let key, let challenge):
-            traversal.relays.update(peer.node) { $0.granted(leg, key: key, challenge: challenge, now: now) }
-        case .legRefused: traversal.relays.update(peer.node) { $0.refused(now: now) }
+        case .allocation(let allocation, let key, let challenge):
+            traversal.relays.update(peer.node) { $0.granted(allocation, key: key, challenge: challenge, now: now) }
+        case .allocationRefused: traversal.relays.update(peer.node) { $0.refused(now: now) }
         case .candidates(let number, let mapping, let candidates):
-            peer.frames.reply(.candidatesHeard(number: number), by: remote)
+            peer.frames.reply(.candidatesReceived(number: number), by: remote)
             let overlay = credentials?.certificate.certificate.overlayAddresses ?? []
             traversal.received(
                 candidates, mapping, number: number, from: peer, overlay: overlay, peers: &sessions.peers, now: now)
-        case .candidatesHeard(let number): traversal.candidatesHeard(number, by: peer, peers: &sessions.peers, now: now)
+        case .candidatesReceived(let number):
+            traversal.candidatesReceived(number, by: peer, peers: &sessions.peers, now: now)
         }
         return nil
     }

@@ -28,25 +28,25 @@ extension Endpoint {
     private static let burst = 64
 
     private mutating func flush(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
-        sessions.startIfWanted(peer, random: &random, counters: &counters, now: now, into: &out)
+        sessions.startIfRequested(peer, random: &random, counters: &counters, now: now, into: &out)
         defer {
             followPath(of: peer)
             traversal.judgeTrial(with: peer, counters: &counters, now: now)
         }
-        guard peer.isConnected, let epoch = peer.session.current, let address = peer.paths.primary,
-            now - epoch.createdAt < configuration.rejectAfter
+        guard peer.isConnected, let keypair = peer.session.current, let address = peer.paths.primary,
+            now - keypair.createdAt < configuration.rejectAfter
         else { return }
         if credentials != nil { traversal.offerCandidates(to: peer, now: now) }
         var datagrams = 0
         while datagrams < Endpoint.burst,
-            peer.sendNext(with: epoch, to: address, now: now, counters: &counters, into: &out)
+            peer.sendNext(with: keypair, to: address, now: now, counters: &counters, into: &out)
         { datagrams += 1 }
-        peer.sendReplies(with: epoch, now: now, counters: &counters, into: &out)
-        peer.sendProbes(with: epoch, budget: &probes, now: now, counters: &counters, into: &out)
+        peer.sendReplies(with: keypair, now: now, counters: &counters, into: &out)
+        peer.sendProbes(with: keypair, budget: &probes, now: now, counters: &counters, into: &out)
         traversal.suspectRelays(because: peer, peers: &sessions.peers, now: now)
         traversal.predictPorts(
-            of: peer, with: epoch, random: &random, peers: &sessions.peers, counters: &counters, now: now, into: &out)
-        peer.sendSizeProbes(with: epoch, budget: &probes, now: now, counters: &counters, into: &out)
+            of: peer, with: keypair, random: &random, peers: &sessions.peers, counters: &counters, now: now, into: &out)
+        peer.sendSizeProbes(with: keypair, budget: &probes, now: now, counters: &counters, into: &out)
         sessions.dataPlane.resize(peer)
     }
 

@@ -10,7 +10,7 @@ extension Endpoint {
     /// Wants a session with `node`, to be tried at `addresses`. Reports `connected` or `connectFailed` in the end; asking
     /// again, or for a session that is there, only adds addresses.
     package mutating func connect(
-        to node: NodeID, at addresses: [SocketAddress], through places: [RelayPlace] = [], now: Instant,
+        to node: NodeID, at addresses: [SocketAddress], through places: [RelayedAddress] = [], now: Instant,
         into out: inout MeshOutbox
     ) {
         connect(to: node, at: addresses.map { PathAddress($0) }, through: places, now: now, into: &out)
@@ -18,7 +18,7 @@ extension Endpoint {
 
     /// The same, where the node may be reached over TCP too.
     package mutating func connect(
-        to node: NodeID, at paths: [PathAddress], through places: [RelayPlace] = [], now: Instant,
+        to node: NodeID, at paths: [PathAddress], through places: [RelayedAddress] = [], now: Instant,
         into out: inout MeshOutbox
     ) {
         precondition(node != nodeID, "a session with oneself")
@@ -55,17 +55,17 @@ extension Endpoint {
 
     // MARK: - Messages
 
-    /// An unreliable message of at most `Limits.messageBytes`. With `wantsAnswer` the peer is expected to answer soon, and
+    /// An unreliable message of at most `Limits.messageBytes`. With `expectsReply` the peer is expected to answer soon, and
     /// a silence counts against the session. False without a session.
     @discardableResult
-    package mutating func send(_ message: [UInt8], to node: NodeID, wantsAnswer: Bool = false, now: Instant) -> Bool {
+    package mutating func send(_ message: [UInt8], to node: NodeID, expectsReply: Bool = false, now: Instant) -> Bool {
         precondition(message.count <= Limits.messageBytes, "a message of \(message.count) bytes")
         guard let peer = connectedPeer(node) else {
             counters.drop(.notConnected)
             return false
         }
         peer.frames.append(.message(message))
-        if wantsAnswer { peer.expectAnswer(now: now) }
+        if expectsReply { peer.expectAnswer(now: now) }
         return true
     }
 

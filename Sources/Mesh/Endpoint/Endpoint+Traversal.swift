@@ -18,7 +18,7 @@ extension Endpoint {
         traversal.setAddresses(addresses, peers: &sessions.peers, now: now)
     }
 
-    /// Addresses at gateways that lead to this node's port, whoever sends there.
+    /// Addresses at gateways that lead to this node's port, from any source.
     package mutating func mapped(_ addresses: [SocketAddress]) { traversal.location.setMapped(addresses) }
 
     /// What is known of how long the NATs before this node remember a mapping over IPv4; `nil`: nothing.
@@ -44,12 +44,12 @@ extension Endpoint {
 
     /// Where a relay that did not answer has allocations itself, as the directory says: the answer to
     /// `MeshEvent.relayUnreached`.
-    package mutating func detour(
-        to relay: NodeID, through places: [RelayPlace], now: Instant, into out: inout MeshOutbox
+    package mutating func relayChain(
+        to relay: NodeID, through places: [RelayedAddress], now: Instant, into out: inout MeshOutbox
     ) {
         guard let client = traversal.relays.client(of: relay), client.path == nil, !places.isEmpty, relay != nodeID
         else { return }
-        connect(to: relay, at: client.whereabouts.paths, through: places, now: now, into: &out)
+        connect(to: relay, at: client.location.paths, through: places, now: now, into: &out)
     }
 
     /// Does what is due for each relay that there is now.

@@ -36,16 +36,16 @@ struct FrameQueue {
 
     /// Takes as many frames as fit into a plaintext of `limit` bytes. True if the peer should answer one of them.
     mutating func take(limit: Int, into writer: inout ByteWriter) -> Bool {
-        var wantsAnswer = false
+        var expectsReply = false
         while let frame = frames.first {
             var one = ByteWriter()
             frame.write(to: &one)
             guard writer.count + one.count + 9 <= limit else { break }
             writer.append(one.bytes)
             frames.removeFirst()
-            if frame.wantsAnswer { wantsAnswer = true }
+            if frame.expectsReply { expectsReply = true }
         }
-        return wantsAnswer
+        return expectsReply
     }
 
     // MARK: - Pings
@@ -80,10 +80,10 @@ struct FrameQueue {
 extension MeshFrame {
     /// Whether a healthy peer sends something back for it at once. A heartbeat is answered, an answer is not, and the
     /// mesh cannot tell one message from the other; the layer above says which it was by whom it sends to.
-    fileprivate var wantsAnswer: Bool {
+    fileprivate var expectsReply: Bool {
         switch self {
-        case .ping, .legRequest: true
-        case .pong, .message, .close, .leg, .legRefused, .candidates, .candidatesHeard: false
+        case .ping, .allocationRequest: true
+        case .pong, .message, .close, .allocation, .allocationRefused, .candidates, .candidatesReceived: false
         }
     }
 }

@@ -2,12 +2,12 @@ import Base
 import Noise
 import Wire
 
-// When keys are made anew, and when a session is over.
+// When keys are made again, and when a session is over.
 
 extension Peer {
     /// Why the session is over by now; `nil`: it is not.
     func endOfConnection(_ configuration: MeshConfiguration, now: Instant) -> DisconnectReason? {
-        if certificate == nil, now - createdAt >= Limits.anonymousSessionLife, !isWanted { return .anonymousExpired }
+        if certificate == nil, now - createdAt >= Limits.anonymousSessionLife, !isRequested { return .anonymousExpired }
         if let since = liveness.unansweredSince, now - since >= configuration.unansweredBeforeTimeout {
             return .timeout
         }
@@ -18,24 +18,24 @@ extension Peer {
 
     /// There is no session, and no more reason to wait for one.
     func hasGivenUp(_ configuration: MeshConfiguration, now: Instant) -> Bool {
-        if let wantedAt { return now - wantedAt >= configuration.connectTimeout }
+        if let requestedAt { return now - requestedAt >= configuration.connectTimeout }
         return session.pending.isEmpty && session.initiation == nil
     }
 
     func needsHandshake(_ configuration: MeshConfiguration, now: Instant) -> Bool {
         guard session.initiation == nil else { return false }
-        guard let current = session.current else { return isWanted }
+        guard let current = session.current else { return isRequested }
         if let since = liveness.unansweredSince, now - since >= liveness.patience(configuration) { return true }
         return rekeyTime(current, configuration).map { $0 <= now } ?? false
     }
 
     /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
     /// gone; and a session in which nothing was said under the present keys is left to run out.
-    private func rekeyTime(_ epoch: Epoch, _ configuration: MeshConfiguration) -> Instant? {
+    private func rekeyTime(_ keypair: Keypair, _ configuration: MeshConfiguration) -> Instant? {
         let wait =
-            epoch.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
-        if wantsRekey || epoch.keys.wantsRekey { return epoch.createdAt }
-        return liveness.isActive(since: epoch.createdAt + Peer.confirmationTime) ? epoch.createdAt + wait : nil
+            keypair.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
+        if needsRekey || keypair.keys.needsRekey { return keypair.createdAt }
+        return liveness.isActive(since: keypair.createdAt + Peer.confirmationTime) ? keypair.createdAt + wait : nil
     }
 
     /// What is said so soon after new keys may be no more than their confirmation.
@@ -55,9 +55,9 @@ extension Peer {
         }
         if isConnected {
             times.append(liveness.unansweredSince.map { $0 + configuration.unansweredBeforeTimeout })
-            if isAnonymous, !isWanted { times.append(createdAt + Limits.anonymousSessionLife) }
+            if isAnonymous, !isRequested { times.append(createdAt + Limits.anonymousSessionLife) }
         } else {
-            times.append(wantedAt.map { $0 + configuration.connectTimeout })
+            times.append(requestedAt.map { $0 + configuration.connectTimeout })
         }
         // Without keys or a path nothing can be sent, and what is due must not wake anybody.
         if isConnected, session.current != nil, paths.primary != nil {

@@ -28,11 +28,11 @@ final class Peer {
     /// `connected` was reported, and neither `disconnected` nor `connectFailed` since.
     private(set) var isConnected = false
     /// This node asked for the session.
-    private(set) var isWanted = false
+    private(set) var isRequested = false
     /// When this node asked, or asked again; `nil` while there is a session.
-    private(set) var wantedAt: Instant?
-    /// The keys are to be made anew, although they are not too old.
-    private(set) var wantsRekey = false
+    private(set) var requestedAt: Instant?
+    /// The keys are to be made again, although they are not too old.
+    private(set) var needsRekey = false
     /// Set by `PeerTable` alone.
     var isMarked = false
     var liveness = Liveness()
@@ -60,12 +60,12 @@ final class Peer {
 
     /// This node wants a session with the peer.
     func want(now: Instant) {
-        if !isConnected, wantedAt == nil { wantedAt = now }
-        isWanted = true
+        if !isConnected, requestedAt == nil { requestedAt = now }
+        isRequested = true
     }
 
-    /// Whether the peer remembers what was said before the handshake of `epoch`.
-    func remembers(_ epoch: Epoch) -> Bool { isConnected && remoteAssociation == epoch.hello.association }
+    /// Whether the peer remembers what was said before the handshake of `keypair`.
+    func remembers(_ keypair: Keypair) -> Bool { isConnected && remoteAssociation == keypair.hello.association }
 
     /// The peer has forgotten all that it knew. `streams` replaces what there was.
     func reset(_ streams: StreamMux) {
@@ -74,24 +74,24 @@ final class Peer {
         traversal.reset()
     }
 
-    /// `epoch` is what both ends seal with from now on. `isNew`: the peer has forgotten what was before.
-    func establish(_ epoch: Epoch, at remote: PathAddress, isNew: Bool, now: Instant) {
-        wantsRekey = false
-        remoteAssociation = epoch.hello.association
-        certificate = epoch.hello.certificate
-        wantedAt = nil
+    /// `keypair` is what both ends seal with from now on. `isNew`: the peer has forgotten what was before.
+    func establish(_ keypair: Keypair, at remote: PathAddress, isNew: Bool, now: Instant) {
+        needsRekey = false
+        remoteAssociation = keypair.hello.association
+        certificate = keypair.hello.certificate
+        requestedAt = nil
         isConnected = true
         liveness.answered()
         paths.established(at: remote, isNew: isNew, now: now)
     }
 
-    func rekey() { wantsRekey = true }
+    func rekey() { needsRekey = true }
 
-    /// An authentic datagram of so many bytes came that way, sealed with the keys of `epoch`. `isNewest`: none that was sent
+    /// An authentic datagram of so many bytes came that way, sealed with the keys of `keypair`. `isNewest`: none that was sent
     /// later came before.
-    func received(_ count: Int, by path: PathAddress, of epoch: Epoch, isNewest: Bool, now: Instant) {
-        paths.heard(from: path, isNewest: isNewest && epoch === session.current, now: now)
-        liveness.received(now, keyAge: now - epoch.createdAt)
+    func received(_ count: Int, by path: PathAddress, of keypair: Keypair, isNewest: Bool, now: Instant) {
+        paths.heard(from: path, isNewest: isNewest && keypair === session.current, now: now)
+        liveness.received(now, keyAge: now - keypair.createdAt)
         bytesReceived += count
     }
 

@@ -71,10 +71,11 @@ struct Sessions: ~Copyable {
     }
 
     /// The peer and the keys that a receiver index means.
-    func find(_ index: UInt32) -> (peer: Peer, epoch: Epoch)? {
-        guard let peer = handshaker.slot(of: index).flatMap({ peers[$0] }), let epoch = peer.session.epoch(of: index)
+    func find(_ index: UInt32) -> (peer: Peer, keypair: Keypair)? {
+        guard let peer = handshaker.slot(of: index).flatMap({ peers[$0] }),
+            let keypair = peer.session.keypair(of: index)
         else { return nil }
-        return (peer, epoch)
+        return (peer, keypair)
     }
 
     // MARK: - Initiator
@@ -86,10 +87,10 @@ struct Sessions: ~Copyable {
     }
 
     /// A peer that was asked for and has no keys gets a first message.
-    mutating func startIfWanted(
+    mutating func startIfRequested(
         _ peer: Peer, random: inout Random, counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) {
-        if peer.isWanted, peer.session.current == nil, peer.session.initiation == nil {
+        if peer.isRequested, peer.session.current == nil, peer.session.initiation == nil {
             startHandshake(with: peer, counters: &counters, now: now)
         }
         retryIfDue(peer, random: &random, counters: &counters, now: now, into: &out)
@@ -146,12 +147,12 @@ struct Sessions: ~Copyable {
                 peer.isConnected
                     ? .disconnected(peer.node, .certificate(fault)) : .connectFailed(peer.node, .certificate(fault)))
             return remove(peer)
-        case .completed(let epoch):
+        case .completed(let keypair):
             peer.session.initiation = nil
-            dataPlane.install(epoch, of: peer, from: remote, isConfirmed: true)
+            dataPlane.install(keypair, of: peer, from: remote, isConfirmed: true)
             // The responder may use the keys only after it has seen them used.
             peer.frames.confirm()
-            return establish(epoch, with: peer, from: remote, counters: &counters, now: now, into: &out)
+            return establish(keypair, with: peer, from: remote, counters: &counters, now: now, into: &out)
         }
     }
 
@@ -193,14 +194,14 @@ struct Sessions: ~Copyable {
     ) {
         guard let local = handshaker.allocateIndex(for: peer.slot) else { return counters.drop(.tooManySessions) }
         guard
-            let (epoch, message) = handshaker.answer(
+            let (keypair, message) = handshaker.answer(
                 request, localIndex: local, association: peer.association, now: now)
         else {
             handshaker.release(local)
             return counters.drop(.handshakeFailed)
         }
-        dataPlane.install(epoch, of: peer, from: remote, isConfirmed: false)
-        for displaced in peer.session.answer(epoch) { release(displaced) }
+        dataPlane.install(keypair, of: peer, from: remote, isConfirmed: false)
+        for displaced in peer.session.answer(keypair) { release(displaced) }
         counters.handshakesAnswered += 1
         out.send(message, to: remote, counters: &counters)
         peers.mark(peer)
@@ -208,43 +209,43 @@ struct Sessions: ~Copyable {
 
     // MARK: - Begin and end
 
-    /// Whether there is room for the session, if the peer has shown that it holds the keys of `epoch`.
-    func admits(_ epoch: Epoch, of peer: Peer) -> Bool {
-        peer.session.isInUse(epoch) || epoch.hello.certificate != nil || peer.isAnonymous
+    /// Whether there is room for the session, if the peer has shown that it holds the keys of `keypair`.
+    func admits(_ keypair: Keypair, of peer: Peer) -> Bool {
+        peer.session.isInUse(keypair) || keypair.hello.certificate != nil || peer.isAnonymous
             || anonymousCount < Limits.anonymousSessions
     }
 
-    /// The peer has sealed with the keys of `epoch`, so it holds them.
+    /// The peer has sealed with the keys of `keypair`, so it holds them.
     mutating func confirm(
-        _ epoch: Epoch, of peer: Peer, from remote: PathAddress, counters: inout MeshCounters, now: Instant,
+        _ keypair: Keypair, of peer: Peer, from remote: PathAddress, counters: inout MeshCounters, now: Instant,
         into out: inout MeshOutbox
     ) -> Change? {
-        if peer.session.isInUse(epoch) { return nil }
-        return establish(epoch, with: peer, from: remote, counters: &counters, now: now, into: &out)
+        if peer.session.isInUse(keypair) { return nil }
+        return establish(keypair, with: peer, from: remote, counters: &counters, now: now, into: &out)
     }
 
-    /// `epoch` is what both ends seal with from now on.
+    /// `keypair` is what both ends seal with from now on.
     private mutating func establish(
-        _ epoch: Epoch, with peer: Peer, from remote: PathAddress, counters: inout MeshCounters, now: Instant,
+        _ keypair: Keypair, with peer: Peer, from remote: PathAddress, counters: inout MeshCounters, now: Instant,
         into out: inout MeshOutbox
     ) -> Change {
-        let isNew = !peer.remembers(epoch)
+        let isNew = !peer.remembers(keypair)
         if peer.isAnonymous { anonymousCount -= 1 }
         if peer.isConnected, isNew {
             out.events.append(.disconnected(peer.node, .peerForgot))
             peer.reset(newStreams(with: peer.node, now: now))
         }
-        for released in peer.session.promote(epoch) { release(released) }
-        peer.establish(epoch, at: remote, isNew: isNew, now: now)
+        for released in peer.session.promote(keypair) { release(released) }
+        peer.establish(keypair, at: remote, isNew: isNew, now: now)
         if peer.isAnonymous { anonymousCount += 1 }
-        dataPlane.route(epoch, of: peer)
+        dataPlane.route(keypair, of: peer)
         guard isNew else {
             counters.rekeys += 1
             return .renewed(peer)
         }
         counters.sessionsEstablished += 1
         let session = PeerSession(
-            certificate: peer.certificate, handshakeHash: epoch.handshakeHash, address: remote.remote)
+            certificate: peer.certificate, handshakeHash: keypair.handshakeHash, address: remote.remote)
         out.events.append(.connected(peer.node, session))
         return .began(peer, at: remote)
     }
@@ -283,7 +284,7 @@ struct Sessions: ~Copyable {
         if let code, peer.isConnected { peer.sendClose(code, now: now, counters: &counters, into: &out) }
         if peer.isConnected {
             out.events.append(.disconnected(peer.node, reason))
-        } else if peer.isWanted, reason != .local {
+        } else if peer.isRequested, reason != .local {
             out.events.append(.connectFailed(peer.node, .timeout))
         }
         return remove(peer)
@@ -340,5 +341,5 @@ struct Sessions: ~Copyable {
 
 extension Session {
     /// Both ends have shown that they hold these keys.
-    fileprivate func isInUse(_ epoch: Epoch) -> Bool { epoch === current || epoch === previous }
+    fileprivate func isInUse(_ keypair: Keypair) -> Bool { keypair === current || keypair === previous }
 }

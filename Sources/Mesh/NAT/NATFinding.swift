@@ -1,4 +1,4 @@
-/// Something that was found out about a translator, or why it was not.
+/// Something that was found out about a NAT, or why it was not.
 package enum NATFinding<Value: Hashable & Sendable>: Hashable, Sendable {
     case known(Value)
     case unknown(NATUnknown)
@@ -22,7 +22,7 @@ package enum NATUnknown: String, Hashable, Sendable, CaseIterable {
     /// The server did not do what it was asked for: to answer from elsewhere, or to elsewhere.
     case notServed
     /// Nothing translates, so there is nothing to know.
-    case noTranslation
+    case noNAT
     /// Too few mappings were seen.
     case tooFew
 }

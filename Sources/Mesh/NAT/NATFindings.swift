@@ -1,6 +1,6 @@
 package import Base
 
-/// What a `NATSurvey` found out, for one family of addresses.
+/// What a `NATDiscovery` found out, for one family of addresses.
 package struct NATFindings: Hashable, Sendable {
     package struct Server: Hashable, Sendable {
         package let address: SocketAddress
@@ -14,7 +14,7 @@ package struct NATFindings: Hashable, Sendable {
 
     package enum Outcome: Hashable, Sendable {
         case pending
-        /// How it saw the survey's first socket; a round trip only where one datagram was enough.
+        /// How it saw the discovery's first socket; a round trip only where one datagram was enough.
         case answered(SocketAddress, roundTrip: Interval?)
         case silent
         /// This machine could not send, or an ICMP error came back: nobody listens there, or a firewall says no.

@@ -15,7 +15,7 @@ package import Base
 /// |  value, padded with whatever ...                              |
 /// ```
 ///
-/// An attribute of a type below 0x8000 must be understood by whoever gets it; which were not is told in `unknownRequired`.
+/// An attribute of a type below 0x8000 must be understood by anyone who gets it; which were not is told in `unknownRequired`.
 /// FINGERPRINT is checked where it is there. This node asks without credentials, so MESSAGE-INTEGRITY is only stepped over:
 /// what stands behind it and is no FINGERPRINT is ignored, as section 14.5 demands.
 package struct STUNMessage: Hashable, Sendable {

@@ -6,7 +6,7 @@ import Noise
 /// goes unanswered.
 ///
 /// The schedule is quicker than RFC 8489's (500 ms first, 39.5 s in all), which is for servers that a call depends on; a
-/// survey asks many small questions, and a person waits for it.
+/// discovery asks many small questions, and a person waits for it.
 struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
     struct Pending {
         let purpose: Purpose

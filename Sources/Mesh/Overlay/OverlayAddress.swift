@@ -5,7 +5,7 @@ package import Wire
 /// # Addresses that follow from keys
 ///
 /// Every fleet has a network of its own among IPv6's unique local addresses (RFC 4193), and every node one address in it.
-/// Nobody hands them out: both are hashes, of the fleet's id and of the node's key, so that whoever knows a peer's key
+/// Nobody hands them out: both are hashes, of the fleet's id and of the node's key, so that anyone who knows a peer's key
 /// knows its address, and an address cannot be taken by a node that has not its key.
 ///
 /// ```

@@ -24,7 +24,7 @@ struct HolePunch: Sendable {
     /// The last one was not expected to help.
     var isBrief: Bool { probeLimit < Path.punchTimes.count }
 
-    /// A punch is wanted. False where it is owed: whoever is told new candidates all the time does not begin anew each time.
+    /// A punch is wanted. False where it is owed: anyone who is told new candidates all the time does not begin again each time.
     mutating func begin(isBrief: Bool, _ now: Instant) -> Bool {
         probeLimit = isBrief ? HolePunch.briefProbes : Path.punchTimes.count
         if let lastAt, now - lastAt < HolePunch.every {

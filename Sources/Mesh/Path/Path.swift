@@ -48,7 +48,7 @@ struct Path: Sendable {
     private(set) var missed = 0
     private(set) var isAlive = false
     private(set) var answeredAt: Instant?
-    private(set) var heardAt: Instant?
+    private(set) var receivedAt: Instant?
     /// When the newest probe that was answered had been sent.
     private(set) var answeredProbeAt = Instant.origin
     /// And the newest that was not answered in time.
@@ -88,16 +88,16 @@ struct Path: Sendable {
     var lastProbeAt: Instant? { probes.last?.sentAt }
 
     /// Nothing was heard that way for so long.
-    func isUnheard(for time: Interval, _ now: Instant) -> Bool { now - (heardAt ?? .origin) >= time }
+    func isSilent(for time: Interval, _ now: Instant) -> Bool { now - (receivedAt ?? .origin) >= time }
 
     // MARK: - What happens
 
     /// An authentic datagram came that way.
-    mutating func heard(_ now: Instant) { heardAt = now }
+    mutating func heard(_ now: Instant) { receivedAt = now }
 
     /// A session was made that way.
     mutating func established(_ now: Instant) {
-        heardAt = now
+        receivedAt = now
         isAlive = true
         missed = 0
     }
@@ -105,7 +105,7 @@ struct Path: Sendable {
     /// A longer way of the same beginning was open, so this one is.
     mutating func inherited(_ now: Instant) {
         isAlive = true
-        heardAt = heardAt ?? now
+        receivedAt = receivedAt ?? now
     }
 
     mutating func measured(_ roundTrip: Interval) { round.sample(roundTrip, delay: .zero) }
@@ -129,7 +129,7 @@ struct Path: Sendable {
         isAlive = true
         answeredAt = now
         answeredProbeAt = max(answeredProbeAt, probe.sentAt)
-        heardAt = now
+        receivedAt = now
         punchStep = nil
         if !probe.isUntimed { round.sample(now - probe.sentAt, delay: .zero) }
         return Answer(sentAt: probe.sentAt, isSameWay: true)

@@ -8,7 +8,7 @@ import Wire
 /// third of a round trip, which may be long because they are full. After a second without any answer it goes more slowly.
 struct PathDoubt: Sendable {
     static let every = Interval.milliseconds(50)
-    /// Of paths beside the primary and the one that would take its place.
+    /// Of paths other than the primary and the one that would take its place.
     private static let restEvery = Interval.milliseconds(250)
     /// Before TCP is tried.
     private static let probesBeforeTCP = 8
@@ -20,7 +20,7 @@ struct PathDoubt: Sendable {
     private var probes = 0
     /// An unknown address from which the peer was heard: it may have moved there.
     private(set) var newAddress: PathAddress?
-    private(set) var heardNewAt: Instant?
+    private(set) var receivedNewAt: Instant?
 
     /// False where it has begun already.
     mutating func begin(_ now: Instant) -> Bool {
@@ -33,23 +33,23 @@ struct PathDoubt: Sendable {
     mutating func end() { self = PathDoubt() }
 
     /// The peer was heard from an address that was not known.
-    mutating func heardNew(_ address: PathAddress, _ now: Instant) {
+    mutating func receivedNew(_ address: PathAddress, _ now: Instant) {
         newAddress = address
-        heardNewAt = now
+        receivedNewAt = now
     }
 
     /// The peer is at `path` and no more at `primary`: both were probed since it was heard there.
     func hasMoved(to path: Path, from primary: Path) -> Bool {
-        guard let heardNewAt, let newAddress, path.address == newAddress, path.tier <= primary.tier else {
+        guard let receivedNewAt, let newAddress, path.address == newAddress, path.tier <= primary.tier else {
             return false
         }
-        return path.answeredProbeAt >= heardNewAt && primary.missedProbeAt >= heardNewAt
-            && primary.answeredProbeAt < heardNewAt
+        return path.answeredProbeAt >= receivedNewAt && primary.missedProbeAt >= receivedNewAt
+            && primary.answeredProbeAt < receivedNewAt
     }
 
     /// Whether an answer to a probe of the primary ends the doubt. What the peer said before it was heard elsewhere says
     /// nothing of where it is.
-    func isEnded(byAnswerToProbeAt time: Instant) -> Bool { heardNewAt.map { time >= $0 } ?? true }
+    func isEnded(byAnswerToProbeAt time: Instant) -> Bool { receivedNewAt.map { time >= $0 } ?? true }
 
     /// A probe went out; true where it is time to try TCP.
     mutating func countProbe() -> Bool {

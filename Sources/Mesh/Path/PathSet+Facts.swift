@@ -39,7 +39,7 @@ extension PathSet {
         package let roundTrip: Interval?
         /// Since when the newest answer to a probe, and the newest authentic datagram, came that way.
         package let sinceAnswered: Interval?
-        package let sinceHeard: Interval?
+        package let sinceReceived: Interval?
         /// Probes unanswered in a row.
         package let missed: Int
         /// How long it is not to be taken, having failed.
@@ -57,7 +57,7 @@ extension PathSet {
             isAlive = path.isAlive && !path.isLost
             roundTrip = path.isTimed ? path.round.smoothed : nil
             sinceAnswered = path.answeredAt.map { now - $0 }
-            sinceHeard = path.heardAt.map { now - $0 }
+            sinceReceived = path.receivedAt.map { now - $0 }
             missed = path.missed
             barredFor = path.barredUntil > now ? path.barredUntil - now : nil
             isPunching = path.isPunching

@@ -3,7 +3,7 @@ package import Wire
 
 /// # The ways to one peer
 ///
-/// A session does not know how its datagrams travel; a path set does, and decides. A path is an address, or a pair of legs
+/// A session does not know how its datagrams travel; a path set does, and decides. A path is an address, or a pair of allocations
 /// at a relay. All of them carry the same session with the same keys, so that what is found out about a path with a probe
 /// is true for data, and a change of path costs no handshake.
 ///
@@ -25,9 +25,9 @@ package import Wire
 /// - *Moves* follow the peer: an unknown address from which it is heard raises doubt as well. Data goes there too at once,
 ///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
 /// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten; but where this node has just
-///   moved itself, or its translator has, it is not the path's fault, and it is tried again at once (`moved`).
+///   moved itself, or its NAT has, it is not the path's fault, and it is tried again at once (`moved`).
 ///
-/// Nothing is probed without need: an idle peer costs nothing. Whoever wants a path kept open says so (`keepsWarm`).
+/// Nothing is probed without need: an idle peer costs nothing. Anyone who wants a path kept open says so (`keepsWarm`).
 ///
 /// - `Path` is one path and what its probes have shown; `PathTable` is all of them, and which is better.
 /// - `PathDoubt` is the doubt of the primary, `HolePunch` the times at which direct paths are tried.
@@ -80,7 +80,7 @@ package struct PathSet: Sendable {
         paths.primaryIndex.flatMap { paths[$0].answeredAt }.map { $0 >= time } ?? false
     }
     /// How often direct paths were tried without effect.
-    var vainPunches: Int { punching.failures }
+    var failedPunches: Int { punching.failures }
 
     /// No path has answered since the doubt began, and one would have.
     func isDeaf(_ now: Instant) -> Bool {
@@ -157,9 +157,9 @@ package struct PathSet: Sendable {
     package mutating func heard(from address: PathAddress, isNewest: Bool, now: Instant) {
         if let known = paths.index(of: address) {
             paths[known].heard(now)
-            // The peer has left the primary, perhaps, or only answers: whoever does not send much finds out this way.
+            // The peer has left the primary, perhaps, or only answers: anyone who does not send much finds out this way.
             if isNewest, let primary = paths.primaryIndex, primary != known, doubt.since == nil,
-                paths[primary].isUnheard(for: PathSet.leftAfter, now),
+                paths[primary].isSilent(for: PathSet.leftAfter, now),
                 now - (paths[primary].lastProbeAt ?? .origin) >= PathSet.leftAfter
             {
                 paths[primary].probe(at: now)
@@ -174,7 +174,7 @@ package struct PathSet: Sendable {
         paths[index].probe(at: now)
         guard paths.primaryIndex != nil else { return }
         // Data goes there too from now on, for as long as the two probes take.
-        doubt.heardNew(address, now)
+        doubt.receivedNew(address, now)
         beginDoubt(now)
     }
 
@@ -202,7 +202,7 @@ package struct PathSet: Sendable {
         let last = paths[primary].lastProbeAt ?? paths[primary].answeredAt ?? .origin
         paths[primary].probe(by: max(now, last + max(PathSet.probeEvery, (smoothedRoundTrip ?? .zero) / 2)))
         // After a long silence it is not known that the way is still open: doubt it before data is lost.
-        if doubt.since == nil, paths[primary].isUnheard(for: keepAlive.staleAfter, now), paths.standby != nil {
+        if doubt.since == nil, paths[primary].isSilent(for: keepAlive.staleAfter, now), paths.standby != nil {
             beginDoubt(now)
         }
         if !isActive(now), let standby = paths.standby { paths[standby].probe(at: now) }
@@ -404,9 +404,9 @@ package struct PathSet: Sendable {
     /// Probes relays that were never tried.
     package mutating func tryRelays(now: Instant) { paths.tryRelays(now) }
 
-    /// A leg is bound (anew): what goes through it can be answered from now on.
+    /// An allocation is bound (again): what goes through it can be answered from now on.
     mutating func bound(_ near: UInt32, now: Instant) {
-        paths.probe(at: now) { $0.address.uses(leg: near) && !$0.isAlive }
+        paths.probe(at: now) { $0.address.uses(allocation: near) && !$0.isAlive }
     }
 
     // MARK: - Keeping paths open

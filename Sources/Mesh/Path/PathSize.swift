@@ -11,7 +11,7 @@ import Wire
 /// right, and a packet that was told to be smaller for a moment would stay so for ten minutes.
 ///
 /// While packets flow, every 200 ms a probe has the full size. If two of them are lost in a row while small ones are
-/// answered, the path has become narrower: the least size holds at once, and the search begins anew.
+/// answered, the path has become narrower: the least size holds at once, and the search begins again.
 struct PathSize {
     /// Likely sizes of IP packets on links: jumbo frames, Ethernet, PPPoE, tunnels within tunnels, the least of IPv6.
     static let links = [9000, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1240, 1200, 1124]

@@ -34,7 +34,7 @@ struct PathTable: RandomAccessCollection, Sendable {
         paths.indices.filter { isMeant($0) && paths[$0].isAlive }.min { isBetter($0, than: $1) }
     }
 
-    /// The best path beside the primary.
+    /// The best path other than the primary.
     var standby: Int? {
         bestAlive { $0 != primaryIndex }
             // What has never answered is still more than nothing: a relay that was not needed yet.
@@ -47,13 +47,13 @@ struct PathTable: RandomAccessCollection, Sendable {
             ?? paths.indices.first { isMeant(paths[$0].address) && paths[$0].address.isRelayed }
     }
 
-    /// From so many of a host's ports the peer is heard all the time, as when guessing them has opened a dozen at once: one
+    /// From so many of a host's ports the peer is heard all the time, as when port prediction has opened a dozen at once: one
     /// more is no move.
     func isCrowded(_ address: PathAddress, _ now: Instant) -> Bool {
         guard address.isDirect else { return false }
         return paths.count {
             $0.address.isDirect && $0.address.remote.ip == address.remote.ip
-                && now - ($0.heardAt ?? .origin) < PathTable.crowdedFor
+                && now - ($0.receivedAt ?? .origin) < PathTable.crowdedFor
         } >= PathTable.portsOfHost
     }
 
@@ -75,7 +75,7 @@ struct PathTable: RandomAccessCollection, Sendable {
 
     private mutating func makeRoom() {
         let worst = paths.indices.filter { $0 != primaryIndex && !paths[$0].isAlive }
-            .min { (paths[$0].heardAt ?? .origin) < (paths[$1].heardAt ?? .origin) }
+            .min { (paths[$0].receivedAt ?? .origin) < (paths[$1].receivedAt ?? .origin) }
         if let worst { remove(worst) }
     }
 

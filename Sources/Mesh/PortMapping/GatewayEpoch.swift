@@ -1,6 +1,6 @@
 import Base
 
-/// A gateway counts the seconds since it began to keep mappings. If its count does not go with our clock it has started anew
+/// A gateway counts the seconds since it began to keep mappings. If its count does not go with our clock it has started again
 /// and forgotten them.
 struct GatewayEpoch: Sendable {
     private var last: (seconds: Int64, at: Instant)?

@@ -12,7 +12,7 @@ import Base
 /// ```
 ///
 /// Only the gateway's own address is believed, and only it is called: anybody on the network may answer a search. One call is
-/// under way at a time. A gateway of UPnP counts no epoch, so it is asked anew every ten minutes whatever the lease: a restart
+/// under way at a time. A gateway of UPnP counts no epoch, so it is asked again every ten minutes whatever the lease: a restart
 /// has then cost ten minutes at most.
 struct IGDClient: Sendable {
     struct Grant: Hashable, Sendable {
@@ -35,7 +35,7 @@ struct IGDClient: Sendable {
     private struct Call: Hashable, Sendable {
         var id: UInt64
         var step: Step
-        /// Whoever fetches answers in time, or says why not; this is for one that does not.
+        /// Anyone who fetches answers in time, or says why not; this is for one that does not.
         var patienceEnds: Instant
     }
 
@@ -52,7 +52,7 @@ struct IGDClient: Sendable {
     private var services: [IGDService] = []
     private var address: IPAddress?
     /// How the mapping is asked for: what a gateway may not like of it is changed, a few times.
-    private var wish: (port: UInt16, leaseSeconds: UInt32, isAny: Bool)
+    private var mappingRequest: (port: UInt16, leaseSeconds: UInt32, isAny: Bool)
     private var refusals = 0
     /// A mapping that comes now is of no use.
     private var isAbandoned = false
@@ -73,7 +73,7 @@ struct IGDClient: Sendable {
         self.port = port
         self.lastID = lastID
         self.random = random
-        wish = (port, IGDClient.leaseSeconds, false)
+        mappingRequest = (port, IGDClient.leaseSeconds, false)
     }
 
     var highestID: UInt64 { lastID }
@@ -137,7 +137,7 @@ struct IGDClient: Sendable {
             for target in SSDP.targets { out.datagrams.append((SSDP.search(target, host: remote), remote)) }
         }
         searches += 1
-        // Whoever has MX 1 answers within a second.
+        // Anyone who has MX 1 answers within a second.
         nextSearchAt = now + IGDClient.searchEvery * (searches == IGDClient.searchLimit ? 2 : 1)
     }
 
@@ -176,11 +176,11 @@ struct IGDClient: Sendable {
 
     private func addRequest(_ service: IGDService) -> [UInt8] {
         SOAP.request(
-            wish.isAny ? "AddAnyPortMapping" : "AddPortMapping", of: service,
+            mappingRequest.isAny ? "AddAnyPortMapping" : "AddPortMapping", of: service,
             [
-                ("NewRemoteHost", ""), ("NewExternalPort", "\(wish.port)"), ("NewProtocol", "UDP"),
+                ("NewRemoteHost", ""), ("NewExternalPort", "\(mappingRequest.port)"), ("NewProtocol", "UDP"),
                 ("NewInternalPort", "\(port)"), ("NewInternalClient", "\(place.own)"), ("NewEnabled", "1"),
-                ("NewPortMappingDescription", "asterism"), ("NewLeaseDuration", "\(wish.leaseSeconds)"),
+                ("NewPortMappingDescription", "asterism"), ("NewLeaseDuration", "\(mappingRequest.leaseSeconds)"),
             ])
     }
 
@@ -239,7 +239,7 @@ struct IGDClient: Sendable {
 
     private mutating func tryService(now: Instant, into out: inout PortMapperOutbox) {
         guard let service = services.first else { return fail(problem ?? "the gateway's UPnP makes no mappings") }
-        wish = (port, IGDClient.leaseSeconds, service.kind == .ip2)
+        mappingRequest = (port, IGDClient.leaseSeconds, service.kind == .ip2)
         refusals = 0
         ask(.address, service, now: now, into: &out)
     }
@@ -262,14 +262,14 @@ struct IGDClient: Sendable {
     private mutating func added(_ outcome: Outcome, now: Instant, into out: inout PortMapperOutbox) {
         guard let service = services.first else { return }
         // AddAnyPortMapping says which port it took.
-        if wish.isAny, case .values(let values) = outcome {
+        if mappingRequest.isAny, case .values(let values) = outcome {
             guard let text = values.first(where: { $0.name == "NewReservedPort" })?.text, let port = UInt16(text),
                 port != 0
             else { return wasRefused("the gateway names no port", now: now, into: &out) }
-            wish.port = port
+            mappingRequest.port = port
         }
         guard !isAbandoned else {
-            if case .values = outcome { return delete(wish.port, service, now: now, into: &out) }
+            if case .values = outcome { return delete(mappingRequest.port, service, now: now, into: &out) }
             if phase == .ending { phase = .ended }
             return
         }
@@ -277,16 +277,18 @@ struct IGDClient: Sendable {
         switch outcome {
         case .values:
             // From now on it is this port.
-            wish.isAny = false
+            mappingRequest.isAny = false
             let life =
-                wish.leaseSeconds == 0 ? IGDClient.renewEvery * 6 : Interval.seconds(Int64(wish.leaseSeconds))
+                mappingRequest.leaseSeconds == 0
+                ? IGDClient.renewEvery * 6 : Interval.seconds(Int64(mappingRequest.leaseSeconds))
             grant = Grant(
-                external: SocketAddress(address, wish.port), leaseSeconds: wish.leaseSeconds, expiresAt: now + life,
+                external: SocketAddress(address, mappingRequest.port), leaseSeconds: mappingRequest.leaseSeconds,
+                expiresAt: now + life,
                 renewAt: now + min(life / 2, IGDClient.renewEvery))
             phase = .mapped
             problem = nil
         case .refused(let fault):
-            guard refusals < IGDClient.refusalLimit, changeWish(after: fault) else {
+            guard refusals < IGDClient.refusalLimit, changeRequest(after: fault) else {
                 return wasRefused(fault.meaning, now: now, into: &out)
             }
             refusals += 1
@@ -296,16 +298,16 @@ struct IGDClient: Sendable {
     }
 
     /// Asks for what the gateway may rather give; false where there is nothing of the kind.
-    private mutating func changeWish(after fault: SOAP.Fault) -> Bool {
+    private mutating func changeRequest(after fault: SOAP.Fault) -> Bool {
         switch fault.code {
-        case 725 where wish.leaseSeconds != 0: wish.leaseSeconds = 0
+        case 725 where mappingRequest.leaseSeconds != 0: mappingRequest.leaseSeconds = 0
         // Some know the service and not all of its actions.
         case 401, 402, 501,
-            602 where wish.isAny:
-            wish.isAny = false
-        case 724 where wish.port != port: wish.port = port
+            602 where mappingRequest.isAny:
+            mappingRequest.isAny = false
+        case 724 where mappingRequest.port != port: mappingRequest.port = port
         // Any port but those that services have.
-        case 718, 729: wish.port = UInt16(random.next(in: 1024...65_535))
+        case 718, 729: mappingRequest.port = UInt16(random.next(in: 1024...65_535))
         default: return false
         }
         return true

@@ -53,7 +53,7 @@ package enum PCP {
             case .unsupportedProtocol: "the gateway maps no UDP"
             case .quotaExceeded: "this node has too many mappings"
             case .cannotProvideExternal: "the gateway has no such outer port"
-            case .addressMismatch: "there is another translator between this node and the gateway"
+            case .addressMismatch: "there is another NAT between this node and the gateway"
             case .excessiveRemotePeers: "too many remote peers"
             }
         }
@@ -66,7 +66,7 @@ package enum PCP {
         /// Our address on the gateway's inside, as the datagram that carries this shows it.
         package let client: IPAddress
         package let internalPort: UInt16
-        /// What is wished; unspecified and 0 leave it to the gateway.
+        /// What is requested; unspecified and 0 leave it to the gateway.
         package let suggested: SocketAddress
         package let lifetimeSeconds: UInt32
 

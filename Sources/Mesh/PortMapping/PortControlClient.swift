@@ -15,7 +15,7 @@ import Base
 /// **Repeating.** RFC 6887 (8.1.1) waits 3 s before the first repetition, which is for boxes far away; this one is a hop
 /// away and people wait, so it begins with the 250 ms of RFC 6886 (3.1), doubles, and varies by a tenth either way as RFC
 /// 6887 does. After six datagrams and 16 s the gateway counts as silent; RFC 6886 would send three more in two minutes, and
-/// RFC 6887 never stop, but `PortMapper` begins anew by and by.
+/// RFC 6887 never stop, but `PortMapper` begins again eventually.
 struct PortControlClient: Sendable {
     /// A mapping that the gateway has granted.
     struct Grant: Hashable, Sendable {
@@ -146,15 +146,15 @@ struct PortControlClient: Sendable {
     private func bytes(of question: Question) -> [UInt8] {
         let isEnd = phase == .ending
         let lifetime = isEnd ? 0 : PortControlClient.lifetimeSeconds
-        let wish = isEnd ? SocketAddress(.any4, 0) : grant?.external ?? SocketAddress(.any4, port)
+        let suggestion = isEnd ? SocketAddress(.any4, 0) : grant?.external ?? SocketAddress(.any4, port)
         switch question {
         case .pcpMap:
             return PCP.MapRequest(
-                nonce: nonce, client: place.own, internalPort: port, suggested: wish, lifetimeSeconds: lifetime
+                nonce: nonce, client: place.own, internalPort: port, suggested: suggestion, lifetimeSeconds: lifetime
             ).encoded
         case .pmpAddress: return NATPMP.externalAddressRequest
         case .pmpMap:
-            return NATPMP.mapRequest(internalPort: port, suggestedPort: wish.port, lifetimeSeconds: lifetime)
+            return NATPMP.mapRequest(internalPort: port, suggestedPort: suggestion.port, lifetimeSeconds: lifetime)
         }
     }
 

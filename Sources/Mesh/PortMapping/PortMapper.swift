@@ -2,9 +2,9 @@ package import Base
 
 /// # A door in the gateway
 ///
-/// A home's or an office's router opens a port for whoever asks it by PCP, NAT-PMP or UPnP. A node with such a port is reached
-/// by strangers without any punching, even where its translator gives each conversation another port. `PortMapper` asks, keeps
-/// what it gets alive, and gives it back.
+/// A home's or an office's router opens a port for anyone who asks it by PCP, NAT-PMP or UPnP. A node with such a port is reached
+/// by unauthenticated peers without any punching, even where its NAT gives each conversation another port. `PortMapper` asks,
+/// keeps what it gets alive, and gives it back.
 ///
 /// ```
 ///            place known                 granted                          stop
@@ -15,14 +15,14 @@ package import Base
 /// ```
 ///
 /// One round asks by `PortControlClient` at once, and 500 ms later by `IGDClient` too, which costs more datagrams and some
-/// kilobytes. The first mapping wins; the other is abandoned. The winner keeps the mapping: renews it, and makes it anew when
+/// kilobytes. The first mapping wins; the other is abandoned. The winner keeps the mapping: renews it, and makes it again when
 /// the gateway's count says that it has forgotten. Whatever the gateway does, rounds begin at least five seconds apart.
 ///
-/// It speaks IPv4 only: IPv6 has no translators, and a gateway's IPv6 address is one of the link, which this project's addresses
+/// It speaks IPv4 only: IPv6 has no NATs, and a gateway's IPv6 address is one of the link, which this project's addresses
 /// do not name. The mapping that PCP makes is kept under a nonce; a nonce that is the same after a restart of the process lets it
 /// take up the mapping that it had.
 package struct PortMapper: Sendable {
-    /// Where the node is. With another place all begins anew.
+    /// Where the node is. With another place all begins again.
     package struct Place: Hashable, Sendable {
         package let gateway: IPAddress
         /// This node's address on the gateway's network.
@@ -263,7 +263,7 @@ package struct PortMapper: Sendable {
             status.lifetime = grant.leaseSeconds == 0 ? nil : max(.zero, grant.expiresAt - now)
         }
         if let external = status.external, external.ip.isOfPrivateNetwork4 {
-            status.problem = "behind a second translator: only nodes before that one reach the address"
+            status.problem = "behind a second NAT: only nodes behind that one reach the address"
         }
         return status
     }

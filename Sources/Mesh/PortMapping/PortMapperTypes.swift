@@ -34,7 +34,7 @@ package struct PortMapperOutbox: Sendable {
 package struct PortMappingStatus: Hashable, Sendable {
     /// `nil`: there is no mapping.
     package var `protocol`: PortMappingProtocol?
-    /// Where strangers reach this node, or the next translator.
+    /// Where unauthenticated peers reach this node, or the next NAT.
     package var external: SocketAddress?
     package var internalPort: UInt16
     /// What is left of the mapping's life; `nil` for one without an end.
@@ -45,7 +45,7 @@ package struct PortMappingStatus: Hashable, Sendable {
 }
 
 extension IPAddress {
-    /// An address that means something only on this side of a translator: of private networks (RFC 1918), of a provider's
+    /// An address that means something only on this side of a NAT: of private networks (RFC 1918), of a provider's
     /// own (RFC 6598, RFC 6333), of one link (RFC 3927), or of none.
     package var isOfPrivateNetwork4: Bool {
         guard case .v4(let value) = self else { return false }

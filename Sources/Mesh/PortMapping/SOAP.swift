@@ -78,7 +78,7 @@ extension SOAP.Fault {
             (401, "the gateway does not know the action"), (402, "the gateway did not like an argument"),
             (501, "the gateway failed"), (606, "the gateway does not allow it"),
             (713, "the gateway has no such mapping"), (714, "the gateway has no such mapping"),
-            (715, "the gateway wants a remote host named"), (716, "the gateway wants an outer port named"),
+            (715, "the gateway requires a remote host"), (716, "the gateway requires an external port"),
             (718, "the port is mapped for another already"), (724, "the gateway maps only to the same port"),
             (725, "the gateway gives only mappings without an end"),
             (726, "the gateway allows no remote host"), (727, "the gateway allows no outer port"),
@@ -90,6 +90,6 @@ extension SOAP.Fault {
 }
 
 extension String {
-    /// A stranger's words, for a terminal: printable ASCII of them, and not many.
+    /// An unauthenticated peer's words, for a terminal: printable ASCII of them, and not many.
     var safe: String { String(decoding: utf8.lazy.filter { $0 >= 0x20 && $0 < 0x7f }.prefix(80), as: UTF8.self) }
 }

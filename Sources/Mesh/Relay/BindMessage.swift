@@ -4,14 +4,14 @@ import Wire
 
 /// Datagrams of kinds 8 and 9.
 struct BindMessage: Hashable {
-    let leg: UInt32
+    let allocation: UInt32
     let number: UInt64
     let challenge: [UInt8]
 
     static let none = [UInt8](repeating: 0, count: BindChallenger.challengeCount)
 
-    init(leg: UInt32, number: UInt64, challenge: [UInt8]) {
-        self.leg = leg
+    init(allocation: UInt32, number: UInt64, challenge: [UInt8]) {
+        self.allocation = allocation
         self.number = number
         self.challenge = challenge
     }
@@ -21,7 +21,7 @@ struct BindMessage: Hashable {
         var reader = ByteReader(datagram.span.bytes)
         do throws(DecodeError) {
             try reader.skip(4, "header")
-            leg = try reader.uint32("leg")
+            allocation = try reader.uint32("allocation")
             number = try reader.uint64("number")
             challenge = try reader.bytes(BindChallenger.challengeCount, "challenge")
         } catch { return nil }
@@ -29,7 +29,8 @@ struct BindMessage: Hashable {
 
     func encoded(_ kind: DatagramKind, key: BindKey) -> [UInt8] {
         var writer = ByteWriter(reserving: DatagramHeader.bindLength)
-        (kind == .bind ? DatagramHeader.bind(leg: leg) : .bindAnswer(leg: leg)).write(to: &writer)
+        (kind == .bind ? DatagramHeader.bind(allocation: allocation) : .bindAnswer(allocation: allocation)).write(
+            to: &writer)
         writer.uint64(number)
         writer.append(challenge)
         writer.append(key.mac(of: writer.bytes))

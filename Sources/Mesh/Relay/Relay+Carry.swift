@@ -6,13 +6,16 @@ import Wire
 extension Relay {
     /// A datagram of kind 6. It goes on as kind 7, or is dropped, or its sender is told to bind.
     mutating func carry(
-        _ datagram: UnsafeMutableRawBufferPointer, _ legs: RelayLegs, from remote: PathAddress, now: Instant,
+        _ datagram: UnsafeMutableRawBufferPointer, _ allocations: AllocationPair, from remote: PathAddress,
+        now: Instant,
         counters: inout MeshCounters, into out: inout MeshOutbox
     ) {
         let inside = DatagramKind(rawValue: datagram[DatagramHeader.relayedSize])
-        switch carry(legs, count: datagram.count, isForRelays: inside?.isForRelays ?? true, from: remote, now: now) {
+        switch carry(
+            allocations, count: datagram.count, isForRelays: inside?.isForRelays ?? true, from: remote, now: now)
+        {
         case .forward(let path):
-            // The legs trade places: what was the sender's is the receiver's far one.
+            // The allocations trade places: what was the sender's is the receiver's far one.
             let ahead = path.overhead
             out.datagrams.append(
                 reserving: ahead + datagram.count, remote: path.remote, socket: path.socket
@@ -41,9 +44,11 @@ extension Relay {
     mutating func grant(
         to node: NodeID, _ certificate: Certificate?, at path: PathAddress, now: Instant
     ) -> MeshFrame {
-        guard let certificate, path.hops < 2 else { return .legRefused(.notARelay) }
+        guard let certificate, path.hops < 2 else { return .allocationRefused(.notARelay) }
         let tenant = certificate.labels.first { $0.name == "app" }?.value ?? ""
-        guard let leg = leg(for: node, tenant: tenant, at: path, now: now) else { return .legRefused(.full) }
-        return .leg(leg.number, key: leg.key, challenge: leg.challenge)
+        guard let allocation = allocation(for: node, tenant: tenant, at: path, now: now) else {
+            return .allocationRefused(.full)
+        }
+        return .allocation(allocation.number, key: allocation.key, challenge: allocation.challenge)
     }
 }

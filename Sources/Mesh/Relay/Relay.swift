@@ -4,14 +4,14 @@ package import Wire
 
 /// # A relay
 ///
-/// A beacon carries datagrams between nodes that have no way to each other. Each node that wants so has a *leg* here: a
+/// A beacon carries datagrams between nodes that have no way to each other. Each node that wants so has a *allocation* here: a
 /// number, given out in the node's session, and the address at which the node has shown to be (`BindKey`). A datagram that
-/// names two legs and comes from where the one is bound goes to where the other is bound; that is all. The relay keeps
+/// names two allocations and comes from where the one is bound goes to where the other is bound; that is all. The relay keeps
 /// nothing for pairs, opens nothing, and changes one byte.
 ///
-/// A node that cannot reach this relay has its leg here over another one, and what goes to it goes there in front of that
-/// relay's header. Two relays are the most that anything passes: of two legs one at most is such a leg, and between the two
-/// nothing travels that is for relays. So nothing goes in circles, whoever wants it to.
+/// A node that cannot reach this relay has its allocation here over another one, and what goes to it goes there in front of that
+/// relay's header. Two relays are the most that anything passes: of two allocations one at most is such an allocation, and
+/// between the two nothing travels that is for relays. So nothing goes in circles, whichever node tries.
 ///
 /// Nobody is sent anything who has not shown that he receives: an address that is not bound gets at most a challenge, which
 /// is shorter than what asked for it. What a tenant sends is limited by bytes a second, so that one cannot take the others'
@@ -26,7 +26,7 @@ package struct Relay: ~Copyable {
         case dropped(DropReason)
     }
 
-    private final class Leg {
+    private final class Allocation {
         let number: UInt32
         let tenant: String
         let key: BindKey
@@ -49,8 +49,8 @@ package struct Relay: ~Copyable {
     /// Between two challenges that nobody asked for.
     private static let challengeEvery = Interval.milliseconds(20)
 
-    private var legs = Table<UInt32, Leg>()
-    private var legOfNode = Table<NodeID, UInt32>()
+    private var allocations = Table<UInt32, Allocation>()
+    private var allocationOfNode = Table<NodeID, UInt32>()
     private var challenger: BindChallenger
     private var generator: KeyGenerator
     private var shares: TenantShares
@@ -60,7 +60,8 @@ package struct Relay: ~Copyable {
 
     /// `bytesPerSecond`: a tenant's share.
     package init(
-        using generator: inout KeyGenerator, bytesPerSecond: Int64, legs limit: Int = Limits.relayLegs, now: Instant
+        using generator: inout KeyGenerator, bytesPerSecond: Int64, allocations limit: Int = Limits.relayAllocations,
+        now: Instant
     ) {
         self.generator = generator.split()
         challenger = BindChallenger(using: &self.generator, now: now)
@@ -68,75 +69,79 @@ package struct Relay: ~Copyable {
         self.limit = limit
     }
 
-    package var legCount: Int { legs.count }
+    package var allocationCount: Int { allocations.count }
 
-    // MARK: - Legs
+    // MARK: - Allocations
 
-    /// A new leg for a node, if there is room; what the node is to be told, with a challenge for where it is. A node asks
+    /// A new allocation for a node, if there is room; what the node is to be told, with a challenge for where it is. A node asks
     /// when it has none, so one that it has bound is of a former life, whose binds somebody may have on record.
-    package mutating func leg(
+    package mutating func allocation(
         for node: NodeID, tenant: String, at address: PathAddress, now: Instant
     ) -> (number: UInt32, key: [UInt8], challenge: [UInt8])? {
         challenger.renew(using: &generator, now: now)
-        let leg: Leg
-        if let number = legOfNode[node], let known = legs[number], known.tenant == tenant,
+        let allocation: Allocation
+        if let number = allocationOfNode[node], let known = allocations[number], known.tenant == tenant,
             known.bind == 0
         {
-            leg = known
+            allocation = known
         } else {
             release(node)
-            guard legs.count < limit else { return nil }
+            guard allocations.count < limit else { return nil }
             var number = generator.uint32()
-            while number == 0 || legs[number] != nil { number = generator.uint32() }
-            leg = Leg(number: number, tenant: tenant, key: BindKey(using: &generator))
-            legs[number] = leg
-            legOfNode[node] = number
+            while number == 0 || allocations[number] != nil { number = generator.uint32() }
+            allocation = Allocation(number: number, tenant: tenant, key: BindKey(using: &generator))
+            allocations[number] = allocation
+            allocationOfNode[node] = number
         }
-        return (leg.number, leg.key.bytes, challenge(leg, at: address))
+        return (allocation.number, allocation.key.bytes, challenge(allocation, at: address))
     }
 
     /// The node's session is over.
     package mutating func release(_ node: NodeID) {
-        guard let number = legOfNode[node] else { return }
-        legs.remove(number)
-        legOfNode.remove(node)
+        guard let number = allocationOfNode[node] else { return }
+        allocations.remove(number)
+        allocationOfNode.remove(node)
     }
 
     // MARK: - Binds
 
-    /// The answer to a datagram of kind 8; `nil` for one that its leg's key did not make, or that came before.
+    /// The answer to a datagram of kind 8; `nil` for one that its allocation's key did not make, or that came before.
     package mutating func bind(_ datagram: [UInt8], from remote: PathAddress, now: Instant) -> [UInt8]? {
         challenger.renew(using: &generator, now: now)
-        guard let bind = BindMessage(datagram), let leg = legs[bind.leg], leg.key.isValid(datagram),
-            bind.number > leg.bind
+        guard let bind = BindMessage(datagram), let allocation = allocations[bind.allocation],
+            allocation.key.isValid(datagram),
+            bind.number > allocation.bind
         else {
             return nil
         }
         guard remote.via == nil else { return nil }
-        guard challenger.knows(bind.challenge, leg: leg.number, at: remote.remote, legs: remote.between) else {
+        guard
+            challenger.knows(
+                bind.challenge, allocation: allocation.number, at: remote.remote, allocations: remote.between)
+        else {
             return BindMessage(
-                leg: leg.number, number: bind.number, challenge: challenge(leg, at: remote)
-            ).encoded(.bindAnswer, key: leg.key)
+                allocation: allocation.number, number: bind.number, challenge: challenge(allocation, at: remote)
+            ).encoded(.bindAnswer, key: allocation.key)
         }
-        leg.bind = bind.number
-        leg.address = remote
-        leg.boundAt = now
-        return BindMessage(leg: leg.number, number: bind.number, challenge: BindMessage.none)
-            .encoded(.bindAnswer, key: leg.key)
+        allocation.bind = bind.number
+        allocation.address = remote
+        allocation.boundAt = now
+        return BindMessage(allocation: allocation.number, number: bind.number, challenge: BindMessage.none)
+            .encoded(.bindAnswer, key: allocation.key)
     }
 
     // MARK: - Datagrams
 
-    private func challenge(_ leg: Leg, at address: PathAddress) -> [UInt8] {
-        challenger.challenge(leg: leg.number, at: address.remote, legs: address.between)
+    private func challenge(_ allocation: Allocation, at address: PathAddress) -> [UInt8] {
+        challenger.challenge(allocation: allocation.number, at: address.remote, allocations: address.between)
     }
 
-    /// What to do with a datagram of `count` bytes. `legs` are the sender's; `isForRelays`: what it carries is not between
+    /// What to do with a datagram of `count` bytes. `allocations` are the sender's; `isForRelays`: what it carries is not between
     /// two nodes.
     package mutating func carry(
-        _ pair: RelayLegs, count: Int, isForRelays: Bool = false, from remote: PathAddress, now: Instant
+        _ pair: AllocationPair, count: Int, isForRelays: Bool = false, from remote: PathAddress, now: Instant
     ) -> Verdict {
-        guard let near = legs[pair.near] else { return .dropped(.relayUnknownSender) }
+        guard let near = allocations[pair.near] else { return .dropped(.relayUnknownSender) }
         guard near.address == remote, now - near.boundAt < Relay.bindLife else {
             guard now - near.challenged >= Relay.challengeEvery, count >= DatagramHeader.bindLength else {
                 return .dropped(.relayUnknownSender)
@@ -144,10 +149,10 @@ package struct Relay: ~Copyable {
             near.challenged = now
             challenger.renew(using: &generator, now: now)
             return .challenge(
-                BindMessage(leg: near.number, number: 0, challenge: challenge(near, at: remote))
+                BindMessage(allocation: near.number, number: 0, challenge: challenge(near, at: remote))
                     .encoded(.bindAnswer, key: near.key))
         }
-        guard let far = legs[pair.far] else { return .dropped(.relayUnknownLeg) }
+        guard let far = allocations[pair.far] else { return .dropped(.relayUnknownAllocation) }
         guard let address = far.address, now - far.boundAt < Relay.bindLife else { return .dropped(.relayUnbound) }
         // A second relay is between, or this is the second one.
         let isFar = remote.isRelayed || address.isRelayed
@@ -163,13 +168,13 @@ package struct Relay: ~Copyable {
     /// All figures with their names, in a fixed order.
     package var counters: [(name: String, count: Int)] {
         [
-            ("relay.legs", legs.count), ("relay.forwardedDatagrams", forwardedDatagrams),
+            ("relay.allocations", allocations.count), ("relay.forwardedDatagrams", forwardedDatagrams),
             ("relay.forwardedBytes", forwardedBytes),
         ]
     }
 }
 
 extension PathAddress {
-    /// The legs at a relay between, for a challenge.
-    fileprivate var between: [UInt32] { legs.map { [$0.near, $0.far] } ?? [] }
+    /// The allocations at a relay between, for a challenge.
+    fileprivate var between: [UInt32] { allocations.map { [$0.near, $0.far] } ?? [] }
 }

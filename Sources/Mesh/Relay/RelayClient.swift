@@ -2,10 +2,10 @@ import Base
 import Noise
 import Wire
 
-/// A node's end of one leg: asks for it, binds it, and keeps it bound.
+/// A node's end of one allocation: asks for it, binds it, and keeps it bound.
 ///
 /// ```
-///   wanted ── session ──→ asking ── leg ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
+///   wanted ── session ──→ asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
 ///     ↑                     │ refused          ↑                         │ a challenge that nobody asked for
 ///     └── session lost ─────┴──────────────────┴─────────────────────────┘
 /// ```
@@ -21,23 +21,23 @@ struct RelayClient {
     let relay: NodeID
     private(set) var state: State
     /// Where the relay is looked for.
-    private(set) var whereabouts: ControllerAddress
+    private(set) var location: ControllerAddress
     /// Kept for this node's own sake; else only as long as a peer is reached through it.
     private(set) var isHome: Bool
     /// Sessions that were wanted and have not come about, in a row.
     private(set) var attempts = 0
-    private(set) var leg: UInt32?
-    /// Nothing has come through the leg where it is to be bound now; a bind that is only renewed changes nothing.
+    private(set) var allocation: UInt32?
+    /// Nothing has come through the allocation where it is to be bound now; a bind that is only renewed changes nothing.
     private(set) var isNew = false
-    /// Peers know of this leg.
+    /// Peers know of this allocation.
     private(set) var isAnnounced = false
     /// Of the session: how the relay is reached.
     private(set) var path: PathAddress?
-    /// How it was reached, until the leg is bound where the node is now.
+    /// How it was reached, until the allocation is bound where the node is now.
     private(set) var leaving: PathAddress?
-    /// When to ask where the relay has legs itself, if it has not answered by then; and when that was asked last.
-    private(set) var detourAt: Instant?
-    private(set) var detouredAt: Instant?
+    /// When to ask where the relay has allocations itself, if it has not answered by then; and when that was asked last.
+    private(set) var relayChainAt: Instant?
+    private(set) var relayChainedAt: Instant?
     private var key: BindKey?
     private var challenge = BindMessage.none
     private var number: UInt64 = 0
@@ -48,30 +48,30 @@ struct RelayClient {
     private static let reconnectAfter = Interval.seconds(1)
     private static let refusedWait = Interval.seconds(60)
     static let renewAfter = Relay.bindLife / 3
-    private static let detourAfter = Interval.milliseconds(300)
-    private static let detourAgain = Interval.seconds(3)
+    private static let relayChainAfter = Interval.milliseconds(300)
+    private static let relayChainRetry = Interval.seconds(3)
 
     init(_ place: ControllerAddress, isHome: Bool, now: Instant) {
         relay = place.node
-        whereabouts = place
+        location = place
         self.isHome = isHome
         state = .wanted(again: now)
     }
 
     var isBound: Bool { if case .bound = state { true } else { false } }
 
-    /// What peers are told. It stays while it is bound anew, which is a matter of one round trip. Whoever has the relay by
+    /// What peers are told. It stays while it is bound again, which is a matter of one round trip. Anyone who has the relay by
     /// TCP alone tells them where it is for others. Of a relay that is behind another one nothing is said: who comes that
     /// way would use up both hops.
-    var place: RelayPlace? {
-        guard isAnnounced, let leg, let path, !path.isRelayed else { return nil }
-        guard let address = path.isTCP ? whereabouts.addresses.first : path.remote else { return nil }
-        return RelayPlace(relay: relay, address: address, leg: leg)
+    var place: RelayedAddress? {
+        guard isAnnounced, let allocation, let path, !path.isRelayed else { return nil }
+        guard let address = path.isTCP ? location.addresses.first : path.remote else { return nil }
+        return RelayedAddress(relay: relay, address: address, allocation: allocation)
     }
 
     var deadline: Instant {
         switch state {
-        case .wanted(let again): min(again, detourAt ?? again)
+        case .wanted(let again): min(again, relayChainAt ?? again)
         case .asking(let again), .binding(let again, _): again
         case .refused(let until), .bound(let until): until
         }
@@ -80,7 +80,7 @@ struct RelayClient {
     // MARK: - What happens
 
     /// The relay is looked for elsewhere.
-    mutating func relocated(to place: ControllerAddress) { whereabouts = place }
+    mutating func relocated(to place: ControllerAddress) { location = place }
 
     /// True if that is another role than before.
     mutating func setHome(_ isHome: Bool) -> Bool {
@@ -88,13 +88,13 @@ struct RelayClient {
         return isHome != self.isHome
     }
 
-    /// True the first time that the leg is bound where the node is now.
+    /// True the first time that the allocation is bound where the node is now.
     mutating func openedPath() -> Bool {
         defer { isNew = false }
         return isNew
     }
 
-    /// True the first time that the leg is bound in this session: peers may be told of it.
+    /// True the first time that the allocation is bound in this session: peers may be told of it.
     mutating func announced() -> Bool {
         defer { isAnnounced = true }
         return !isAnnounced
@@ -106,17 +106,17 @@ struct RelayClient {
         return leaving
     }
 
-    /// The longer path stays in use until the leg is bound to the new one.
+    /// The longer path stays in use until the allocation is bound to the new one.
     mutating func keep(_ path: PathAddress) { leaving = path }
 
-    /// There is a session (anew).
+    /// There is a session (again).
     mutating func connected(at path: PathAddress, now: Instant) {
         self.path = path
         leaving = nil
         isNew = true
         attempts = 0
-        (detourAt, detouredAt) = (nil, nil)
-        leg = nil
+        (relayChainAt, relayChainedAt) = (nil, nil)
+        allocation = nil
         key = nil
         isAnnounced = false
         state = .asking(again: now)
@@ -124,7 +124,7 @@ struct RelayClient {
 
     mutating func disconnected(now: Instant) {
         state = .wanted(again: now + RelayClient.reconnectAfter)
-        leg = nil
+        allocation = nil
         key = nil
         path = nil
         leaving = nil
@@ -133,19 +133,19 @@ struct RelayClient {
 
     /// Somebody can be reached through it alone.
     mutating func missed(now: Instant) {
-        guard case .wanted = state, detourAt == nil, attempts > 0 else { return }
-        detourAt = max(now, detouredAt.map { $0 + RelayClient.detourAgain } ?? now)
+        guard case .wanted = state, relayChainAt == nil, attempts > 0 else { return }
+        relayChainAt = max(now, relayChainedAt.map { $0 + RelayClient.relayChainRetry } ?? now)
     }
 
     /// The relay is looked for through others from now on.
-    mutating func detoured(now: Instant) {
-        detouredAt = now
-        detourAt = now + RelayClient.detourAgain
+    mutating func isRelayChained(now: Instant) {
+        relayChainedAt = now
+        relayChainAt = now + RelayClient.relayChainRetry
     }
 
-    mutating func granted(_ leg: UInt32, key bytes: [UInt8], challenge: [UInt8], now: Instant) {
+    mutating func granted(_ allocation: UInt32, key bytes: [UInt8], challenge: [UInt8], now: Instant) {
         guard case .asking = state, let key = BindKey(bytes) else { return }
-        self.leg = leg
+        self.allocation = allocation
         self.key = key
         self.challenge = challenge
         number = 0
@@ -157,9 +157,9 @@ struct RelayClient {
         state = .refused(until: now + RelayClient.refusedWait)
     }
 
-    /// A datagram of kind 9. Whether the leg is bound by it; `nil` if it is no answer to this node.
+    /// A datagram of kind 9. Whether the allocation is bound by it; `nil` if it is no answer to this node.
     mutating func answered(_ datagram: [UInt8], now: Instant) -> Bool? {
-        guard let answer = BindMessage(datagram), answer.leg == leg, let key, key.isValid(datagram) else {
+        guard let answer = BindMessage(datagram), answer.allocation == allocation, let key, key.isValid(datagram) else {
             return nil
         }
         if answer.challenge != BindMessage.none {
@@ -174,7 +174,7 @@ struct RelayClient {
         return true
     }
 
-    /// The session with the relay goes another way. The leg is bound there anew.
+    /// The session with the relay goes another way. The allocation is bound there again.
     mutating func rerouted(to path: PathAddress, now: Instant) {
         self.path = path
         leaving = nil
@@ -190,7 +190,7 @@ struct RelayClient {
     enum Work: Hashable {
         case connect
         /// It does not answer: see whether it can be reached over another relay.
-        case detour
+        case relayChain
         /// A request in the session.
         case ask
         /// A datagram to the relay's address.
@@ -203,12 +203,12 @@ struct RelayClient {
         switch state {
         case .wanted(let again):
             if again > now {
-                detourAt = nil
-                return .detour
+                relayChainAt = nil
+                return .relayChain
             }
             state = .wanted(again: now + .seconds(10))
             attempts += 1
-            detourAt = detourAt ?? now + RelayClient.detourAfter
+            relayChainAt = relayChainAt ?? now + RelayClient.relayChainAfter
             return .connect
         case .refused, .asking:
             state = .asking(again: now + RelayClient.askAgain)
@@ -217,8 +217,8 @@ struct RelayClient {
             state = .binding(again: now, attempts: 0)
             return due(now: now)
         case .binding(_, let attempts):
-            guard let leg, let key else { return nil }
-            // It may be that the relay has forgotten us; its session would tell, or a new leg does.
+            guard let allocation, let key else { return nil }
+            // It may be that the relay has forgotten us; its session would tell, or a new allocation does.
             guard attempts < 8 else {
                 state = .asking(again: now)
                 return due(now: now)
@@ -226,7 +226,8 @@ struct RelayClient {
             number += 1
             let doubled = RelayClient.patience * Int64(1 << min(attempts, 5))
             state = .binding(again: now + min(doubled, RelayClient.patienceMax), attempts: attempts + 1)
-            return .bind(BindMessage(leg: leg, number: number, challenge: challenge).encoded(.bind, key: key))
+            return .bind(
+                BindMessage(allocation: allocation, number: number, challenge: challenge).encoded(.bind, key: key))
         }
     }
 }

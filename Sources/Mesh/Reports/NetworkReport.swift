@@ -4,7 +4,7 @@ package import Wire
 /// What a node knows of the network that it is in, from those that it talks to anyway.
 package struct NetworkReport: Hashable, Sendable {
     /// A beacon's word on where this node's datagrams seem to come from.
-    package struct Sight: Hashable, Sendable {
+    package struct ReflexiveAddress: Hashable, Sendable {
         package let beacon: NodeID
         package let name: String?
         package let address: SocketAddress
@@ -21,7 +21,7 @@ package struct NetworkReport: Hashable, Sendable {
     package enum RelayState: String, Hashable, Sendable, CaseIterable {
         /// There is no session with it.
         case connecting
-        /// There is a session, and no leg yet.
+        /// There is a session, and no allocation yet.
         case binding
         /// It has no room, or is none.
         case refused
@@ -43,16 +43,18 @@ package struct NetworkReport: Hashable, Sendable {
 
     /// Where the mesh listens.
     package let listening: [SocketAddress]
-    package let sights: [Sight]
-    /// What comes of the sights, over IPv4.
+    package let reflexiveAddresses: [ReflexiveAddress]
+    /// What comes of the reflexive addresses, over IPv4.
     package let mapping: NATMapping
     package let relays: [RelayFacts]
     /// How often the ways to the relays are used.
     package private(set) var keepAlive: Interval?
 
-    package init(listening: [SocketAddress], sights: [Sight], mapping: NATMapping, relays: [RelayFacts]) {
+    package init(
+        listening: [SocketAddress], reflexiveAddresses: [ReflexiveAddress], mapping: NATMapping, relays: [RelayFacts]
+    ) {
         self.listening = listening
-        self.sights = sights
+        self.reflexiveAddresses = reflexiveAddresses
         self.mapping = mapping
         self.relays = relays
     }
@@ -60,15 +62,16 @@ package struct NetworkReport: Hashable, Sendable {
 
 extension NetworkReport {
     init(_ traversal: Traversal, _ peers: PeerTable) {
-        let sights = traversal.location.reflexive.map { seen in
+        let reflexiveAddresses = traversal.location.reflexive.map { seen in
             let peer = peers[seen.beacon]
-            return Sight(
+            return ReflexiveAddress(
                 beacon: seen.beacon, name: peer?.certificate?.name, address: seen.address,
                 roundTrip: peer?.paths.smoothedRoundTrip)
         }
         let relays = traversal.relays.clients.map { RelayFacts($0, peer: peers[$0.relay]) }
         self.init(
-            listening: traversal.location.addresses, sights: sights, mapping: traversal.mapping, relays: relays)
+            listening: traversal.location.addresses, reflexiveAddresses: reflexiveAddresses, mapping: traversal.mapping,
+            relays: relays)
         keepAlive = traversal.relays.keepAlive
     }
 }
@@ -84,7 +87,7 @@ extension NetworkReport.RelayFacts {
             }
         self.init(
             node: client.relay, name: peer?.certificate?.name,
-            address: client.path?.remote ?? client.whereabouts.addresses.first, isTCP: client.path?.isTCP ?? false,
+            address: client.path?.remote ?? client.location.addresses.first, isTCP: client.path?.isTCP ?? false,
             state: state, roundTrip: isConnected ? peer?.paths.smoothedRoundTrip : nil, isHome: client.isHome)
     }
 }

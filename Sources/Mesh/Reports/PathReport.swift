@@ -9,12 +9,12 @@ package struct PathReport: Hashable, Sendable {
         case trying
         /// The peer has told no address of its own, or not yet.
         case noCandidates
-        /// Both translators show each far end another address, so that neither can be told where to send.
-        case bothMappingsVary
+        /// Both NATs show each destination another address, so that neither can be told where to send.
+        case bothMappingsDependent
         /// This node's does, and the peer's lets in only whom it knows, port and all.
-        case ownMappingVaries
+        case ownMappingDependent
         /// The peer's does, and this node's lets in only whom it knows, port and all.
-        case peerMappingVaries
+        case peerMappingDependent
         /// A direct path was there and fell silent; it is not taken back for a while.
         case failed
         /// This node's network lets no UDP out, so its relays are reached over TCP.
@@ -69,13 +69,13 @@ extension PathReport.RelayReason {
             case (_, .blocked): .peerUDPBlocked
             case _ where direct.isEmpty: .noCandidates
             case _ where direct.contains(where: { $0.isAlive || $0.barredFor != nil }): .failed
-            case (.varies, .varies): .bothMappingsVary
+            case (.endpointDependent, .endpointDependent): .bothMappingsDependent
             // Hole-punch probes may still bring it about, where a filter lets in more than it must.
-            case _ where peer.paths.vainPunches == 0 && direct.contains(where: \.isPunching): .trying
-            case (.varies, _): .ownMappingVaries
-            case (_, .varies): .peerMappingVaries
+            case _ where peer.paths.failedPunches == 0 && direct.contains(where: \.isPunching): .trying
+            case (.endpointDependent, _): .ownMappingDependent
+            case (_, .endpointDependent): .peerMappingDependent
             case (.unknown, _), (_, .unknown): .unknown
-            case (.none, _), (.stable, _): .blocked
+            case (.none, _), (.endpointIndependent, _): .blocked
             }
     }
 }

@@ -12,7 +12,7 @@ package struct PeerSummary: Hashable, Sendable {
     package let cipher: String?
     /// Age of the keys in use.
     package let keyAge: Interval?
-    package let sinceHeard: Interval?
+    package let sinceReceived: Interval?
     package let bytesReceived: Int
     package let bytesSent: Int
     package let openStreams: Int
@@ -36,7 +36,7 @@ package struct PeerSummary: Hashable, Sendable {
         roundTrip = paths.smoothedRoundTrip
         cipher = keys?.keys.cipher.name
         keyAge = keys.map { now - $0.createdAt }
-        sinceHeard = peer.liveness.lastReceivedAt.map { now - $0 }
+        sinceReceived = peer.liveness.lastReceivedAt.map { now - $0 }
         bytesReceived = peer.bytesReceived
         bytesSent = peer.bytesSent
         openStreams = peer.streams.openCount

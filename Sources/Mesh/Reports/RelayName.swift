@@ -18,7 +18,7 @@ extension RelayName {
         for path in known where !names.contains(where: { $0.path == path }) {
             guard let node = relays.relay(of: path) else { continue }
             let first = path.via.flatMap {
-                relays.relay(of: PathAddress(path.remote, legs: $0, socket: path.socket))
+                relays.relay(of: PathAddress(path.remote, allocations: $0, socket: path.socket))
             }
             names.append(
                 RelayName(

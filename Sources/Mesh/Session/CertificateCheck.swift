@@ -26,7 +26,7 @@ package struct CertificateCheck: Sendable {
         let signed: SignedCertificate
         do throws(DecodeError) { signed = try SignedCertificate(decoding: bytes) } catch { throw .unreadable }
         let certificate = signed.certificate
-        // The fleet first: a stranger from another fleet deserves to be counted as that.
+        // The fleet first: an unauthenticated peer from another fleet deserves to be counted as that.
         if let fleet, certificate.fleet != fleet { throw .foreignFleet }
         let encoded = certificate.encoded()
         guard authorities.contains(where: { $0.verifies(signed.signature, of: encoded) }) else { throw .badSignature }

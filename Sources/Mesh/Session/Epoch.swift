@@ -3,7 +3,7 @@ import Noise
 import Wire
 
 /// The keys of one handshake.
-final class Epoch {
+final class Keypair {
     let localIndex: UInt32
     let remoteIndex: UInt32
     let createdAt: Instant

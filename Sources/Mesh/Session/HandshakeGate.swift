@@ -4,8 +4,8 @@ import Wire
 
 /// # What a first message must get past before it costs a Diffie-Hellman
 ///
-/// Answering a first message takes four scalar multiplications, some 150 us; a stranger can send a thousand in the time
-/// of one. So, as WireGuard does: while few arrive, all are answered; from `Limits.handshakesUnloaded` a second on, a
+/// Answering a first message takes four scalar multiplications, some 150 us; an unauthenticated peer can send a thousand in the
+/// time of one. So, as WireGuard does: while few arrive, all are answered; from `Limits.handshakesUnloaded` a second on, a
 /// source must first send back a cookie, which proves that it receives what is sent to its address, and then gets
 /// 20 answers a second with a burst of 5. And a first message is answered once: its ephemeral key is remembered, so a
 /// recorded one that is played again is dropped before any arithmetic.
@@ -71,7 +71,7 @@ package struct HandshakeGate: Sendable {
         return admitted
     }
 
-    /// Buckets that time has filled again say nothing; if there are none, everybody starts anew.
+    /// Buckets that time has filled again say nothing; if there are none, everybody starts again.
     private mutating func forgetFull(_ now: Instant) {
         buckets.removeAll { entry in
             var bucket = entry.value

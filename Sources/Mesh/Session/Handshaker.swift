@@ -6,7 +6,7 @@ import Wire
 ///
 /// Noise_IK_25519_ChaChaPoly_BLAKE2b. The initiator knows the responder's static key beforehand; certificates travel in
 /// the payloads, encrypted. There is no clock in it: a recorded first message is dropped by its ephemeral key, and where
-/// that memory is lost (a restart) it makes a pending epoch that nobody ever confirms.
+/// that memory is lost (a restart) it makes a pending keypair that nobody ever confirms.
 ///
 /// A handshaker holds this node's secret key and everything that decides whether a message is believed: cookies, the gate
 /// against floods, credentials, and the session indices that were given out. It knows no peers and sends nothing;
@@ -93,7 +93,7 @@ struct Handshaker: ~Copyable {
             case dropped(DropReason)
             /// The responder is not to be trusted.
             case refused(CertificateFault)
-            case completed(Epoch)
+            case completed(Keypair)
         }
         let verdict: Verdict
         /// When the first message that it answers was sent; `nil` if it answers none.
@@ -117,11 +117,11 @@ struct Handshaker: ~Copyable {
         do throws(CertificateFault) {
             certificate = try certificateCheck.check(payload.certificate, of: node, wall: wall)
         } catch { return SecondOutcome(verdict: .refused(error), sentAt: attempt.sentAt) }
-        let epoch = epoch(
+        let keypair = keypair(
             of: state, localIndex: initiation.index, remoteIndex: sender, isInitiator: true,
             hello: PeerHello(association: payload.association, certificate: certificate),
             peerHasAESGCM: payload.hasAESGCM, now: now)
-        return SecondOutcome(verdict: .completed(epoch), sentAt: attempt.sentAt)
+        return SecondOutcome(verdict: .completed(keypair), sentAt: attempt.sentAt)
     }
 
     /// The payload, if the message answers that attempt.
@@ -215,7 +215,7 @@ struct Handshaker: ~Copyable {
     /// The second message, and the keys that it makes under `localIndex`; `nil` if the peer's ephemeral key is of low order.
     func answer(
         _ request: consuming Request, localIndex: UInt32, association: UInt64, now: Instant
-    ) -> (epoch: Epoch, datagram: [UInt8])? {
+    ) -> (keypair: Keypair, datagram: [UInt8])? {
         let (node, sender, hello) = (request.node, request.sender, request.hello)
         let peerHasAESGCM = request.peerHasAESGCM
         var state = request.state
@@ -226,28 +226,28 @@ struct Handshaker: ~Copyable {
         } catch { return nil }
         var jar = CookieJar(responder: node)
         jar.stamp(&writer.bytes, now: now)
-        let epoch = epoch(
+        let keypair = keypair(
             of: state, localIndex: localIndex, remoteIndex: sender, isInitiator: false, hello: hello,
             peerHasAESGCM: peerHasAESGCM, now: now)
-        return (epoch, writer.bytes)
+        return (keypair, writer.bytes)
     }
 
     // MARK: - Both
 
     /// The keys of a finished handshake, the data plane's among them.
-    private func epoch(
+    private func keypair(
         of state: consuming HandshakeState, localIndex: UInt32, remoteIndex: UInt32, isInitiator: Bool,
         hello: PeerHello, peerHasAESGCM: Bool, now: Instant
-    ) -> Epoch {
+    ) -> Keypair {
         // Both ends say whether they have AES in hardware, under the handshake's encryption; both then take the same.
         let cipher: Cipher = peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly
         let hash = state.handshakeHash
         let dataKeys = hasDataPlane ? state.additionalKeys(Handshaker.dataPlaneLabel, for: cipher) : nil
-        let epoch = Epoch(
+        let keypair = Keypair(
             localIndex: localIndex, remoteIndex: remoteIndex, isInitiator: isInitiator, handshakeHash: hash,
             hello: hello, keys: TransportKeys(state.split(for: cipher)), createdAt: now)
-        epoch.dataKeys = dataKeys
-        return epoch
+        keypair.dataKeys = dataKeys
+        return keypair
     }
 
     private var certificateCheck: CertificateCheck {

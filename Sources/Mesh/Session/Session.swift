@@ -4,8 +4,8 @@ import Wire
 
 /// # One encrypted session with one peer
 ///
-/// A session is a row of *epochs*: pairs of keys, each made by one handshake. Two are alive at a time, the current one,
-/// with which this node seals, and the one before, whose datagrams may still be on their way. An epoch of a handshake
+/// A session is a row of *keypairs*: pairs of keys, each made by one handshake. Two are alive at a time, the current one,
+/// with which this node seals, and the one before, whose datagrams may still be on their way. An keypair of a handshake
 /// that this node answered waits as *pending* until the peer has sealed something with it: only that proves that the
 /// first message was no recording, and until then nothing of the session has changed.
 ///
@@ -17,62 +17,62 @@ import Wire
 /// The session knows no addresses and no frames. It is a class because keys must not be copied and because a hundred
 /// thousand sessions in one array must not be moved by a write to one.
 final class Session {
-    private(set) var current: Epoch?
-    private(set) var previous: Epoch?
+    private(set) var current: Keypair?
+    private(set) var previous: Keypair?
     /// Answered and not yet confirmed, the newest last. Two, because both ends may start at once while one is replayed.
-    private(set) var pending: [Epoch] = []
+    private(set) var pending: [Keypair] = []
     var initiation: Initiation?
 
     static let pendingLimit = 2
     /// A peer that means it confirms within a round trip; this is a patient one.
     static let pendingLife = Interval.seconds(30)
 
-    /// The epoch that an index belongs to, pending ones included.
-    func epoch(of index: UInt32) -> Epoch? {
+    /// The keypair that an index belongs to, pending ones included.
+    func keypair(of index: UInt32) -> Keypair? {
         if let current, current.localIndex == index { return current }
         if let previous, previous.localIndex == index { return previous }
         return pending.first { $0.localIndex == index }
     }
 
-    /// All epochs whose keys this node may open datagrams with.
-    var epochs: [Epoch] { [current, previous].compactMap { $0 } + pending }
+    /// All keypairs whose keys this node may open datagrams with.
+    var keypairs: [Keypair] { [current, previous].compactMap { $0 } + pending }
 
-    /// Adds an answered epoch; the indices that it displaces are to be released.
-    func answer(_ epoch: Epoch) -> [UInt32] {
+    /// Adds an answered keypair; the indices that it displaces are to be released.
+    func answer(_ keypair: Keypair) -> [UInt32] {
         var displaced: [UInt32] = []
         while pending.count >= Session.pendingLimit { displaced.append(pending.removeFirst().localIndex) }
-        pending.append(epoch)
+        pending.append(keypair)
         return displaced
     }
 
-    /// Seals with `epoch` from here on; the indices of epochs that are too old are to be released. What was answered
+    /// Seals with `keypair` from here on; the indices of keypairs that are too old are to be released. What was answered
     /// before it the peer will not confirm any more. And where it is of another association, all before it is over: a
     /// late datagram of the peer's former life would be taken for one of the present.
-    func promote(_ epoch: Epoch) -> [UInt32] {
+    func promote(_ keypair: Keypair) -> [UInt32] {
         var displaced: [UInt32] = []
-        if let position = pending.firstIndex(where: { $0 === epoch }) {
+        if let position = pending.firstIndex(where: { $0 === keypair }) {
             displaced += pending[..<position].map(\.localIndex)
             pending.removeFirst(position + 1)
         }
         if let previous { displaced.append(previous.localIndex) }
         previous = current
-        if let last = previous, last.hello.association != epoch.hello.association {
+        if let last = previous, last.hello.association != keypair.hello.association {
             displaced.append(last.localIndex)
             previous = nil
         }
-        current = epoch
+        current = keypair
         return displaced
     }
 
     /// Drops what is older than `life`, and gives back the indices to release.
     func expire(_ now: Instant, life: Interval) -> [UInt32] {
         var released: [UInt32] = []
-        if let epoch = previous, now - epoch.createdAt >= life {
-            released.append(epoch.localIndex)
+        if let keypair = previous, now - keypair.createdAt >= life {
+            released.append(keypair.localIndex)
             previous = nil
         }
-        if let epoch = current, now - epoch.createdAt >= life {
-            released.append(epoch.localIndex)
+        if let keypair = current, now - keypair.createdAt >= life {
+            released.append(keypair.localIndex)
             current = nil
         }
         released += pending.filter { now - $0.createdAt >= Session.pendingLife }.map(\.localIndex)
@@ -82,7 +82,7 @@ final class Session {
 
     /// Nothing is said for a while: keeps what it takes to go on, and little else.
     func rest() {
-        for epoch in [previous, current] { epoch?.rest() }
+        for keypair in [previous, current] { keypair?.rest() }
     }
 
     /// All indices, when the session ends.

@@ -261,10 +261,10 @@ struct LossRecovery: Sendable {
 
     /// Data takes another path. `losesInFlight` says that what is in flight on the old one will not arrive.
     mutating func pathChanged(
-        roundTrip guess: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout Outcome
+        roundTrip prediction: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout Outcome
     ) {
         pathStart = next
-        roundTrip = RoundTripEstimator(guess: guess)
+        roundTrip = RoundTripEstimator(prediction: prediction)
         window = CongestionWindow(datagram: limits.datagram, maximum: limits.maxCongestionWindow)
         pacer = Pacer(datagram: limits.datagram, now: now)
         packetThreshold = LossRecovery.packetThresholds.lowerBound

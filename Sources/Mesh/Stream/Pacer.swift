@@ -2,7 +2,7 @@ import Base
 
 /// Spreads packets over the round trip (RFC 9002, section 7.7): a bucket of bytes that fills with 5/4 of a window a
 /// round trip, twice the window while the window itself doubles. It holds ten packets or two milliseconds' worth,
-/// whichever is more, and whoever found it empty waits for half a millisecond's worth, so that timers stay coarse and
+/// whichever is more, and anyone who found it empty waits for half a millisecond's worth, so that timers stay coarse and
 /// trains long.
 struct Pacer: Sendable {
     private var tokens: Int

@@ -163,7 +163,7 @@ package struct StreamMux: Sendable {
         apply(outcome, into: &events)
     }
 
-    /// Data takes another path from here on: round trip and capacity start anew (RFC 9000, section 9.4), the former
+    /// Data takes another path from here on: round trip and capacity start again (RFC 9000, section 9.4), the former
     /// from `roundTrip` where a probe has measured it. With `losesInFlight` all that is in flight is sent again at
     /// once, as is right when the old path has died.
     package mutating func pathChanged(

@@ -202,13 +202,13 @@ struct StreamSet: Sendable {
         let advance = try table[slot].receive.check(id, finalSize..<finalSize, isLast: true)
         guard receivedTotal + advance <= window.limit else { throw .flowControl(id) }
         receivedTotal += advance
-        let isWanted = table[slot].receive.phase == .open
+        let isRequested = table[slot].receive.phase == .open
         fragments -= table[slot].receive.fragments
         let credit = table[slot].receive.reset(finalSize: finalSize)
         fragments += table[slot].receive.fragments
         guard let credit else { return }
         consume(credit)
-        if isWanted { events.append(.reset(id, code: code)) }
+        if isRequested { events.append(.reset(id, code: code)) }
         settle(slot, into: &events)
     }
 
@@ -260,7 +260,7 @@ struct StreamSet: Sendable {
         case .stop(let id): if let slot = table.find(id) { queue(control, .stop, slot) }
         case .streamWindow(let id): if let slot = table.find(id) { queue(control, .window, slot) }
         case .window, .streams: controls.append(control)
-        // The peer acts on none of these; another limit reached will say so anew.
+        // The peer acts on none of these; another limit reached will say so again.
         case .streamBlocked, .blocked, .streamsBlocked, .ping: break
         }
     }

@@ -19,7 +19,7 @@ struct StreamState: Sendable {
     /// It stands in the queue of those that wait for the connection's limit.
     private(set) var waitsForCredit = false
     /// A write was cut short.
-    private var wantsWritable = false
+    private var awaitsWritable = false
     /// It stands in the queue of those that wait for room in the send buffer of all.
     private(set) var waitsForBuffer = false
     /// `readable` was said, and not everything has been read.
@@ -32,7 +32,7 @@ struct StreamState: Sendable {
     }
 
     var isDone: Bool { send.isDone && receive.isDone }
-    var waitsForRoom: Bool { wantsWritable && send.phase == .open }
+    var waitsForRoom: Bool { awaitsWritable && send.phase == .open }
 
     // MARK: - Queues. Each of these returns whether the stream is to be put into the queue, in which it stands once.
 
@@ -60,8 +60,8 @@ struct StreamState: Sendable {
 
     // MARK: - What the application is told
 
-    mutating func writeWasCutShort() { wantsWritable = true }
-    mutating func reportWritable() { wantsWritable = false }
+    mutating func writeWasCutShort() { awaitsWritable = true }
+    mutating func reportWritable() { awaitsWritable = false }
 
     /// Something new can be read; whether to say so.
     mutating func reportReadable() -> Bool {

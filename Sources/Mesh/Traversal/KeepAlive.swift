@@ -5,7 +5,7 @@ import Wire
 ///
 /// NATs and firewalls forget what was not used for a while, and then a relay cannot reach this node. So it uses the path
 /// to each of its relays now and then. How long "a while" is differs between half a minute and hours, and is measured where
-/// STUN servers allow it (`LifetimeSurvey`): a mapping was there after one time, and gone after another.
+/// STUN servers allow it (`LifetimeDiscovery`): a mapping was there after one time, and gone after another.
 ///
 /// | what is known | used every | why |
 /// |---|---|---|
@@ -13,7 +13,7 @@ import Wire
 /// | it was there after t | 0.8 t, from 10 s to 110 s | a fifth for clocks and delays, and to ask again what was lost |
 /// | it was gone after the shortest time t | 0.4 t | half of it is the best guess, and a fifth off |
 ///
-/// Not more than 110 s: each use also shows that the relay is still there, and keys that were used are made anew at 120 s.
+/// Not more than 110 s: each use also shows that the relay is still there, and keys that were used are made again at 120 s.
 package enum KeepAlive {
     /// Where nothing is known of the NAT.
     static let unknown = Interval.seconds(20)

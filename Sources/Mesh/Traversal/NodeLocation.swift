@@ -43,7 +43,7 @@ struct NodeLocation {
         guard let first = seen.first else { return .unknown }
         if seen.allSatisfy({ addresses.contains($0) }) { return .none }
         guard seen.count > 1 else { return .unknown }
-        return seen.allSatisfy { $0 == first } ? .stable : .varies
+        return seen.allSatisfy { $0 == first } ? .endpointIndependent : .endpointDependent
     }
 
     /// The candidates are others than before.

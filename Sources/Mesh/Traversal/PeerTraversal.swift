@@ -49,7 +49,7 @@ struct PeerTraversal {
     private(set) var remoteNumber: UInt64 = 0
     private(set) var mapping = NATMapping.unknown
     /// The peer's allocations at relays.
-    private(set) var relayPlaces: [RelayPlace] = []
+    private(set) var relayedAddresses: [RelayedAddress] = []
 
     /// Candidates have come. False if they are not newer than those before.
     mutating func received(_ number: UInt64, _ mapping: NATMapping) -> Bool {
@@ -59,7 +59,9 @@ struct PeerTraversal {
         return true
     }
 
-    mutating func setRelayPlaces(_ places: [RelayPlace]) { relayPlaces = Array(places.prefix(Limits.homeRelays)) }
+    mutating func setRelayPlaces(_ places: [RelayedAddress]) {
+        relayedAddresses = Array(places.prefix(Limits.homeRelays))
+    }
 
     // MARK: - Trial and port prediction
 
@@ -97,7 +99,7 @@ struct PeerTraversal {
     mutating func planPrediction(at time: Instant?) { predictionAt = time }
 
     /// It was done so long ago that it may be done again.
-    func mayPredict(_ now: Instant) -> Bool { predictedAt.map { now - $0 >= PortGuess.coolDown } ?? true }
+    func mayPredict(_ now: Instant) -> Bool { predictedAt.map { now - $0 >= PortPredictor.coolDown } ?? true }
 
     /// True once, when the planned time has come.
     mutating func isPredictionDue(_ now: Instant) -> Bool {

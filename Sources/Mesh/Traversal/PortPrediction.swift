@@ -3,28 +3,28 @@ import Wire
 
 /// # Port prediction, when nothing else has helped
 ///
-/// Runs a `PortGuess` with one peer at a time, counts the sockets that it takes, and closes those that lead nowhere.
+/// Runs a `PortPredictor` with one peer at a time, counts the sockets that it takes, and closes those that lead nowhere.
 ///
 /// Where neither end has an endpoint-dependent mapping and yet nothing arrives, one of the two is a Linux machine that
 /// translates without a firewall, such as a node of Kubernetes: a probe that comes before its own inside has sent anything
-/// is remembered as a conversation with the machine itself, and the inside gets another port for that far end from then
-/// on. So the mapping is endpoint-dependent after all, for one far end, and prediction helps if that end is the opener: it
+/// is remembered as a conversation with the machine itself, and the inside gets another port for that destination from then
+/// on. So the mapping is endpoint-dependent after all, for one destination, and prediction helps if that end is the opener: it
 /// is tried both ways. (Where both are such machines, each spoils the other, and a relay is all there is.)
 struct PortPrediction {
     private let node: NodeID
-    private var current: (slot: Int, guess: PortGuess)?
+    private var current: (slot: Int, prediction: PortPredictor)?
     private var nextSocket: UInt16 = 1
     /// Go to the driver with the next `flush`.
     private var closedSockets: [UInt16] = []
 
     /// Numbers of sockets are used again after some four thousand.
-    private static let lastSocket: UInt16 = 4096 - 2 * PortGuess.sockets
+    private static let lastSocket: UInt16 = 4096 - 2 * PortPredictor.sockets
 
     /// `node`: this node.
     init(node: NodeID) { self.node = node }
 
     /// When there is something to do for the peer; `nil`: its ports are not being predicted.
-    func deadline(of peer: Peer) -> Instant? { isRunning(with: peer) ? current?.guess.deadline : nil }
+    func deadline(of peer: Peer) -> Instant? { isRunning(with: peer) ? current?.prediction.deadline : nil }
 
     func isRunning(with peer: Peer) -> Bool { current?.slot == peer.slot }
 
@@ -47,22 +47,24 @@ struct PortPrediction {
             peer.traversal.mayPredict(now)
         else { return }
         peer.traversal.planPrediction(
-            at: now + (isOpener ? PortGuess.openerAfter : PortGuess.proberAfter)
-                + (neitherVaries(peer, own: mapping) ? PortGuess.plainAfter : .zero))
+            at: now + (isOpener ? PortPredictor.openerAfter : PortPredictor.proberAfter)
+                + (neitherIsDependent(peer, own: mapping) ? PortPredictor.plainAfter : .zero))
     }
 
-    private func neitherVaries(_ peer: Peer, own mapping: NATMapping) -> Bool {
-        mapping != .varies && peer.traversal.mapping != .varies
+    private func neitherIsDependent(_ peer: Peer, own mapping: NATMapping) -> Bool {
+        mapping != .endpointDependent && peer.traversal.mapping != .endpointDependent
     }
 
     /// Whether this node would be the one with the endpoint-dependent mapping; `nil` where prediction is of no use.
     private func isOpener(with peer: Peer, own mapping: NATMapping) -> Bool? {
         switch (mapping, peer.traversal.mapping) {
-        case (.varies, .stable), (.varies, .none): true
-        case (.stable, .varies), (.none, .varies): false
-        case (.stable, .stable), (.stable, .none), (.none, .stable):
+        case (.endpointDependent, .endpointIndependent), (.endpointDependent, .none): true
+        case (.endpointIndependent, .endpointDependent), (.none, .endpointDependent): false
+        case (.endpointIndependent, .endpointIndependent), (.endpointIndependent, .none), (.none, .endpointIndependent):
             (node < peer.node) == (peer.traversal.predictionRound % 2 == 0)
-        case (.varies, .varies), (.none, .none), (.unknown, _), (_, .unknown), (.blocked, _), (_, .blocked): nil
+        case (.endpointDependent, .endpointDependent), (.none, .none), (.unknown, _), (_, .unknown), (.blocked, _),
+            (_, .blocked):
+            nil
         }
     }
 
@@ -78,44 +80,45 @@ struct PortPrediction {
         // Private addresses are not those of a NAT.
         let seen = peer.paths.addresses.filter { $0.isDirect && $0.socket == 0 }.map(\.remote)
             .filter { $0.ip.isIPv4 && !$0.ip.isPrivate }
-        let role: PortGuess.Role
+        let role: PortPredictor.Role
         if isOpener {
             let targets = Array(seen.prefix(2))
             guard !targets.isEmpty else { return }
             if nextSocket > PortPrediction.lastSocket { nextSocket = 1 }
             role = .opener(targets, firstSocket: nextSocket)
-            nextSocket += PortGuess.sockets
+            nextSocket += PortPredictor.sockets
         } else {
             guard let ip = seen.first?.ip else { return }
             role = .prober(ip, seen: seen.filter { $0.ip == ip }.map(\.port).suffix(4))
         }
         peer.traversal.predictionBegan(now: now)
-        current = (peer.slot, PortGuess(role, now: now, random: &random))
-        counters.guesses += 1
+        current = (peer.slot, PortPredictor(role, now: now, random: &random))
+        counters.predictions += 1
     }
 
     /// Where probes are due to go now; `nil` if it is over with the peer: `end` is to follow.
     mutating func due(with peer: Peer, now: Instant) -> [PathAddress]? {
-        guard let running = current, !peer.paths.hasAliveDirect, !running.guess.isOver(now) else { return nil }
-        return current?.guess.due(now)
+        guard let running = current, !peer.paths.hasAliveDirect, !running.prediction.isOver(now) else { return nil }
+        return current?.prediction.due(now)
     }
 
     /// Ends what runs with the peer, and closes the sockets that lead nowhere. True if the peer's ports are to be predicted
     /// once more, in the other role.
     mutating func end(with peer: Peer, own mapping: NATMapping) -> Bool {
-        guard let (_, guess) = current else { return false }
+        guard let (_, prediction) = current else { return false }
         current = nil
         var isRepeated = false
         if !peer.paths.hasAliveDirect {
             peer.traversal.predictionFailed()
-            if neitherVaries(peer, own: mapping), peer.traversal.predictionRound == 1,
+            if neitherIsDependent(peer, own: mapping), peer.traversal.predictionRound == 1,
                 isOpener(with: peer, own: mapping) != nil
             {
-                peer.traversal.planPrediction(at: guess.startedAt + PortGuess.length + PortGuess.openerAfter)
+                peer.traversal.planPrediction(
+                    at: prediction.startedAt + PortPredictor.length + PortPredictor.openerAfter)
                 isRepeated = true
             }
         }
-        if let numbers = guess.socketNumbers {
+        if let numbers = prediction.socketNumbers {
             let used = peer.paths.addresses.filter { !$0.isTCP }.map(\.socket).filter { $0 != 0 }
             closedSockets += (peer.traversal.sockets + numbers).filter { !used.contains($0) }
             peer.traversal.setSockets(used)

@@ -3,8 +3,8 @@ import Wire
 
 /// # This node's allocations at relays, and the paths over them
 ///
-/// A node keeps an allocation (a leg) at each of its home relays, which the controller names, and at relays that a peer is
-/// reached through. Where a peer has an allocation at the same relay, there is a path to it. A home relay that does not
+/// A node keeps an allocation (an allocation) at each of its home relays, which the controller names, and at relays that a peer
+/// is reached through. Where a peer has an allocation at the same relay, there is a path to it. A home relay that does not
 /// answer is replaced by the next one that the controller has named.
 ///
 /// Two relays can lie between two nodes that have none in common:
@@ -14,7 +14,7 @@ import Wire
 /// A relay is a node and has allocations at other relays, as every node has. So a node that cannot reach `y`, where a peer
 /// has its allocation, makes the session with `y` over `x` as with any peer, asks in it for an allocation, and binds that
 /// over `x`. From then on `y` is a relay of its own, one hop further away. The peer notices nothing: it sends to `y`, which
-/// knows that what goes to that leg goes to `x` first. That is done for a peer that nothing else leads to, a third of a
+/// knows that what goes to that allocation goes to `x` first. That is done for a peer that nothing else leads to, a third of a
 /// second after `y` was asked without an answer.
 struct RelayAllocations {
     private(set) var clients: [RelayClient] = []
@@ -34,7 +34,7 @@ struct RelayAllocations {
     // MARK: - What there is
 
     /// Allocations at home relays that peers may be told of.
-    var homePlaces: [RelayPlace] { clients.filter(\.isHome).compactMap(\.place) }
+    var homePlaces: [RelayedAddress] { clients.filter(\.isHome).compactMap(\.place) }
 
     /// Every relay is reached over TCP: this node's network lets no UDP out.
     var isUDPBlocked: Bool {
@@ -56,24 +56,24 @@ struct RelayAllocations {
 
     /// The relay that carries a path; `nil` for a direct one, and for a relay that this node has left.
     func relay(of path: PathAddress) -> NodeID? {
-        guard let legs = path.legs else { return nil }
-        let known = clients.first { $0.leg == legs.near }
+        guard let allocations = path.allocations else { return nil }
+        let known = clients.first { $0.allocation == allocations.near }
         if path.via != nil { return known?.relay }
-        return (known ?? clients.first { $0.whereabouts.addresses.contains(path.remote) })?.relay
+        return (known ?? clients.first { $0.location.addresses.contains(path.remote) })?.relay
     }
 
     /// The relay that is reached by that direct path.
     func relay(at path: PathAddress) -> NodeID? {
-        clients.first { $0.path == path || $0.whereabouts.addresses.contains(path.remote) }?.relay
+        clients.first { $0.path == path || $0.location.addresses.contains(path.remote) }?.relay
     }
 
     /// Whether what came that way may be for this node as a relay, or be from one: straight from a node, or over a relay at
     /// which this node has an allocation.
     func isOwnPath(_ path: PathAddress) -> Bool {
-        guard let legs = path.legs else { return true }
+        guard let allocations = path.allocations else { return true }
         return path.via == nil
             && clients.contains {
-                $0.leg == legs.near && $0.path == PathAddress(path.remote, socket: path.socket)
+                $0.allocation == allocations.near && $0.path == PathAddress(path.remote, socket: path.socket)
             }
     }
 
@@ -126,7 +126,7 @@ struct RelayAllocations {
     ) {
         if let position = position(of: place.node) {
             // A peer's word does not move a relay that the controller has named.
-            guard isHome || !clients[position].isHome, clients[position].whereabouts != place else { return }
+            guard isHome || !clients[position].isHome, clients[position].location != place else { return }
             clients[position].relocated(to: place)
             // The session may go on over another relay meanwhile.
             guard isHome, let peer = peers[place.node], peer.isConnected else { return }
@@ -151,7 +151,7 @@ struct RelayAllocations {
 
     // MARK: - Sessions with relays
 
-    /// There is a session (anew) with a peer, which may be a relay.
+    /// There is a session (again) with a peer, which may be a relay.
     mutating func connected(
         _ peer: Peer, at path: PathAddress, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
@@ -168,14 +168,14 @@ struct RelayAllocations {
         clients[position].disconnected(now: now)
     }
 
-    /// The leg is gone, and so are all paths over it.
+    /// The allocation is gone, and so are all paths over it.
     private mutating func withdrawPaths(
         of position: Int, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
-        guard let leg = clients[position].leg else { return }
+        guard let allocation = clients[position].allocation else { return }
         if clients[position].isHome { location.candidatesChanged() }
-        for peer in peers where peer.paths.uses(leg: leg) {
-            peer.paths.withdraw(where: { $0.uses(leg: leg) }, now: now)
+        for peer in peers where peer.paths.uses(allocation: allocation) {
+            peer.paths.withdraw(where: { $0.uses(allocation: allocation) }, now: now)
             peers.mark(peer)
         }
     }
@@ -195,26 +195,26 @@ struct RelayAllocations {
         }
     }
 
-    /// The session with a relay goes another way: the leg is bound there, and peers that are reached through it are reached
-    /// that way.
+    /// The session with a relay goes another way: the allocation is bound there, and peers that are reached through it are
+    /// reached that way.
     mutating func reroute(
         _ peer: Peer, to path: PathAddress, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
         guard let position = position(of: peer.node), path.hops < 2, let old = clients[position].path, old != path
         else { return }
         clients[position].rerouted(to: path, now: now)
-        guard let leg = clients[position].leg else { return }
+        guard let allocation = clients[position].allocation else { return }
         // What there is to tell of this node may be another: whether UDP gets out, and which relays are near.
         if old.isTCP != path.isTCP || old.isRelayed != path.isRelayed { location.candidatesChanged() }
-        // The long way is as good as it was until the leg is bound to the short one.
+        // The long way is as good as it was until the allocation is bound to the short one.
         if old.isRelayed, !path.isRelayed { return clients[position].keep(old) }
         addPaths(to: &peers, now: now)
-        // The far end is another, so that nothing arrives from where the leg was bound before.
-        for peer in peers where peer.paths.uses(leg: leg) {
+        // The destination is another, so that nothing arrives from where the allocation was bound before.
+        for peer in peers where peer.paths.uses(allocation: allocation) {
             peer.paths.withdraw(
                 where: {
-                    $0.uses(leg: leg) && $0.remote == old.remote && $0.socket == old.socket
-                        && ($0.legs?.near != leg || $0.via == old.legs)
+                    $0.uses(allocation: allocation) && $0.remote == old.remote && $0.socket == old.socket
+                        && ($0.allocations?.near != allocation || $0.via == old.allocations)
                 }, now: now)
             peers.mark(peer)
         }
@@ -224,16 +224,16 @@ struct RelayAllocations {
 
     /// A relay has answered a bind. False if the answer was not for this node.
     mutating func answered(
-        _ datagram: [UInt8], leg: UInt32, location: inout NodeLocation, peers: inout PeerTable, now: Instant
+        _ datagram: [UInt8], allocation: UInt32, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) -> Bool {
-        guard let position = clients.firstIndex(where: { $0.leg == leg }),
+        guard let position = clients.firstIndex(where: { $0.allocation == allocation }),
             let isBound = clients[position].answered(datagram, now: now)
         else { return false }
         guard isBound else { return true }
         if clients[position].openedPath() {
             shorten(position, peers: &peers, now: now)
-            for peer in peers where peer.paths.uses(leg: leg) {
-                peer.paths.bound(leg, now: now)
+            for peer in peers where peer.paths.uses(allocation: allocation) {
+                peer.paths.bound(allocation, now: now)
                 peers.mark(peer)
             }
         }
@@ -247,12 +247,12 @@ struct RelayAllocations {
 
     /// A relay is reached straight that was reached over another one. What went over both goes on, now over it alone.
     private mutating func shorten(_ position: Int, peers: inout PeerTable, now: Instant) {
-        guard let short = clients[position].path, let leg = clients[position].leg,
+        guard let short = clients[position].path, let allocation = clients[position].allocation,
             let long = clients[position].takeLeaving()
         else { return }
         for peer in peers {
-            for old in peer.paths.addresses where old.legs?.near == leg && old.via == long.legs {
-                guard let legs = old.legs, let new = short.extended(by: legs) else { continue }
+            for old in peer.paths.addresses where old.allocations?.near == allocation && old.via == long.allocations {
+                guard let allocations = old.allocations, let new = short.extended(by: allocations) else { continue }
                 peer.paths.replace(old, by: new, now: now)
                 peers.mark(peer)
             }
@@ -264,16 +264,20 @@ struct RelayAllocations {
 
     /// Adds the paths over relays at which peers have allocations too.
     private func addPaths(to peers: inout PeerTable, now: Instant) {
-        for peer in peers where !peer.traversal.relayPlaces.isEmpty { addPaths(to: peer, of: &peers, now: now) }
+        for peer in peers where !peer.traversal.relayedAddresses.isEmpty { addPaths(to: peer, of: &peers, now: now) }
     }
 
     func addPaths(to peer: Peer, of peers: inout PeerTable, now: Instant) {
-        for place in peer.traversal.relayPlaces {
-            guard let own = client(of: place.relay), own.isAnnounced, let leg = own.leg, let path = own.path else {
+        for place in peer.traversal.relayedAddresses {
+            guard let own = client(of: place.relay), own.isAnnounced, let allocation = own.allocation,
+                let path = own.path
+            else {
                 continue
             }
-            // While a relay's leg is bound anew where it is nearer, the way to peers is still the long one.
-            guard own.leaving == nil, let whole = path.extended(by: RelayLegs(near: leg, far: place.leg)) else {
+            // While a relay's allocation is bound again where it is nearer, the way to peers is still the long one.
+            guard own.leaving == nil,
+                let whole = path.extended(by: AllocationPair(near: allocation, far: place.allocation))
+            else {
                 continue
             }
             peer.paths.add([whole])
@@ -286,15 +290,17 @@ struct RelayAllocations {
 
     /// The peer has allocations at these relays. Those that this node does not know are made use of where they are few.
     mutating func reach(
-        _ peer: Peer, through places: [RelayPlace], location: inout NodeLocation, peers: inout PeerTable, now: Instant
+        _ peer: Peer, through places: [RelayedAddress], location: inout NodeLocation, peers: inout PeerTable,
+        now: Instant
     ) {
-        let before = peer.traversal.relayPlaces
-        for old in before where !places.contains(where: { $0.relay == old.relay && $0.leg == old.leg }) {
-            let near = client(of: old.relay)?.leg
-            peer.paths.withdraw(where: { $0.legs?.far == old.leg && $0.legs?.near == near }, now: now)
+        let before = peer.traversal.relayedAddresses
+        for old in before where !places.contains(where: { $0.relay == old.relay && $0.allocation == old.allocation }) {
+            let near = client(of: old.relay)?.allocation
+            peer.paths.withdraw(
+                where: { $0.allocations?.far == old.allocation && $0.allocations?.near == near }, now: now)
         }
         peer.traversal.setRelayPlaces(places)
-        for place in peer.traversal.relayPlaces {
+        for place in peer.traversal.relayedAddresses {
             let relay = ControllerAddress(node: place.relay, addresses: [place.address])
             add(relay, isHome: false, location: &location, peers: &peers, now: now)
         }
@@ -307,7 +313,7 @@ struct RelayAllocations {
         of peer: Peer, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
         guard !peer.paths.isWell(now) else { return }
-        for place in peer.traversal.relayPlaces {
+        for place in peer.traversal.relayedAddresses {
             // It may have been given up since, and may answer now, or elsewhere.
             let relay = ControllerAddress(node: place.relay, addresses: [place.address])
             add(relay, isHome: false, location: &location, peers: &peers, now: now)
@@ -347,10 +353,10 @@ struct RelayAllocations {
         switch work {
         case .connect: return client.isHome || client.attempts <= RelayAllocations.attemptsLimit ? work : nil
         case .ask, .bind: return work
-        case .detour:
+        case .relayChain:
             if client.isHome { useSpare(location: &location, peers: &peers, now: now) }
             guard isMissed(client.relay, peers: peers, now: now) else { return nil }
-            clients[position].detoured(now: now)
+            clients[position].isRelayChained(now: now)
             return work
         }
     }
@@ -359,15 +365,15 @@ struct RelayAllocations {
     /// count, or one would lead to the next.
     private func isMissed(_ relay: NodeID, peers: PeerTable, now: Instant) -> Bool {
         peers.contains { peer in
-            guard peer.node != relay, peer.isWanted || peer.isConnected, !peer.paths.isWell(now),
-                peer.traversal.relayPlaces.contains(where: { $0.relay == relay })
+            guard peer.node != relay, peer.isRequested || peer.isConnected, !peer.paths.isWell(now),
+                peer.traversal.relayedAddresses.contains(where: { $0.relay == relay })
             else { return false }
-            return !clients.contains { $0.relay == peer.node && $0.detouredAt != nil }
+            return !clients.contains { $0.relay == peer.node && $0.relayChainedAt != nil }
         }
     }
 }
 
 extension PathSet {
-    /// Whether any path goes by that leg of this node's.
-    fileprivate func uses(leg: UInt32) -> Bool { addresses.contains { $0.uses(leg: leg) } }
+    /// Whether any path goes by that allocation of this node's.
+    fileprivate func uses(allocation: UInt32) -> Bool { addresses.contains { $0.uses(allocation: allocation) } }
 }

@@ -65,7 +65,7 @@ struct Traversal {
         case .moved(let others):
             for other in others { askAddress(of: other, peers: &peers, now: now) }
             pathsMoved(peers, now: now)
-            // The leg is bound where the relay sees this node by the way that it takes to it.
+            // The allocation is bound where the relay sees this node by the way that it takes to it.
             relays.update(peer.node) { client in
                 if client.path?.remote.ip.isIPv4 == address.ip.isIPv4 { client.moved(now: now) }
             }
@@ -131,7 +131,7 @@ struct Traversal {
         guard peer.traversal.received(number, mapping) else { return }
         // Overlay addresses would lead the mesh through itself.
         let overlay = (peer.certificate?.overlayAddresses ?? []) + overlay
-        var direct: [PathAddress] = [], places: [RelayPlace] = []
+        var direct: [PathAddress] = [], places: [RelayedAddress] = []
         for candidate in candidates {
             switch candidate {
             case .direct(let address) where !overlay.contains(address.ip) && address.port != 0:
@@ -142,29 +142,29 @@ struct Traversal {
         }
         peer.paths.add(direct)
         reach(peer, through: places, peers: &peers, now: now)
-        seekDirect(peer, peers: &peers, now: now)
+        findDirectPath(peer, peers: &peers, now: now)
     }
 
     /// The peer has heard where this node is now, and sends hole-punch probes; whether it did before, when this node's NAT
     /// did not let them in yet, is not known.
-    mutating func candidatesHeard(_ number: UInt64, by peer: Peer, peers: inout PeerTable, now: Instant) {
+    mutating func candidatesReceived(_ number: UInt64, by peer: Peer, peers: inout PeerTable, now: Instant) {
         guard peer.traversal.confirmOffer(number), peer.paths.isSettling(now) else { return }
-        seekDirect(peer, peers: &peers, now: now)
+        findDirectPath(peer, peers: &peers, now: now)
     }
 
     /// The peer has allocations at these relays.
-    mutating func reach(_ peer: Peer, through places: [RelayPlace], peers: inout PeerTable, now: Instant) {
+    mutating func reach(_ peer: Peer, through places: [RelayedAddress], peers: inout PeerTable, now: Instant) {
         relays.reach(peer, through: places, location: &location, peers: &peers, now: now)
     }
 
     // MARK: - Direct paths
 
-    private func seekDirect(_ peer: Peer, peers: inout PeerTable, now: Instant) {
-        let isHopeless = isHopeless(peer, now: now)
+    private func findDirectPath(_ peer: Peer, peers: inout PeerTable, now: Instant) {
+        let isKnownUnreachable = isKnownUnreachable(peer, now: now)
         if mapping != .blocked, peer.traversal.mapping != .blocked {
-            peer.paths.punch(isBrief: isHopeless, now: now)
+            peer.paths.punch(isBrief: isKnownUnreachable, now: now)
         }
-        if isHopeless {
+        if isKnownUnreachable {
             peer.traversal.planPrediction(at: nil)
         } else {
             prediction.plan(with: peer, own: mapping, now: now)
@@ -176,9 +176,9 @@ struct Traversal {
     }
 
     /// Nothing has led to a node of the peer's site directly.
-    private func isHopeless(_ peer: Peer, now: Instant) -> Bool {
+    private func isKnownUnreachable(_ peer: Peer, now: Instant) -> Bool {
         guard let site = peer.certificate?.site, !peer.paths.hasAliveDirect else { return false }
-        return location.sites.isHopeless(site, peer.traversal.mapping, now: now)
+        return location.sites.isKnownUnreachable(site, peer.traversal.mapping, now: now)
     }
 
     /// Counts what has come of a trial, as soon as that is known.
@@ -193,18 +193,20 @@ struct Traversal {
         if let site = peer.certificate?.site {
             if isDirect {
                 location.sites.succeeded(site, mapping)
-            } else if !location.sites.isHopeless(site, mapping, now: now) {
+            } else if !location.sites.isKnownUnreachable(site, mapping, now: now) {
                 location.sites.failed(site, mapping, now: now)
             }
         }
         counters.paths.ended(
             PathMetrics.Punch(
-                own: self.mapping, peer: mapping, method: trial.hasPredicted ? .guess : .shots, isDirect: isDirect))
+                own: self.mapping, peer: mapping, method: trial.hasPredicted ? .prediction : .punchProbes,
+                isDirect: isDirect))
     }
 
     /// Does what is due of port prediction with the peer.
     mutating func predictPorts(
-        of peer: Peer, with epoch: Epoch, random: inout Random, peers: inout PeerTable, counters: inout MeshCounters,
+        of peer: Peer, with keypair: Keypair, random: inout Random, peers: inout PeerTable,
+        counters: inout MeshCounters,
         now: Instant, into out: inout MeshOutbox
     ) {
         if peer.traversal.isPredictionDue(now) {
@@ -213,9 +215,9 @@ struct Traversal {
         guard prediction.isRunning(with: peer) else { return }
         guard let due = prediction.due(with: peer, now: now) else { return endPrediction(with: peer, peers: &peers) }
         for address in due {
-            // Whoever finds a way answers by it, and that is how it is known.
-            peer.sealAlone(.ping(token: 0), with: epoch, to: address, now: now, counters: &counters, into: &out)
-            counters.guessesSent += 1
+            // Anyone who finds a way answers by it, and that is how it is known.
+            peer.sealAlone(.ping(token: 0), with: keypair, to: address, now: now, counters: &counters, into: &out)
+            counters.predictionProbesSent += 1
         }
     }
 
@@ -249,8 +251,8 @@ struct Traversal {
     }
 
     /// A relay has answered a bind. False if the answer was not for this node.
-    mutating func bindAnswered(_ datagram: [UInt8], leg: UInt32, peers: inout PeerTable, now: Instant) -> Bool {
-        relays.answered(datagram, leg: leg, location: &location, peers: &peers, now: now)
+    mutating func bindAnswered(_ datagram: [UInt8], allocation: UInt32, peers: inout PeerTable, now: Instant) -> Bool {
+        relays.answered(datagram, allocation: allocation, location: &location, peers: &peers, now: now)
     }
 
     /// Does what is due for one relay. Returns the relay if a session with it is wanted.
@@ -260,11 +262,11 @@ struct Traversal {
         guard let work = relays.due(at: position, location: &location, peers: &peers, now: now) else { return nil }
         let client = relays.clients[position]
         switch work {
-        case .connect: return client.whereabouts
-        case .detour: out.events.append(.relayUnreached(client.relay))
+        case .connect: return client.location
+        case .relayChain: out.events.append(.relayUnreached(client.relay))
         case .ask:
             guard let peer = peers[client.relay], peer.isConnected else { return nil }
-            peer.frames.append(.legRequest)
+            peer.frames.append(.allocationRequest)
             peers.mark(peer)
         case .bind(let bytes): if let path = client.path { out.send(bytes, to: path, counters: &counters) }
         }

@@ -13,13 +13,13 @@ final class AnswerChecker: Checker {
             if methods[command.index] == nil { open.append(command.index) }
             methods[command.index] = command.request.method.rawValue
         case .replied(let command, _): open.removeAll { $0 == command.index }
-        case .processStarted, .processEnded, .launchFailed, .filesRemoved, .spun, .held, .silenced, .heardAgain,
-            .surveyed, .overlay:
+        case .processStarted, .processEnded, .launchFailed, .filesRemoved, .spun, .held, .silenced, .receivedAgain,
+            .snapshot, .overlay:
             break
         }
         return []
     }
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
         open.map { "command \($0) (\(methods[$0] ?? "")) has no answer" }
     }
 }

@@ -6,5 +6,5 @@ package protocol Checker: AnyObject {
     /// What is wrong now and must never be, one text each.
     func observe(_ fact: Fact, now: Instant) -> [String]
     /// What is not yet as it must be in the end; asked again and again once all faults are healed.
-    func unsettled(_ survey: Survey, now: Instant) -> [String]
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String]
 }

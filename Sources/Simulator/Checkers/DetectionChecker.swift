@@ -3,7 +3,7 @@ import Control
 
 /// A node that cannot be heard is out of routing four seconds later at the latest, as long as the controller itself was
 /// well and as long as no more than a twentieth of those that it knows to be there went at once: then it is right to doubt
-/// itself, and to hold its verdicts on whoever falls silent meanwhile, too. Nodes go with parts of the network, and also
+/// itself, and to hold its verdicts on anyone who falls silent meanwhile, too. Nodes go with parts of the network, and also
 /// one by one, by lines that are full or addresses that are new; what counts is what the controller got to hear.
 final class DetectionChecker: Checker {
     let name = "detection"
@@ -33,29 +33,29 @@ final class DetectionChecker: Checker {
             guard machine < silentSince.count, silentSince[machine] == nil else { return [] }
             silentSince[machine] = now
             losses.append((machine, now))
-        case .heardAgain(let machine):
+        case .receivedAgain(let machine):
             guard machine < silentSince.count else { return [] }
             silentSince[machine] = nil
             if machine == 0 { controllerWellSince = now }
-        case .surveyed(let survey): return overdue(survey, now)
+        case .snapshot(let snapshot): return overdue(snapshot, now)
         case .processStarted, .processEnded, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .overlay:
             break
         }
         return []
     }
 
-    private func overdue(_ survey: Survey, _ now: Instant) -> [String] {
-        for machine in survey.machines where machine.isWelcome && now - machine.lastHeard > .milliseconds(2500) {
-            losses.append((machine.index, machine.lastHeard))
+    private func overdue(_ snapshot: FleetSnapshot, _ now: Instant) -> [String] {
+        for machine in snapshot.machines where machine.isWelcome && now - machine.lastReceived > .milliseconds(2500) {
+            losses.append((machine.index, machine.lastReceived))
         }
-        guard let nodes = survey.nodes, silentSince[0] == nil else { return [] }
+        guard let nodes = snapshot.nodes, silentSince[0] == nil else { return [] }
         let present = nodes.count { $0.state == .online || $0.state == .suspect }
         let patience = DetectionChecker.limit + DetectionChecker.slack
         var found: [String] = []
-        for machine in survey.machines where machine.isWelcome {
+        for machine in snapshot.machines where machine.isWelcome {
             guard machine.index < silentSince.count, let since = silentSince[machine.index] else { continue }
-            let lastWord = max(since, machine.lastHeard)
-            guard now - max(lastWord, controllerWellSince) > patience, !isHeld(since, of: present) else { continue }
+            let lastReport = max(since, machine.lastReceived)
+            guard now - max(lastReport, controllerWellSince) > patience, !isHeld(since, of: present) else { continue }
             guard let view = nodes.first(where: { $0.id == machine.node }) else { continue }
             switch view.state {
             case .online, .suspect:
@@ -77,5 +77,5 @@ final class DetectionChecker: Checker {
         }
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] { [] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] { [] }
 }

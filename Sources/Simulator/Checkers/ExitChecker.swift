@@ -2,7 +2,7 @@ import Base
 import Control
 import Wire
 
-/// Exit codes that are reported are the true ones, and none is lost, whoever was down when the worker ended.
+/// Exit codes that are reported are the true ones, and none is lost, even if a program was down when the worker ended.
 final class ExitChecker: Checker {
     private struct End {
         var exit: WorkerExit
@@ -16,8 +16,8 @@ final class ExitChecker: Checker {
         case .processEnded(_, let worker, _, let exit, let hasRecord):
             ends[worker, default: []].append(End(exit: exit, hasRecord: hasRecord))
             return []
-        case .surveyed(let survey): return (survey.workers ?? []).flatMap(untrue)
-        case .processStarted, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .heardAgain,
+        case .snapshot(let snapshot): return (snapshot.workers ?? []).flatMap(untrue)
+        case .processStarted, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .receivedAgain,
             .overlay:
             return []
         }
@@ -31,10 +31,10 @@ final class ExitChecker: Checker {
         return ["\(worker) is said to have ended with \(said), and ended with \(all.map(\.exit.description))"]
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
         var found: [String] = []
-        let upNodes = survey.machines.filter { $0.isUp && $0.isWelcome }.map(\.node)
-        for view in survey.workers ?? [] where view.node.map({ upNodes.contains($0) }) ?? false {
+        let upNodes = snapshot.machines.filter { $0.isUp && $0.isWelcome }.map(\.node)
+        for view in snapshot.workers ?? [] where view.node.map({ upNodes.contains($0) }) ?? false {
             let worker = WorkerRef(view.name, generation: view.generation)
             guard let last = ends[worker]?.last, last.hasRecord else { continue }
             if !(view.lastExit.map { isSame($0, last.exit) } ?? false) {

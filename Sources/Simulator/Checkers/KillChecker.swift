@@ -25,14 +25,14 @@ final class KillChecker: Checker {
             return []
         case .filesRemoved(let machine, let worker, let isAlive):
             return isAlive ? ["node-\(machine) removed the files of \(worker), which lives"] : []
-        case .surveyed(let survey): return surveyed(survey)
-        case .launchFailed, .asked, .replied, .spun, .held, .silenced, .heardAgain, .overlay: return []
+        case .snapshot(let snapshot): return find(in: snapshot)
+        case .launchFailed, .asked, .replied, .spun, .held, .silenced, .receivedAgain, .overlay: return []
         }
     }
 
-    private func surveyed(_ survey: Survey) -> [String] {
+    private func find(in snapshot: FleetSnapshot) -> [String] {
         var found: [String] = []
-        for view in survey.workers ?? [] {
+        for view in snapshot.workers ?? [] {
             guard let state = view.state, state.isFinal else { continue }
             let worker = WorkerRef(view.name, generation: view.generation)
             guard over[worker] == nil else { continue }
@@ -45,21 +45,22 @@ final class KillChecker: Checker {
         return found
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
-        guard let views = survey.workers else { return [] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
+        guard let views = snapshot.workers else { return [] }
         var wanted = Table<WorkerRef, WorkerView>()
         for view in views { wanted[WorkerRef(view.name, generation: view.generation)] = view }
         var found: [String] = []
         var seen = Table<WorkerRef, Int32>()
-        for machine in survey.machines where machine.isUp && machine.isWelcome {
+        for machine in snapshot.machines where machine.isUp && machine.isWelcome {
             for process in machine.processes {
                 seen[process.worker] = process.pid
                 guard let view = wanted[process.worker] else {
                     found.append("\(process.worker) runs on node-\(machine.index), and the controller does not know it")
                     continue
                 }
-                if view.wish != .run {
-                    found.append("\(process.worker) runs on node-\(machine.index), and the wish is \(view.wish)")
+                if view.desired != .run {
+                    found.append(
+                        "\(process.worker) runs on node-\(machine.index), and the desired state is \(view.desired)")
                 }
                 if view.state != .running || view.pid != process.pid {
                     let said = view.state.map(\.rawValue) ?? "unknown"
@@ -67,7 +68,7 @@ final class KillChecker: Checker {
                 }
             }
         }
-        let upNodes = survey.machines.filter { $0.isUp && $0.isWelcome }.map(\.node)
+        let upNodes = snapshot.machines.filter { $0.isUp && $0.isWelcome }.map(\.node)
         for view in views where view.node.map({ upNodes.contains($0) }) ?? false {
             found += problems(of: view, runs: seen[WorkerRef(view.name, generation: view.generation)] != nil)
         }
@@ -82,8 +83,9 @@ final class KillChecker: Checker {
         case .pending, .starting: return ["\(what) is still \(state)"]
         case .stopping, .stuck: return ["\(what) is still \(state)"]
         case .backoff, .succeeded, .failed:
-            return view.wish == .run || state.isFinal ? [] : ["\(what) is \(state), and the wish is \(view.wish)"]
-        case .stopped: return view.wish == .run ? ["\(what) is stopped, and the wish is to run it"] : []
+            return view.desired == .run || state.isFinal
+                ? [] : ["\(what) is \(state), and the desired state is \(view.desired)"]
+        case .stopped: return view.desired == .run ? ["\(what) is stopped, and it is desired to run"] : []
         }
     }
 }

@@ -2,7 +2,7 @@ import Base
 import Control
 import Wire
 
-/// Every command takes effect exactly once: an accepted `workers.run` is one worker, whatever was repeated and whoever
+/// Every command takes effect exactly once: an accepted `workers.run` is one worker, whatever was repeated and anyone who
 /// crashed; it starts one process, and another only where its restart policy says so; and finished work never runs again.
 final class LaunchChecker: Checker {
     private struct Book {
@@ -40,7 +40,7 @@ final class LaunchChecker: Checker {
         case .replied(let command, .success(.worker(let view))): return replied(command, view)
         case .replied(let command, .success):
             if command.isNonsense { return ["nonsense was granted: \(command.request)"] }
-        case .replied, .filesRemoved, .spun, .held, .silenced, .heardAgain, .surveyed, .overlay: break
+        case .replied, .filesRemoved, .spun, .held, .silenced, .receivedAgain, .snapshot, .overlay: break
         }
         return []
     }
@@ -139,15 +139,15 @@ final class LaunchChecker: Checker {
         return []
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
-        guard let views = survey.workers else { return ["the controller does not answer"] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
+        guard let views = snapshot.workers else { return ["the controller does not answer"] }
         var known = Table<String, UInt64>()
         for view in views { known[view.name] = max(known[view.name] ?? 0, view.generation) }
         var missing: [String] = []
         for worker in accepted where unwanted[worker.name] == nil && newest[worker.name] == worker.generation {
             if (known[worker.name] ?? 0) < worker.generation {
                 missing.append("\(worker) was accepted, and the controller does not know it")
-            } else if !attempted(worker), !isOutOfReach(worker, views, survey) {
+            } else if !attempted(worker), !isOutOfReach(worker, views, snapshot) {
                 missing.append("\(worker) was accepted, and never started")
             }
         }
@@ -158,8 +158,8 @@ final class LaunchChecker: Checker {
         bookOf[worker].map { books[$0].starts > 0 || books[$0].launchFailures > 0 } ?? false
     }
 
-    private func isOutOfReach(_ worker: WorkerRef, _ views: [WorkerView], _ survey: Survey) -> Bool {
+    private func isOutOfReach(_ worker: WorkerRef, _ views: [WorkerView], _ snapshot: FleetSnapshot) -> Bool {
         guard let node = views.first(where: { $0.name == worker.name })?.node else { return false }
-        return !(survey.machines.first { $0.node == node }?.isUp ?? false)
+        return !(snapshot.machines.first { $0.node == node }?.isUp ?? false)
     }
 }

@@ -1,7 +1,7 @@
 import Base
 import Control
 
-/// What a program holds is limited, whatever strangers send.
+/// What a program holds is limited, whatever unauthenticated peers send.
 final class MemoryChecker: Checker {
     let name = "memory"
 
@@ -9,5 +9,5 @@ final class MemoryChecker: Checker {
         guard case .held(let machine, let what, let count, let limit) = fact, count > limit else { return [] }
         return ["node-\(machine) holds \(count) \(what), and \(limit) are allowed"]
     }
-    func unsettled(_ survey: Survey, now: Instant) -> [String] { [] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] { [] }
 }

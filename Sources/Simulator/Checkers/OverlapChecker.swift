@@ -31,11 +31,11 @@ final class OverlapChecker: Checker {
         case .processEnded(let machine, let worker, let pid, _, _):
             running[worker.name]?.removeAll { $0.machine == machine && $0.pid == pid }
             return []
-        case .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .heardAgain, .surveyed,
+        case .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced, .receivedAgain, .snapshot,
             .overlay:
             return []
         }
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] { [] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] { [] }
 }

@@ -1,17 +1,17 @@
 import Base
 import Control
 
-/// Every wish for an overlay address ends, and in the end by a session through which packets go; a packet comes out once or
+/// Every request for an overlay address ends, and in the end by a session through which packets go; a packet comes out once or
 /// not at all, unchanged, and where it should; and an IPv4 address is one node's, for good.
 final class OverlayChecker: Checker {
     let name = "overlay"
-    private struct Wish {
+    private struct OverlayRequest {
         var machine: Int
         var address: IPAddress
         var isNobodys: Bool
         var by: Instant
     }
-    private var open: [Wish] = []
+    private var open: [OverlayRequest] = []
     /// Packets that have not come yet, and for whom they are. What comes twice is not here the second time.
     private var sent = Table<UInt64, Int>()
     private var owners = Table<IPAddress, NodeID>()
@@ -23,26 +23,27 @@ final class OverlayChecker: Checker {
     func observe(_ fact: Fact, now: Instant) -> [String] {
         switch fact {
         case .overlay(let machine, let fact): return observe(fact, of: machine, now)
-        case .surveyed(let survey): return overdue(survey, now) + owned(survey)
+        case .snapshot(let snapshot): return overdue(snapshot, now) + owned(snapshot)
         case .processStarted, .processEnded, .launchFailed, .filesRemoved, .asked, .replied, .spun, .held, .silenced,
-            .heardAgain:
+            .receivedAgain:
             return []
         }
     }
 
     private func observe(_ fact: OverlayFact, of machine: Int, _ now: Instant) -> [String] {
         switch fact {
-        case .wished(let address, let isNobodys):
+        case .overlayRequested(let address, let isNobodys):
             if !open.contains(where: { $0.machine == machine && $0.address == address }) {
                 open.append(
-                    Wish(machine: machine, address: address, isNobodys: isNobodys, by: now + OverlayChecker.patience))
+                    OverlayRequest(
+                        machine: machine, address: address, isNobodys: isNobodys, by: now + OverlayChecker.patience))
             }
         case .ended(let address, let failure):
             guard let index = open.firstIndex(where: { $0.machine == machine && $0.address == address }) else {
                 return ["node-\(machine) said what came of \(address), which it was not asked for"]
             }
-            let wish = open.remove(at: index)
-            if wish.isNobodys, failure == nil { return ["node-\(machine) reached \(address), which is nobody's"] }
+            let request = open.remove(at: index)
+            if request.isNobodys, failure == nil { return ["node-\(machine) reached \(address), which is nobody's"] }
         case .packetSent(let number, let to): sent[number] = to
         case .packetCame(let number):
             guard let number, let to = sent[number] else {
@@ -59,17 +60,17 @@ final class OverlayChecker: Checker {
         return []
     }
 
-    private func overdue(_ survey: Survey, _ now: Instant) -> [String] {
-        let late = open.filter { wish in
-            wish.by < now && survey.machines.contains { $0.index == wish.machine && $0.isUp }
+    private func overdue(_ snapshot: FleetSnapshot, _ now: Instant) -> [String] {
+        let late = open.filter { request in
+            request.by < now && snapshot.machines.contains { $0.index == request.machine && $0.isUp }
         }
         return late.map { "node-\($0.machine) never said what came of \($0.address)" }
     }
 
     /// What a node was given counts once its disk holds it: before that a crash of the controller may undo it.
-    private func owned(_ survey: Survey) -> [String] {
+    private func owned(_ snapshot: FleetSnapshot) -> [String] {
         var found: [String] = []
-        for machine in survey.machines {
+        for machine in snapshot.machines {
             guard let address = machine.overlay4 else { continue }
             if let owner = owners[address], owner != machine.node {
                 found.append("\(address) belongs to \(machine.name), and to another node")
@@ -81,7 +82,7 @@ final class OverlayChecker: Checker {
             addresses[machine.node] = address
         }
         var shown = Table<IPAddress, Bool>()
-        for node in survey.nodes ?? [] {
+        for node in snapshot.nodes ?? [] {
             guard let address = node.overlay4 else {
                 found.append("\(node.name) has no IPv4 address")
                 continue
@@ -95,7 +96,9 @@ final class OverlayChecker: Checker {
         return found
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
-        survey.wishes.filter { !$0.isReached }.map { "node-\($0.from) cannot reach node-\($0.to) by its address" }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
+        snapshot.overlayRequests.filter { !$0.isReached }.map {
+            "node-\($0.from) cannot reach node-\($0.to) by its address"
+        }
     }
 }

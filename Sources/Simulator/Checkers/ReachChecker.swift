@@ -6,7 +6,7 @@ final class ReachChecker: Checker {
     let name = "reachability"
 
     func observe(_ fact: Fact, now: Instant) -> [String] { [] }
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
-        survey.pairs.filter { !$0.answered }.map { "node-\($0.from) cannot reach node-\($0.to)" }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
+        snapshot.pairs.filter { !$0.answered }.map { "node-\($0.from) cannot reach node-\($0.to)" }
     }
 }

@@ -7,20 +7,20 @@ final class RegistryChecker: Checker {
     let name = "registry"
 
     func observe(_ fact: Fact, now: Instant) -> [String] {
-        guard case .surveyed(let survey) = fact, let nodes = survey.nodes else { return [] }
-        let unwelcome = survey.machines.filter { !$0.isWelcome }
+        guard case .snapshot(let snapshot) = fact, let nodes = snapshot.nodes else { return [] }
+        let unwelcome = snapshot.machines.filter { !$0.isWelcome }
         return nodes.compactMap { view in
             let intruder = unwelcome.first { $0.node == view.id || $0.name == view.name }
             return intruder.map { "node-\($0.index) has no good token, and was let in" }
         }
     }
 
-    func unsettled(_ survey: Survey, now: Instant) -> [String] {
-        guard let nodes = survey.nodes else { return ["the controller does not answer"] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
+        guard let nodes = snapshot.nodes else { return ["the controller does not answer"] }
         var views = Table<NodeID, NodeView>()
         for view in nodes { views[view.id] = view }
         var found: [String] = []
-        for machine in survey.machines where machine.isWelcome {
+        for machine in snapshot.machines where machine.isWelcome {
             guard let view = views[machine.node] else {
                 if machine.isUp { found.append("node-\(machine.index) lives and is no member") }
                 continue

@@ -11,5 +11,5 @@ final class SpinChecker: Checker {
         guard case .spun(let machine, let ticks, let reason) = fact else { return [] }
         return ["node-\(machine) asked \(ticks) times at one instant to be woken: \(reason)"]
     }
-    func unsettled(_ survey: Survey, now: Instant) -> [String] { [] }
+    func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] { [] }
 }

@@ -3,7 +3,7 @@ package import Base
 /// # Who reaches whom
 ///
 /// Realms of addresses, each but the outermost behind a gateway that stands in another realm: a home behind its router, a
-/// provider's customers behind the provider's translator, a cluster behind its node. A datagram leaves upwards, through as
+/// provider's customers behind the provider's NAT, a cluster behind its node. A datagram leaves upwards, through as
 /// many gateways as it takes until a realm knows its destination, and arrives downwards through others. The way up is
 /// walked when it is sent and the way down when it arrives, since what a gateway lets in depends on what left meanwhile.
 ///
@@ -56,18 +56,18 @@ package struct Internet: Sendable {
     package mutating func addRealm(behind gateway: NATGateway, in parent: RealmID, mtu: Int = 1500) -> RealmID {
         let id = realms.count
         realms.append(Realm(parent: parent, gateway: gateway, mtu: mtu))
-        if gateway.behaviour.translates { realms[parent].behind[gateway.outside] = id }
+        if gateway.behaviour.isNAT { realms[parent].behind[gateway.outside] = id }
         return id
     }
 
-    /// Puts a machine into a realm, in place of whoever had the address.
+    /// Puts a machine into a realm, in place of the one that had the address.
     package mutating func attach(_ machine: Int, at address: IPAddress, in realm: RealmID) {
         realms[realm].hosts[address] = machine
         if realms[realm].firstHost == nil { realms[realm].firstHost = machine }
         if realms[realm].gateway?.exposed == nil { realms[realm].gateway?.exposed = address }
         // A firewall changes no address, so what is behind it can be named from before it.
         var inner = realm
-        while let parent = realms[inner].parent, realms[inner].gateway?.behaviour.translates == false {
+        while let parent = realms[inner].parent, realms[inner].gateway?.behaviour.isNAT == false {
             realms[parent].behind[address] = inner
             inner = parent
         }
@@ -76,7 +76,7 @@ package struct Internet: Sendable {
     package mutating func detach(_ address: IPAddress, from realm: RealmID) {
         realms[realm].hosts.remove(address)
         var inner = realm
-        while let parent = realms[inner].parent, realms[inner].gateway?.behaviour.translates == false {
+        while let parent = realms[inner].parent, realms[inner].gateway?.behaviour.isNAT == false {
             realms[parent].behind.remove(address)
             inner = parent
         }
@@ -84,12 +84,12 @@ package struct Internet: Sendable {
 
     package func gateway(of realm: RealmID) -> NATGateway? { realms[realm].gateway }
 
-    /// Lets something befall the gateway of a realm.
+    /// Applies a fault to the gateway of a realm.
     package mutating func change(_ realm: RealmID, _ body: (inout NATGateway) -> Void) {
         guard var gateway = realms[realm].gateway, let parent = realms[realm].parent else { return }
         let before = gateway.outside
         body(&gateway)
-        if gateway.behaviour.translates, gateway.outside != before {
+        if gateway.behaviour.isNAT, gateway.outside != before {
             realms[parent].behind.remove(before)
             realms[parent].behind[gateway.outside] = realm
         }
@@ -105,7 +105,7 @@ package struct Internet: Sendable {
     package func outside(of realm: RealmID) -> IPAddress? {
         var inner = realm, outside: IPAddress?
         while let parent = realms[inner].parent, let gateway = realms[inner].gateway {
-            if gateway.behaviour.translates { outside = gateway.outside }
+            if gateway.behaviour.isNAT { outside = gateway.outside }
             inner = parent
         }
         return outside

@@ -1,11 +1,11 @@
 package import Base
 import OrderedCollections
 
-/// # A network address translator
+/// # A NAT
 ///
 /// A gateway stands between an inside and an outside. A datagram that leaves gets an outside address, its *mapping*; one
 /// that comes in is let through if there is a mapping for its destination and the *filter* knows its sender. What an
-/// address translator does beyond that is no standard, and RFC 4787 gave names to what was found in the field; the fields
+/// address NAT does beyond that is no standard, and RFC 4787 gave names to what was found in the field; the fields
 /// of `Behaviour` are these names, and every combination can be had.
 ///
 /// ```
@@ -14,24 +14,24 @@ import OrderedCollections
 /// ```
 ///
 /// What keeps a mapping and what the filter knows are one table of conversations, as in Linux's conntrack: each mapping
-/// has the far ends that it was used with, each with a time of its own. A gateway that does not translate is a firewall
+/// has the destinations that it was used with, each with a time of its own. A gateway that does not translate is a firewall
 /// with state, as IPv6 has them at homes. Nothing here knows of networks; `Internet` moves datagrams between gateways.
 package struct NATGateway: Sendable {
-    /// Whether something is the same for all far ends, for all ports of a far address, or for one far end only
+    /// Whether something is the same for all destinations, for all ports of a far address, or for one destination only
     /// (RFC 4787, sections 4.1 and 5).
     package enum Dependence: String, Hashable, Sendable, CaseIterable {
         case endpointIndependent, addressDependent, addressAndPortDependent
     }
 
     package enum Filtering: Hashable, Sendable {
-        /// Whatever comes goes to one host inside: a translator that is one to one, or a router's exposed host.
+        /// Whatever comes goes to one host inside: a NAT that is one to one, or a router's exposed host.
         case open
         case by(Dependence)
     }
 
     /// Which outside port a new mapping gets (RFC 4787, section 4.2).
     package enum PortAllocation: Hashable, Sendable {
-        /// The inside port. Where the mapping depends on the far end, several mappings share it as long as their far ends
+        /// The inside port. Where the mapping depends on the destination, several mappings share it as long as their destinations
         /// differ, as Linux's masquerading does; else the next one that is free.
         case preserving
         /// The last one and so many more.
@@ -43,7 +43,7 @@ package struct NATGateway: Sendable {
 
     package struct Behaviour: Hashable, Sendable {
         /// False: a firewall that keeps state and changes no address.
-        package var translates = true
+        package var isNAT = true
         package var mapping = Dependence.endpointIndependent
         package var filtering = Filtering.by(.addressAndPortDependent)
         package var ports = PortAllocation.preserving
@@ -56,8 +56,8 @@ package struct NATGateway: Sendable {
         /// Whether inside hosts reach each other at their outside addresses (RFC 4787, section 6).
         package var hairpins = false
         /// A machine that translates without a firewall of its own, as Linux does: what comes in and finds no mapping is a
-        /// conversation with the machine itself, and an inside host that speaks to that far end gets another port.
-        package var remembersStrangers = false
+        /// conversation with the machine itself, and an inside host that speaks to that destination gets another port.
+        package var remembersUnsolicited = false
         /// A firewall that lets no UDP out.
         package var blocksUDP = false
 
@@ -75,7 +75,7 @@ package struct NATGateway: Sendable {
         /// A firewall with state that lets answers in.
         package static func firewall(_ filtering: Dependence = .addressAndPortDependent) -> Behaviour {
             var behaviour = Behaviour(.endpointIndependent, .by(filtering))
-            behaviour.translates = false
+            behaviour.isNAT = false
             return behaviour
         }
     }
@@ -93,10 +93,10 @@ package struct NATGateway: Sendable {
 
     private struct Mapping {
         var inside: SocketAddress
-        /// The far ends that share it.
+        /// The destinations that share it.
         var scope: Scope
         var outsidePort: UInt16
-        /// Until when each far end is remembered; with the filter's grain.
+        /// Until when each destination is remembered; with the filter's grain.
         var conversations = OrderedDictionary<SocketAddress, Instant>()
         /// A port that the inside host asked for (PCP, UPnP): lets everybody in, until then.
         var forwardedUntil: Instant?
@@ -107,7 +107,7 @@ package struct NATGateway: Sendable {
         }
     }
 
-    /// Part of a far end: nothing, its address, or all of it.
+    /// Part of a destination: nothing, its address, or all of it.
     private struct Scope: Hashable {
         var ip: IPAddress?
         var port: UInt16?
@@ -127,15 +127,15 @@ package struct NATGateway: Sendable {
     private var mappings: [Mapping] = []
     private var nextPort: UInt16
     private var random: Random
-    /// By outside port and far end: until when it is a stranger's.
-    private var strangers = OrderedDictionary<Stranger, Instant>()
+    /// By outside port and destination: until when it is an unauthenticated peer's.
+    private var unsolicited = OrderedDictionary<Unsolicited, Instant>()
 
-    private struct Stranger: Hashable {
+    private struct Unsolicited: Hashable {
         var port: UInt16
         var remote: SocketAddress
     }
     /// Linux's nf_conntrack_udp_timeout.
-    private static let strangerLife = Interval.seconds(30)
+    private static let unsolicitedLifetime = Interval.seconds(30)
 
     private static let ports: ClosedRange<Int64> = 1024...65_535
 
@@ -173,7 +173,7 @@ package struct NATGateway: Sendable {
             return .success(outsideAddress(of: mappings[index]))
         }
         mappings.removeAll { $0.expires(now) }
-        strangers.removeAll { $0.value <= now }
+        unsolicited.removeAll { $0.value <= now }
         guard mappings.count < behaviour.capacity, let port = port(for: inside, scope, remote) else {
             return .failure(.tableFull)
         }
@@ -195,10 +195,10 @@ package struct NATGateway: Sendable {
             return .success(mappings[index].inside)
         }
         if behaviour.filtering == .open, let exposed {
-            return .success(SocketAddress(behaviour.translates ? exposed : address.ip, address.port))
+            return .success(SocketAddress(behaviour.isNAT ? exposed : address.ip, address.port))
         }
-        if behaviour.remembersStrangers, behaviour.translates {
-            strangers[Stranger(port: address.port, remote: remote)] = now + NATGateway.strangerLife
+        if behaviour.remembersUnsolicited, behaviour.isNAT {
+            unsolicited[Unsolicited(port: address.port, remote: remote)] = now + NATGateway.unsolicitedLifetime
         }
         return .failure(isMapped ? .filtered : .noMapping)
     }
@@ -215,12 +215,12 @@ package struct NATGateway: Sendable {
         return outsideAddress(of: mappings[mappings.count - 1])
     }
 
-    // MARK: - What befalls a gateway
+    // MARK: - Faults of a gateway
 
     /// It has lost power for a moment: nothing is remembered.
     package mutating func reboot() {
         mappings = []
-        strangers = [:]
+        unsolicited = [:]
         nextPort = UInt16(random.next(in: NATGateway.ports))
     }
 
@@ -230,7 +230,7 @@ package struct NATGateway: Sendable {
         mappings = []
     }
 
-    /// Mappings that are in use get other ports, in mid-flow, as some translators do when they balance load.
+    /// Mappings that are in use get other ports, in mid-flow, as some NATs do when they balance load.
     package mutating func rebind(now: Instant) {
         for index in mappings.indices {
             mappings[index].outsidePort = UInt16(random.next(in: NATGateway.ports))
@@ -240,7 +240,7 @@ package struct NATGateway: Sendable {
     // MARK: -
 
     private func outsideAddress(of mapping: Mapping) -> SocketAddress {
-        behaviour.translates ? SocketAddress(outside, mapping.outsidePort) : mapping.inside
+        behaviour.isNAT ? SocketAddress(outside, mapping.outsidePort) : mapping.inside
     }
 
     private mutating func touch(_ index: Int, _ remote: SocketAddress, _ now: Instant) {
@@ -256,7 +256,7 @@ package struct NATGateway: Sendable {
     private func admits(_ mapping: Mapping, _ remote: SocketAddress, _ now: Instant) -> Bool {
         if let until = mapping.forwardedUntil, until > now { return true }
         guard case .by(let dependence) = behaviour.filtering else { return true }
-        // Under a mapping that depends on far ends, nobody else has it.
+        // Under a mapping that depends on destinations, nobody else has it.
         if mapping.scope.ip.map({ $0 != remote.ip }) ?? false { return false }
         if mapping.scope.port.map({ $0 != remote.port }) ?? false { return false }
         let scope = Scope(dependence, remote)
@@ -264,8 +264,8 @@ package struct NATGateway: Sendable {
     }
 
     private mutating func port(for inside: SocketAddress, _ scope: Scope, _ remote: SocketAddress) -> UInt16? {
-        guard behaviour.translates else { return inside.port }
-        if strangers[Stranger(port: inside.port, remote: remote)] != nil {
+        guard behaviour.isNAT else { return inside.port }
+        if unsolicited[Unsolicited(port: inside.port, remote: remote)] != nil {
             return free(from: UInt16(random.next(in: NATGateway.ports)), step: 1, scope)
         }
         switch behaviour.ports {

@@ -1,4 +1,4 @@
-/// Which of the two sites of a pair have IPv6 beside IPv4.
+/// Which of the two sites of a pair have IPv6 in addition to IPv4.
 package enum GridFamily: String, CaseIterable, Sendable {
     case neither = "IPv4", left = "IPv6 left", right = "IPv6 right", both = "IPv6 both"
 

@@ -1,14 +1,14 @@
 /// # Every kind of gateway against every other
 ///
 /// The kinds are those that are found in the field, by RFC 4787's terms, with the names that people use. The *oracle* says,
-/// from the terms alone, what two of them allow; whoever tests holds the mesh to it.
+/// from the terms alone, what two of them allow; anyone who tests holds the mesh to it.
 package enum GridSite: String, CaseIterable, Sendable {
     case open, firewall, fullCone, addressRestricted, portRestricted, portRestrictedRandom, masquerade
     case masqueradeWithoutFirewall
     case addressDependent, symmetricSequential, symmetricParity, symmetricRandom, doubleCone, doubleSymmetric
     case udpBlocked
 
-    /// With IPv6 beside IPv4, behind a firewall with state where there is anything before the IPv4.
+    /// With IPv6 in addition to IPv4, behind a firewall with state where there is anything before the IPv4.
     package var dualSite: Scenario.Site {
         var site = self.site
         site.has6 = true
@@ -33,7 +33,7 @@ package enum GridSite: String, CaseIterable, Sendable {
         case .masqueradeWithoutFirewall:
             {
                 var machine = NAT(port, .by(port), .preserving)
-                machine.remembersStrangers = true
+                machine.remembersUnsolicited = true
                 return Scenario.Site([machine])
             }()
         case .addressDependent: Scenario.Site([NAT(address, .by(address), .random)])

@@ -6,8 +6,8 @@ import Wire
 package enum Reach: String, Sendable {
     /// A direct path comes about by sending from both ends at the same time, or needs not even that.
     case direct
-    /// One end's port has to be guessed, and can be.
-    case guessed
+    /// One end's port has to be predicted, and can be.
+    case predicted
     /// None but through a relay.
     case relayed
     /// A relay, but for luck: a datagram from the one end must pass another from the other end on its way.
@@ -17,7 +17,7 @@ package enum Reach: String, Sendable {
     package var watch: Interval {
         switch self {
         case .direct, .relayed: .seconds(4)
-        case .guessed, .unlikely: .seconds(16)
+        case .predicted, .unlikely: .seconds(16)
         }
     }
 
@@ -34,16 +34,16 @@ package enum Reach: String, Sendable {
         }
         let sides = [Side(a), Side(b)]
         if sides.allSatisfy(\.isStable) {
-            // Who shoots first at such a machine makes it vary; the other end may be open enough not to mind.
-            let spoilt = sides.contains(where: \.admitsAnyPort) ? 0 : sides.count(where: \.remembersStrangers)
-            self = [.direct, .guessed, .unlikely][spoilt]
+            // Who first sends to such a machine makes it vary; the other end may be open enough not to mind.
+            let spoilt = sides.contains(where: \.admitsAnyPort) ? 0 : sides.count(where: \.remembersUnsolicited)
+            self = [.direct, .predicted, .unlikely][spoilt]
         } else if sides.allSatisfy({ !$0.isStable }) {
             self = .relayed
         } else {
             let stable = sides.first(where: \.isStable)!
             // The other end comes from a port that nobody knows beforehand: the stable end must let it in.
-            let isSpoilt = stable.remembersStrangers && !sides.contains { !$0.isStable && $0.admitsAnyPort }
-            self = stable.admitsAnyPort ? .direct : isSpoilt ? .unlikely : .guessed
+            let isSpoilt = stable.remembersUnsolicited && !sides.contains { !$0.isStable && $0.admitsAnyPort }
+            self = stable.admitsAnyPort ? .direct : isSpoilt ? .unlikely : .predicted
         }
     }
 
@@ -53,31 +53,31 @@ package enum Reach: String, Sendable {
         if own.isBlocked { return [.ownUDPBlocked] }
         if peer.isBlocked { return [.peerUDPBlocked] }
         return switch (own.isStable, peer.isStable) {
-        case (false, false): [.bothMappingsVary]
-        case (false, true): [.ownMappingVaries]
-        case (true, false): [.peerMappingVaries]
+        case (false, false): [.bothMappingsDependent]
+        case (false, true): [.ownMappingDependent]
+        case (true, false): [.peerMappingDependent]
         case (true, true): [.blocked]
         }
     }
 
     private struct Side {
         var isBlocked = false
-        /// The outside address is the same for all far ends, or can be known.
+        /// The outside address is the same for all destinations, or can be known.
         var isStable = true
         /// A datagram from an address that was spoken to gets in, whatever its port.
         var admitsAnyPort = true
-        var remembersStrangers = false
+        var remembersUnsolicited = false
 
         init(_ site: Scenario.Site) {
             for gateway in site.gateways {
                 if gateway.blocksUDP { isBlocked = true }
                 let isKnown = gateway.mapping == .endpointIndependent || gateway.ports == .preserving
-                if gateway.translates, !isKnown { isStable = false }
+                if gateway.isNAT, !isKnown { isStable = false }
                 switch gateway.filtering {
                 case .open, .by(.endpointIndependent), .by(.addressDependent): break
                 case .by(.addressAndPortDependent): admitsAnyPort = false
                 }
-                if gateway.remembersStrangers { remembersStrangers = true }
+                if gateway.remembersUnsolicited { remembersUnsolicited = true }
                 // A mapping of its own for each far end lets in nobody else.
                 if gateway.mapping == .addressAndPortDependent { admitsAnyPort = false }
             }
@@ -90,7 +90,7 @@ extension Trial.Outcome {
     package var reasons: [PathReport.RelayReason?] { [reason, rightReason] }
 
     /// Whether both nodes say why they are relayed, as the oracle knows it; and nothing where they are not.
-    package func tellsTrueReasons(_ left: Scenario.Site, _ right: Scenario.Site) -> Bool {
+    package func hasTrueReasons(_ left: Scenario.Site, _ right: Scenario.Site) -> Bool {
         func isTrue(
             _ path: PathAddress?, _ reason: PathReport.RelayReason?, _ own: Scenario.Site, _ peer: Scenario.Site
         )

@@ -60,7 +60,7 @@ package struct Trial: Sendable {
     }
 
     package struct Outcome: Sendable {
-        /// From the wish to send, the directory's answer included.
+        /// From the request to send, the directory's answer included.
         package var firstPacket: Interval?
         package var firstReply: Interval?
         /// Until both ends sent directly.
@@ -98,13 +98,13 @@ package struct Trial: Sendable {
         for _ in 0..<(watch.nanoseconds / Trial.every.nanoseconds) { course.step(Trial.every) }
         if let fault {
             course.mark()
-            befall(simulation, fault)
+            apply(simulation, fault)
             for _ in 0..<(watchAfter.nanoseconds / Trial.every.nanoseconds) { course.step(Trial.every) }
         }
         return course.outcome(afterFault: fault != nil)
     }
 
-    private func befall(_ simulation: Simulation, _ fault: Fault) {
+    private func apply(_ simulation: Simulation, _ fault: Fault) {
         let left = simulation.machines[Trial.left], right = simulation.machines[Trial.right]
         switch fault {
         case .blackHoleOneWay: simulation.network.sever(Trial.left, Trial.right)
@@ -256,7 +256,7 @@ extension Scenario {
         self.seed = seed
         self.nodes = nodes
         operators.commands = 0
-        operators.wishes = 0
+        operators.overlayRequests = 0
         operators.startWithin = .zero
         operators.pings = 0
         host.lateMax = .microseconds(200)

@@ -22,7 +22,7 @@ package struct AgentRecord: Hashable, Sendable {
         try! proto.serializedBytes()
     }
 
-    /// Rises when an older program could not read the record; such a record is refused, not guessed at.
+    /// Rises when an older program could not read the record; such a record is refused, not interpreted.
     static let version: UInt32 = 1
 }
 

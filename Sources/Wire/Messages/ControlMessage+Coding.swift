@@ -22,7 +22,7 @@ extension ControlMessage: Convertible {
             self = .register(
                 Register(
                     addresses: try addresses(body.addresses, "register.addresses"),
-                    relays: try list(body.relays, limit: Limits.homeRelays, "register.relays", RelayPlace.init),
+                    relays: try list(body.relays, limit: Limits.homeRelays, "register.relays", RelayedAddress.init),
                     tcpPorts: try ports(body.tcpPorts, "register.tcp_ports")))
         case .lookUp(let body): self = .lookUp(try LookUp(body))
         case .report(let body): self = .report(try Report(body))
@@ -38,7 +38,7 @@ extension ControlMessage: Convertible {
             self = .renewCertificate(body.hasRequested ? try NodeDescription(body.requested) : nil)
         case .clock(let body):
             self = .clock(
-                ClockReading(try wallClock(body.clock, "clock.clock"), wantsAnswer: body.wantsAnswer))
+                ClockReading(try wallClock(body.clock, "clock.clock"), expectsReply: body.expectsReply))
         case .enrolReply(let body): self = .enrolReply(try EnrolReply(body))
         case .desired(let body): self = .desired(try Desired(body))
         case .check(let body):
@@ -98,7 +98,7 @@ extension ControlMessage: Convertible {
                 .clock(
                     .with {
                         $0.clock = reading.clock.milliseconds
-                        $0.wantsAnswer = reading.wantsAnswer
+                        $0.expectsReply = reading.expectsReply
                     })
             case .enrolReply(let reply): .enrolReply(reply.proto)
             case .desired(let desired): .desired(desired.proto)
@@ -371,7 +371,7 @@ extension LookUpReply: Convertible {
         }
         self.init(
             asked, node: found, addresses: try Wire.addresses(proto.addresses, "look_up_reply.addresses"),
-            relays: try list(proto.relays, limit: Limits.homeRelays, "look_up_reply.relays", RelayPlace.init),
+            relays: try list(proto.relays, limit: Limits.homeRelays, "look_up_reply.relays", RelayedAddress.init),
             certificate: proto.hasCertificate
                 ? try blob(proto.certificate, limit: Limits.certificateBytes, "look_up_reply.certificate") : nil)
     }
@@ -390,16 +390,16 @@ extension LookUpReply: Convertible {
     }
 }
 
-extension RelayPlace: Convertible {
-    init(_ proto: ProtoRelayPlace) throws(DecodeError) {
+extension RelayedAddress: Convertible {
+    init(_ proto: ProtoRelayedAddress) throws(DecodeError) {
         guard let address = SocketAddress(proto.address) else { throw invalid("relay_place.address") }
-        self.init(relay: try nodeID(proto.relay, "relay_place.relay"), address: address, leg: proto.leg)
+        self.init(relay: try nodeID(proto.relay, "relay_place.relay"), address: address, allocation: proto.allocation)
     }
-    var proto: ProtoRelayPlace {
+    var proto: ProtoRelayedAddress {
         .with {
             $0.relay = blob(relay.bytes)
             $0.address = address.description
-            $0.leg = leg
+            $0.allocation = allocation
         }
     }
 }

@@ -4,8 +4,8 @@ package import Base
 ///
 /// One stream a session carries these, both ways, each in a frame of its own (`MessageChannel`). None of them is a
 /// dialogue whose loss would matter: a report is the state itself, and replaces the one before; desired state carries
-/// revisions, and is sent again to whoever shows an older one; questions (`check`, `readLog`, `lookUp`) carry a number,
-/// and whoever asked asks again. So a stream may break anywhere, and the next one heals it.
+/// revisions, and is sent again to anyone who shows an older one; questions (`check`, `readLog`, `lookUp`) carry a number,
+/// and anyone who asked asks again. So a stream may break anywhere, and the next one heals it.
 ///
 /// ```
 ///  agent                                      controller
@@ -88,11 +88,11 @@ package struct NodeDescription: Hashable, Sendable {
 package struct ClockReading: Hashable, Sendable {
     package var clock: UnixTime
     /// The receiver answers with its own clock.
-    package var wantsAnswer: Bool
+    package var expectsReply: Bool
 
-    package init(_ clock: UnixTime, wantsAnswer: Bool) {
+    package init(_ clock: UnixTime, expectsReply: Bool) {
         self.clock = clock
-        self.wantsAnswer = wantsAnswer
+        self.expectsReply = expectsReply
     }
 }
 
@@ -165,12 +165,12 @@ package struct ControllerAddress: Hashable, Sendable {
 /// An entry for the directory: where this node can be reached. A later one replaces it.
 package struct Register: Hashable, Sendable {
     package var addresses: [SocketAddress]
-    /// Its legs at relays.
-    package var relays: [RelayPlace]
+    /// Its allocations at relays.
+    package var relays: [RelayedAddress]
     /// Where it takes datagrams over TCP, if it is a beacon.
     package var tcpPorts: [UInt16]
 
-    package init(addresses: [SocketAddress], relays: [RelayPlace] = [], tcpPorts: [UInt16] = []) {
+    package init(addresses: [SocketAddress], relays: [RelayedAddress] = [], tcpPorts: [UInt16] = []) {
         self.addresses = addresses
         self.relays = relays
         self.tcpPorts = tcpPorts
@@ -338,12 +338,12 @@ package struct LookUpReply: Hashable, Sendable {
     /// Where a node was asked for, that one.
     package var node: NodeID?
     package var addresses: [SocketAddress]
-    package var relays: [RelayPlace]
+    package var relays: [RelayedAddress]
     /// An encoded `SignedCertificate`.
     package var certificate: [UInt8]?
 
     package init(
-        _ asked: LookUp, node: NodeID?, addresses: [SocketAddress] = [], relays: [RelayPlace] = [],
+        _ asked: LookUp, node: NodeID?, addresses: [SocketAddress] = [], relays: [RelayedAddress] = [],
         certificate: [UInt8]? = nil
     ) {
         self.asked = asked

@@ -558,7 +558,7 @@ nonisolated struct ProtoRegister: Sendable {
   var addresses: [String] = []
 
   /// where the node can be reached through others
-  var relays: [ProtoRelayPlace] = []
+  var relays: [ProtoRelayedAddress] = []
 
   /// where it accepts datagrams over TCP
   var tcpPorts: [UInt32] = []
@@ -568,7 +568,7 @@ nonisolated struct ProtoRegister: Sendable {
   init() {}
 }
 
-nonisolated struct ProtoRelayPlace: Sendable {
+nonisolated struct ProtoRelayedAddress: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -578,7 +578,7 @@ nonisolated struct ProtoRelayPlace: Sendable {
 
   var address: String = String()
 
-  var leg: UInt32 = 0
+  var allocation: UInt32 = 0
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -805,7 +805,7 @@ nonisolated struct ProtoNodeDescription: Sendable {
   fileprivate var _name: String? = nil
 }
 
-/// The sender's wall clock. `wants_answer`: the receiver answers with its own.
+/// The sender's wall clock. `expects_reply`: the receiver answers with its own.
 nonisolated struct ProtoClockReading: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -814,7 +814,7 @@ nonisolated struct ProtoClockReading: Sendable {
   /// milliseconds since 1970
   var clock: Int64 = 0
 
-  var wantsAnswer: Bool = false
+  var expectsReply: Bool = false
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1072,7 +1072,7 @@ nonisolated struct ProtoLookUpReply: Sendable {
   /// Clears the value of `name`. Subsequent reads from it will return its default value.
   mutating func clearName() {self._name = nil}
 
-  var relays: [ProtoRelayPlace] = []
+  var relays: [ProtoRelayedAddress] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2574,9 +2574,9 @@ nonisolated extension ProtoRegister: SwiftProtobuf.Message, SwiftProtobuf._Messa
   }
 }
 
-nonisolated extension ProtoRelayPlace: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".RelayPlace"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}relay\0\u{1}address\0\u{1}leg\0")
+nonisolated extension ProtoRelayedAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RelayedAddress"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}relay\0\u{1}address\0\u{1}allocation\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2586,7 +2586,7 @@ nonisolated extension ProtoRelayPlace: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.relay) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.address) }()
-      case 3: try { try decoder.decodeSingularFixed32Field(value: &self.leg) }()
+      case 3: try { try decoder.decodeSingularFixed32Field(value: &self.allocation) }()
       default: break
       }
     }
@@ -2599,16 +2599,16 @@ nonisolated extension ProtoRelayPlace: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.address.isEmpty {
       try visitor.visitSingularStringField(value: self.address, fieldNumber: 2)
     }
-    if self.leg != 0 {
-      try visitor.visitSingularFixed32Field(value: self.leg, fieldNumber: 3)
+    if self.allocation != 0 {
+      try visitor.visitSingularFixed32Field(value: self.allocation, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: ProtoRelayPlace, rhs: ProtoRelayPlace) -> Bool {
+  static func ==(lhs: ProtoRelayedAddress, rhs: ProtoRelayedAddress) -> Bool {
     if lhs.relay != rhs.relay {return false}
     if lhs.address != rhs.address {return false}
-    if lhs.leg != rhs.leg {return false}
+    if lhs.allocation != rhs.allocation {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3000,7 +3000,7 @@ nonisolated extension ProtoNodeDescription: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension ProtoClockReading: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClockReading"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}clock\0\u{3}wants_answer\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}clock\0\u{3}expects_reply\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3009,7 +3009,7 @@ nonisolated extension ProtoClockReading: SwiftProtobuf.Message, SwiftProtobuf._M
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularInt64Field(value: &self.clock) }()
-      case 2: try { try decoder.decodeSingularBoolField(value: &self.wantsAnswer) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.expectsReply) }()
       default: break
       }
     }
@@ -3019,15 +3019,15 @@ nonisolated extension ProtoClockReading: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.clock != 0 {
       try visitor.visitSingularInt64Field(value: self.clock, fieldNumber: 1)
     }
-    if self.wantsAnswer != false {
-      try visitor.visitSingularBoolField(value: self.wantsAnswer, fieldNumber: 2)
+    if self.expectsReply != false {
+      try visitor.visitSingularBoolField(value: self.expectsReply, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: ProtoClockReading, rhs: ProtoClockReading) -> Bool {
     if lhs.clock != rhs.clock {return false}
-    if lhs.wantsAnswer != rhs.wantsAnswer {return false}
+    if lhs.expectsReply != rhs.expectsReply {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -163,7 +163,7 @@ extension WorkerSpec {
             check(!variable.value.utf8.contains(0), "environment.\(variable.name)", "holds a NUL byte")
             check(
                 index == 0 || environment[index - 1].name < variable.name, "environment.\(variable.name)",
-                "is there twice")
+                "is given twice")
         }
         if let workingDirectory {
             check(workingDirectory.hasPrefix("/"), "workingDirectory", "must be an absolute path")

@@ -15,7 +15,7 @@ struct BenchClient {
     /// Of each way.
     let seconds: Double
     /// What is being measured, and a word on it: of each second of a load, and of its end.
-    let tell: (_ what: String, _ text: String) -> Void
+    let progress: (_ what: String, _ text: String) -> Void
 
     static let tripsEvery = 0.01
     /// The idle time before the load.
@@ -30,11 +30,11 @@ struct BenchClient {
         control.setTimeout(seconds: 5)
         guard control.receive(1) != nil else { throw BenchFault("the server does not take the token", EACCES) }
         let idle = try trips(for: BenchClient.idleSeconds(seconds)).join()
-        tell("idle", idle.text)
+        progress("idle", idle.text)
         let there = try there()
-        tell("there", there.text)
+        progress("there", there.text)
         let back = try back(control)
-        tell("back", back.text)
+        progress("back", back.text)
         return BenchReport(
             node: server.node, name: server.name, address: server.address, streams: streams, udpBytes: udpBytes,
             idle: idle, there: there, back: back)
@@ -112,7 +112,7 @@ struct BenchClient {
             usleep(UInt32(max(0, until - monotonicSeconds()) * 1e6))
             let now = (time: monotonicSeconds(), bytes: bytes())
             let rate = Double(now.bytes - last.bytes) * 8 / max(1e-6, now.time - last.time)
-            tell(name, "\(second)s  \(Units.rate(bitsPerSecond: rate))")
+            progress(name, "\(second)s  \(Units.rate(bitsPerSecond: rate))")
             last = now
         }
     }

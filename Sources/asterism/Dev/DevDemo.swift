@@ -17,7 +17,7 @@ final class DevDemo {
     private static let script = "i=0; while :; do i=$((i+1)); echo \"line $i of $$\"; sleep 0.2; done"
 
     func perform() throws {
-        fleet.teller.note("the tour: a controller and \(fleet.names.count) agents in \(fleet.directory.root)")
+        fleet.printer.note("the tour: a controller and \(fleet.names.count) agents in \(fleet.directory.root)")
         var failure: Failure?
         do {
             try enrol()
@@ -27,11 +27,11 @@ final class DevDemo {
             failure = Failure(.refused, "the tour was interrupted")
         } catch {
             failure = (error as? Failure) ?? Failure(.refused, "\(error)")
-            fleet.tellLogs()
+            fleet.printLogs()
         }
         failure = end(failure)
         if let failure { throw failure }
-        fleet.teller.note("every step was observed")
+        fleet.printer.note("every step was observed")
     }
 
     /// One step: its name, and a look that says what was seen.
@@ -40,13 +40,13 @@ final class DevDemo {
         do {
             let seen = try perform()
             let text = seen.isEmpty ? name : "\(name): \(seen)"
-            fleet.teller.step(text, isObserved: true, seconds: monotonicSeconds() - begin)
+            fleet.printer.step(text, isObserved: true, seconds: monotonicSeconds() - begin)
         } catch let error as DevFleet.Interrupted {
             throw error
         } catch {
             let lines = (error as? Failure)?.lines ?? (error as? APIError)?.lines ?? ["\(error)"]
             let text = "\(name): \(lines.joined(separator: "; "))"
-            fleet.teller.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
+            fleet.printer.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
             throw Failure(.refused, "the tour failed at: \(text)")
         }
     }
@@ -55,13 +55,13 @@ final class DevDemo {
         let begin = monotonicSeconds()
         let complaints = fleet.stop()
         if complaints.isEmpty {
-            fleet.teller.step(
+            fleet.printer.step(
                 "everything is stopped and nothing is left", isObserved: true, seconds: monotonicSeconds() - begin)
             return failure
         }
-        complaints.forEach(fleet.teller.error)
+        complaints.forEach(fleet.printer.error)
         let text = "everything is stopped and nothing is left: \(complaints.joined(separator: "; "))"
-        fleet.teller.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
+        fleet.printer.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
         return failure ?? Failure(.refused, "the tour failed at: \(text)")
     }
 
@@ -99,7 +99,7 @@ extension DevDemo {
                 return "after " + steps.map { "\($0) ms" }.joined(separator: ", ")
             }
         }
-        try step("each agent tells of its machine") {
+        try step("each agent reports its machine") {
             try fleet.wait(within: 15, "host facts") {
                 let hosts = try fleet.names.compactMap { try node($0).host }
                 guard hosts.count == fleet.names.count, let host = hosts.first, let memory = host.memoryTotalBytes,
@@ -206,7 +206,7 @@ extension DevDemo {
                 return "online, pid \(kept.pid) as before, generation \(now.generation), \(now.restarts) restarts"
             }
         }
-        try step("its log goes on where it was") {
+        try step("its log continues where it was") {
             let before: LogView = try fleet.ask(WorkersLogs(name: name, offset: -1))
             return try fleet.wait(within: 10, "new lines") {
                 let now: LogView = try fleet.ask(WorkersLogs(name: name, offset: before.nextOffset))

@@ -13,7 +13,7 @@ final class DevFleet {
     let directory: DevDirectory
     let names: [String]
     let programs: DevPrograms
-    let teller: DevTeller
+    let printer: DevPrinter
     let logLevel: String
     private let removesDirectory: Bool
     private(set) var controller: DevProgram?
@@ -26,11 +26,11 @@ final class DevFleet {
 
     init(
         directory: String?, agents: Int, keeps: Bool, httpPort: UInt16?, logLevel: String, programs: DevPrograms,
-        _ teller: DevTeller
+        _ printer: DevPrinter
     ) throws(Failure) {
         names = (1...agents).map { "agent-\($0)" }
         self.programs = programs
-        self.teller = teller
+        self.printer = printer
         self.logLevel = logLevel
         self.httpPort = httpPort
         self.directory = DevDirectory(try DevFleet.prepare(directory))
@@ -222,19 +222,19 @@ extension DevFleet {
     }
 
     /// Tells of events that have not been told.
-    func tellEvents() throws {
+    func printEvents() throws {
         let events: [EventView] = try ask(EventsList(after: lastEvent, limit: 200))
         for event in events where event.id > lastEvent {
-            teller.event(event)
+            printer.event(event)
             lastEvent = event.id
         }
     }
 
-    func tellLogs(lines: Int = 15) {
+    func printLogs(lines: Int = 15) {
         for program in [controller].compactMap({ $0 }) + names.compactMap({ agents[$0] }) {
-            teller.note(
+            printer.note(
                 "--- the last of \(program.log) (\(program.name): \(program.isRunning ? "runs" : program.ending))")
-            for line in program.logTail(lines) { teller.note(line) }
+            for line in program.logTail(lines) { printer.note(line) }
         }
     }
 }
@@ -262,7 +262,7 @@ extension DevFleet {
         guard let controller, controller.isRunning, let workers: [WorkerView] = try? ask(WorkersList()) else {
             return []
         }
-        let running = workers.filter { $0.wish == .run && !($0.state?.isFinal ?? false) }
+        let running = workers.filter { $0.desired == .run && !($0.state?.isFinal ?? false) }
         for worker in running {
             let request = WorkersStop(name: worker.name, operation: drawOperation())
             _ = try? ask(request)
@@ -274,7 +274,7 @@ extension DevFleet {
             if !workers.contains(where: { $0.isCurrent && $0.state.map { !$0.isFinal } ?? false }) { return [] }
             usleep(50_000)
         }
-        return ["workers did not stop when they were told to"]
+        return ["workers did not stop on request"]
     }
 
     private func end(_ program: DevProgram?) -> [String] {

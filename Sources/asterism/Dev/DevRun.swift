@@ -11,32 +11,32 @@ struct DevRun {
             try start()
             try watch()
         } catch is DevFleet.Interrupted {
-            fleet.teller.note("stopping")
+            fleet.printer.note("stopping")
         } catch {
             failure = (error as? Failure) ?? (error as? APIError).map { Failure($0) } ?? Failure(.refused, "\(error)")
-            failure?.lines.forEach(fleet.teller.error)
-            fleet.tellLogs()
+            failure?.lines.forEach(fleet.printer.error)
+            fleet.printLogs()
         }
         let complaints = fleet.stop()
-        complaints.forEach(fleet.teller.error)
+        complaints.forEach(fleet.printer.error)
         if let failure { throw Failure(failure.status, "the fleet has ended: \(failure.lines[0])") }
         guard complaints.isEmpty else { throw Failure(.refused, "not everything stopped as it should") }
-        fleet.teller.note("everything is stopped")
+        fleet.printer.note("everything is stopped")
     }
 
     private func start() throws {
-        let teller = fleet.teller
-        teller.note("the fleet lies in \(fleet.directory.root)")
+        let printer = fleet.printer
+        printer.note("the fleet lies in \(fleet.directory.root)")
         try fleet.startController()
         _ = try fleet.waitForController(within: 15)
         try fleet.skipEvents()
-        teller.note("the controller runs; \(fleet.httpHint)")
+        printer.note("the controller runs; \(fleet.httpHint)")
         try fleet.makeToken()
         for name in fleet.names { try fleet.startAgent(name) }
         _ = try fleet.waitForAgents(within: 30)
-        try fleet.tellEvents()
-        teller.note("\(fleet.names.count) agents are online; try: asterism nodes --dir \(fleet.directory.root)")
-        teller.note("Ctrl-C stops everything")
+        try fleet.printEvents()
+        printer.note("\(fleet.names.count) agents are online; try: asterism nodes --dir \(fleet.directory.root)")
+        printer.note("Ctrl-C stops everything")
     }
 
     /// Tells what happens, and starts what has ended again, as systemd would on a real machine: so one may kill any of the
@@ -50,9 +50,9 @@ struct DevRun {
                 let now = monotonicSeconds()
                 switch restarts[program.name, default: DevRestarts()].ended(at: now) {
                 case .wait: break
-                case .told: fleet.teller.error("\(program.name) has ended (\(program.ending))")
+                case .reported: fleet.printer.error("\(program.name) has ended (\(program.ending))")
                 case .start:
-                    fleet.teller.note("\(program.name) is started again")
+                    fleet.printer.note("\(program.name) is started again")
                     if program.name == "controller" {
                         try fleet.startController()
                     } else {
@@ -63,7 +63,7 @@ struct DevRun {
                 }
             }
             // A slow moment of the controller is not the end of the fleet.
-            try? fleet.tellEvents()
+            try? fleet.printEvents()
         }
     }
 }
@@ -71,7 +71,7 @@ struct DevRun {
 /// When a program that has ended is started again: after a second, and not more than five times in half a minute.
 struct DevRestarts {
     enum Step {
-        case told, wait, start, giveUp
+        case reported, wait, start, giveUp
     }
     private var endedAt: Double?
     private var starts: [Double] = []
@@ -80,7 +80,7 @@ struct DevRestarts {
     mutating func ended(at now: Double) -> Step {
         guard let since = endedAt else {
             endedAt = now
-            return .told
+            return .reported
         }
         guard now - since >= 1 else { return .wait }
         starts.removeAll { now - $0 > 30 }

@@ -151,9 +151,9 @@ private struct Page {
             text += ".PP\n"
             var isVerbatim = false
             for line in paragraph.split(separator: "\n") {
-                let wantsVerbatim = line.hasPrefix("  ")
-                if wantsVerbatim != isVerbatim { text += wantsVerbatim ? ".nf\n" : ".fi\n" }
-                isVerbatim = wantsVerbatim
+                let printsVerbatim = line.hasPrefix("  ")
+                if printsVerbatim != isVerbatim { text += printsVerbatim ? ".nf\n" : ".fi\n" }
+                isVerbatim = printsVerbatim
                 text += Page.escaped(String(line)) + "\n"
             }
             if isVerbatim { text += ".fi\n" }

@@ -2,7 +2,7 @@
 ///
 /// A character cell is one column; East Asian wide and full-width characters and emoji take two (Unicode Standard Annex 11),
 /// marks that combine with the letter before take none. The table below holds the wide blocks as whole ranges, which is
-/// what terminals do too. What a name or message from the network holds beside text (escape sequences, line breaks,
+/// what terminals do too. What a name or message from the network holds besides text (escape sequences, line breaks,
 /// direction overrides) is shown as a visible substitute, so that nobody's node name can rewrite somebody's screen.
 extension Character {
     var displayWidth: Int {

@@ -9,18 +9,18 @@ import Control
 enum Prometheus {
     /// Counters whose name has parts: the metric, and what the parts behind the first one are called.
     private static let families: [(prefix: String, metric: String, labels: [String], help: String)] = [
-        ("pathSwitches", "path_switch_total", ["reason"], "Changes of the path that data takes."),
+        ("pathSwitches", "path_switch_total", ["reason"], "Changes of the path in use."),
         (
             "punches", "punch_result", ["classA", "classB", "method", "result"],
-            "What came of punching, by what is before this node and before the peer."
+            "Results of hole punching, by the NAT mappings of this node and of the peer."
         ),
-        ("relayedBytes", "relay_bytes", ["direction"], "Of this node's own datagrams, over relays."),
-        ("overlay.dropped", "overlay_dropped_total", ["reason"], "Packets of the overlay that went no further."),
-        ("dropped", "dropped_total", ["reason"], "Datagrams without effect."),
+        ("relayedBytes", "relay_bytes", ["direction"], "Bytes of this node's own datagrams over relays."),
+        ("overlay.dropped", "overlay_dropped_total", ["reason"], "Dropped packets of the overlay."),
+        ("dropped", "dropped_total", ["reason"], "Dropped datagrams."),
     ]
 
     /// Figures that say how many there are now; all others only grow.
-    private static let gauges: Set<String> = ["relay.legs", "tcp.connections", "tcp.waiting"]
+    private static let gauges: Set<String> = ["relay.allocations", "tcp.connections", "tcp.waiting"]
 
     static func text(_ view: StatusView) -> String {
         var text = ""

@@ -80,7 +80,7 @@ struct BenchServe: ParsableCommand {
         Foundation.exit(ExitStatus.ok.rawValue)
     }
 
-    /// Strangers speak to this process, and nothing that it does needs rights.
+    /// Unauthenticated peers speak to this process, and nothing that it does needs rights.
     private func dropPrivileges() {
         let nobody: uid_t = 65_534
         guard geteuid() == 0 else { return }

@@ -21,7 +21,7 @@ struct Capture: Verb {
     @OptionGroup var common: Common
     @Argument(
         help:
-            "Only what is said to and by this peer: its name, overlay address, or four or more first digits of its id.")
+            "Only packets to and from this peer: its name, overlay address, or four or more first digits of its id.")
     var peer: String?
     @Option(name: .customShort("w"), help: ArgumentHelp("The file; - is the standard output.", valueName: "file"))
     var file: String = "-"
@@ -40,7 +40,7 @@ struct Capture: Verb {
         }
         guard file == "-" else { return }
         if common.json {
-            throw ValidationError("--json and the capture both want the standard output; name a file with -w")
+            throw ValidationError("--json and the capture both use standard output; name a file with -w")
         }
         if isatty(STDOUT_FILENO) == 1 {
             throw ValidationError("a terminal cannot show a capture; name a file with -w, or pipe it on")
@@ -64,7 +64,8 @@ struct Capture: Verb {
             view.data = ""
             writeOut(try JSONText.document(view))
         } else {
-            writeError("\(view.packets) packets\(view.dropped > 0 ? ", \(view.dropped) dropped for want of room" : "")")
+            writeError(
+                "\(view.packets) packets\(view.dropped > 0 ? ", \(view.dropped) dropped, the buffer was full" : "")")
         }
     }
 

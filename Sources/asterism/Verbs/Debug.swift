@@ -6,13 +6,13 @@ import Wire
 
 struct Debug: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Disturbs paths on purpose, to see what comes of it.", discussion: "Each takes --json.",
+        abstract: "Disturbs paths on purpose, to test failover.", discussion: "Each takes --json.",
         subcommands: [DebugRebind.self, DebugDropPath.self, DebugRelayOnly.self])
 }
 
 struct DebugRebind: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "rebind", abstract: "Opens the agent's UDP sockets anew, as after a change of network.",
+        commandName: "rebind", abstract: "Opens the agent's UDP sockets again, as after a change of network.",
         discussion: "Sessions go on; peers and relays follow to the new port, which lasts until the agent is restarted."
     )
 
@@ -29,7 +29,7 @@ struct DebugRebind: Verb {
         let request = RebindSockets(port: port.map { Int64($0) })
         let answer = try common.link(.agent).call(request, repeats: false)
         try show(answer) { view in
-            let before = view.before.map { ", no more at \($0)" } ?? ""
+            let before = view.before.map { ", no longer at \($0)" } ?? ""
             return "listens at \(view.address.map(String.init(describing:)) ?? "?")\(before)\n"
         }
     }
@@ -62,17 +62,17 @@ struct DebugRelayOnly: Verb {
             'asterism why' names it as the reason.
             """)
 
-    enum Wish: String, CaseIterable, ExpressibleByArgument {
+    enum Setting: String, CaseIterable, ExpressibleByArgument {
         case on, off
     }
 
     @OptionGroup var common: Common
     @Argument(help: "A peer's name, overlay address, id, or four or more first digits of its id.") var peer: String
-    @Argument(help: "on or off.") var wish: Wish
+    @Argument(help: "on or off.") var setting: Setting
 
     func perform() throws {
         let answer = try common.link(.agent).call(
-            RelayOnly(peer: peer, isOn: wish == .on))
+            RelayOnly(peer: peer, isOn: setting == .on))
         try show(answer) { Why.text($0, terminal) }
     }
 }

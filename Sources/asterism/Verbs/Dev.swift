@@ -14,7 +14,7 @@ struct Dev: ParsableCommand {
 
     @Flag(help: "Print JSON: a line for each thing that happens.") var json = false
     @Option(help: "How many agents, 1 to 64.") var agents: Int = 3
-    @Option(help: ArgumentHelp("Keep everything here, and go on from what is there.", valueName: "dir")) var dir:
+    @Option(help: ArgumentHelp("Keep state in this directory, and continue from it.", valueName: "dir")) var dir:
         String?
     @Flag(help: "Go through the tour and end.") var demo = false
     @Flag(help: "Keep the temporary directory.") var keep = false
@@ -31,10 +31,10 @@ struct Dev: ParsableCommand {
     }
 
     func run() throws {
-        let teller = DevTeller(isJSON: json, terminal: .standardOutput())
+        let printer = DevPrinter(isJSON: json, terminal: .standardOutput())
         let fleet = try DevFleet(
             directory: dir, agents: agents, keeps: keep, httpPort: http, logLevel: logLevel,
-            programs: try DevPrograms.beside(), teller)
+            programs: try DevPrograms.inOwnDirectory(), printer)
         try demo ? DevDemo(fleet: fleet).perform() : DevRun(fleet: fleet).perform()
     }
 }

@@ -6,7 +6,7 @@ import Foundation
 struct Events: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Shows what happened in the fleet.",
-        discussion: "Following goes on until it is interrupted, and outlives a restart of the controller.")
+        discussion: "Following continues until it is interrupted, and survives a restart of the controller.")
 
     @OptionGroup var common: Common
     @Flag(name: [.customShort("f"), .long], help: "Go on with what happens next; JSON is then a line for each event.")
@@ -31,13 +31,13 @@ struct Events: Verb {
         var last = after ?? 0
         var next = answer
         while true {
-            try tell(next, &last)
+            try printEvents(next, &last)
             usleep(Events.pollMicroseconds)
             next = try link.call(EventsList(after: last, limit: limit))
         }
     }
 
-    private func tell(_ answer: Answer<[EventView]>, _ last: inout UInt64) throws {
+    private func printEvents(_ answer: Answer<[EventView]>, _ last: inout UInt64) throws {
         let events = try answer.view()
         if common.json, case .array(let values) = try answer.json {
             for value in values { writeOut(try JSONText.line(value)) }
@@ -64,7 +64,8 @@ extension EventView.Kind {
         case .nodeOnline, .nodeEnrolled, .verdictsReleased, .clockAgrees: .good
         case .nodeSuspect, .nodeRestarted, .verdictsHeld, .verdictChanged, .clockDiffers: .caution
         case .nodeOffline, .nodeRefused: .bad
-        case .nodeLeft, .tokenCreated, .tokenRevoked, .workerWanted, .workerStopWanted, .workerRemoved, .workerChanged,
+        case .nodeLeft, .tokenCreated, .tokenRevoked, .workerRequested, .workerStopRequested, .workerRemoved,
+            .workerChanged,
             .certificateRenewed, .nodeChanged:
             .plain
         }

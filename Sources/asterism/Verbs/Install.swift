@@ -6,7 +6,7 @@ struct Install: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Installs the agent or the controller on this machine.",
         discussion: """
-            For systems without dpkg; on Debian, use the packages. It copies the programs that lie beside this one, writes \
+            For systems without dpkg; on Debian, use the packages. It copies the programs next to this one, writes \
             units, a configuration file in /etc/asterism, manual pages and completions, and enables and starts the \
             services. It prints each thing it does. A second run updates: it restarts the service, and workers run on.
             """)

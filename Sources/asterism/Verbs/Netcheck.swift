@@ -7,7 +7,7 @@ struct Netcheck: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Says what the network lets this node do, and how that is known.",
         discussion: """
-            Beacons tell how they see this node; STUN servers (asterismd --stun) tell more, and are asked anew each time, \
+            Beacons report the reflexive address; STUN servers (asterismd --stun) reveal more, and are asked again each time, \
             which takes up to ten seconds. Whatever is not known says why.
             """)
 
@@ -20,8 +20,8 @@ struct Netcheck: Verb {
 
     /// One page, from what matters most to the details.
     static func text(_ view: NetcheckView, _ terminal: Terminal) -> String {
-        var parts = [summary(view, terminal), machine(view, terminal), sights(view, terminal)]
-        parts.append(translator(view, terminal))
+        var parts = [summary(view, terminal), machine(view, terminal), reflexiveAddresses(view, terminal)]
+        parts.append(natSection(view, terminal))
         if let pod = view.kubernetes { parts.append(kubernetes(pod, terminal)) }
         parts.append(relays(view.relays, terminal) + keepAlive(view, terminal))
         parts.append(portMapping(view.portMapping, terminal))
@@ -82,13 +82,13 @@ struct Netcheck: Verb {
         return heading("This machine", terminal) + details.render(terminal)
     }
 
-    private static func sights(_ view: NetcheckView, _ terminal: Terminal) -> String {
-        let title = heading("As others see it", terminal)
+    private static func reflexiveAddresses(_ view: NetcheckView, _ terminal: Terminal) -> String {
+        let title = heading("Reflexive addresses", terminal)
         guard !view.beacons.isEmpty || !view.stun.isEmpty else {
             return title + "unknown: no beacon has answered, and asterismd was given no --stun server\n"
         }
         var table = Table([
-            .init("WHO", least: 12), .init("SEES", least: 12), .init("RTT", right: true),
+            .init("FROM", least: 12), .init("SEEN", least: 12), .init("RTT", right: true),
             .init("SECOND ADDRESS", importance: 1), .init("SOFTWARE", least: 8, importance: 0),
         ])
         for beacon in view.beacons {
@@ -113,7 +113,7 @@ struct Netcheck: Verb {
 
     // MARK: - What is between
 
-    private static func translator(_ view: NetcheckView, _ terminal: Terminal) -> String {
+    private static func natSection(_ view: NetcheckView, _ terminal: Terminal) -> String {
         var text = ""
         for (name, family) in [("IPv4", view.ipv4), ("IPv6", view.ipv6)] {
             // Of a family that is not there, the first lines have said so.
@@ -126,7 +126,7 @@ struct Netcheck: Verb {
             details.add("hairpin", hairpin(family.hairpin))
             details.add("lifetime", lifetime(family.lifetime))
             if !text.isEmpty { text += "\n" }
-            text += heading("Between this node and the others (\(name))", terminal) + details.render(terminal)
+            text += heading("NAT and firewall (\(name))", terminal) + details.render(terminal)
         }
         return text
     }
@@ -135,14 +135,13 @@ struct Netcheck: Verb {
         switch finding.value {
         case .untranslated: "none: this node has its own address outside"
         case .endpointIndependent:
-            "endpoint-independent: all far ends see one port, so peers can be told where this node is"
-        case .stable: "stable: all beacons see one port, so peers can be told where this node is"
+            "endpoint-independent: all destinations see one port, so peers know where to send"
         case .addressDependent:
-            "address-dependent: each far address sees another port; peers must guess it, or use a relay"
+            "address-dependent: each destination address sees another port; peers must predict it, or use a relay"
         case .addressAndPortDependent:
-            "address- and port-dependent: each far end sees another port; peers must guess it, or use a relay"
-        case .dependent, .varies:
-            "endpoint-dependent: far ends see different ports; peers must guess one, or use a relay"
+            "address- and port-dependent: each destination sees another port; peers must predict it, or use a relay"
+        case .endpointDependent:
+            "endpoint-dependent: destinations see different ports; peers must predict one, or use a relay"
         case nil: "unknown: \(reason(finding.unknown))"
         }
     }
@@ -150,11 +149,11 @@ struct Netcheck: Verb {
     private static func filtering(_ finding: NetcheckView.Finding<NetcheckView.Filtering>) -> String {
         switch finding.value {
         case .endpointIndependent:
-            "endpoint-independent: whoever knows the address is let in; any peer can reach this node directly"
+            "endpoint-independent: any source gets in; every peer can reach this node directly"
         case .addressDependent:
-            "address-dependent: only machines that were sent to are let in, at any port; peers get in by punching"
+            "address-dependent: only addresses of earlier packets get in, from any port; peers use hole punching"
         case .addressAndPortDependent:
-            "address- and port-dependent: only far ends that were sent to are let in; peers get in by punching"
+            "address- and port-dependent: only destinations of earlier packets get in; peers use hole punching"
         case nil: "unknown: \(reason(finding.unknown))"
         }
     }
@@ -162,8 +161,8 @@ struct Netcheck: Verb {
     /// Good is what makes a peer's way in simple.
     private static func style(_ finding: NetcheckView.Finding<NetcheckView.Mapping>) -> Terminal.Style {
         switch finding.value {
-        case .untranslated, .endpointIndependent, .stable: .good
-        case .addressDependent, .addressAndPortDependent, .dependent, .varies: .caution
+        case .untranslated, .endpointIndependent: .good
+        case .addressDependent, .addressAndPortDependent, .endpointDependent: .caution
         case nil: .faint
         }
     }
@@ -178,17 +177,17 @@ struct Netcheck: Verb {
 
     private static func ports(_ family: NetcheckView.Family) -> String {
         switch family.ports.value {
-        case .preserving: "preserved: the port outside is the one inside, so long as nobody else has it"
+        case .preserving: "preserved: the external port is the internal one, unless it is in use"
         case .sequential: "sequential: each new mapping's port is \(family.portStep.map(String.init) ?? "a little") on"
-        case .random: "random: no pattern; whoever must guess has to try many"
+        case .random: "random: no pattern; port prediction must try many"
         case nil: "unknown: \(reason(family.ports.unknown))"
         }
     }
 
     private static func hairpin(_ finding: NetcheckView.Finding<NetcheckView.Decision>) -> String {
         switch finding.value {
-        case .yes: "yes: nodes behind the same translator reach each other at their outside addresses"
-        case .no: "no: nodes behind the same translator reach each other only at their inside addresses"
+        case .yes: "yes: nodes behind the same NAT reach each other at their external addresses"
+        case .no: "no: nodes behind the same NAT reach each other only at their internal addresses"
         case nil: "unknown: \(reason(finding.unknown))"
         }
     }
@@ -197,29 +196,29 @@ struct Netcheck: Verb {
         if life.unknown == .pending { return "unknown: it is being measured, which takes up to five minutes" }
         guard let least = life.atLeastSeconds else { return "unknown: \(reason(life.unknown))" }
         guard let below = life.belowSeconds else {
-            return "more than \(least) s without a datagram; a peer's way in stays open for minutes"
+            return "more than \(least) s without a datagram; the mapping lasts for minutes"
         }
         return least == 0
-            ? "less than \(below) s without a datagram; a peer's way in that rests is shut again at once"
-            : "\(least) to \(below) s without a datagram; then a peer's way in is shut again"
+            ? "less than \(below) s without a datagram; an idle mapping expires at once"
+            : "\(least) to \(below) s without a datagram; then the mapping expires"
     }
 
     static func reason(_ reason: NetcheckView.Unknown?) -> String {
         switch reason {
-        case .pending: "it is being found out"
-        case .noAnswer: "nobody has answered who would tell"
-        case .oneAddress: "one server with one address was asked, and it takes two to compare"
+        case .pending: "NAT discovery is running"
+        case .noAnswer: "no server has answered"
+        case .oneAddress: "one server with one address was asked; a comparison needs two"
         case .noOtherAddress: "no STUN server has a second address to answer from (RFC 5780)"
-        case .otherIsSilent: "nobody answers at the STUN server's second address"
-        case .notServed: "the STUN server does not answer from elsewhere, or to elsewhere, as it was asked to"
-        case .noTranslation: "nothing translates, so there is nothing to know"
+        case .otherIsSilent: "the STUN server's second address does not answer"
+        case .notServed: "the STUN server does not support CHANGE-REQUEST or RESPONSE-PORT"
+        case .noNAT: "there is no NAT"
         case .tooFew: "too few mappings were seen"
         case .notAsked: "asterismd was given no --stun server for this"
         case .noFleet: "this node is in no fleet, and asterismd was given no --stun server for this"
-        case .oneBeacon: "one beacon has answered, and it takes two to compare"
+        case .oneBeacon: "one beacon has answered; a comparison needs two"
         case .noAddress: "this machine has no address of that family"
         case .daily: "it is measured in the background, once a day, with a STUN server that has a second address"
-        case nil: "nothing was said of it"
+        case nil: "not reported"
         }
     }
 
@@ -227,19 +226,19 @@ struct Netcheck: Verb {
         var details = Details()
         details.add("pod", pod.pod ?? "unknown: HOSTNAME is not set")
         details.add("namespace", pod.namespace ?? "unknown: no service account is mounted")
-        switch pod.translated.value {
+        switch pod.sourceNAT.value {
         case .yes:
             details.add(
                 "SNAT", "yes: outside, the pod is seen at another address (its node's, or a gateway's)", .caution)
         case .no: details.add("SNAT", "no: outside, the pod is seen at its own address", .good)
-        case nil: details.add("SNAT", "unknown: \(reason(pod.translated.unknown))")
+        case nil: details.add("SNAT", "unknown: \(reason(pod.sourceNAT.unknown))")
         }
         return heading("Kubernetes", terminal) + details.render(terminal)
     }
 
     private static func relays(_ relays: [NetcheckView.Relay], _ terminal: Terminal) -> String {
         let title = heading("Relays", terminal)
-        guard !relays.isEmpty else { return title + "none: no fleet has told this node of any\n" }
+        guard !relays.isEmpty else { return title + "none: this node knows no relay\n" }
         var table = Table([
             .init("RELAY", least: 8), .init("STATE"), .init("RTT", right: true), .init("ADDRESS", least: 12),
             .init("FOR", importance: 0),

@@ -21,7 +21,7 @@ struct Peers: Verb {
         var table = Table([
             .init("PEER", least: 8), .init("STATE"), .init("PATH", importance: 5), .init("RTT", right: true),
             .init("OVERLAY", importance: 2), .init("ADDRESS", least: 12, importance: 5),
-            .init("HEARD", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
+            .init("RECEIVED", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
             .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
             .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2),
             .init("PACKETS IN", right: true, importance: 2), .init("OUT", right: true, importance: 2),
@@ -38,7 +38,7 @@ struct Peers: Verb {
                         : .init("direct", .good),
                 .init(peer.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
                 .init(peer.overlay4?.description), .init(peer.address?.description),
-                .init(peer.sinceHeardMilliseconds.map { Units.age(.milliseconds($0)) }),
+                .init(peer.sinceReceivedMilliseconds.map { Units.age(.milliseconds($0)) }),
                 .init(Units.size(Int64(peer.bytesReceived))), .init(Units.size(Int64(peer.bytesSent))),
                 .init("\(peer.openStreams)"), .init(peer.keyAgeSeconds.map { Units.age(.seconds($0)) }),
                 .init(peer.cipher), .init(Units.packets(peer.packetsReceived, bytes: peer.packetBytesReceived)),

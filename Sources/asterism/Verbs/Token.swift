@@ -82,7 +82,7 @@ extension TokenView {
 
 struct TokenRevoke: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Makes a token useless. Nodes that joined with it stay.")
+        commandName: "revoke", abstract: "Revokes a token. Nodes that joined with it stay members.")
 
     @OptionGroup var common: Common
     @Argument(help: "The token's id, 16 hexadecimal digits.") var id: String

@@ -7,7 +7,7 @@ struct Top: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Shows who this node exchanges packets with, and how fast, again and again.",
         discussion: """
-            On a terminal the table is drawn anew each interval, busiest peers first, until it is interrupted. Elsewhere, \
+            On a terminal the table is drawn again each interval, busiest peers first, until it is interrupted. Elsewhere, \
             and with --json, each interval is one JSON document on a line.
             """)
 
@@ -26,7 +26,7 @@ struct Top: Verb {
         let link = try common.link(.agent)
         // From here on a signal is waited for, and ends the loop: what was drawn is tidied up.
         var signals = DevSignals()
-        var screen = TopScreen(terminal, isWanted: !common.json)
+        var screen = TopScreen(terminal, isRequested: !common.json)
         var last = try look(link)
         do {
             screen.draw(TopReport(from: nil, to: last))
@@ -171,9 +171,9 @@ struct TopScreen {
     let isDrawn: Bool
     private var isOpen = false
 
-    init(_ terminal: Terminal, isWanted: Bool) {
+    init(_ terminal: Terminal, isRequested: Bool) {
         self.terminal = terminal
-        isDrawn = isWanted && terminal.width != nil
+        isDrawn = isRequested && terminal.width != nil
     }
 
     mutating func draw(_ report: TopReport) {

@@ -22,7 +22,7 @@ struct Why: Verb {
         let name = (view.name ?? view.node.short).printable
         var text = "\(name): \(headline(view))\n"
         if let reason = view.reason { text += "  because \(explanation(of: reason))\n" }
-        text += "  address translation: here \(mapping(view.ownMapping)), there \(mapping(view.peerMapping))\n"
+        text += "  NAT mapping: \(mapping(view.ownMapping)) here, \(mapping(view.peerMapping)) there\n"
         if let bytes = view.datagramBytes {
             let mtu = view.pathMTU.map { "MTU \($0): " } ?? ""
             text += "  \(mtu)datagrams of up to \(bytes) bytes\n"
@@ -60,19 +60,19 @@ struct Why: Verb {
     static func explanation(of reason: PathsView.Reason) -> String {
         switch reason {
         case .trying: "direct paths are being tried right now"
-        case .noCandidates: "the peer has told no address of its own"
-        case .bothMappingsVary:
-            "both are behind translators that show each far end another port, so neither knows where to send"
-        case .ownMappingVaries:
-            "the translator here shows each far end another port, and the peer's lets in only ports that it knows"
-        case .peerMappingVaries:
-            "the peer's translator shows each far end another port, and the one here lets in only ports that it knows"
-        case .failed: "the direct path fell silent; it is taken back when it has answered for a while"
-        case .ownUDPBlocked: "the network here lets no UDP out, so relays are reached over TCP"
-        case .peerUDPBlocked: "the peer's network lets no UDP out, so it reaches relays over TCP"
+        case .noCandidates: "the peer has sent no address of its own"
+        case .bothMappingsDependent:
+            "both NATs have an endpoint-dependent mapping, so neither end knows where to send"
+        case .ownMappingDependent:
+            "the NAT here has an endpoint-dependent mapping, and the peer's filter is port-dependent"
+        case .peerMappingDependent:
+            "the peer's NAT has an endpoint-dependent mapping, and the filter here is port-dependent"
+        case .failed: "the direct path failed; it is used again when it has answered for a while"
+        case .ownUDPBlocked: "the network here blocks UDP, so relays are reached over TCP"
+        case .peerUDPBlocked: "the peer's network blocks UDP, so it reaches relays over TCP"
         case .blocked: "nothing arrives directly although both addresses are known: a firewall drops it"
-        case .relayOnly: "'asterism debug relay-only' wants it so"
-        case .unknown: "nothing arrives directly, and what is before one of the two is not known"
+        case .relayOnly: "requested by 'asterism debug relay-only'"
+        case .unknown: "nothing arrives directly, and the NAT of one of the two is unknown"
         }
     }
 
@@ -80,21 +80,21 @@ struct Why: Verb {
         switch mapping {
         case .untranslated: "none"
         case .blocked: "no UDP gets out"
-        case .stable: "the same port for all (endpoint-independent)"
-        case .varies: "another port for each (endpoint-dependent)"
+        case .endpointIndependent: "endpoint-independent"
+        case .endpointDependent: "endpoint-dependent"
         case .unknown: "not known"
         }
     }
 
     private static func cause(_ cause: PathsView.Cause) -> String {
         switch cause {
-        case .first: "the session was made there"
+        case .first: "the first path that answered"
         case .better: "a better kind of path answered"
         case .faster: "it is faster"
         case .moved: "the peer moved"
-        case .silent: "the old one fell silent"
-        case .withdrawn: "the old one is no more"
-        case .debug: "'asterism debug' wanted it so"
+        case .silent: "the old path failed"
+        case .withdrawn: "the old path was withdrawn"
+        case .debug: "requested by 'asterism debug'"
         }
     }
 
@@ -110,7 +110,7 @@ struct Why: Verb {
     private static func table(_ paths: [PathsView.Path]) -> Table {
         var table = Table([
             .init("PATH", least: 12), .init("STATE"), .init("RTT", right: true), .init("LAST PROBE"),
-            .init("ANSWERED", right: true, importance: 3), .init("HEARD", right: true, importance: 1),
+            .init("ANSWERED", right: true, importance: 3), .init("RECEIVED", right: true, importance: 1),
             .init("UNANSWERED", right: true, importance: 2),
         ])
         for path in paths {
@@ -120,7 +120,7 @@ struct Why: Verb {
                 .init(path.roundTripMicroseconds.map { Units.roundTrip(microseconds: $0) }),
                 .init(probe(of: path)),
                 .init(path.sinceAnsweredMilliseconds.map { "\(Units.age(.milliseconds($0))) ago" }),
-                .init(path.sinceHeardMilliseconds.map { "\(Units.age(.milliseconds($0))) ago" }),
+                .init(path.sinceReceivedMilliseconds.map { "\(Units.age(.milliseconds($0))) ago" }),
                 .init(path.missed > 0 ? "\(path.missed)" : nil),
             ])
         }

@@ -51,10 +51,10 @@ extension WorkerView {
     /// What the agent says, and what is wanted where that is something else.
     var stateText: String {
         let said = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unheard"
-        switch wish {
+        switch desired {
         case .run: return said
         case .stop: return state?.isFinal == true || state == .stopping ? said : "\(said), to stop"
-        case .none: return state?.isFinal == true ? said : "\(said), unwanted"
+        case .none: return state?.isFinal == true ? said : "\(said), not desired"
         }
     }
 
@@ -89,7 +89,8 @@ struct WorkerStop: Verb {
     @Argument(help: "The workers' names.") var names: [String]
     @Option(help: ArgumentHelp("In place of the specification's grace: 10s, 0.", valueName: "time")) var grace: String?
     @Flag(help: "Return when the command is taken, without waiting for the end.") var noWait = false
-    @Option(help: ArgumentHelp("How many seconds to wait, beside the grace.", valueName: "seconds")) var wait: Double =
+    @Option(help: ArgumentHelp("How many seconds to wait, in addition to the grace period.", valueName: "seconds"))
+    var wait: Double =
         30
 
     func perform() throws {
@@ -176,7 +177,7 @@ struct WorkerWait {
         while true {
             let view: WorkerView = try answer.view()
             guard view.generation == worker.generation else {
-                throw Failure(.refused, "\(view.name): was run anew by somebody else")
+                throw Failure(.refused, "\(view.name): was run again by another operator")
             }
             if isThere(view) { return answer }
             guard monotonicSeconds() < end else {

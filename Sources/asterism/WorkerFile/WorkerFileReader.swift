@@ -174,7 +174,7 @@ extension WorkerFileReader {
                     continue
                 }
                 guard !entries.contains(where: { $0.key == name }) else {
-                    report(name, "is there twice", place)
+                    report(name, "is given twice", place)
                     continue
                 }
                 let full = path.isEmpty ? name : "\(path).\(name)"

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 extension OverlayTests {
-    /// A survey against other people's STUN server, through real kernels.
+    /// A discovery against other people's STUN server, through real kernels.
     @Suite(.enabled(if: STUNSite.isPossible, "needs root, iproute2, iptables, network namespaces and coturn"))
     struct NetcheckTests {
         private static let outside = IPAddress("198.51.100.11")!
@@ -20,7 +20,7 @@ extension OverlayTests {
                 #expect(view.ipv4.filtering == .known(.addressAndPortDependent))
                 #expect(view.ipv4.ports == .known(.preserving) && view.ipv4.hairpin == .known(.no))
                 #expect(view.gateway4?.address == IPAddress("192.168.1.1"))
-                #expect(view.kubernetes?.pod == "trainer-0" && view.kubernetes?.translated == .known(.yes))
+                #expect(view.kubernetes?.pod == "trainer-0" && view.kubernetes?.sourceNAT == .known(.yes))
                 #expect(view.ipv6.udp == .unknown(.noAddress))
                 #expect(view.relays.isEmpty && view.beacons.isEmpty)
             }
@@ -42,9 +42,11 @@ extension OverlayTests {
                 #expect(view.stun[0].seen?.ip == Self.inside)
                 #expect(
                     view.ipv4.mapping == .known(.untranslated) && view.ipv4.filtering == .known(.endpointIndependent))
-                #expect(view.ipv4.ports == .unknown(.noTranslation))
-                #expect(view.kubernetes?.translated == .known(.no))
-                guard STUNSite.hasIPv6 else { return print("a survey over IPv6 is skipped: this kernel has no IPv6") }
+                #expect(view.ipv4.ports == .unknown(.noNAT))
+                #expect(view.kubernetes?.sourceNAT == .known(.no))
+                guard STUNSite.hasIPv6 else {
+                    return print("a NAT discovery over IPv6 is skipped: this kernel has no IPv6")
+                }
                 #expect(view.stun[1].seen?.ip == IPAddress("2001:db8:2::2") && view.ipv6.udp == .known(.works))
                 #expect(
                     view.ipv6.mapping == .known(.untranslated) && view.ipv6.filtering == .known(.endpointIndependent))
@@ -69,13 +71,13 @@ extension OverlayTests {
             }
         }
 
-        @Test func `a survey is made at the start and when the node's addresses change, unasked`() throws {
+        @Test func `a discovery is made at the start and when the node's addresses change, unasked`() throws {
             try STUNSite.with(.masquerade) { site in
                 // The first may come before the server does.
-                try eventually("a survey at the start") { site.surveys >= 1 }
-                let before = site.surveys
+                try eventually("a NAT discovery at the start") { site.discoveries >= 1 }
+                let before = site.discoveries
                 try site.addAddress()
-                try eventually("a survey at the new address") { site.surveys > before }
+                try eventually("a NAT discovery at the new address") { site.discoveries > before }
                 let view = try site.netcheck()
                 #expect(view.interfaces.contains { $0.addresses.contains(STUNSite.secondAddress) })
             }
@@ -102,7 +104,9 @@ extension OverlayTests {
     struct BeaconsTests {
         @Test func `beacons tell of UDP, the mapping and the relays`() throws {
             try Sites.with(.masquerade, .random) { sites in
-                for (node, mapping) in [(sites.a, NetcheckView.Mapping.stable), (sites.b, .varies)] {
+                for (node, mapping) in [
+                    (sites.a, NetcheckView.Mapping.endpointIndependent), (sites.b, .endpointDependent),
+                ] {
                     try eventually("both beacons have told \(node.name) how they see it, and carry its datagrams") {
                         let view: NetcheckView = try ask(node.socket, AgentRequest.netcheck)
                         return view.beacons.count == 2 && view.ipv4.mapping.value == mapping

@@ -42,7 +42,7 @@ extension OverlayTests {
         }
     }
 
-    /// The far ends of measurements.
+    /// The destinations of measurements.
     private static var servers: [Int32] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         return names.compactMap { Int32($0) }.filter { pid in

@@ -25,7 +25,7 @@ extension OverlayTests {
                 #expect(exchange.received == 8 << 20)
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
 
-                try sites.mend(sites.a, with: 3)
+                try sites.reconnect(sites.a, with: 3)
                 let end = Date() + 40
                 while Date() < end, try Self.relays(sites) != ["beacon-2", "beacon-2"] {
                     let answers = try sites.a.ping(sites.b, count: 4, interval: 50).roundTripsMicroseconds

@@ -3,26 +3,26 @@ import Control
 import Foundation
 import Testing
 
-/// Strangers at the port.
+/// Unauthenticated peers at the port.
 extension OverlayTests {
     @Test func `garbage and replayed datagrams disturb nobody`() throws {
         try Self.underLoad { overlay in
             let tape = try Tape(in: overlay.b.namespace)
             let datagrams = try tape.take(200)
             #expect(datagrams.count == 200)
-            let stranger = try Socket.datagram(in: overlay.a.namespace, to: overlay.b.address, Overlay.Node.port)
+            let unknownPeer = try Socket.datagram(in: overlay.a.namespace, to: overlay.b.address, Overlay.Node.port)
             let forger = try Forger(in: overlay.a.namespace)
             for round in 0..<20 {
                 for datagram in datagrams {
                     // From elsewhere, and from where it came from.
-                    _ = stranger.send(Array(datagram.payload))
+                    _ = unknownPeer.send(Array(datagram.payload))
                     forger.send(datagram.packet, to: overlay.b.address)
                 }
                 for size in 0..<100 {
                     var junk = (0..<size * 14).map { _ in UInt8.random(in: 0...255) }
                     // A packet, of a session that nobody has.
                     if let kind = datagrams[0].payload.first, !junk.isEmpty, round % 2 == 0 { junk[0] = kind }
-                    _ = stranger.send(junk)
+                    _ = unknownPeer.send(junk)
                 }
                 usleep(50_000)
             }
@@ -41,7 +41,7 @@ extension OverlayTests {
     @Test func `floods of garbage take less than their share, and stop nobody`() throws {
         try Self.underLoad { overlay in
             let real = try Tape(in: overlay.b.namespace).take(64).map { Array($0.payload) }
-            let stranger = try Socket.datagram(in: overlay.a.namespace, to: overlay.b.address, Overlay.Node.port)
+            let unknownPeer = try Socket.datagram(in: overlay.a.namespace, to: overlay.b.address, Overlay.Node.port)
             func received() throws -> (good: Int, refused: Int) {
                 let counters = try overlay.b.status().counters
                 return counters.reduce((0, 0)) { sum, counter in
@@ -56,7 +56,7 @@ extension OverlayTests {
                 let start = monotonicSeconds()
                 var sent = 0.0
                 while !flood.isEmpty, monotonicSeconds() < end {
-                    for datagram in flood where !stranger.send(datagram) {}
+                    for datagram in flood where !unknownPeer.send(datagram) {}
                     sent += Double(flood.count)
                     let ahead = start + sent / Self.flood - monotonicSeconds()
                     if ahead > 0 { usleep(UInt32(ahead * 1e6)) }

@@ -45,7 +45,7 @@ final class Namespace: Sendable {
     }
 
     /// Why there are no namespaces or overlays here; `nil` where there are.
-    static let hindrance: String? = {
+    static let obstacle: String? = {
         guard getuid() == 0 else { return "needs root" }
         guard access("/usr/sbin/ip", X_OK) == 0 else { return "needs iproute2" }
         let device = open("/dev/net/tun", O_RDWR | O_CLOEXEC)
@@ -61,8 +61,8 @@ final class Namespace: Sendable {
     }()
     /// Says once why not.
     static let isPossible: Bool = {
-        if let hindrance { print("overlay tests are skipped: \(hindrance)") }
-        return hindrance == nil
+        if let obstacle { print("overlay tests are skipped: \(obstacle)") }
+        return obstacle == nil
     }()
 }
 

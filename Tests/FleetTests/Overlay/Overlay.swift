@@ -5,7 +5,7 @@ import Testing
 
 /// # An overlay of real processes
 ///
-/// Two namespaces, joined by a cable; an agent in each, the controller beside the second. A test looks until it sees what
+/// Two namespaces, joined by a cable; an agent in each, the controller besides the second. A test looks until it sees what
 /// should be, for a bounded time. Whatever way it ends, every process is killed by its pid, and the namespaces and the
 /// folder are removed.
 final class Overlay {
@@ -102,7 +102,7 @@ final class Overlay {
             try overlay.start(a, b, isOverlay: isOverlay)
             try body(overlay)
         } catch {
-            overlay.tellLogs()
+            overlay.printLogs()
             throw error
         }
     }
@@ -179,7 +179,7 @@ final class Overlay {
         try? FileManager.default.removeItem(atPath: root)
     }
 
-    private func tellLogs() {
+    private func printLogs() {
         for (name, program) in [("a", a.agent), ("b", b.agent), ("controller", controller)] {
             guard let program else { continue }
             let lines = program.text.split(separator: "\n").suffix(20).joined(separator: "\n")

@@ -3,7 +3,7 @@ import Control
 import Foundation
 import Testing
 
-/// # Nodes behind real translators
+/// # Nodes behind real NATs
 ///
 /// An Internet of namespaces: a hub with a bridge, on which are the controller and a beacon, both of them relays, and two
 /// routers with Linux's address translation, each with a node behind it. The nodes have nothing in common but what the
@@ -16,8 +16,8 @@ import Testing
 /// ```
 final class Sites {
     /// Why there can be no such Internet here; `nil` where there can.
-    static let hindrance: String? = {
-        guard Namespace.isPossible else { return Namespace.hindrance }
+    static let obstacle: String? = {
+        guard Namespace.isPossible else { return Namespace.obstacle }
         guard access("/usr/sbin/iptables", X_OK) == 0 else { return "needs iptables" }
         do {
             let probe = try Namespace("probe-sites")
@@ -32,8 +32,8 @@ final class Sites {
     }()
     /// Says once why not.
     static let isPossible: Bool = {
-        if let hindrance { print("tests of address translation are skipped: \(hindrance)") }
-        return hindrance == nil
+        if let obstacle { print("tests of address translation are skipped: \(obstacle)") }
+        return obstacle == nil
     }()
 
     /// How a router translates.
@@ -45,7 +45,7 @@ final class Sites {
         case fullCone
         /// As `masquerade`, and no firewall: what is for nobody inside is answered by the router itself.
         case withoutFirewall
-        /// Behind a provider's translator, which masquerades too.
+        /// Behind a provider's NAT, which masquerades too.
         case double
         /// An office: nothing gets out but TCP to port 443.
         case only443
@@ -92,8 +92,9 @@ final class Sites {
     private let threads: Int
     private var programs: [Program] = []
 
-    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With `isApart` the controller is no relay, each node reaches a
-    /// beacon of its own, and neither reaches the other. `prepare` comes before the agents do.
+    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With `isApart` the
+    /// controller is no relay, each node reaches a beacon of its own, and neither reaches the other. `prepare` comes before the
+    /// agents do.
     static func with(
         _ first: NAT, _ second: NAT, network: String = "198.51.100", threads: Int = 1, isApart: Bool = false,
         prepare: (Sites) throws -> Void = { _ in },
@@ -107,7 +108,7 @@ final class Sites {
             try sites.start()
             try body(sites)
         } catch {
-            sites.tellLogs()
+            sites.printLogs()
             throw error
         }
     }
@@ -156,7 +157,7 @@ final class Sites {
         }
     }
     /// From now on it does.
-    func mend(_ node: Node, with beacon: Int) throws {
+    func reconnect(_ node: Node, with beacon: Int) throws {
         try filter(node.router, "-D FORWARD -o eth0 -d \(network).\(beacon) -j DROP")
     }
 
@@ -260,7 +261,7 @@ final class Sites {
                 try node.peers().count { $0.isConnected } >= 2
             }
         }
-        // A leg is bound two round trips after its session, and the directory told a moment later.
+        // An allocation is bound two round trips after its session, and the directory told a moment later.
         usleep(300_000)
     }
 
@@ -312,7 +313,7 @@ final class Sites {
         try? FileManager.default.removeItem(atPath: root)
     }
 
-    private func tellLogs() {
+    private func printLogs() {
         for name in ["controller", "beacon", "beacon-2", "left", "right", "miniupnpd"] {
             let text = (try? String(contentsOfFile: "\(root)/\(name).log", encoding: .utf8)) ?? ""
             print("--- \(name):\n" + text.split(separator: "\n").suffix(15).joined(separator: "\n"))

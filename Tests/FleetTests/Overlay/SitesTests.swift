@@ -4,38 +4,40 @@ import Foundation
 import Testing
 
 extension OverlayTests {
-    /// Real kernels between two nodes: which of their translators can be passed, and what happens when a path dies.
+    /// Real kernels between two nodes: which of their NATs can be passed, and what happens when a path dies.
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct SitesTests {
         @Test func `two masquerading routers are passed directly`() throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 let path = try sites.waitForPath(.direct)
-                #expect(path.reason == nil && path.ownMapping == .stable && path.peerMapping == .stable)
+                #expect(
+                    path.reason == nil && path.ownMapping == .endpointIndependent
+                        && path.peerMapping == .endpointIndependent)
                 #expect(path.paths.first(where: \.isPrimary)?.address == SocketAddress("198.51.100.12:7950"))
             }
         }
 
-        @Test func `a router of random ports and a full cone are passed by plain shots`() throws {
+        @Test func `a router of random ports and a full cone are passed by plain probes`() throws {
             try Sites.with(.random, .fullCone) { sites in
                 let path = try sites.waitForPath(.direct)
-                #expect(path.ownMapping == .varies && path.peerMapping == .stable)
-                #expect(try sites.a.counter("guesses") == 0)
+                #expect(path.ownMapping == .endpointDependent && path.peerMapping == .endpointIndependent)
+                #expect(try sites.a.counter("predictions") == 0)
             }
         }
 
-        /// By sockets beside the first, which belong to the agent's loop, whoever carries packets.
+        /// By sockets other than the first, which belong to the agent's loop, anyone who carries packets.
         @Test(arguments: [1, 2, 4])
-        func `a router of random ports and a masquerading one are passed by guessing`(threads: Int) throws {
+        func `a router of random ports and a masquerading one are passed by port prediction`(threads: Int) throws {
             try Sites.with(.random, .masquerade, threads: threads) { sites in
                 let start = Date()
                 _ = try sites.waitForPath(.direct)
-                print("guessed in \(Date().timeIntervalSince(start)) s")
-                #expect(try sites.a.counter("guesses") == 1 && sites.b.counter("guesses") == 1)
+                print("predicted in \(Date().timeIntervalSince(start)) s")
+                #expect(try sites.a.counter("predictions") == 1 && sites.b.counter("predictions") == 1)
                 // Data goes that way too, and comes back.
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
                 let (near, far) = try sites.connection()
                 let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 20)
-                print("over a guessed port, \(threads) threads: \(exchange)")
+                print("over a predicted port, \(threads) threads: \(exchange)")
                 #expect(exchange.received == 8 << 20)
                 #expect(try sites.a.why(sites.b).path == .direct && sites.b.why(sites.a).path == .direct)
                 // Threads tell the agent once a second what they have counted.
@@ -49,17 +51,17 @@ extension OverlayTests {
         @Test func `two routers of random ports are bridged by a relay, and the reason is told`() throws {
             try Sites.with(.random, .random) { sites in
                 let path = try sites.waitForPath(.relayed)
-                #expect(path.reason == .bothMappingsVary)
+                #expect(path.reason == .bothMappingsDependent)
                 // What is impossible is not tried for ever.
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
-                #expect(try sites.a.counter("guesses") == 0)
+                #expect(try sites.a.counter("predictions") == 0)
             }
         }
 
         @Test func `a node behind its provider's router is passed directly too`() throws {
             try Sites.with(.double, .masquerade) { sites in
                 let path = try sites.waitForPath(.direct)
-                #expect(path.ownMapping == .stable && path.reason == nil)
+                #expect(path.ownMapping == .endpointIndependent && path.reason == nil)
             }
         }
 
@@ -97,7 +99,7 @@ extension OverlayTests {
 
         /// Such as a node of Kubernetes before its pods.
         @Test(arguments: [true, false])
-        func `a router without a firewall is passed although shots spoil its port`(isFirst: Bool) throws {
+        func `a router without a firewall is passed although probes spoil its port`(isFirst: Bool) throws {
             let first = isFirst ? Sites.NAT.withoutFirewall : .masquerade
             try Sites.with(first, isFirst ? .masquerade : .withoutFirewall) { sites in
                 _ = try sites.waitForPath(.direct, within: 20)

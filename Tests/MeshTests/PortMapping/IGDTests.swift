@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    @Test func `a gateway that only has leases without an end gets such a wish, and it is still given back`() {
+    @Test func `a gateway that only has leases without an end gets such a request, and it is still given back`() {
         let world = world {
             $0.service = "WANIPConnection:1"
             $0.leasesAreForEver = true
@@ -95,7 +95,7 @@ import Testing
         }
     }
 
-    /// Whoever is on the network may answer a search, and name any machine.
+    /// Anyone who is on the network may answer a search, and name any machine.
     @Test(arguments: [
         "http://192.168.1.66:5000/rootDesc.xml", "http://203.0.113.1/", "http://router.example/rootDesc.xml",
         "https://192.168.1.1/rootDesc.xml", "http://192.168.1.1:0/", "http://192.168.1.1@203.0.113.1/",
@@ -158,7 +158,7 @@ import Testing
         #expect(throws: DecodeError.self) { try HTTPAnswer(decoding: endless) }
     }
 
-    @Test func `a stranger's words are cut and cleaned before a person sees them`() {
+    @Test func `an unauthenticated peer's words are cut and cleaned before a person sees them`() {
         let fault = SOAP.Fault(code: 999, words: "\u{1b}[31m" + String(repeating: "x", count: 500))
         #expect(fault.meaning == "refused with code 999, [31m" + String(repeating: "x", count: 76))
     }

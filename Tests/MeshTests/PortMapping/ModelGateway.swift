@@ -2,7 +2,7 @@ import Base
 import Mesh
 import Testing
 
-/// A router as the standards describe it, with the faults that real ones have. It keeps one table of mappings, whoever asks.
+/// A router as the standards describe it, with the faults that real ones have. It keeps one table of mappings, anyone who asks.
 struct ModelGateway {
     struct Entry: Hashable {
         var client: IPAddress

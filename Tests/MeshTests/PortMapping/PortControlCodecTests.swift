@@ -5,14 +5,14 @@ import Testing
 
 @Suite struct PortControlCodecTests {
     private static let nonce: [UInt8] = Array(1...12)
-    private static let wish = SocketAddress("203.0.112.11:7950")!
+    private static let suggestion = SocketAddress("203.0.112.11:7950")!
 
     private func bytes(_ hex: String) -> [UInt8] { [UInt8](hex: hex.filter { !$0.isWhitespace })! }
 
     /// RFC 6887, figures 2 and 9.
     @Test func `a MAP request of PCP has the layout of the RFC`() {
         let request = PCP.MapRequest(
-            nonce: Self.nonce, client: IPAddress("192.168.1.2")!, internalPort: 7950, suggested: Self.wish,
+            nonce: Self.nonce, client: IPAddress("192.168.1.2")!, internalPort: 7950, suggested: Self.suggestion,
             lifetimeSeconds: 7200)
         let golden = """
             02 01 0000 00001c20 00000000000000000000ffffc0a80102
@@ -42,7 +42,7 @@ import Testing
         #expect(answer.result == 0 && answer.lifetimeSeconds == 7200 && answer.epochSeconds == 3)
         let map = try #require(answer.map)
         #expect(map.nonce == bytes("7cec002b35b1653c9c398743") && map.transport == 17 && map.internalPort == 7950)
-        #expect(map.external == Self.wish)
+        #expect(map.external == Self.suggestion)
         let refused = try PCP.Response(decoding: bytes("02 80 00 01 00000000 00000003 000000000000000000000000"))
         #expect(refused.opcode == 0 && refused.result == 1 && refused.map == nil)
         #expect(refused.meaning == "the gateway speaks another version")
@@ -86,7 +86,7 @@ import Testing
     /// What miniupnpd 2.3.1 said.
     @Test func `answers of NAT-PMP are read`() throws {
         let address = try NATPMP.Response(decoding: bytes("00 80 0000 00000003 cb00700b"))
-        #expect(address.body == .externalAddress(Self.wish.ip) && address.epochSeconds == 3)
+        #expect(address.body == .externalAddress(Self.suggestion.ip) && address.epochSeconds == 3)
         let map = try NATPMP.Response(decoding: bytes("00 81 0000 00000003 1f0e 1f0f 00001c20"))
         #expect(map.body == .map(internalPort: 7950, externalPort: 7951, lifetimeSeconds: 7200))
         let refused = try NATPMP.Response(decoding: bytes("00 81 0002 00000003"))
@@ -119,7 +119,7 @@ import Testing
         ("100.63.255.255", false), ("192.0.0.4", true), ("192.0.2.1", false), ("169.254.1.1", true),
         ("0.1.2.3", true), ("127.0.0.1", true), ("198.51.100.7", false), ("8.8.8.8", false), ("2001:db8::1", false),
     ])
-    func `addresses behind a translator are told from others`(address: String, isPrivate: Bool) {
+    func `addresses behind a NAT are told from others`(address: String, isPrivate: Bool) {
         #expect(IPAddress(address)!.isOfPrivateNetwork4 == isPrivate)
     }
 }

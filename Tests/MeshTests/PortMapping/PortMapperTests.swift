@@ -91,7 +91,7 @@ import Testing
         }
         world.run(.seconds(10))
         let text = world.status.problem ?? ""
-        #expect(text.contains("PCP: there is another translator between this node and the gateway"))
+        #expect(text.contains("PCP: there is another NAT between this node and the gateway"))
         #expect(text.contains("UPnP: the gateway does not allow it"))
         let silent = self.world(.pcp) { $0.isMute = true }
         silent.run(.seconds(30))
@@ -190,7 +190,7 @@ import Testing
         #expect(world.mapper.external == SocketAddress("203.0.113.77:7950"))
     }
 
-    @Test func `a mapping that cannot be renewed is kept until it expires, and then asked for anew`() {
+    @Test func `a mapping that cannot be renewed is kept until it expires, and then asked for again`() {
         let world = world(.pcp) { $0.longestLease = 600 }
         world.run(.seconds(10))
         world.gateway.isMute = true
@@ -203,7 +203,7 @@ import Testing
         #expect(world.mapper.external == Self.mapped)
     }
 
-    @Test func `another address of the node's own begins anew, and no gateway ends it`() {
+    @Test func `another address of the node's own begins again, and no gateway ends it`() {
         let world = world(.pcp)
         world.run(.seconds(10))
         world.begin(own: IPAddress("192.168.1.50")!)
@@ -225,12 +225,12 @@ import Testing
     }
 
     @Test(arguments: ["10.1.2.3", "100.72.0.9", "192.168.0.7"])
-    func `an outer address that is private says that there is a second translator`(address: String) {
+    func `an outer address that is private says that there is a second NAT`(address: String) {
         for kind in [PortMappingProtocol.pcp, .natPMP, .upnp] {
             let world = world(kind) { $0.external = IPAddress(address)! }
             world.run(.seconds(2))
             #expect(world.mapper.external == SocketAddress(IPAddress(address)!, 7950))
-            #expect(world.status.problem?.hasPrefix("behind a second translator") == true)
+            #expect(world.status.problem?.hasPrefix("behind a second NAT") == true)
         }
     }
 

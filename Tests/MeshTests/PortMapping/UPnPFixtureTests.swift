@@ -13,9 +13,9 @@ import Testing
         return [own, extra].compactMap { $0?.appending(path: "upnp") }
     }()
 
-    private static func files(_ isWanted: (String) -> Bool) -> [URL] {
+    private static func files(_ isRequested: (String) -> Bool) -> [URL] {
         folders.flatMap { folder in
-            ((try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? []).filter(isWanted).sorted()
+            ((try? FileManager.default.contentsOfDirectory(atPath: folder.path())) ?? []).filter(isRequested).sorted()
                 .map { folder.appending(path: $0) }
         }
     }

@@ -5,7 +5,7 @@ package struct EventView: Hashable, Sendable, Codable {
         case nodeEnrolled, nodeRefused, nodeOnline, nodeSuspect, nodeOffline, nodeLeft, nodeRestarted
         case verdictChanged, verdictsHeld, verdictsReleased
         case tokenCreated, tokenRevoked
-        case workerWanted, workerStopWanted, workerRemoved, workerChanged
+        case workerRequested, workerStopRequested, workerRemoved, workerChanged
         case certificateRenewed, nodeChanged
         case clockDiffers, clockAgrees
     }

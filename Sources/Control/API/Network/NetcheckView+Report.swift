@@ -2,17 +2,17 @@ package import Base
 package import Mesh
 import Wire
 
-// Puts together what the mesh knows, what the machine says of itself, and what a survey found. What is surer wins: a
-// survey's word on the mapping over the beacons', anybody's answer over a server's silence.
+// Puts together what the mesh knows, what the machine says of itself, and what a NAT discovery found. What is surer wins: a
+// discovery's word on the mapping over the beacons', anybody's answer over a server's silence.
 
 extension NetcheckView {
     /// What the mesh knows by itself.
     package init(of report: NetworkReport, isMember: Bool) {
         listening = report.listening
-        beacons = report.sights.map { sight in
+        beacons = report.reflexiveAddresses.map { reflexive in
             Beacon(
-                node: sight.beacon, name: sight.name, seen: sight.address,
-                roundTripMicroseconds: sight.roundTrip.map { $0.nanoseconds / 1000 })
+                node: reflexive.beacon, name: reflexive.name, seen: reflexive.address,
+                roundTripMicroseconds: reflexive.roundTrip.map { $0.nanoseconds / 1000 })
         }
         relays = report.relays.map { relay in
             Relay(
@@ -22,12 +22,12 @@ extension NetcheckView {
         }
         keepAliveSeconds = report.keepAlive?.seconds
         let nobody = isMember ? Unknown.noAnswer : .noFleet
-        ipv4 = Family(isSeen: report.sights.contains { $0.address.ip.isIPv4 }, nobody)
-        ipv6 = Family(isSeen: report.sights.contains { !$0.address.ip.isIPv4 }, nobody)
+        ipv4 = Family(isSeen: report.reflexiveAddresses.contains { $0.address.ip.isIPv4 }, nobody)
+        ipv6 = Family(isSeen: report.reflexiveAddresses.contains { !$0.address.ip.isIPv4 }, nobody)
         switch report.mapping {
         case .none: ipv4.mapping = .known(.untranslated)
-        case .stable: ipv4.mapping = .known(.stable)
-        case .varies: ipv4.mapping = .known(.varies)
+        case .endpointIndependent: ipv4.mapping = .known(.endpointIndependent)
+        case .endpointDependent: ipv4.mapping = .known(.endpointDependent)
         case .blocked: ipv4.udp = .known(.blocked)
         case .unknown where ipv4.udp.value != nil: ipv4.mapping = .unknown(.oneBeacon)
         case .unknown: break
@@ -45,43 +45,43 @@ extension NetcheckView {
             self[keyPath: path].setAll(.noAddress)
         }
         guard let pod = machine.pod else { return }
-        kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.name, translated: translated(own))
+        kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.name, sourceNAT: sourceNAT(own))
     }
 
     /// Whether anybody outside sees this pod at an address that is not its own.
-    private func translated(_ own: [IPAddress]) -> Finding<Decision> {
+    private func sourceNAT(_ own: [IPAddress]) -> Finding<Decision> {
         let seen = (beacons.map(\.seen) + stun.compactMap(\.seen)).map(\.ip).filter { $0.isIPv4 && !$0.isLoopback }
         guard !seen.isEmpty else { return .unknown(.noAnswer) }
         return .known(seen.allSatisfy(own.contains) ? .no : .yes)
     }
 
-    package mutating func add(_ survey: SurveyReport, now: Instant) {
-        sinceSurveyedMilliseconds = survey.endedAt.map { (now - $0).milliseconds }
-        stun = survey.servers.flatMap { server -> [Server] in
+    package mutating func add(_ discovery: NATDiscoveryReport, now: Instant) {
+        sinceDiscoveryMilliseconds = discovery.endedAt.map { (now - $0).milliseconds }
+        stun = discovery.servers.flatMap { server -> [Server] in
             guard !server.addresses.isEmpty else { return [Server(name: server.name, problem: server.problem)] }
             return server.addresses.map { address in
-                let findings = address.ip.isIPv4 ? survey.ipv4 : survey.ipv6
+                let findings = address.ip.isIPv4 ? discovery.ipv4 : discovery.ipv6
                 return Server(server.name, address, findings?.servers.first { $0.address == address })
             }
         }
-        if let findings = survey.ipv4 { ipv4.take(findings) }
-        if let findings = survey.ipv6 { ipv6.take(findings) }
-        if ipv4.lifetime.unknown == .notAsked, let findings = survey.ipv4 {
+        if let findings = discovery.ipv4 { ipv4.take(findings) }
+        if let findings = discovery.ipv6 { ipv6.take(findings) }
+        if ipv4.lifetime.unknown == .notAsked, let findings = discovery.ipv4 {
             let isAnswered = findings.udp == .known(true), isAble = findings.servers.contains { $0.other != nil }
             ipv4.lifetime.unknown = !isAnswered ? .noAnswer : isAble ? .daily : .noOtherAddress
         }
-        if let lifetime = survey.lifetime { ipv4.lifetime = Lifetime(of: lifetime) }
+        if let lifetime = discovery.lifetime { ipv4.lifetime = Lifetime(of: lifetime) }
         if ipv4.mapping.value == .untranslated, ipv4.filtering.value == .endpointIndependent {
-            ipv4.lifetime = Lifetime(unknown: .noTranslation)
+            ipv4.lifetime = Lifetime(unknown: .noNAT)
         }
         guard let pod = kubernetes else { return }
         let own = interfaces.filter { !$0.isOverlay }.flatMap(\.addresses)
-        kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.pod, translated: translated(own))
+        kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.pod, sourceNAT: sourceNAT(own))
     }
 }
 
 extension NetcheckView.Family {
-    /// Without a survey, by beacons alone; `nobody`: why there is none.
+    /// Without a NAT discovery, by beacons alone; `nobody`: why there is none.
     fileprivate init(isSeen: Bool, _ nobody: NetcheckView.Unknown) {
         udp = isSeen ? .known(.works) : .unknown(nobody)
         mapping = .unknown(nobody)
@@ -137,7 +137,7 @@ extension NetcheckView.Unknown {
         case .noOtherAddress: self = .noOtherAddress
         case .otherIsSilent: self = .otherIsSilent
         case .notServed: self = .notServed
-        case .noTranslation: self = .noTranslation
+        case .noNAT: self = .noNAT
         case .tooFew: self = .tooFew
         }
     }
@@ -150,7 +150,7 @@ extension NetcheckView.Mapping {
         case .endpointIndependent: self = .endpointIndependent
         case .addressDependent: self = .addressDependent
         case .addressAndPortDependent: self = .addressAndPortDependent
-        case .dependent: self = .dependent
+        case .dependent: self = .endpointDependent
         }
     }
 }
@@ -196,7 +196,7 @@ extension NetcheckView.Server {
         case .silent: problem = "does not answer"
         case .unreachable: problem = "cannot be reached: this machine cannot send there, or an error came back"
         case .refused(let code): problem = "refuses, with error \(code)"
-        case nil: problem = "is one of more than are asked, \(NATSurvey.serverLimit)"
+        case nil: problem = "is one of more than are asked, \(NATDiscovery.serverLimit)"
         }
     }
 }

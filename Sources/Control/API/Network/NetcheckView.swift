@@ -24,7 +24,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         case otherIsSilent
         /// The STUN server does not do as it is asked.
         case notServed
-        case noTranslation
+        case noNAT
         /// Too few mappings were seen.
         case tooFew
         /// No STUN server of this family is configured.
@@ -42,15 +42,13 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     package enum UDP: String, Hashable, Sendable, Codable, CaseIterable {
         case works, blocked
     }
-    /// RFC 4787, section 4.1. Beacons alone tell `untranslated`, `stable` and `varies`.
+    /// RFC 4787, section 4.1. Beacons alone find `untranslated`, `endpointIndependent` and `endpointDependent`; STUN servers
+    /// tell the two kinds of endpoint-dependent mapping apart.
     package enum Mapping: String, Hashable, Sendable, Codable, CaseIterable {
         case untranslated = "none"
         case endpointIndependent, addressDependent, addressAndPortDependent
         /// One of the two before.
-        case dependent
-        /// All beacons see the same port.
-        case stable
-        case varies
+        case endpointDependent
     }
     /// RFC 4787, section 5.
     package enum Filtering: String, Hashable, Sendable, Codable, CaseIterable {
@@ -149,12 +147,12 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package var namespace: String?
         package var pod: String?
         /// Whether what leaves the pod gets another address.
-        package var translated: Finding<Decision>
+        package var sourceNAT: Finding<Decision>
 
-        package init(namespace: String?, pod: String?, translated: Finding<Decision>) {
+        package init(namespace: String?, pod: String?, sourceNAT: Finding<Decision>) {
             self.namespace = namespace
             self.pod = pod
-            self.translated = translated
+            self.sourceNAT = sourceNAT
         }
     }
 
@@ -185,13 +183,13 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     package var gateway4: Gateway?
     package var beacons: [Beacon]
     package var stun: [Server] = []
-    package var sinceSurveyedMilliseconds: Int64?
+    package var sinceDiscoveryMilliseconds: Int64?
     package var ipv4: Family
     package var ipv6: Family
     /// Absent outside of a pod.
     package var kubernetes: Kubernetes?
     package var relays: [Relay]
-    /// How often the ways to the relays are used, so that translators do not forget them.
+    /// How often the ways to the relays are used, so that NATs do not forget them.
     package var keepAliveSeconds: Int64?
     /// Absent where none is asked for.
     package var portMapping: PortMappingView?

@@ -1,7 +1,7 @@
 package import Base
 import Mesh
 
-/// Surveys the network anew where there are servers for it, and answers within ten seconds.
+/// Runs NAT discovery again where there are servers for it, and answers within ten seconds.
 package struct NetworkCheck: AgentVerb {
     package init() {}
 

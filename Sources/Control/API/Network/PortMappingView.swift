@@ -17,7 +17,7 @@ package struct PortMappingView: Hashable, Sendable, Codable {
     /// What is left of the mapping's life, before which it is renewed; absent where it has no end.
     package var lifetimeSeconds: Int64?
     package var gateway: IPAddress?
-    /// Why there is no mapping, or why it does not help strangers.
+    /// Why there is no mapping, or why it does not help unauthenticated peers.
     package var problem: String?
 
     package init(_ status: PortMappingStatus) {

@@ -2,7 +2,7 @@ package import Base
 package import Mesh
 
 /// What became of the servers that the shell asks.
-package struct SurveyReport: Hashable, Sendable {
+package struct NATDiscoveryReport: Hashable, Sendable {
     package struct Server: Hashable, Sendable {
         /// As it was configured.
         package var name: String

@@ -35,7 +35,7 @@ extension PathsView.Path {
             isTCP: facts.address.isTCP, isPrimary: facts.isPrimary,
             isAlive: facts.isAlive, roundTripMicroseconds: facts.roundTrip.map { $0.nanoseconds / 1000 },
             sinceAnsweredMilliseconds: facts.sinceAnswered?.milliseconds,
-            sinceHeardMilliseconds: facts.sinceHeard?.milliseconds, missed: facts.missed,
+            sinceReceivedMilliseconds: facts.sinceReceived?.milliseconds, missed: facts.missed,
             barredMilliseconds: facts.barredFor?.milliseconds, isPunching: facts.isPunching,
             sinceProbedMilliseconds: facts.sinceProbed?.milliseconds,
             probe: facts.probe.map { PathsView.ProbeOutcome($0) })
@@ -71,9 +71,9 @@ extension PathsView.Reason {
         switch reason {
         case .trying: self = .trying
         case .noCandidates: self = .noCandidates
-        case .bothMappingsVary: self = .bothMappingsVary
-        case .ownMappingVaries: self = .ownMappingVaries
-        case .peerMappingVaries: self = .peerMappingVaries
+        case .bothMappingsDependent: self = .bothMappingsDependent
+        case .ownMappingDependent: self = .ownMappingDependent
+        case .peerMappingDependent: self = .peerMappingDependent
         case .failed: self = .failed
         case .ownUDPBlocked: self = .ownUDPBlocked
         case .peerUDPBlocked: self = .peerUDPBlocked
@@ -89,8 +89,8 @@ extension PathsView.Mapping {
         switch mapping {
         case .unknown: self = .unknown
         case .none: self = .untranslated
-        case .stable: self = .stable
-        case .varies: self = .varies
+        case .endpointIndependent: self = .endpointIndependent
+        case .endpointDependent: self = .endpointDependent
         case .blocked: self = .blocked
         }
     }

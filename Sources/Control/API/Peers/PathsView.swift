@@ -15,7 +15,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         package var isAlive: Bool
         package var roundTripMicroseconds: Int64?
         package var sinceAnsweredMilliseconds: Int64?
-        package var sinceHeardMilliseconds: Int64?
+        package var sinceReceivedMilliseconds: Int64?
         package var missed: Int
         /// It failed, and is not taken for so long.
         package var barredMilliseconds: Int64?
@@ -59,14 +59,14 @@ package struct PathsView: Hashable, Sendable, Codable {
     }
     /// Why data goes over a relay.
     package enum Reason: String, Hashable, Sendable, Codable, CaseIterable {
-        case trying, noCandidates, bothMappingsVary, ownMappingVaries, peerMappingVaries, failed
+        case trying, noCandidates, bothMappingsDependent, ownMappingDependent, peerMappingDependent, failed
         case ownUDPBlocked, peerUDPBlocked, blocked, unknown, relayOnly
     }
-    /// What others see of the translator before a node.
+    /// What others see of the NAT before a node.
     package enum Mapping: String, Hashable, Sendable, Codable, CaseIterable {
         case unknown
         case untranslated = "none"
-        case stable, varies
+        case endpointIndependent, endpointDependent
         /// No UDP gets out.
         case blocked
     }

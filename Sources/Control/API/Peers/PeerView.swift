@@ -14,7 +14,7 @@ package struct PeerView: Hashable, Sendable, Codable {
     package var roundTripMicroseconds: Int64?
     package var cipher: String?
     package var keyAgeSeconds: Int64?
-    package var sinceHeardMilliseconds: Int64?
+    package var sinceReceivedMilliseconds: Int64?
     package var bytesReceived: Int
     package var bytesSent: Int
     package var openStreams: Int
@@ -35,7 +35,8 @@ extension PeerView: SchemaDescribed {
         [
             "node": .node, "name?": .text, "isConnected": .flag, "address?": .address, "isRelayed": .flag,
             "relay?": .text, "overlay4?": .ip, "overlay6?": .ip, "roundTripMicroseconds?": .count, "cipher?": .text,
-            "keyAgeSeconds?": .count, "sinceHeardMilliseconds?": .count, "bytesReceived": .count, "bytesSent": .count,
+            "keyAgeSeconds?": .count, "sinceReceivedMilliseconds?": .count, "bytesReceived": .count,
+            "bytesSent": .count,
             "openStreams": .count, "packetsReceived": .count, "packetsSent": .count, "packetBytesReceived": .count,
             "packetBytesSent": .count, "hasRoute": .flag, "datagramBytes?": .count,
         ])

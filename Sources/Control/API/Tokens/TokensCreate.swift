@@ -40,7 +40,7 @@ package struct TokensCreate: ImmediateControllerVerb {
         }
         let record = try record(&controller.core, now: now)
         guard controller.tokens.add(record, wall: record.createdAt) else {
-            throw APIError(.limit, "there are \(TokenBook.limit) tokens that can still be used")
+            throw APIError(.limit, "there are \(TokenRegistry.limit) tokens that can still be used")
         }
         out.persist([.token(record), controller.core.record(.tokenCreated, record.id.hex, now: now)])
         var view = record.view

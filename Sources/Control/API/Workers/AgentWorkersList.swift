@@ -14,9 +14,9 @@ package struct AgentWorkersList: AgentVerb {
     package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
         let node = agent.nodeID, name = agent.core.name
         let views = agent.supervisor.statuses.map { status in
-            let desired = agent.supervisor.wish(for: status.worker)
+            let desired = agent.supervisor.desired(for: status.worker)
             var view = WorkerView(
-                status.worker, wish: desired.map { $0.run ? .run : .stop } ?? .none,
+                status.worker, desired: desired.map { $0.run ? .run : .stop } ?? .none,
                 command: desired?.spec.command ?? [])
             view.node = node
             view.nodeName = name

@@ -2,7 +2,7 @@ package import Base
 package import Wire
 
 package struct WorkerView: Hashable, Sendable, Codable {
-    package enum Wish: String, Hashable, Sendable, Codable, CaseIterable {
+    package enum DesiredState: String, Hashable, Sendable, Codable, CaseIterable {
         case run, stop
         /// In no desired state: on its way out, or found by the agent and not known.
         case none
@@ -11,7 +11,7 @@ package struct WorkerView: Hashable, Sendable, Codable {
     package var generation: UInt64
     package var node: NodeID?
     package var nodeName: String?
-    package var wish: Wish
+    package var desired: DesiredState
     /// What the agent last said; absent until it has said anything of this generation.
     package var state: WorkerState?
     /// False where the node is not online, so that `state` is old news.
@@ -26,10 +26,10 @@ package struct WorkerView: Hashable, Sendable, Codable {
     package var containment: Containment?
     package var logBytes: Int64 = 0
 
-    package init(_ worker: WorkerRef, wish: Wish, command: [String]) {
+    package init(_ worker: WorkerRef, desired: DesiredState, command: [String]) {
         name = worker.name
         generation = worker.generation
-        self.wish = wish
+        self.desired = desired
         self.command = command
     }
 
@@ -50,7 +50,8 @@ extension WorkerView: SchemaDescribed {
         "Worker",
         [
             "name": .text, "generation": .count, "node?": .node, "nodeName?": .text,
-            "wish": .choice(of: WorkerView.Wish.self), "state?": .choice(of: WorkerState.self), "isCurrent": .flag,
+            "desired": .choice(of: WorkerView.DesiredState.self), "state?": .choice(of: WorkerState.self),
+            "isCurrent": .flag,
             "command": .list(.text), "operation?": .text, "pid?": .integer, "startedAt?": .time, "restarts": .count,
             "lastExit?": .of(WorkerExit.self), "reason?": .text, "containment?": .choice(of: Containment.self),
             "logBytes": .count,

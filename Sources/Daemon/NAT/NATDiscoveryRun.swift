@@ -3,7 +3,7 @@ import EventLoop
 import Mesh
 
 /// A machine that asks questions by sockets of its own: what the two of `Mesh` have in common.
-protocol SurveyMachine: ~Copyable {
+protocol NATDiscoveryMachine: ~Copyable {
     mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch)
     mutating func tick(now: Instant, into out: inout DatagramBatch)
     /// Nothing comes back from there.
@@ -12,15 +12,15 @@ protocol SurveyMachine: ~Copyable {
     var isDone: Bool { get }
 }
 
-extension NATSurvey: SurveyMachine {}
-extension LifetimeSurvey: SurveyMachine {
+extension NATDiscovery: NATDiscoveryMachine {}
+extension LifetimeDiscovery: NATDiscoveryMachine {
     var isDone: Bool { result != nil }
     /// What is sent again may get through; in the end silence counts the same.
     mutating func unreachable(_ remote: SocketAddress, now: Instant, into out: inout DatagramBatch) {}
 }
 
-/// One survey, its sockets and its timer. When it is over the sockets are closed; what it found stays.
-final class SurveyRun<Machine: SurveyMachine & ~Copyable> {
+/// One discovery, its sockets and its timer. When it is over the sockets are closed; what it found stays.
+final class NATDiscoveryRun<Machine: NATDiscoveryMachine & ~Copyable> {
     private(set) var machine: Machine
     private let loop: Loop
     private var sockets: [DatagramSocket] = []
@@ -37,7 +37,7 @@ final class SurveyRun<Machine: SurveyMachine & ~Copyable> {
     ) throws(Errno) {
         self.loop = loop
         self.onEnd = onEnd
-        let me = Weak<SurveyRun>()
+        let me = Weak<NATDiscoveryRun>()
         var sockets: [DatagramSocket] = []
         for number in 0..<UInt16(count) {
             let socket = try DatagramSocket(

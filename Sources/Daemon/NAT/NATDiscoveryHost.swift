@@ -5,12 +5,12 @@ package import Logging
 package import Mesh
 import Platform
 
-/// # Surveys of this node
+/// # NAT discovery of this node
 ///
-/// Runs `NATSurvey` for each family of addresses that the configured servers have, when the node starts, when its addresses
-/// change and when somebody asks; then, once a day at most and in the background, `LifetimeSurvey`. Names are resolved anew
-/// for each survey, since servers move. Without servers nothing is sent, and there is nothing to report.
-package final class SurveyHost {
+/// Runs `NATDiscovery` for each family of addresses that the configured servers have, when the node starts, when its addresses
+/// change and when somebody asks; then, once a day at most and in the background, `LifetimeDiscovery`. Names are resolved again
+/// for each discovery, since servers move. Without servers nothing is sent, and there is nothing to report.
+package final class NATDiscoveryHost {
     private let loop: Loop
     private var servers: [STUNServer]
     private let log: Logger
@@ -18,21 +18,21 @@ package final class SurveyHost {
     private let resolver: Blocking
     private var timer: Timer!
     private var patience: Timer!
-    private var resolved: [SurveyReport.Server?] = []
+    private var resolved: [NATDiscoveryReport.Server?] = []
     private var isResolving = false
-    /// Of the present or the last survey.
-    private var runs: [SurveyRun<NATSurvey>] = []
+    /// Of the present or the last discovery.
+    private var runs: [NATDiscoveryRun<NATDiscovery>] = []
     private var isRunning = false
     /// Something has changed since it began.
     private var isStale = false
     private var waiting: [() -> Void] = []
-    private var lifetimeRun: SurveyRun<LifetimeSurvey>?
+    private var lifetimeRun: NATDiscoveryRun<LifetimeDiscovery>?
     private var lifetimeBegan: Instant?
-    private var last: SurveyReport
+    private var last: NATDiscoveryReport
     /// Told what is known of how long mappings live; `nil` when that is nothing any more.
     package var onLifetime: ((NATLifetime?) -> Void)?
 
-    /// A person waits so long for the end of a survey, and is then told what is known by then.
+    /// A person waits so long for the end of a NAT discovery, and is then told what is known by then.
     private static let patience = Interval.seconds(8)
     /// A name that takes longer is done without.
     private static let resolvePatience = Interval.seconds(3)
@@ -43,11 +43,11 @@ package final class SurveyHost {
         self.servers = servers
         self.log = log
         self.overlay = overlay
-        last = SurveyReport(servers: servers.map { SurveyReport.Server(name: "\($0)") })
+        last = NATDiscoveryReport(servers: servers.map { NATDiscoveryReport.Server(name: "\($0)") })
         resolver = Blocking(on: loop, "names of STUN servers")
-        let me = Weak<SurveyHost>()
-        timer = Timer(on: loop, "names of STUN servers") { me.object?.survey() }
-        patience = Timer(on: loop, "somebody waits for a survey") { me.object?.release() }
+        let me = Weak<NATDiscoveryHost>()
+        timer = Timer(on: loop, "names of STUN servers") { me.object?.discovery() }
+        patience = Timer(on: loop, "somebody waits for a NAT discovery") { me.object?.release() }
         me.object = self
     }
 
@@ -60,8 +60,8 @@ package final class SurveyHost {
         (runs, lifetimeRun, waiting, onLifetime) = ([], nil, [], nil)
     }
 
-    /// What is known: of the survey that runs, what it has found so far.
-    package var report: SurveyReport {
+    /// What is known: of the discovery that runs, what it has found so far.
+    package var report: NATDiscoveryReport {
         var report = last
         if isRunning, !isResolving { collect(into: &report) }
         return report
@@ -76,12 +76,12 @@ package final class SurveyHost {
         (runs, lifetimeRun, isRunning, isResolving, isStale) = ([], nil, false, false, false)
         lifetimeBegan = nil
         self.servers = servers
-        last = SurveyReport(servers: servers.map { SurveyReport.Server(name: "\($0)") })
+        last = NATDiscoveryReport(servers: servers.map { NATDiscoveryReport.Server(name: "\($0)") })
         onLifetime?(nil)
         if servers.isEmpty { release() } else { start() }
     }
 
-    /// The node is somewhere else than it was: surveys anew, and forgets what a mapping's life was there.
+    /// The node is somewhere else than it was: runs NAT discovery again, and forgets what a mapping's life was there.
     package func begin() {
         guard !servers.isEmpty else { return }
         lifetimeRun?.close()
@@ -90,12 +90,12 @@ package final class SurveyHost {
         start()
     }
 
-    /// Surveys anew; `then` is called at its end, or when it has taken too long for a person. At once where there is nobody
-    /// to ask.
+    /// Runs NAT discovery again; `then` is called at its end, or when it has taken too long for a person. At once where there is
+    /// nobody to ask.
     package func freshen(then: @escaping () -> Void) {
         guard !servers.isEmpty else { return then() }
         waiting.append(then)
-        if waiting.count == 1 { patience.arm(after: SurveyHost.patience) }
+        if waiting.count == 1 { patience.arm(after: NATDiscoveryHost.patience) }
         if !isRunning { start() }
     }
 
@@ -109,12 +109,16 @@ package final class SurveyHost {
         isRunning = true
         isResolving = true
         resolved = servers.map { server in
-            server.address.map { SurveyReport.Server(name: "\(server)", addresses: [$0]) }
+            server.address.map { NATDiscoveryReport.Server(name: "\(server)", addresses: [$0]) }
         }
         for (place, server) in servers.enumerated() where server.address == nil {
             resolver.run({ server.resolve() }) { [weak self] result in self?.resolved(place, server, result) }
         }
-        if resolved.allSatisfy({ $0 != nil }) { survey() } else { timer.arm(after: SurveyHost.resolvePatience) }
+        if resolved.allSatisfy({ $0 != nil }) {
+            discovery()
+        } else {
+            timer.arm(after: NATDiscoveryHost.resolvePatience)
+        }
     }
 
     private func resolved(
@@ -128,19 +132,20 @@ package final class SurveyHost {
         switch result {
         case .success(let addresses):
             let problem = addresses.isEmpty ? "its name has no address that this machine could use" : nil
-            resolved[place] = SurveyReport.Server(name: name, addresses: addresses, problem: problem)
+            resolved[place] = NATDiscoveryReport.Server(name: name, addresses: addresses, problem: problem)
         case .failure(let error):
-            resolved[place] = SurveyReport.Server(name: name, problem: "its name cannot be resolved: \(error.message)")
+            resolved[place] = NATDiscoveryReport.Server(
+                name: name, problem: "its name cannot be resolved: \(error.message)")
         }
-        if resolved.allSatisfy({ $0 != nil }) { survey() }
+        if resolved.allSatisfy({ $0 != nil }) { discovery() }
     }
 
-    private func survey() {
+    private func discovery() {
         guard isResolving else { return }
         timer.cancel()
         isResolving = false
         last.servers = zip(servers, resolved).map { server, found in
-            found ?? SurveyReport.Server(name: "\(server)", problem: "its name was not resolved in time")
+            found ?? NATDiscoveryReport.Server(name: "\(server)", problem: "its name was not resolved in time")
         }
         let own = LocalAddresses.named().filter { $0.interface != overlay }.map(\.address)
         runs = [IPAddress.any4, .any6].compactMap { any in
@@ -150,16 +155,19 @@ package final class SurveyHost {
         if runs.isEmpty { ended() }
     }
 
-    private func run(_ addresses: [SocketAddress], _ any: IPAddress, _ own: [IPAddress]) -> SurveyRun<NATSurvey>? {
+    private func run(_ addresses: [SocketAddress], _ any: IPAddress, _ own: [IPAddress]) -> NATDiscoveryRun<
+        NATDiscovery
+    >? {
         do throws(Errno) {
-            return try SurveyRun(
-                on: loop, "survey", count: NATSurvey.sockets, any: any,
+            return try NATDiscoveryRun(
+                on: loop, "NAT discovery", count: NATDiscovery.sockets, any: any,
                 { ports, out in
-                    NATSurvey(
+                    NATDiscovery(
                         servers: addresses, own: own, ports: ports, seed: Entropy.seed(), now: loop.now, into: &out)
                 }, onEnd: { [weak self] in self?.ended() })
         } catch {
-            log.notice("no survey", metadata: ["family": any.isIPv4 ? "IPv4" : "IPv6", "reason": "\(error.message)"])
+            log.notice(
+                "no NAT discovery", metadata: ["family": any.isIPv4 ? "IPv4" : "IPv6", "reason": "\(error.message)"])
             return nil
         }
     }
@@ -171,7 +179,7 @@ package final class SurveyHost {
         for run in runs { run.close() }
         runs = []
         isRunning = false
-        tell()
+        publish()
         if isStale {
             isStale = false
             return start()
@@ -180,7 +188,7 @@ package final class SurveyHost {
         release()
     }
 
-    private func collect(into report: inout SurveyReport) {
+    private func collect(into report: inout NATDiscoveryReport) {
         (report.ipv4, report.ipv6) = (nil, nil)
         for run in runs {
             let findings = run.machine.findings
@@ -192,7 +200,7 @@ package final class SurveyHost {
         }
     }
 
-    /// Whoever waits waits no longer.
+    /// Anyone who waits waits no longer.
     private func release() {
         patience.cancel()
         let waiting = waiting
@@ -200,13 +208,13 @@ package final class SurveyHost {
         for then in waiting { then() }
     }
 
-    private func tell() {
+    private func publish() {
         guard let found = last.ipv4 ?? last.ipv6 else { return }
         func text<Value>(_ finding: NATFinding<Value>) -> String {
             finding.value.map { "\($0)" } ?? "unknown"
         }
         log.info(
-            "survey",
+            "NAT discovery",
             metadata: [
                 "udp": "\(text(found.udp))", "seen": "\(found.reflexive.map { "\($0)" } ?? "unknown")",
                 "mapping": "\(text(found.mapping))", "filtering": "\(text(found.filtering))",
@@ -220,16 +228,16 @@ package final class SurveyHost {
     private func measureLifetime() {
         guard lifetimeRun == nil, let found = last.ipv4 else { return }
         if found.mapping == .known(.none), found.filtering == .known(.endpointIndependent) { return }
-        if let lifetimeBegan, loop.now - lifetimeBegan < SurveyHost.lifetimeEvery { return }
+        if let lifetimeBegan, loop.now - lifetimeBegan < NATDiscoveryHost.lifetimeEvery { return }
         let able = found.servers.first { server in
             if case .answered = server.outcome { server.other != nil } else { false }
         }
         guard let server = able?.address else { return }
         lifetimeBegan = loop.now
         do throws(Errno) {
-            lifetimeRun = try SurveyRun(
-                on: loop, "lifetime", count: LifetimeSurvey.sockets, any: .any4,
-                { _, out in LifetimeSurvey(server: server, seed: Entropy.seed(), now: loop.now, into: &out) },
+            lifetimeRun = try NATDiscoveryRun(
+                on: loop, "lifetime", count: LifetimeDiscovery.sockets, any: .any4,
+                { _, out in LifetimeDiscovery(server: server, seed: Entropy.seed(), now: loop.now, into: &out) },
                 onEnd: { [weak self] in self?.measuredLifetime() })
             last.lifetime = .unknown(.pending)
         } catch { log.notice("the life of mappings is not measured", metadata: ["reason": "\(error.message)"]) }

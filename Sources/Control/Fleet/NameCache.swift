@@ -3,7 +3,7 @@ import OrderedCollections
 
 /// Addresses of the host names by which a controller is known. The core cannot resolve a name: it asks the shell, goes on
 /// with the last answer, and asks again while the controller cannot be reached, since it may have moved.
-struct NameBook: Sendable {
+struct NameCache: Sendable {
     private struct Entry {
         var addresses: [IPAddress] = []
         var askedAt: Instant?
@@ -16,7 +16,7 @@ struct NameBook: Sendable {
     /// Those of `names` that are to be asked for now.
     mutating func due(_ names: [HostPort], now: Instant) -> [HostPort] {
         names.filter { name in
-            if let asked = entries[name]?.askedAt, now - asked < NameBook.askEvery { return false }
+            if let asked = entries[name]?.askedAt, now - asked < NameCache.askEvery { return false }
             entries[name, default: Entry()].askedAt = now
             return true
         }
@@ -26,7 +26,7 @@ struct NameBook: Sendable {
     /// changes nothing: a name server that is down does not move the controller.
     mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool {
         // A name server gives the same addresses in another order each time.
-        let known = addresses.sorted().prefix(NameBook.addressLimit)
+        let known = addresses.sorted().prefix(NameCache.addressLimit)
         guard let entry = entries[name], !known.isEmpty, entry.addresses != Array(known) else { return false }
         entries[name]?.addresses = Array(known)
         return true

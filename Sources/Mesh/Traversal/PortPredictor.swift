@@ -1,20 +1,20 @@
 import Base
 import Wire
 
-/// # Guessing a port
+/// # Port prediction
 ///
-/// Where one end's translator gives each far end another port (endpoint-dependent mapping), the other end cannot be told
+/// Where one end's NAT gives each destination another port (endpoint-dependent mapping), the other end cannot be told
 /// where to send; and where the other end's filter lets in only ports that it knows, it cannot just wait either. What is
-/// left is to guess. The end whose mappings vary, the *opener*, sends from many sockets to the other end's one address, so
-/// that many of its translator's ports lead to it; the other, the *prober*, sends to many ports of the opener's address. By
+/// left is to predict. The end whose mappings vary, the *opener*, sends from many sockets to the other end's one address, so
+/// that many of its NAT's ports lead to it; the other, the *prober*, sends to many ports of the opener's address. By
 /// the arithmetic of birthdays one of `n` probes meets one of `m` mappings among 64,512 ports with a chance of about
-/// 1 - (1 - m / 64512)^n: for 256 sockets 98.3 % after 1024 probes, and 99.97 % after 2048. Translators that give ports in
+/// 1 - (1 - m / 64512)^n: for 256 sockets 98.3 % after 1024 probes, and 99.97 % after 2048. NATs that give ports in
 /// a row are met by the first few dozen probes, which go to the ports after the last one seen.
 ///
-/// It costs: 256 sockets and as many entries in the opener's translator for six seconds, 500 datagrams a second from each
-/// end for four. So it is done after all else was in vain, with one peer at a time, and not again with the same peer for ten
-/// minutes (tailscale#5389 says what happens to routers else).
-struct PortGuess {
+/// It costs: 256 sockets and as many entries in the opener's NAT for six seconds, 500 datagrams a second from each
+/// end for four. So it is done after all else was without success, with one peer at a time, and not again with the same peer for
+/// ten minutes (tailscale#5389 says what happens to routers else).
+struct PortPredictor {
     enum Role: Hashable {
         /// Sends from sockets `first` to `first + sockets - 1` to addresses of the peer.
         case opener([SocketAddress], firstSocket: UInt16)
@@ -28,11 +28,11 @@ struct PortGuess {
     static let perSecond: Int64 = 500
     /// Ports after the last one seen that are tried first.
     static let near: UInt16 = 64
-    /// How long after the first shots it begins; the opener a little earlier than the prober, so that there is something to
+    /// How long after the first probes it begins; the opener a little earlier than the prober, so that there is something to
     /// find.
     static let openerAfter = Interval.milliseconds(600)
     static let proberAfter = Interval.milliseconds(900)
-    /// On top, where neither end's mappings vary: plain shots should do, and are given time.
+    /// On top, where neither end's mappings vary: plain probes should do, and are given time.
     static let plainAfter = Interval.milliseconds(1500)
     static let length = Interval.seconds(6)
     static let coolDown = Interval.minutes(10)
@@ -48,9 +48,9 @@ struct PortGuess {
     init(_ role: Role, now: Instant, random: inout Random) {
         self.role = role
         startedAt = now
-        offset = random.next(below: PortGuess.ports)
+        offset = random.next(below: PortPredictor.ports)
         // 64,512 is 2^10 * 3^2 * 7: what has none of them in it walks through all.
-        var step = random.next(below: PortGuess.ports) | 1
+        var step = random.next(below: PortPredictor.ports) | 1
         while step % 3 == 0 || step % 7 == 0 { step += 2 }
         self.step = step
     }
@@ -58,23 +58,23 @@ struct PortGuess {
     /// Twice over all sockets, in case one datagram in three is lost; or all probes.
     private var limit: Int {
         switch role {
-        case .opener(let addresses, _): Int(PortGuess.sockets) * addresses.count * 2
-        case .prober: PortGuess.probes
+        case .opener(let addresses, _): Int(PortPredictor.sockets) * addresses.count * 2
+        case .prober: PortPredictor.probes
         }
     }
 
-    func isOver(_ now: Instant) -> Bool { now - startedAt >= PortGuess.length }
+    func isOver(_ now: Instant) -> Bool { now - startedAt >= PortPredictor.length }
 
     /// When there is something to send, or it is over.
     var deadline: Instant {
-        guard sent < limit else { return startedAt + PortGuess.length }
-        return startedAt + Interval(nanoseconds: Int64(sent + 5) * 1_000_000_000 / PortGuess.perSecond)
+        guard sent < limit else { return startedAt + PortPredictor.length }
+        return startedAt + Interval(nanoseconds: Int64(sent + 5) * 1_000_000_000 / PortPredictor.perSecond)
     }
 
     /// Where datagrams are due to go now.
     mutating func due(_ now: Instant) -> [PathAddress] {
-        let earned = (now - startedAt).nanoseconds * PortGuess.perSecond / 1_000_000_000
-        // Whoever comes late does not make up for it in one burst.
+        let earned = (now - startedAt).nanoseconds * PortPredictor.perSecond / 1_000_000_000
+        // Anyone who comes late does not make up for it in one burst.
         let count = min(Int(earned) - sent, limit - sent, 50)
         guard count > 0 else { return [] }
         defer { sent += count }
@@ -84,14 +84,14 @@ struct PortGuess {
     private func target(_ index: Int) -> PathAddress {
         switch role {
         case .opener(let addresses, let first):
-            let address = addresses[index / Int(PortGuess.sockets) % addresses.count]
-            return PathAddress(address, socket: first + UInt16(index % Int(PortGuess.sockets)))
+            let address = addresses[index / Int(PortPredictor.sockets) % addresses.count]
+            return PathAddress(address, socket: first + UInt16(index % Int(PortPredictor.sockets)))
         case .prober(let ip, let seen):
-            let near = seen.count * Int(PortGuess.near)
+            let near = seen.count * Int(PortPredictor.near)
             if index < near {
                 return PathAddress(SocketAddress(ip, seen[index % seen.count] &+ UInt16(index / seen.count + 1)))
             }
-            let number = (offset + step * UInt64(index - near)) % PortGuess.ports
+            let number = (offset + step * UInt64(index - near)) % PortPredictor.ports
             return PathAddress(SocketAddress(ip, UInt16(1024 + number)))
         }
     }
@@ -99,6 +99,6 @@ struct PortGuess {
     /// The opener's sockets.
     var socketNumbers: ClosedRange<UInt16>? {
         guard case .opener(_, let first) = role else { return nil }
-        return first...first + PortGuess.sockets - 1
+        return first...first + PortPredictor.sockets - 1
     }
 }

@@ -6,8 +6,8 @@ import Mesh
 /// One way of the overlay, or both, on one loop: a queue of the device, the node's port, and a data plane between them. It
 /// reads, hands on and writes; what a packet means is the data plane's business. Where the port takes no more, the device
 /// rests until it does, so that what waits lies in the kernel's queue, where its senders can see it.
-final class OverlayLane {
-    /// Who is told. Called on the lane's loop.
+final class OverlayShard {
+    /// Who is told. Called on the shard's loop.
     struct Listener {
         /// Datagrams that are not packets.
         private(set) var others: (inout DatagramBatch) -> Void
@@ -49,7 +49,7 @@ final class OverlayLane {
         self.plane = plane
         self.port = port
         self.listener = listener
-        let me = Weak<OverlayLane>()
+        let me = Weak<OverlayShard>()
         var reader: TunQueue.Reader?
         if role.contains(.outward) {
             reader = TunQueue.Reader(
@@ -85,14 +85,14 @@ final class OverlayLane {
         } else {
             plane.submitted(frame: bytes, count: count, now: now, into: &out)
         }
-        if out.trains.byteCount >= OverlayLane.flushBytes || !out.trains.hasRoom { sendTrains() }
+        if out.trains.byteCount >= OverlayShard.flushBytes || !out.trains.hasRoom { sendTrains() }
         return !isBlocked
     }
 
     private func drained(_ packets: Int, _ bytes: Int, _ isFull: Bool) {
-        let wish = queueLength.turn(packets: packets, bytes: bytes, isFull: isFull || isBlocked, now: now)
+        let length = queueLength.turn(packets: packets, bytes: bytes, isFull: isFull || isBlocked, now: now)
         endTurn()
-        if let wish { listener?.queueLength(wish) }
+        if let length { listener?.queueLength(length) }
     }
 
     private func sendTrains() {
@@ -132,7 +132,7 @@ final class OverlayLane {
     }
 
     /// Datagrams that came by sockets of another loop.
-    func received(_ datagrams: [LaneThread.HandedDatagram]) {
+    func received(_ datagrams: [OverlayThread.HandedDatagram]) {
         // They lie here until the device has them.
         var batch = DatagramBatch()
         for datagram in datagrams {
@@ -199,7 +199,7 @@ final class OverlayLane {
     /// To be called about once a second.
     func takeActivity() -> [DataPlaneActivity] {
         plane.tick(now: loop.now)
-        if let wish = queueLength.widen(loop.now) { listener?.queueLength(wish) }
+        if let length = queueLength.widen(loop.now) { listener?.queueLength(length) }
         return plane.takeActivity()
     }
 
@@ -209,11 +209,11 @@ final class OverlayLane {
     }
 }
 
-/// What one lane or several have counted since the start.
+/// What one shard or several have counted since the start.
 struct OverlayCounters: Sendable {
     var plane = DataPlaneCounters()
     var writeErrors = 0
-    /// Of the ports that lanes have for themselves.
+    /// Of the ports that shards have for themselves.
     var ports: [(name: String, count: Int)] = []
 
     mutating func add(_ other: OverlayCounters) {

@@ -6,7 +6,7 @@ import Wire
 ///
 /// Looks at the fleet every few seconds while things break. In the end it has pairs of nodes talk, and looks until all
 /// checkers are content or the time is over.
-final class Surveyor {
+final class SnapshotTaker {
     /// Two nodes that want to talk.
     private struct Pair {
         let from: Int
@@ -29,16 +29,16 @@ final class Surveyor {
     private var now: Instant { simulation.now }
     private var machines: [Machine] { simulation.machines }
 
-    func begin() { simulation.schedule(.look(index: 0), at: now + Surveyor.lookEvery) }
+    func begin() { simulation.schedule(.look(index: 0), at: now + SnapshotTaker.lookEvery) }
 
     func look(_ index: Int) {
         guard !simulation.isHealed else { return }
-        survey()
-        simulation.schedule(.look(index: Int32(index + 1)), at: now + Surveyor.lookEvery)
+        snapshot()
+        simulation.schedule(.look(index: Int32(index + 1)), at: now + SnapshotTaker.lookEvery)
     }
 
     @discardableResult
-    private func survey() -> Survey {
+    private func snapshot() -> FleetSnapshot {
         simulation.counts.looks += 1
         var nodes: [NodeView]?
         var workers: [WorkerView]?
@@ -51,16 +51,16 @@ final class Surveyor {
             simulation.programs.flush(controller)
         }
         let truths = machines.dropFirst().map { machine in
-            Survey.Machine(
+            FleetSnapshot.Machine(
                 index: machine.index, node: machine.nodeID, name: machine.name, isUp: machine.isUp,
-                isWelcome: machine.isWelcome, lastHeard: machine.lastHeard, processes: machine.host.living,
+                isWelcome: machine.isWelcome, lastReceived: machine.lastReceived, processes: machine.host.living,
                 overlay4: simulation.overlay.certifiedAddress(of: machine))
         }
-        let survey = Survey(
+        let snapshot = FleetSnapshot(
             machines: truths, nodes: nodes, workers: workers,
             pairs: pairs.map { (from: $0.from, to: $0.to, answered: $0.isAnswered) },
-            wishes: simulation.overlay.reached)
-        simulation.note(.surveyed(survey))
+            overlayRequests: simulation.overlay.reached)
+        simulation.note(.snapshot(snapshot))
         for machine in machines where machine.isUp {
             let holdings = machine.program?.holdings(machines: machines.count, now: machine.local(now)) ?? []
             for holding in holdings {
@@ -70,7 +70,7 @@ final class Surveyor {
             simulation.programs.flush(machine)
         }
         simulation.record(.checked, -1, UInt64(nodes?.count ?? 0), UInt64(workers?.count ?? 0))
-        return survey
+        return snapshot
     }
 
     /// Until all checkers are content, or the time is over.
@@ -83,14 +83,14 @@ final class Surveyor {
             simulation.overlay.askPairs()
             askPairs()
             simulation.advance(to: min(end, now + .seconds(2)))
-            let survey = survey()
+            let snapshot = snapshot()
             guard !simulation.hasFailed else { return }
-            complaints = simulation.complaints(survey)
+            complaints = simulation.complaints(snapshot)
         } while !complaints.isEmpty && now < end
         guard complaints.isEmpty else { return simulation.fail(complaints.prefix(20)) }
         // At rest it must stay at rest.
         simulation.advance(to: now + .seconds(3))
-        survey()
+        snapshot()
     }
 
     // MARK: - Pairs

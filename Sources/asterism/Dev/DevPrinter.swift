@@ -3,7 +3,7 @@ import Control
 import Foundation
 
 /// Says what happens in a fleet for development: a plain line each for people, a JSON object a line for programs.
-struct DevTeller {
+struct DevPrinter {
     let isJSON: Bool
     let terminal: Terminal
 
@@ -17,27 +17,27 @@ struct DevTeller {
         var event: EventView?
     }
 
-    func note(_ text: String) { tell(Line(kind: "note", text: text), text) }
+    func note(_ text: String) { printLine(Line(kind: "note", text: text), text) }
 
     func event(_ event: EventView) {
         let line = Events.line(event, isJSON ? Terminal(width: nil, hasColour: false) : terminal)
-        tell(Line(kind: "event", text: event.message, event: event), String(line.dropLast()))
+        printLine(Line(kind: "event", text: event.message, event: event), String(line.dropLast()))
     }
 
     func step(_ text: String, isObserved: Bool, seconds: Double) {
         let time = seconds < 1 ? "\(Int(seconds * 1000)) ms" : "\(Double(Int(seconds * 10)) / 10) s"
         let sign = terminal.styled(isObserved ? "✓" : "✗", isObserved ? .good : .bad)
         let rounded = Double(Int(seconds * 1000)) / 1000
-        tell(
+        printLine(
             Line(kind: "step", text: text, isObserved: isObserved, seconds: rounded),
             "\(sign) \(text.printable) \(terminal.styled("(\(time))", .faint))")
     }
 
     func error(_ text: String) {
-        if isJSON { tell(Line(kind: "error", text: text), text) } else { writeError("asterism: error: \(text)") }
+        if isJSON { printLine(Line(kind: "error", text: text), text) } else { writeError("asterism: error: \(text)") }
     }
 
-    private func tell(_ line: Line, _ text: String) {
+    private func printLine(_ line: Line, _ text: String) {
         // Strings, numbers and views always encode; a number of seconds is finite.
         writeOut(isJSON ? try! JSONText.line(line) : text + "\n")
     }

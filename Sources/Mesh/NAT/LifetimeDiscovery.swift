@@ -14,10 +14,10 @@ import Noise
 /// ```
 ///
 /// Before anything is concluded from silence a sixth socket's mapping is tried at once, so that a server that does not
-/// answer to other ports, and a translator with several outside addresses, are not taken for a short life; and with each
+/// answer to other ports, and a NAT with several outside addresses, are not taken for a short life; and with each
 /// trial the server is asked plainly too, so that a dead line is not either.
-package struct LifetimeSurvey: ~Copyable {
-    /// The lives that translators are set to (30 and 180 s in Linux, 60, 120 and 300 s in others) lie between these.
+package struct LifetimeDiscovery: ~Copyable {
+    /// The lives that NATs are set to (30 and 180 s in Linux, 60, 120 and 300 s in others) lie between these.
     package static let waits: [Interval] = [20, 45, 90, 170, 290].map { .seconds($0) }
     /// Sockets that the driver opens, numbered from 0.
     package static let sockets = waits.count + 2
@@ -27,7 +27,7 @@ package struct LifetimeSurvey: ~Copyable {
         case open(UInt16)
         /// To that socket.
         case reach(UInt16)
-        /// Beside the trial of that socket.
+        /// Besides the trial of that socket.
         case plain(UInt16)
     }
 
@@ -40,18 +40,18 @@ package struct LifetimeSurvey: ~Copyable {
     /// By socket.
     private var mapped: [SocketAddress?] = Array(repeating: nil, count: sockets)
     private var outcomes: [Outcome] = Array(repeating: .waiting, count: sockets)
-    private var plainHeard: [Bool] = Array(repeating: false, count: sockets)
+    private var plainReceived: [Bool] = Array(repeating: false, count: sockets)
     private let startedAt: Instant
     private var nextWait = 0
     /// What it came to; `nil` while it goes on.
     package private(set) var result: NATFinding<NATLifetime>?
 
-    /// Begins at once. `server` is one that answered a survey.
+    /// Begins at once. `server` is one that answered a NAT discovery.
     package init(server: SocketAddress, seed: Seed, now: Instant, into out: inout DatagramBatch) {
         self.server = server
         startedAt = now
         transactions = STUNTransactions(seed)
-        for socket in 1..<UInt16(LifetimeSurvey.sockets) {
+        for socket in 1..<UInt16(LifetimeDiscovery.sockets) {
             transactions.ask(.open(socket), from: socket, to: server, now: now, into: &out)
         }
     }
@@ -59,12 +59,14 @@ package struct LifetimeSurvey: ~Copyable {
     package var deadline: Deadline? {
         guard result == nil else { return nil }
         var times = [transactions.deadline].compactMap { $0 }
-        if isTried, nextWait < LifetimeSurvey.waits.count { times.append(startedAt + LifetimeSurvey.waits[nextWait]) }
-        return times.min().map { Deadline($0, "survey: the life of a mapping") }
+        if isTried, nextWait < LifetimeDiscovery.waits.count {
+            times.append(startedAt + LifetimeDiscovery.waits[nextWait])
+        }
+        return times.min().map { Deadline($0, "NAT discovery: the life of a mapping") }
     }
 
-    /// The server answers to other ports, and the translator lets it.
-    private var isTried: Bool { outcomes[Int(LifetimeSurvey.trialSocket)] == .heard }
+    /// The server answers to other ports, and the NAT lets it.
+    private var isTried: Bool { outcomes[Int(LifetimeDiscovery.trialSocket)] == .heard }
 
     package mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch) {
         for index in 0..<batch.count where result == nil {
@@ -78,14 +80,14 @@ package struct LifetimeSurvey: ~Copyable {
         for question in transactions.tick(now: now, into: &out) {
             switch question.purpose {
             case .open(let socket):
-                if socket == LifetimeSurvey.trialSocket { result = .unknown(.noAnswer) }
+                if socket == LifetimeDiscovery.trialSocket { result = .unknown(.noAnswer) }
             case .reach(let socket): outcomes[Int(socket)] = .silent
             case .plain: break
             }
         }
         conclude()
         guard result == nil, isTried else { return }
-        while nextWait < LifetimeSurvey.waits.count, startedAt + LifetimeSurvey.waits[nextWait] <= now {
+        while nextWait < LifetimeDiscovery.waits.count, startedAt + LifetimeDiscovery.waits[nextWait] <= now {
             reach(UInt16(nextWait + 1), now: now, into: &out)
             nextWait += 1
         }
@@ -103,7 +105,7 @@ package struct LifetimeSurvey: ~Copyable {
             guard socket == opened, let address = message.mapped else { return }
             mapped[Int(opened)] = address
             outcomes[Int(opened)] = .open
-            if opened == LifetimeSurvey.trialSocket { reach(opened, now: now, into: &out) }
+            if opened == LifetimeDiscovery.trialSocket { reach(opened, now: now, into: &out) }
         case .reach(let target):
             // To the socket that asked: the server does not know better, or says so.
             guard socket == target else {
@@ -113,7 +115,7 @@ package struct LifetimeSurvey: ~Copyable {
             outcomes[Int(target)] = .heard
         case .plain(let target):
             guard socket == 0 else { return }
-            plainHeard[Int(target)] = true
+            plainReceived[Int(target)] = true
         }
         _ = transactions.finish(message.transaction)
         conclude()
@@ -128,27 +130,27 @@ package struct LifetimeSurvey: ~Copyable {
 
     private mutating func conclude() {
         guard result == nil else { return }
-        let trial = Int(LifetimeSurvey.trialSocket)
+        let trial = Int(LifetimeDiscovery.trialSocket)
         if outcomes[trial] == .silent {
-            result = .unknown(plainHeard[trial] ? .notServed : .noAnswer)
+            result = .unknown(plainReceived[trial] ? .notServed : .noAnswer)
             return
         }
         var longest: Interval?
-        for (place, wait) in LifetimeSurvey.waits.enumerated() {
+        for (place, wait) in LifetimeDiscovery.waits.enumerated() {
             switch outcomes[place + 1] {
             case .heard: longest = wait
             case .silent:
                 // A line that was dead meanwhile; the waits before it still count.
                 result =
-                    plainHeard[place + 1]
-                    ? .known(NATLifetime(atLeast: longest ?? .zero, below: wait)) : LifetimeSurvey.atLeast(longest)
+                    plainReceived[place + 1]
+                    ? .known(NATLifetime(atLeast: longest ?? .zero, below: wait)) : LifetimeDiscovery.atLeast(longest)
                 return
             // Its mapping was never seen made.
             case .waiting where place < nextWait: continue
             case .open, .waiting: return
             }
         }
-        result = LifetimeSurvey.atLeast(longest)
+        result = LifetimeDiscovery.atLeast(longest)
     }
 
     private static func atLeast(_ wait: Interval?) -> NATFinding<NATLifetime> {

@@ -2,17 +2,17 @@ import Base
 import Mesh
 import Simulator
 
-/// A survey's machine driven without a network: what both of them have.
-protocol Surveying: ~Copyable {
+/// A discovery's machine driven without a network: what both of them have.
+protocol NATDiscovering: ~Copyable {
     mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch)
     mutating func tick(now: Instant, into out: inout DatagramBatch)
     var deadline: Deadline? { get }
 }
-extension NATSurvey: Surveying {}
-extension LifetimeSurvey: Surveying {}
+extension NATDiscovery: NATDiscovering {}
+extension LifetimeDiscovery: NATDiscovering {}
 
 /// A host with a gateway before it, and STUN servers 20 ms away.
-struct SurveyWorld {
+struct NATDiscoveryWorld {
     /// One server, with up to two addresses and two ports (RFC 5780).
     struct Server {
         var address: SocketAddress
@@ -98,35 +98,35 @@ struct SurveyWorld {
     /// Servers say what they should not, by these draws.
     var nonsense: Random?
     private(set) var now = start
-    /// Datagrams of the survey.
+    /// Datagrams of the discovery.
     private(set) var sent = 0
     private var events: [(at: Instant, event: Event)] = []
     private var random: Random
 
     init(_ behaviour: NATGateway.Behaviour, servers: [Server], sockets: Int, seed: UInt64 = 1) {
         random = Random(Seed(seed))
-        gateway = NATGateway(behaviour, outside: SurveyWorld.outside, random: random.split())
-        gateway.exposed = SurveyWorld.host
+        gateway = NATGateway(behaviour, outside: NATDiscoveryWorld.outside, random: random.split())
+        gateway.exposed = NATDiscoveryWorld.host
         self.servers = servers
         var random = random
         ports = (0..<sockets).map { _ in UInt16(random.next(in: 32_768...60_999)) }
     }
 
-    var own: [IPAddress] { [SurveyWorld.host] }
+    var own: [IPAddress] { [NATDiscoveryWorld.host] }
     var addresses: [SocketAddress] { servers.map(\.address) }
 
-    /// Takes what a survey sends at its beginning, and runs it to its end.
-    mutating func run(_ survey: inout some Surveying & ~Copyable, _ out: inout DatagramBatch) throws {
+    /// Takes what a NAT discovery sends at its beginning, and runs it to its end.
+    mutating func run(_ discovery: inout some NATDiscovering & ~Copyable, _ out: inout DatagramBatch) throws {
         try send(&out)
         for _ in 0..<10_000 {
-            guard let next = [survey.deadline?.at, events.map(\.at).min()].compactMap({ $0 }).min() else { return }
+            guard let next = [discovery.deadline?.at, events.map(\.at).min()].compactMap({ $0 }).min() else { return }
             now = max(now, next)
             var batch = DatagramBatch()
             let due = events.filter { $0.at <= now }
             events.removeAll { $0.at <= now }
             for (_, event) in due.sorted(by: { $0.at < $1.at }) { try happen(event, &batch) }
-            if !batch.isEmpty { survey.received(&batch, now: now, into: &out) }
-            if let deadline = survey.deadline, deadline.at <= now { survey.tick(now: now, into: &out) }
+            if !batch.isEmpty { discovery.received(&batch, now: now, into: &out) }
+            if let deadline = discovery.deadline, deadline.at <= now { discovery.tick(now: now, into: &out) }
             try send(&out)
         }
         throw Endless()
@@ -135,7 +135,7 @@ struct SurveyWorld {
 
     private mutating func send(_ out: inout DatagramBatch) throws {
         for index in 0..<out.count {
-            let entry = out.entries[index], inside = SocketAddress(SurveyWorld.host, ports[Int(entry.socket)])
+            let entry = out.entries[index], inside = SocketAddress(NATDiscoveryWorld.host, ports[Int(entry.socket)])
             sent += 1
             if isBusy {
                 let neighbour = SocketAddress(.v4(0xc0a8_0103), UInt16(random.next(in: 1024...65_535)))
@@ -145,7 +145,8 @@ struct SurveyWorld {
                 continue
             }
             if random.chance(lossPercent, in: 100) { continue }
-            events.append((now + SurveyWorld.way, .outward(out.bytes(at: index), from: outside, to: entry.remote)))
+            events.append(
+                (now + NATDiscoveryWorld.way, .outward(out.bytes(at: index), from: outside, to: entry.remote)))
         }
         out.removeAll()
     }
@@ -153,15 +154,17 @@ struct SurveyWorld {
     private mutating func happen(_ event: Event, _ batch: inout DatagramBatch) throws {
         switch event {
         case .outward(let bytes, let from, let to):
-            if to.ip == SurveyWorld.outside, gateway.behaviour.hairpins { enter(bytes, from: from, to: to, &batch) }
+            if to.ip == NATDiscoveryWorld.outside, gateway.behaviour.hairpins {
+                enter(bytes, from: from, to: to, &batch)
+            }
             guard let server = servers.first(where: { $0.listens(at: to) }),
                 let (answer, origin, target) = try server.answer(bytes, to: from, at: to),
                 !random.chance(lossPercent, in: 100)
             else { return }
             var random = nonsense
-            let bytes = random == nil ? answer.encoded() : SurveyWorld.nonsense(&random!, answer)
+            let bytes = random == nil ? answer.encoded() : NATDiscoveryWorld.nonsense(&random!, answer)
             nonsense = random
-            events.append((now + SurveyWorld.way, .inward(bytes, from: origin, to: target)))
+            events.append((now + NATDiscoveryWorld.way, .inward(bytes, from: origin, to: target)))
         case .inward(let bytes, let from, let to): enter(bytes, from: from, to: to, &batch)
         }
     }
@@ -170,7 +173,7 @@ struct SurveyWorld {
         _ bytes: [UInt8], from: SocketAddress, to: SocketAddress, _ batch: inout DatagramBatch
     ) {
         guard case .success(let inside) = gateway.inbound(to: to, from: from, now: now),
-            inside.ip == SurveyWorld.host, let socket = ports.firstIndex(of: inside.port)
+            inside.ip == NATDiscoveryWorld.host, let socket = ports.firstIndex(of: inside.port)
         else { return }
         batch.append(bytes, remote: from, socket: UInt16(socket))
     }

@@ -3,18 +3,18 @@ import EventLoop
 import Mesh
 import Synchronization
 
-/// # A lane on a thread of its own
+/// # A shard on a thread of its own
 ///
-/// The agent's loop writes letters to it, and gets letters from it; nothing else is shared but what `DataPlane` lets its
-/// siblings share. A lane reads its letters before it looks at what a socket has brought: keys that the agent had when it
+/// The agent's loop writes messages to it, and gets messages from it; nothing else is shared but what `DataPlane` lets its
+/// siblings share. A shard reads its messages before it looks at what a socket has brought: keys that the agent had when it
 /// answered a handshake are there before the first packet that is sealed with them.
-final class LaneThread {
+final class OverlayThread {
     enum Order: Sendable {
         case apply([DataPlaneChange])
         /// What came by sockets that only the agent has.
         case received([HandedDatagram])
         case unreachable(IPAddress)
-        /// The node's port was opened anew.
+        /// The node's port was opened again.
         case adopt(PortDescriptors)
         /// Tell activity and counters.
         case report
@@ -32,8 +32,8 @@ final class LaneThread {
         case lost
         /// It could not have the port's new sockets.
         case unbound(Errno)
-        case queueLength(lane: Int, Int)
-        case figures(lane: Int, [DataPlaneActivity], OverlayCounters)
+        case queueLength(shard: Int, Int)
+        case figures(shard: Int, [DataPlaneActivity], OverlayCounters)
     }
 
     /// A datagram that changes its thread.
@@ -43,9 +43,9 @@ final class LaneThread {
         private(set) var socket: UInt16
     }
 
-    /// What a lane is made of, on its way to its thread.
+    /// What a shard is made of, on its way to its thread.
     struct Parts: Sendable {
-        private(set) var lane: Int
+        private(set) var shard: Int
         private(set) var role: DataPlaneRole
         private(set) var device: Int32
         private(set) var port: PortDescriptors
@@ -59,18 +59,18 @@ final class LaneThread {
     private let thread: LoopThread
 
     /// Where datagrams lie between threads, by where they go.
-    struct Desks: Sendable {
-        let others = Desk(), outgoing = Desk(), received = Desk()
+    struct HandoffBuffers: Sendable {
+        let others = HandoffBuffer(), outgoing = HandoffBuffer(), received = HandoffBuffer()
 
         var droppedCount: Int { others.droppedCount + outgoing.droppedCount + received.droppedCount }
     }
 
     /// `reports` are the agent's.
-    init(_ name: String, _ parts: Parts, _ reports: Mailbox<Report>, _ desks: Desks) throws(Errno) {
+    init(_ name: String, _ parts: Parts, _ reports: Mailbox<Report>, _ handoffs: HandoffBuffers) throws(Errno) {
         role = parts.role
         let slot = Slot()
         thread = try LoopThread(name) { loop throws(Errno) in
-            slot.orders = try LaneThread.begin(on: loop, parts, reports, desks)
+            slot.orders = try OverlayThread.begin(on: loop, parts, reports, handoffs)
         }
         // It has begun, or it would have thrown.
         orders = slot.orders!
@@ -82,31 +82,31 @@ final class LaneThread {
     }
 
     private static func begin(
-        on loop: Loop, _ parts: Parts, _ reports: Mailbox<Report>, _ desks: Desks
+        on loop: Loop, _ parts: Parts, _ reports: Mailbox<Report>, _ handoffs: HandoffBuffers
     ) throws(Errno) -> Mailbox<Order> {
         let device = FileDescriptor(owning: parts.device)
         let port = try MeshPort(on: loop, adopting: parts.port, receives: parts.role.contains(.inward)) { batch in
-            let taken = desks.outgoing.take(&batch)
+            let taken = handoffs.outgoing.take(&batch)
             if !taken.isEmpty { reports.send(.outgoing(taken)) }
         }
         let me = Weak<Worker>()
         let mail = Mailbox<Order>(on: loop) { me.object?.handle($0) }
-        let lane = try OverlayLane(
+        let shard = try OverlayShard(
             on: loop, parts.role,
             plane: DataPlane(
                 takesUDP: parts.takesUDP, role: parts.role, flows: parts.flows, isShared: parts.isShared),
             device: device, port: port,
-            OverlayLane.Listener(
+            OverlayShard.Listener(
                 others: { batch in
-                    let taken = desks.others.take(&batch)
+                    let taken = handoffs.others.take(&batch)
                     if !taken.isEmpty { reports.send(.others(taken)) }
                 }, events: { reports.send(.events($0)) },
                 tooLarge: { reports.send(.tooLarge($0)) }, lost: { reports.send(.lost) },
-                queueLength: { reports.send(.queueLength(lane: parts.lane, $0)) }, willReceive: { mail.deliver() }))
-        // A lane whose interface is gone has nothing to wait for, and still reads its letters.
-        let stay = Timer(on: loop, "the lane's stay") {}
-        stay.arm(every: .minutes(60))
-        let worker = Worker(on: loop, parts.lane, lane, port, mail, reports, desks.received, stay)
+                queueLength: { reports.send(.queueLength(shard: parts.shard, $0)) }, willReceive: { mail.deliver() }))
+        // A shard whose interface is gone has nothing to wait for, and still reads its messages.
+        let keepAliveTimer = Timer(on: loop, "keep-alive of the shard") {}
+        keepAliveTimer.arm(every: .minutes(60))
+        let worker = Worker(on: loop, parts.shard, shard, port, mail, reports, handoffs.received, keepAliveTimer)
         me.object = worker
         worker.keepAlive = worker
         return mail
@@ -116,34 +116,34 @@ final class LaneThread {
 
     deinit { close() }
 
-    /// Closes the lane and waits for its thread. Idempotent.
+    /// Closes the shard and waits for its thread. Idempotent.
     func close() {
         orders.send(.close)
         thread.join()
     }
 
-    /// The lane as its thread has it.
+    /// The shard as its thread has it.
     private final class Worker {
         private let loop: Loop
         private let number: Int
-        private let lane: OverlayLane
+        private let shard: OverlayShard
         private let port: MeshPort
         private let mail: Mailbox<Order>
         private let reports: Mailbox<Report>
-        private let desk: Desk
-        private let stay: Timer
+        private let handoff: HandoffBuffer
+        private let keepAliveTimer: Timer
         /// Until it is closed nobody else holds it.
         var keepAlive: Worker?
 
         init(
-            on loop: Loop, _ number: Int, _ lane: OverlayLane, _ port: MeshPort, _ mail: Mailbox<Order>,
-            _ reports: Mailbox<Report>, _ desk: Desk, _ stay: Timer
+            on loop: Loop, _ number: Int, _ shard: OverlayShard, _ port: MeshPort, _ mail: Mailbox<Order>,
+            _ reports: Mailbox<Report>, _ handoff: HandoffBuffer, _ keepAliveTimer: Timer
         ) {
             self.loop = loop
-            self.stay = stay
-            self.desk = desk
+            self.keepAliveTimer = keepAliveTimer
+            self.handoff = handoff
             self.number = number
-            self.lane = lane
+            self.shard = shard
             self.port = port
             self.mail = mail
             self.reports = reports
@@ -151,23 +151,23 @@ final class LaneThread {
 
         func handle(_ order: Order) {
             switch order {
-            case .apply(let changes): lane.apply(changes)
+            case .apply(let changes): shard.apply(changes)
             case .received(let datagrams):
-                desk.took(datagrams)
-                lane.received(datagrams)
-            case .unreachable(let address): lane.unreachable(address)
+                handoff.put(datagrams)
+                shard.received(datagrams)
+            case .unreachable(let address): shard.unreachable(address)
             case .adopt(let descriptors):
                 do throws(Errno) { try port.adopt(descriptors, on: loop) } catch { reports.send(.unbound(error)) }
             case .report:
-                var counters = lane.counters
+                var counters = shard.counters
                 counters.ports = port.counters
-                reports.send(.figures(lane: number, lane.takeActivity(), counters))
-            case .capture(let tap): lane.tap = tap
+                reports.send(.figures(shard: number, shard.takeActivity(), counters))
+            case .capture(let tap): shard.tap = tap
             case .close:
-                lane.close()
+                shard.close()
                 port.close()
                 mail.close()
-                stay.close()
+                keepAliveTimer.close()
                 keepAlive = nil
             }
         }
@@ -176,7 +176,7 @@ final class LaneThread {
     /// Where datagrams lie that one thread has handed over and the other has not taken: so many bytes, and no more, so that
     /// a flood ends in front of the agent and not in its memory. As in a socket's buffer, a datagram costs more than its
     /// bytes.
-    final class Desk: Sendable {
+    final class HandoffBuffer: Sendable {
         private let bytes = Atomic<Int>(0)
         private let dropped = Atomic<Int>(0)
 
@@ -197,7 +197,7 @@ final class LaneThread {
             return taken
         }
 
-        func took(_ datagrams: [HandedDatagram]) {
+        func put(_ datagrams: [HandedDatagram]) {
             bytes.subtract(
                 datagrams.reduce(0) { $0 + $1.bytes.count + Limits.handedDatagram }, ordering: .relaxed)
         }

@@ -4,12 +4,12 @@ import Glibc
 import Mesh
 import Wire
 
-// The lane's two ways while somebody captures: the same steps, with a look at what passes.
+// The shard's two ways while somebody captures: the same steps, with a look at what passes.
 
-extension OverlayLane {
+extension OverlayShard {
     /// A packet of the device, as it is before it is cut and sealed; by which path it goes is known afterwards.
     func submit(_ bytes: UnsafeMutableRawPointer, _ count: Int, copyTo tap: CaptureTap) {
-        guard tap.wants(.inner), count > VirtioHeader.size else {
+        guard tap.records(.inner), count > VirtioHeader.size else {
             return plane.submitted(frame: bytes, count: count, now: now, into: &out)
         }
         let packet = [UInt8](
@@ -43,7 +43,7 @@ extension OverlayLane {
         let first = out.packets.count
         plane.received(
             bytes, segment: segment, congestion: congestion, from: remote, by: socket, now: now, into: &out)
-        guard tap.wants(.inner), let base = bytes.baseAddress else { return }
+        guard tap.records(.inner), let base = bytes.baseAddress else { return }
         for index in first..<out.packets.count {
             var packet: [UInt8] = []
             let pieces = out.packets[index]

@@ -4,7 +4,7 @@ import OrderedCollections
 import Wire
 
 /// The enrolment tokens of a fleet, in the order in which they were made.
-struct TokenBook {
+struct TokenRegistry {
     private var tokens = OrderedDictionary<[UInt8], TokenRecord>()
 
     /// Tokens that may exist at once; those that can admit nobody any more are forgotten first.
@@ -28,8 +28,8 @@ struct TokenBook {
 
     /// False if there are too many.
     mutating func add(_ record: TokenRecord, wall: UnixTime) -> Bool {
-        if tokens.count >= TokenBook.limit { tokens.removeAll { !$0.value.isUsable(wall) } }
-        guard tokens.count < TokenBook.limit else { return false }
+        if tokens.count >= TokenRegistry.limit { tokens.removeAll { !$0.value.isUsable(wall) } }
+        guard tokens.count < TokenRegistry.limit else { return false }
         tokens[record.id] = record
         return true
     }

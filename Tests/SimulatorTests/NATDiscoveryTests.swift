@@ -3,28 +3,28 @@ import Mesh
 import Simulator
 import Testing
 
-/// A survey before every kind of gateway: what it finds is what was put there.
-@Suite struct SurveyTests {
-    private static let server = SurveyWorld.Server(
+/// A discovery before every kind of gateway: what it finds is what was put there.
+@Suite struct NATDiscoveryTests {
+    private static let server = NATDiscoveryWorld.Server(
         address: SocketAddress("203.0.113.1:3478")!, other: SocketAddress("203.0.113.2:3479")!)
-    private static let plain = SurveyWorld.Server(address: SocketAddress("203.0.113.9:3478")!)
-    private static let plain2 = SurveyWorld.Server(address: SocketAddress("203.0.113.10:19302")!)
-    private static let dead = SurveyWorld.Server(address: SocketAddress("203.0.113.77:3478")!, isDead: true)
+    private static let plain = NATDiscoveryWorld.Server(address: SocketAddress("203.0.113.9:3478")!)
+    private static let plain2 = NATDiscoveryWorld.Server(address: SocketAddress("203.0.113.10:19302")!)
+    private static let dead = NATDiscoveryWorld.Server(address: SocketAddress("203.0.113.77:3478")!, isDead: true)
 
-    private static func survey(
-        _ behaviour: NATGateway.Behaviour, _ servers: [SurveyWorld.Server] = [server], seed: UInt64 = 1,
-        _ change: (inout SurveyWorld) -> Void = { _ in }
-    ) throws -> (findings: NATFindings, world: SurveyWorld) {
-        var world = SurveyWorld(behaviour, servers: servers, sockets: NATSurvey.sockets, seed: seed)
+    private static func discovery(
+        _ behaviour: NATGateway.Behaviour, _ servers: [NATDiscoveryWorld.Server] = [server], seed: UInt64 = 1,
+        _ change: (inout NATDiscoveryWorld) -> Void = { _ in }
+    ) throws -> (findings: NATFindings, world: NATDiscoveryWorld) {
+        var world = NATDiscoveryWorld(behaviour, servers: servers, sockets: NATDiscovery.sockets, seed: seed)
         change(&world)
         var out = DatagramBatch()
-        var survey = NATSurvey(
+        var discovery = NATDiscovery(
             servers: world.addresses, own: world.own, ports: world.ports, seed: Seed(seed + 100), now: world.now,
             into: &out)
-        try world.run(&survey, &out)
-        let isDone = survey.isDone
+        try world.run(&discovery, &out)
+        let isDone = discovery.isDone
         #expect(isDone)
-        return (survey.findings, world)
+        return (discovery.findings, world)
     }
 
     private static func order(_ dependence: NATGateway.Dependence) -> Int {
@@ -38,22 +38,22 @@ import Testing
         _ mapping: NATGateway.Dependence, _ filtering: NATGateway.Dependence
     ) throws {
         for seed: UInt64 in 1...5 {
-            let (found, _) = try Self.survey(NATGateway.Behaviour(mapping, .by(filtering), .random), seed: seed)
+            let (found, _) = try Self.discovery(NATGateway.Behaviour(mapping, .by(filtering), .random), seed: seed)
             #expect(found.udp == .known(true))
             #expect(found.mapping == .known(NATFindings.Mapping(rawValue: mapping.rawValue)!))
             // Where each far end has a mapping of its own, others are kept out by that already.
             let stricter = Self.order(mapping) > Self.order(filtering) ? mapping : filtering
             #expect(found.filtering == .known(NATFindings.Filtering(rawValue: stricter.rawValue)!))
             #expect(found.ports == .known(.random) && found.hairpin == .known(false))
-            #expect(found.reflexive?.ip == SurveyWorld.outside)
+            #expect(found.reflexive?.ip == NATDiscoveryWorld.outside)
         }
     }
 
-    @Test func `a tenth of all datagrams lost changes no conclusion in 97 of 100 surveys`() throws {
+    @Test func `a tenth of all datagrams lost changes no conclusion in 97 of 100 discoveries`() throws {
         var wrong = 0
         for seed: UInt64 in 1...100 {
             let mapping = Self.dependences[Int(seed % 3)], filtering = Self.dependences[Int(seed / 3 % 3)]
-            let (found, _) = try Self.survey(NATGateway.Behaviour(mapping, .by(filtering), .random), seed: seed) {
+            let (found, _) = try Self.discovery(NATGateway.Behaviour(mapping, .by(filtering), .random), seed: seed) {
                 $0.lossPercent = 10
             }
             let stricter = Self.order(mapping) > Self.order(filtering) ? mapping : filtering
@@ -66,16 +66,16 @@ import Testing
     }
 
     @Test func `an open filter is endpoint-independent`() throws {
-        let (found, _) = try Self.survey(NATGateway.Behaviour(.endpointIndependent, .open, .random))
+        let (found, _) = try Self.discovery(NATGateway.Behaviour(.endpointIndependent, .open, .random))
         #expect(found.filtering == .known(.endpointIndependent))
     }
 
     @Test func `a machine's own address outside is no translation, and its firewall is judged all the same`() throws {
         for filtering in Self.dependences {
-            let (found, _) = try Self.survey(.firewall(filtering))
-            #expect(found.mapping == .known(.none) && found.reflexive?.ip == SurveyWorld.host)
+            let (found, _) = try Self.discovery(.firewall(filtering))
+            #expect(found.mapping == .known(.none) && found.reflexive?.ip == NATDiscoveryWorld.host)
             #expect(found.filtering == .known(NATFindings.Filtering(rawValue: filtering.rawValue)!))
-            #expect(found.ports == .unknown(.noTranslation) && found.hairpin == .unknown(.noTranslation))
+            #expect(found.ports == .unknown(.noNAT) && found.hairpin == .unknown(.noNAT))
         }
     }
 
@@ -88,7 +88,7 @@ import Testing
     @Test(arguments: allocations.indices, dependences)
     func `the allotment of ports is told`(_ index: Int, _ mapping: NATGateway.Dependence) throws {
         let (allocation, expected) = Self.allocations[index]
-        let (found, _) = try Self.survey(NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), allocation))
+        let (found, _) = try Self.discovery(NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), allocation))
         #expect(found.ports == .known(expected))
         // Ports that are preserved hide what the mapping depends on, from everybody.
         if allocation == .preserving { #expect(found.mapping == .known(.endpointIndependent)) }
@@ -97,7 +97,7 @@ import Testing
     @Test func `ports that others take meanwhile are still a sequence`() throws {
         let behaviour = NATGateway.Behaviour(
             .addressAndPortDependent, .by(.addressAndPortDependent), .sequential(step: 1))
-        let (found, _) = try Self.survey(behaviour) { $0.isBusy = true }
+        let (found, _) = try Self.discovery(behaviour) { $0.isBusy = true }
         #expect(found.ports == .known(.sequential(step: 2)))
     }
 
@@ -105,9 +105,9 @@ import Testing
     func `hairpinning is told where two could use it`(_ filtering: NATGateway.Dependence) throws {
         var behaviour = NATGateway.Behaviour(.endpointIndependent, .by(filtering), .random)
         behaviour.hairpins = true
-        #expect(try Self.survey(behaviour).findings.hairpin == .known(true))
+        #expect(try Self.discovery(behaviour).findings.hairpin == .known(true))
         behaviour.hairpins = false
-        #expect(try Self.survey(behaviour).findings.hairpin == .known(false))
+        #expect(try Self.discovery(behaviour).findings.hairpin == .known(false))
     }
 
     // MARK: - Less than a whole server
@@ -116,24 +116,24 @@ import Testing
         var behaviour = NATGateway.Behaviour()
         behaviour.blocksUDP = true
         for (behaviour, servers) in [(behaviour, [Self.server, Self.plain]), (NATGateway.Behaviour(), [Self.dead])] {
-            let (found, world) = try Self.survey(behaviour, servers)
+            let (found, world) = try Self.discovery(behaviour, servers)
             #expect(found.udp == .known(false) && found.reflexive == nil)
             #expect(found.servers.allSatisfy { $0.outcome == .silent })
             #expect(found.mapping == .unknown(.noAnswer) && found.filtering == .unknown(.noAnswer))
             #expect(found.ports == .unknown(.noAnswer) && found.hairpin == .unknown(.noAnswer))
             // Five times each, and no longer than the budget.
-            #expect(world.sent == servers.count * 5 && world.now - SurveyWorld.start == .seconds(3))
+            #expect(world.sent == servers.count * 5 && world.now - NATDiscoveryWorld.start == .seconds(3))
         }
     }
 
     @Test func `no server at all is no answer`() throws {
-        let (found, world) = try Self.survey(NATGateway.Behaviour(), [])
+        let (found, world) = try Self.discovery(NATGateway.Behaviour(), [])
         #expect(found.udp == .unknown(.noAnswer) && found.mapping == .unknown(.noAnswer) && world.sent == 0)
     }
 
     @Test func `one server with one address tells the address and the ports, and nothing of the mapping`() throws {
-        let (found, _) = try Self.survey(NATGateway.Behaviour(.endpointIndependent, .open, .random), [Self.plain])
-        #expect(found.udp == .known(true) && found.reflexive?.ip == SurveyWorld.outside)
+        let (found, _) = try Self.discovery(NATGateway.Behaviour(.endpointIndependent, .open, .random), [Self.plain])
+        #expect(found.udp == .known(true) && found.reflexive?.ip == NATDiscoveryWorld.outside)
         #expect(found.mapping == .unknown(.oneAddress) && found.filtering == .unknown(.noOtherAddress))
         #expect(found.ports == .known(.random))
     }
@@ -143,24 +143,24 @@ import Testing
         _ mapping: NATGateway.Dependence
     ) throws {
         let behaviour = NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), .random)
-        let (found, _) = try Self.survey(behaviour, [Self.plain, Self.plain2])
+        let (found, _) = try Self.discovery(behaviour, [Self.plain, Self.plain2])
         #expect(found.mapping == .known(mapping == .endpointIndependent ? .endpointIndependent : .dependent))
         #expect(found.filtering == .unknown(.noOtherAddress))
     }
 
     @Test func `a server with a second address is preferred, and a dead one not waited for`() throws {
         let behaviour = NATGateway.Behaviour(.addressDependent, .by(.addressDependent), .random)
-        let (found, world) = try Self.survey(behaviour, [Self.dead, Self.plain, Self.server])
+        let (found, world) = try Self.discovery(behaviour, [Self.dead, Self.plain, Self.server])
         #expect(found.mapping == .known(.addressDependent) && found.filtering == .known(.addressDependent))
         #expect(found.servers.map { $0.outcome == .silent } == [true, false, false])
-        #expect(world.now - SurveyWorld.start < .milliseconds(3500))
+        #expect(world.now - NATDiscoveryWorld.start < .milliseconds(3500))
     }
 
     @Test func `a second address where nobody answers is no strict filter`() throws {
         var server = Self.server
         server.answersAtOther = false
         let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
-        let (found, _) = try Self.survey(behaviour, [server])
+        let (found, _) = try Self.discovery(behaviour, [server])
         #expect(found.mapping == .unknown(.otherIsSilent) && found.filtering == .unknown(.otherIsSilent))
     }
 
@@ -168,24 +168,24 @@ import Testing
         var server = Self.server
         server.changes = false
         let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
-        let (found, _) = try Self.survey(behaviour, [server])
+        let (found, _) = try Self.discovery(behaviour, [server])
         #expect(found.mapping == .known(.endpointIndependent) && found.filtering == .unknown(.notServed))
     }
 
     @Test func `an ICMP error ends the waiting`() {
         var out = DatagramBatch()
-        var survey = NATSurvey(
-            servers: [Self.dead.address], own: [], ports: [1, 2, 3, 4, 5], seed: Seed(1), now: SurveyWorld.start,
+        var discovery = NATDiscovery(
+            servers: [Self.dead.address], own: [], ports: [1, 2, 3, 4, 5], seed: Seed(1), now: NATDiscoveryWorld.start,
             into: &out)
-        survey.unreachable(Self.dead.address, now: SurveyWorld.start, into: &out)
-        let isDone = survey.isDone, outcome = survey.findings.servers[0].outcome
+        discovery.unreachable(Self.dead.address, now: NATDiscoveryWorld.start, into: &out)
+        let isDone = discovery.isDone, outcome = discovery.findings.servers[0].outcome
         #expect(isDone && outcome == .unreachable)
     }
 
-    @Test func `answers of strangers are ignored`() throws {
+    @Test func `answers of unauthenticated peers are ignored`() throws {
         var out = DatagramBatch()
-        var survey = NATSurvey(
-            servers: [Self.plain.address], own: [], ports: [1, 2, 3, 4, 5], seed: Seed(1), now: SurveyWorld.start,
+        var discovery = NATDiscovery(
+            servers: [Self.plain.address], own: [], ports: [1, 2, 3, 4, 5], seed: Seed(1), now: NATDiscoveryWorld.start,
             into: &out)
         let id = try STUNMessage(decoding: out.bytes(at: 0)).transaction
         let other = STUNMessage.TransactionID(high: id.high, low: id.low ^ 1)
@@ -197,30 +197,31 @@ import Testing
         batch.append(STUNMessage(.success, id, [lie]).encoded(), remote: Self.plain.address, socket: 1)
         batch.append(STUNMessage(.success, id, [lie, .other(0x7777, [])]).encoded(), remote: Self.plain.address)
         batch.append([0xff, 0, 1], remote: Self.plain.address)
-        survey.received(&batch, now: SurveyWorld.start, into: &out)
-        let findings = survey.findings
+        discovery.received(&batch, now: NATDiscoveryWorld.start, into: &out)
+        let findings = discovery.findings
         #expect(findings.reflexive == nil && findings.servers[0].outcome == .pending)
     }
 
-    @Test func `servers that answer nonsense keep no survey from its end`()
+    @Test func `servers that answer nonsense keep no discovery from its end`()
         throws
     {
         var conclusions = 0
         for seed: UInt64 in 1...1000 {
             let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
-            let (found, world) = try Self.survey(behaviour, [Self.server, Self.plain], seed: seed) {
+            let (found, world) = try Self.discovery(behaviour, [Self.server, Self.plain], seed: seed) {
                 $0.nonsense = Random(Seed(seed))
             }
             // Whatever is said, there is an end to it, and hardly a datagram more.
-            #expect(world.now - SurveyWorld.start <= .seconds(9) + SurveyWorld.way * 6 && world.sent <= 100)
+            #expect(world.now - NATDiscoveryWorld.start <= .seconds(9) + NATDiscoveryWorld.way * 6 && world.sent <= 100)
             if found.mapping.value != nil { conclusions += 1 }
             var out = DatagramBatch()
-            var lifetime = SurveyWorld(
-                behaviour, servers: [Self.server], sockets: LifetimeSurvey.sockets, seed: seed)
+            var lifetime = NATDiscoveryWorld(
+                behaviour, servers: [Self.server], sockets: LifetimeDiscovery.sockets, seed: seed)
             lifetime.nonsense = Random(Seed(seed))
-            var survey = LifetimeSurvey(server: Self.server.address, seed: Seed(seed), now: lifetime.now, into: &out)
-            try lifetime.run(&survey, &out)
-            let result = survey.result
+            var discovery = LifetimeDiscovery(
+                server: Self.server.address, seed: Seed(seed), now: lifetime.now, into: &out)
+            try lifetime.run(&discovery, &out)
+            let result = discovery.result
             #expect(result != nil && lifetime.sent <= 100)
         }
         // Both roads were travelled, or nothing was shown.
@@ -230,14 +231,15 @@ import Testing
     // MARK: - Lifetime
 
     private static func lifetime(
-        _ behaviour: NATGateway.Behaviour, _ server: SurveyWorld.Server = server, seed: UInt64 = 1, loss: UInt64 = 0
-    ) throws -> (result: NATFinding<NATLifetime>?, world: SurveyWorld) {
-        var world = SurveyWorld(behaviour, servers: [server], sockets: LifetimeSurvey.sockets, seed: seed)
+        _ behaviour: NATGateway.Behaviour, _ server: NATDiscoveryWorld.Server = server, seed: UInt64 = 1,
+        loss: UInt64 = 0
+    ) throws -> (result: NATFinding<NATLifetime>?, world: NATDiscoveryWorld) {
+        var world = NATDiscoveryWorld(behaviour, servers: [server], sockets: LifetimeDiscovery.sockets, seed: seed)
         world.lossPercent = loss
         var out = DatagramBatch()
-        var survey = LifetimeSurvey(server: server.address, seed: Seed(seed), now: world.now, into: &out)
-        try world.run(&survey, &out)
-        return (survey.result, world)
+        var discovery = LifetimeDiscovery(server: server.address, seed: Seed(seed), now: world.now, into: &out)
+        try world.run(&discovery, &out)
+        return (discovery.result, world)
     }
 
     static let lifetimes: [(Int64, NATLifetime)] = [
@@ -257,7 +259,7 @@ import Testing
         let (result, world) = try Self.lifetime(behaviour)
         #expect(result == .known(expected))
         // No longer than the wait that failed, or the longest, and hardly a datagram.
-        #expect(world.now - SurveyWorld.start <= (expected.below ?? .seconds(290)) + .seconds(4))
+        #expect(world.now - NATDiscoveryWorld.start <= (expected.below ?? .seconds(290)) + .seconds(4))
         #expect(world.sent < 40)
     }
 
@@ -274,7 +276,7 @@ import Testing
         var server = Self.server
         server.changes = false
         let (result, world) = try Self.lifetime(NATGateway.Behaviour(), server)
-        #expect(result == .unknown(.notServed) && world.now - SurveyWorld.start < .seconds(1))
+        #expect(result == .unknown(.notServed) && world.now - NATDiscoveryWorld.start < .seconds(1))
         server.isDead = true
         #expect(try Self.lifetime(NATGateway.Behaviour(), server).result == .unknown(.noAnswer))
     }

@@ -4,7 +4,7 @@ import Noise
 /// # Knowing oneself
 ///
 /// What is before a node is found out by asking servers outside how they see it (RFC 5780), once a node and not once a
-/// peer. A survey has five sockets of its own, so that nothing that it does opens a way to the mesh's:
+/// peer. A discovery has five sockets of its own, so that nothing that it does opens a way to the mesh's:
 ///
 /// ```
 ///  socket 0 ── who am I? ──→ every server                 UDP at all, the reflexive address
@@ -19,9 +19,9 @@ import Noise
 /// on filters, and the mapping is known where several servers can be compared. Nothing is concluded from silence unless
 /// somebody would have been heard: the filter is judged only if S'' answers when it is asked directly.
 ///
-/// A survey takes as long as the slowest answer that does not come: three seconds for each step, nine at most.
-/// The lifetime of mappings takes minutes and has a machine of its own, `LifetimeSurvey`.
-package struct NATSurvey: ~Copyable {
+/// A discovery takes as long as the slowest answer that does not come: three seconds for each step, nine at most.
+/// The lifetime of mappings takes minutes and has a machine of its own, `LifetimeDiscovery`.
+package struct NATDiscovery: ~Copyable {
     /// Sockets that the driver opens, numbered from 0; what comes and goes names them so.
     package static let sockets = 5
     /// Servers that are asked at most; more would tell nothing new.
@@ -74,11 +74,11 @@ package struct NATSurvey: ~Copyable {
         servers: [SocketAddress], own: [IPAddress], ports: [UInt16], seed: Seed, now: Instant,
         into out: inout DatagramBatch
     ) {
-        precondition(ports.count == NATSurvey.sockets, "\(ports.count) sockets")
+        precondition(ports.count == NATDiscovery.sockets, "\(ports.count) sockets")
         transactions = STUNTransactions(seed)
         self.own = own
         self.ports = ports
-        self.servers = servers.prefix(NATSurvey.serverLimit).map { NATFindings.Server(address: $0) }
+        self.servers = servers.prefix(NATDiscovery.serverLimit).map { NATFindings.Server(address: $0) }
         bases = Array(repeating: nil, count: ports.count)
         for (place, server) in self.servers.enumerated() {
             transactions.ask(.find(place), from: 0, to: server.address, now: now, into: &out)
@@ -89,12 +89,12 @@ package struct NATSurvey: ~Copyable {
     package var isDone: Bool { phase == .done }
 
     package var deadline: Deadline? {
-        transactions.deadline.map { Deadline($0, "survey: an answer") }
+        transactions.deadline.map { Deadline($0, "NAT discovery: an answer") }
     }
 
     // MARK: - What happens
 
-    /// Takes what came by the survey's sockets. Whatever is not an answer to a question of it is ignored.
+    /// Takes what came by the discovery's sockets. Whatever is not an answer to a question of it is ignored.
     package mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch) {
         for index in 0..<batch.count {
             let entry = batch.entries[index]
@@ -218,7 +218,7 @@ package struct NATSurvey: ~Copyable {
     private mutating func examine(_ place: Int, now: Instant, into out: inout DatagramBatch) {
         phase = .examining(place)
         let server = servers[place]
-        for socket in 1..<UInt16(NATSurvey.sockets) {
+        for socket in 1..<UInt16(NATDiscovery.sockets) {
             transactions.ask(.base(socket), from: socket, to: server.address, now: now, into: &out)
         }
         guard let other = server.other else { return }
@@ -257,12 +257,12 @@ package struct NATSurvey: ~Copyable {
 
 // MARK: - Conclusions
 
-extension NATSurvey {
+extension NATDiscovery {
     /// What is known by now.
     package var findings: NATFindings {
         NATFindings(
             servers: servers, udp: udp, reflexive: reflexive, mapping: mapping, filtering: filtering,
-            ports: allocation, hairpin: hasNoTranslator ? .unknown(.noTranslation) : hairpin)
+            ports: allocation, hairpin: hasNoNAT ? .unknown(.noNAT) : hairpin)
     }
 
     private var reflexive: SocketAddress? { observations.first?.mapped }
@@ -272,7 +272,7 @@ extension NATSurvey {
     }
 
     private func isOwn(_ mapped: SocketAddress) -> Bool { own.contains(mapped.ip) && mapped.port == ports[0] }
-    private var hasNoTranslator: Bool { !observations.isEmpty && observations.allSatisfy { isOwn($0.mapped) } }
+    private var hasNoNAT: Bool { !observations.isEmpty && observations.allSatisfy { isOwn($0.mapped) } }
 
     private var udp: NATFinding<Bool> {
         if !observations.isEmpty { return .known(true) }
@@ -283,7 +283,7 @@ extension NATSurvey {
     }
 
     private var mapping: NATFinding<NATFindings.Mapping> {
-        if hasNoTranslator { return .known(.none) }
+        if hasNoNAT { return .known(.none) }
         guard isDone else { return .unknown(.pending) }
         guard let first = observations.first else { return .unknown(.noAnswer) }
         let isOneAddress = observations.allSatisfy { $0.remote.ip == first.remote.ip }
@@ -312,7 +312,7 @@ extension NATSurvey {
     }
 
     private var allocation: NATFinding<NATFindings.Ports> {
-        if hasNoTranslator { return .unknown(.noTranslation) }
+        if hasNoNAT { return .unknown(.noNAT) }
         let seen = bases.indices.dropFirst().compactMap { socket in
             bases[socket].map { (inside: Int(ports[socket]), outside: Int($0.port)) }
         }
@@ -321,7 +321,7 @@ extension NATSurvey {
         // One inside port may be taken outside by another host.
         if seen.count(where: { $0.inside == $0.outside }) * 2 > seen.count { return .known(.preserving) }
         let steps = zip(seen, seen.dropFirst()).map { $1.outside - $0.outside }.sorted()
-        let reach = NATSurvey.longestStep
+        let reach = NATDiscovery.longestStep
         guard steps.allSatisfy({ 1...reach ~= $0 }) || steps.allSatisfy({ -reach ... -1 ~= $0 }) else {
             return .known(.random)
         }
