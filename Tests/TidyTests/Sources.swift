@@ -15,6 +15,11 @@ struct SourceFile: CustomStringConvertible {
         return parts.count > 3 ? String(parts[2]) : nil
     }
     var isGenerated: Bool { path.hasSuffix(".pb.swift") }
+    /// Without folders and suffix: `Instant`, `PathSet+Path`.
+    var name: String { String(path.split(separator: "/").last!.dropLast(".swift".count)) }
+    /// Whose file it is: `PathSet` for `PathSet+Path`.
+    var owner: String { String(name.split(separator: "+")[0]) }
+    var isExtension: Bool { name.contains("+") }
 
     /// The lines without comments and without what stands in string literals, so that words are code.
     var code: [String] {
