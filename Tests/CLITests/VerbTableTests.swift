@@ -32,8 +32,8 @@ import Testing
     }
 
     @Test func `methods of one program have different names`() {
-        #expect(Set(ControllerRequest.Method.allCases).count == ControllerRequest.verbs.count)
-        #expect(Set(AgentRequest.Method.allCases).count == AgentRequest.verbs.count)
+        #expect(Set(VerbMethod<ControllerRequest>.allCases).count == ControllerRequest.verbs.count)
+        #expect(Set(VerbMethod<AgentRequest>.allCases).count == AgentRequest.verbs.count)
     }
 
     /// A verb is decoded under its own method, so the lists and the cases agree.
@@ -42,9 +42,9 @@ import Testing
             let call = try JSONEncoder().encode(JSONRPCCall(id: .number(1), request))
             let read = try JSONDecoder().decode(JSONRPCCall<AgentRequest>.self, from: call)
             #expect(try read.request.get() == request)
-            #expect(AgentRequest.Method.allCases.contains(request.method))
+            #expect(VerbMethod<AgentRequest>.allCases.contains(request.method))
         }
-        #expect(Set(Self.samples.map(\.method)) == Set(AgentRequest.Method.allCases))
+        #expect(Set(Self.samples.map(\.method)) == Set(VerbMethod<AgentRequest>.allCases))
     }
 
     private static let samples: [AgentRequest] = [

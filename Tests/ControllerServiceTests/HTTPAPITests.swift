@@ -89,11 +89,11 @@ import Wire
     }
 
     @Test func `every method of the controller has a route and every route a question above`() {
-        let methods = Route.all.compactMap { route -> ControllerRequest.Method? in
-            if case .ask(let verb) = route.action { ControllerRequest.Method(verb) } else { nil }
+        let methods = Route.all.compactMap { route -> VerbMethod<ControllerRequest>? in
+            if case .ask(let verb) = route.action { VerbMethod<ControllerRequest>(verb) } else { nil }
         }
-        #expect(Set(methods) == Set(ControllerRequest.Method.allCases))
-        #expect(methods.count == ControllerRequest.Method.allCases.count)
+        #expect(Set(methods) == Set(VerbMethod<ControllerRequest>.allCases))
+        #expect(methods.count == VerbMethod<ControllerRequest>.allCases.count)
         #expect(Set(HTTPAPITests.questions.map { $0.1.method }) == Set(methods))
     }
 

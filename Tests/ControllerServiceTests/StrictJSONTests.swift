@@ -48,7 +48,7 @@ import Wire
         let pairs = (0..<40_000).map { #"{"name":"n\#($0)","value":""}"# }.joined(separator: ",")
         let text = #"{"spec":{"command":["a"],"labels":[\#(pairs)],"labelz":1}}"#
         let error = #expect(throws: StrictJSONError.self) {
-            try StrictJSON.request(ControllerRequest.Method(WorkersRun.self), parameters: Array(text.utf8))
+            try StrictJSON.request(VerbMethod<ControllerRequest>(WorkersRun.self), parameters: Array(text.utf8))
         }
         #expect(error?.path == "spec.labelz" && error?.reason == .unknown)
     }
@@ -111,7 +111,7 @@ import Wire
     func `what is wrong is named by its path`(index: Int) {
         let (text, message) = StrictJSONTests.faults[index]
         let error = #expect(throws: StrictJSONError.self) {
-            try StrictJSON.request(ControllerRequest.Method(WorkersRun.self), parameters: Array(text.utf8))
+            try StrictJSON.request(VerbMethod<ControllerRequest>(WorkersRun.self), parameters: Array(text.utf8))
         }
         #expect(error?.description == message)
         #expect(error?.apiError.code == .invalid)
@@ -119,9 +119,10 @@ import Wire
 
     @Test func `a method without parameters takes none`() throws {
         #expect(
-            try StrictJSON.request(ControllerRequest.Method(StatusGet.self), parameters: Array("{}".utf8)) == .status)
+            try StrictJSON.request(VerbMethod<ControllerRequest>(StatusGet.self), parameters: Array("{}".utf8))
+                == .status)
         let error = #expect(throws: StrictJSONError.self) {
-            try StrictJSON.request(AgentRequest.Method(PeersList.self), parameters: Array(#"{"a":1}"#.utf8))
+            try StrictJSON.request(VerbMethod<AgentRequest>(PeersList.self), parameters: Array(#"{"a":1}"#.utf8))
         }
         #expect(error?.description == "'a' is not known here")
     }

@@ -88,27 +88,21 @@ extension AgentReply: Encodable {
     }
 }
 
-extension AgentRequest: JSONRPCRequest {
-    /// The JSON-RPC name of a verb of the agent.
-    package struct Method: RawRepresentable, Hashable, Sendable, CaseIterable {
-        package let verb: any AgentVerb.Type
+extension AgentRequest: VerbList, JSONRPCRequest {
+    package static let methodNames = verbs.map { $0.verb.method }
 
-        package init(_ verb: any AgentVerb.Type) { self.verb = verb }
-
-        package init?(rawValue: String) {
-            guard let verb = AgentRequest.verbs.first(where: { $0.verb.method == rawValue }) else { return nil }
-            self.verb = verb
-        }
-
-        package var rawValue: String { verb.verb.method }
-        package static var allCases: [Method] { AgentRequest.verbs.map { Method($0) } }
-        package static func == (a: Method, b: Method) -> Bool { a.rawValue == b.rawValue }
-        package func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
-    }
-
-    package var method: Method { Method(type(of: verb)) }
-    package init(_ method: Method, from decoder: any Decoder) throws {
+    package var method: VerbMethod<AgentRequest> { VerbMethod(type(of: verb)) }
+    package init(_ method: VerbMethod<AgentRequest>, from decoder: any Decoder) throws {
         self = try method.verb.init(from: decoder).agentRequest
     }
     package func encodeParameters(to encoder: any Encoder) throws { try verb.encode(to: encoder) }
+}
+
+extension VerbMethod<AgentRequest> {
+    package init(_ verb: any AgentVerb.Type) {
+        guard let method = VerbMethod(rawValue: verb.verb.method) else { preconditionFailure("\(verb) is not listed") }
+        self = method
+    }
+
+    package var verb: any AgentVerb.Type { AgentRequest.verbs[index] }
 }

@@ -91,27 +91,21 @@ extension ControllerReply: Encodable {
     }
 }
 
-extension ControllerRequest: JSONRPCRequest {
-    /// The JSON-RPC name of a verb of the controller.
-    package struct Method: RawRepresentable, Hashable, Sendable, CaseIterable {
-        package let verb: any ControllerVerb.Type
+extension ControllerRequest: VerbList, JSONRPCRequest {
+    package static let methodNames = verbs.map { $0.verb.method }
 
-        package init(_ verb: any ControllerVerb.Type) { self.verb = verb }
-
-        package init?(rawValue: String) {
-            guard let verb = ControllerRequest.verbs.first(where: { $0.verb.method == rawValue }) else { return nil }
-            self.verb = verb
-        }
-
-        package var rawValue: String { verb.verb.method }
-        package static var allCases: [Method] { ControllerRequest.verbs.map { Method($0) } }
-        package static func == (a: Method, b: Method) -> Bool { a.rawValue == b.rawValue }
-        package func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
-    }
-
-    package var method: Method { Method(type(of: verb)) }
-    package init(_ method: Method, from decoder: any Decoder) throws {
+    package var method: VerbMethod<ControllerRequest> { VerbMethod(type(of: verb)) }
+    package init(_ method: VerbMethod<ControllerRequest>, from decoder: any Decoder) throws {
         self = try method.verb.init(from: decoder).controllerRequest
     }
     package func encodeParameters(to encoder: any Encoder) throws { try verb.encode(to: encoder) }
+}
+
+extension VerbMethod<ControllerRequest> {
+    package init(_ verb: any ControllerVerb.Type) {
+        guard let method = VerbMethod(rawValue: verb.verb.method) else { preconditionFailure("\(verb) is not listed") }
+        self = method
+    }
+
+    package var verb: any ControllerVerb.Type { ControllerRequest.verbs[index] }
 }

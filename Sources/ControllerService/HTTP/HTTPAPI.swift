@@ -23,7 +23,7 @@ package struct HTTPAPI {
             case .health: answer(.json(200, ["status": "ok"]))
             case .openAPI: answer(HTTPResponse(status: 200, headers: HTTPResponse.jsonHeaders, body: OpenAPI.bytes))
             case .ask(let verb):
-                let question = try HTTPAPI.question(ControllerRequest.Method(verb), found, request)
+                let question = try HTTPAPI.question(VerbMethod<ControllerRequest>(verb), found, request)
                 ask(question) { answer(HTTPAPI.response(to: $0, status: found.route.http.status)) }
             }
         } catch {
@@ -65,7 +65,7 @@ package struct HTTPAPI {
     }
 
     private static func question(
-        _ method: ControllerRequest.Method, _ found: Found, _ request: HTTPRequest
+        _ method: VerbMethod<ControllerRequest>, _ found: Found, _ request: HTTPRequest
     ) throws(Refusal) -> ControllerRequest {
         var members = found.path
         for item in found.target.query {

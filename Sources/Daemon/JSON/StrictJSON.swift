@@ -47,14 +47,14 @@ package enum StrictJSON {
 
     /// Reads the parameters of one of the controller's methods.
     package static func request(
-        _ method: ControllerRequest.Method, parameters: [UInt8]
+        _ method: VerbMethod<ControllerRequest>, parameters: [UInt8]
     ) throws(StrictJSONError) -> ControllerRequest {
         try parameterized(parameters) { try ControllerRequest(method, from: $0) }
     }
 
     /// Reads the parameters of one of the agent's methods.
     package static func request(
-        _ method: AgentRequest.Method, parameters: [UInt8]
+        _ method: VerbMethod<AgentRequest>, parameters: [UInt8]
     ) throws(StrictJSONError) -> AgentRequest {
         try parameterized(parameters) { try AgentRequest(method, from: $0) }
     }

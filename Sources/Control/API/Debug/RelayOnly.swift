@@ -14,7 +14,7 @@ package struct RelayOnly: AgentVerb {
     package typealias Answer = PathsView
 
     package static let verb = VerbDescription(
-        "debug.relayOnly", "Keeps a peer on relays, or no more", commands: ["debug relay-only NODE on"])
+        "debug.relayOnly", "Keeps a peer on relays, or stops that", commands: ["debug relay-only NODE on"])
 
     package var agentRequest: AgentRequest { .debugRelayOnly(self) }
     package static func reply(_ view: PathsView) -> AgentReply { .why(view) }
