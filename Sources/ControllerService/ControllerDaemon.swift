@@ -29,7 +29,7 @@ package final class ControllerDaemon {
     private let log: Logger
     private let store: Store
     private let port: MeshPort
-    private let pump: Pump<ControllerCore>
+    private let pump: Pump<PumpedController>
     private var operatorLog: OperatorLog
     /// What nodes bring about that are refused, lest they hide what others do.
     private var refusalLog: OperatorLog
@@ -79,7 +79,7 @@ package final class ControllerDaemon {
             own.tcpPorts.append(address.port)
         }
         let controller = try ControllerDaemon.restore(store, settings, own, now: loop.now)
-        pump = Pump(ControllerCore(controller), on: loop, "the controller")
+        pump = Pump(PumpedController(controller), on: loop, "the controller")
         pump.attach(self)
         me.object = self
         try open(me, environment)
@@ -122,7 +122,6 @@ package final class ControllerDaemon {
     }
 
     package var nodeID: NodeID { pump.core.controller.nodeID }
-    package var meshAddress: SocketAddress? { port.localAddress }
     package var httpEndpoint: HTTPEndpoint? { http?.localEndpoint }
 
     /// Begins to serve. Returns at once; the loop does the rest.
@@ -236,6 +235,7 @@ package final class ControllerDaemon {
         guard case .status(var view) = reply else { return reply }
         view.cryptography = CipherAcceleration.describe()
         view.counters.add(port.counters)
+        view.counters.add(pump.counters)
         if let http = http?.counters {
             view.counters.add([
                 ("http.connections", http.connections), ("http.requests", http.requests),

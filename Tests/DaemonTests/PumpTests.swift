@@ -303,7 +303,7 @@ import Wire
     @Test func `the controller's changes of one turn are one transaction, before its replies`() {
         let authority = Authority(
             fleet: FleetID(1, 2), key: SigningKey([UInt8](repeating: 1, count: SigningKey.count))!)
-        var core = ControllerCore(
+        var core = PumpedController(
             Controller(
                 identity: Identity(SecretKey([UInt8](repeating: 2, count: SecretKey.count))!), authority: authority,
                 settings: ControllerSettings(name: "c", addresses: []), stored: StoredState(), incarnation: 1,
@@ -324,7 +324,7 @@ import Wire
     }
 
     @Test func `the agent's changes keep their places among its actions`() {
-        var core = AgentCore(
+        var core = PumpedAgent(
             Agent(
                 identity: Identity(SecretKey([UInt8](repeating: 2, count: SecretKey.count))!), membership: nil,
                 record: AgentRecord(),

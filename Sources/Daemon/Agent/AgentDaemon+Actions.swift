@@ -11,7 +11,7 @@ import Wire
 extension AgentDaemon: PumpShell {
     /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the process; anyone who starts it
     /// again finds the state of before.
-    package func store(_ change: AgentCore.Change, durable: @escaping () -> Void) {
+    package func store(_ change: PumpedAgent.Change, durable: @escaping () -> Void) {
         do throws(FileError) { try state.write(change) } catch {
             log.critical("cannot keep state", metadata: ["path": "\(error.path)", "reason": "\(error.reason)"])
             // Nothing is tidied up, as with kill -9.
@@ -20,7 +20,7 @@ extension AgentDaemon: PumpShell {
         durable()
     }
 
-    package func stored(_ change: AgentCore.Change) {
+    package func stored(_ change: PumpedAgent.Change) {
         if case .membership = change { placeOverlay() }
     }
 

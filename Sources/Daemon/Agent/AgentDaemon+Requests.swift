@@ -16,6 +16,7 @@ extension AgentDaemon {
             view.cryptography = CipherAcceleration.describe()
             view.portMapping = network.portMappingView
             view.counters.add(port.counters)
+            view.counters.add(pump.counters)
             if let overlay { view.counters.add(overlay.counters) }
             return .status(view)
         case .netcheck(var view):

@@ -28,7 +28,7 @@ package final class AgentDaemon {
     private var settings: Settings
     let log: Logger
     let state: StateFolder
-    let pump: Pump<AgentCore>
+    let pump: Pump<PumpedAgent>
     private(set) var workers: WorkerHost!
     private(set) var port: MeshPort!
     private(set) var overlay: OverlayPort?
@@ -75,7 +75,7 @@ package final class AgentDaemon {
             configuration: settings.configuration(containment: workers.containment, hasDataPlane: overlay != nil),
             incarnation: Entropy.word(), seed: Entropy.seed(), now: loop.now,
             wall: Clock.wall() + settings.clockOffset)
-        pump = Pump(AgentCore(agent), on: loop, "the agent")
+        pump = Pump(PumpedAgent(agent), on: loop, "the agent")
         pump.attach(self)
         me.object = self
         try openPort(me)

@@ -72,7 +72,7 @@ final class StateFolder {
     }
 
     /// Durable when it returns.
-    func write(_ change: AgentCore.Change) throws(FileError) {
+    func write(_ change: PumpedAgent.Change) throws(FileError) {
         switch change {
         case .membership(let bytes): try Files.write(bytes, to: "\(path)/membership")
         case .workers(let bytes): try Files.write(bytes, to: "\(path)/workers.state")

@@ -71,6 +71,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
     private var isClosed = false
     /// Datagrams beyond `heldLimit`.
     package private(set) var dropped = 0
+    package var counters: [(name: String, count: Int)] { [("pump.dropped", dropped)] }
 
     /// `name` is for the list of a loop's sources.
     package init(_ core: consuming Core, on loop: Loop, _ name: String) {
