@@ -26,8 +26,6 @@ package struct Timeline {
     /// 16 hexadecimal digits.
     package var hash: String { fingerprint.value.hex16 }
 
-    package var isWatched: Bool { watcher != nil }
-
     /// `machine` is -1 for what concerns none.
     package mutating func record(
         _ kind: Kind, _ machine: Int, at now: Instant, _ a: UInt64 = 0, _ b: UInt64 = 0,

@@ -29,8 +29,6 @@ package enum Limits {
     package static let sessionSlotMask: UInt32 = 1 << sessionSlotBits - 1
     package static let anonymousSessions = 256
     package static let anonymousSessionLife = Interval.seconds(30)
-    /// Handshakes that this node has begun and that have not been answered.
-    package static let pendingHandshakes = 4096
     /// Handshakes answered for one source address: a bucket (WireGuard's, section 5.3 of its paper).
     package static let handshakesPerSecond: UInt64 = 20
     package static let handshakeBurst: UInt64 = 5

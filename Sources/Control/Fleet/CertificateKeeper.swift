@@ -70,7 +70,7 @@ struct CertificateKeeper: Sendable {
         let before = membership.certificate.description, after = next.certificate.description
         guard before != after else { return }
         // Peers judge by the certificate that they were shown.
-        core.endpoint.rekeyAll(now: now)
+        core.endpoint.rekeyAll()
         problem = nil
         out.report(.describedAs(after))
     }

@@ -8,8 +8,6 @@ extension Endpoint {
 
     /// Where this node may be reached, as it knows itself, best first.
     package var candidates: [PathCandidate] { traversal.candidates }
-    /// What is before this node, as beacons see it, over IPv4.
-    package var natMapping: NATMapping { traversal.mapping }
     /// How often the paths to relays are used now.
     package var keepAlive: Interval { traversal.relays.keepAlive }
 

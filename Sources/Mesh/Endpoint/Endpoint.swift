@@ -71,7 +71,7 @@ package struct Endpoint: ~Copyable {
     package mutating func pin(_ nodes: [NodeID]) { sessions.pin(nodes) }
 
     /// New keys with every peer, and so a look at this node's present certificate.
-    package mutating func rekeyAll(now: Instant) {
+    package mutating func rekeyAll() {
         for peer in sessions.peers where peer.isConnected {
             peer.rekey()
             sessions.peers.mark(peer)

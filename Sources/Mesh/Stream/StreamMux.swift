@@ -89,7 +89,6 @@ package struct StreamMux: Sendable {
     /// Nothing to send, nothing in flight.
     package var isIdle: Bool { !recovery.hasInFlight && !streams.hasFrames && streams.buffered == 0 }
     package var roundTrip: Interval? { recovery.roundTrip.hasSample ? recovery.roundTrip.smoothed : nil }
-    package var minimumRoundTrip: Interval? { recovery.roundTrip.hasSample ? recovery.roundTrip.minimum : nil }
     package var congestionWindow: Int { recovery.window.size }
     package var bytesInFlight: Int { recovery.window.inFlight }
     package var counters: StreamCounters {

@@ -13,6 +13,4 @@ extension Limits {
     package static let texts = 64
     /// Restarts that one worker's record remembers: more than any budget that makes sense within a window.
     package static let rememberedRestarts = 1024
-    /// Messages that wait in a `MessageChannel` in each direction.
-    package static let queuedMessages = 1024
 }
