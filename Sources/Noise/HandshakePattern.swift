@@ -1,10 +1,3 @@
-/// Which side of a handshake: the initiator writes the first message.
-package enum Role: Hashable, Sendable {
-    case initiator, responder
-
-    package var other: Role { self == .initiator ? .responder : .initiator }
-}
-
 /// What a handshake sends and mixes, message by message: data, as the Noise specification prints it (revision 34,
 /// sections 7 and 18).
 package struct HandshakePattern: Hashable, Sendable {

@@ -1,25 +1,3 @@
-/// Why a text is not the name of a Noise protocol that this module speaks.
-package enum ProtocolNameError: Error, Hashable, Sendable {
-    /// Not `Noise_PATTERN_DH_CIPHER_HASH`.
-    case malformed
-    case unknownPattern(String)
-    /// Only `25519` is spoken.
-    case unknownCurve(String)
-    case unknownCipher(String)
-    case unknownHash(String)
-}
-
-/// The functions a handshake runs on; its curve is always 25519.
-package struct CipherSuite: Hashable, Sendable {
-    package var cipher: Cipher
-    package var hash: HashFunction
-
-    package init(_ cipher: Cipher, _ hash: HashFunction) {
-        self.cipher = cipher
-        self.hash = hash
-    }
-}
-
 /// `Noise_IKpsk2_25519_ChaChaPoly_BLAKE2b` (Noise revision 34, section 8): both sides hash it first, so two sides that
 /// mean different protocols fail at once.
 package struct ProtocolName: Hashable, Sendable {

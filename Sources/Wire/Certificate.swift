@@ -63,7 +63,7 @@ package struct Certificate: Hashable, Sendable {
         return writer.bytes
     }
 
-    fileprivate init(reading reader: inout ByteReader) throws(DecodeError) {
+    init(reading reader: inout ByteReader) throws(DecodeError) {
         guard try reader.uint8("version") == Certificate.version else {
             throw DecodeError(.invalidValue, "version", at: 0)
         }
@@ -95,30 +95,6 @@ package struct Certificate: Hashable, Sendable {
             labels.append(Label(name, value))
         }
     }
-}
-
-/// A certificate and its signature, as it travels and lies on disk.
-package struct SignedCertificate: Hashable, Sendable {
-    package var certificate: Certificate
-    package var signature: [UInt8]
-
-    package init(_ certificate: Certificate, signature: [UInt8]) {
-        precondition(signature.count == Certificate.signatureSize, "a signature of \(signature.count) bytes")
-        self.certificate = certificate
-        self.signature = signature
-    }
-
-    package init(decoding bytes: [UInt8]) throws(DecodeError) {
-        guard bytes.count <= Limits.certificateBytes else {
-            throw DecodeError(.tooLong, "certificate", at: bytes.count)
-        }
-        var reader = ByteReader(bytes.span.bytes)
-        certificate = try Certificate(reading: &reader)
-        signature = try reader.bytes(Certificate.signatureSize, "signature")
-        try reader.expectEnd("certificate")
-    }
-
-    package func encoded() -> [UInt8] { certificate.encoded() + signature }
 }
 
 /// Which fleet: 128 random bits, drawn once with the fleet's authority.

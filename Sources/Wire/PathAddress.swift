@@ -1,18 +1,5 @@
 package import Base
 
-/// The two places at a relay between which it carries a datagram, as one of the two nodes sees them.
-package struct AllocationPair: Hashable, Sendable {
-    /// This node's.
-    package var near: UInt32
-    /// The peer's.
-    package var far: UInt32
-
-    package init(near: UInt32, far: UInt32) {
-        self.near = near
-        self.far = far
-    }
-}
-
 /// One way to a peer: the address to which its datagrams go and from which they come, and, where a relay has that
 /// address, the allocations that they name. A relay may itself be behind one: then `allocations` are those at the far relay.
 ///
@@ -78,62 +65,5 @@ package struct PathAddress: Hashable, Sendable {
 extension PathAddress: CustomStringConvertible {
     package var description: String {
         ["", "relay ", "two relays "][hops] + (isTCP ? "tcp \(remote)" : "\(remote)")
-    }
-}
-
-/// What a node has found out about the NAT before it (RFC 4787, section 4.1).
-package enum NATMapping: UInt8, Hashable, Sendable, CaseIterable {
-    case unknown = 0
-    /// Others see it at its own address.
-    case none = 1
-    /// Everybody sees it at the same address: endpoint-independent mapping, or ports that are preserved.
-    case endpointIndependent = 2
-    /// Each sees it at another.
-    case endpointDependent = 3
-    /// No UDP gets out, or none comes back: it has relays over TCP alone.
-    case blocked = 4
-}
-
-/// Where a node may be reached, as it says of itself.
-package enum PathCandidate: Hashable, Sendable {
-    case direct(SocketAddress)
-    case relayed(RelayedAddress)
-
-    package init(reading reader: inout ByteReader) throws(DecodeError) {
-        switch try reader.uint8("candidate") {
-        case 0: self = .direct(try SocketAddress(reading: &reader))
-        case 1:
-            let address = try SocketAddress(reading: &reader)
-            // 32 bytes make a NodeID.
-            let relay = NodeID(try reader.bytes(32, "relay"))!
-            self = .relayed(RelayedAddress(relay: relay, address: address, allocation: try reader.uint32("allocation")))
-        case _: throw DecodeError(.invalidValue, "candidate", at: reader.offset)
-        }
-    }
-
-    package func write(to writer: inout ByteWriter) {
-        switch self {
-        case .direct(let address):
-            writer.uint8(0)
-            address.write(to: &writer)
-        case .relayed(let place):
-            writer.uint8(1)
-            place.address.write(to: &writer)
-            writer.append(place.relay.bytes)
-            writer.uint32(place.allocation)
-        }
-    }
-}
-
-/// A node's allocation at a relay, and where the relay is.
-package struct RelayedAddress: Hashable, Sendable {
-    package var relay: NodeID
-    package var address: SocketAddress
-    package var allocation: UInt32
-
-    package init(relay: NodeID, address: SocketAddress, allocation: UInt32) {
-        self.relay = relay
-        self.address = address
-        self.allocation = allocation
     }
 }

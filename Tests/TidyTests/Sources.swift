@@ -20,6 +20,11 @@ struct SourceFile: CustomStringConvertible {
     /// Whose file it is: `PathSet` for `PathSet+Path`.
     var owner: String { String(name.split(separator: "+")[0]) }
     var isExtension: Bool { name.contains("+") }
+    /// `launchWorker` lies in `LaunchWorker.swift`.
+    var isNamedAfterFunction: Bool {
+        let function = "func \(name.prefix(1).lowercased())\(name.dropFirst())("
+        return code.contains { $0.contains(function) && !$0.hasPrefix(" ") }
+    }
 
     /// The lines without comments and without what stands in string literals, so that words are code.
     var code: [String] {

@@ -189,9 +189,9 @@ import Testing
         let goldens = try FileManager.default.contentsOfDirectory(atPath: folder.path()).filter { $0.hasSuffix(".hex") }
         let cases = try Regex(#"^    case ([a-z][A-Za-z0-9]*)"#, as: (Substring, Substring).self)
         for (type, path, prefix) in [
-            ("DatagramHeader", "Sources/Wire/Datagram.swift", "header-"),
+            ("DatagramHeader", "Sources/Wire/DatagramHeader.swift", "header-"),
             ("MeshFrame", "Sources/Wire/MeshFrame.swift", "frame-"),
-            ("Frame", "Sources/Wire/StreamFrame.swift", "stream-"),
+            ("Frame", "Sources/Wire/Frame.swift", "stream-"),
             ("ControlMessage", "Sources/Wire/Messages/ControlMessage.swift", "message-"),
         ] {
             let file = try #require(Repository.sources.first { $0.path == path }, "\(path)")

@@ -111,12 +111,6 @@ extension StrictJSONError: CustomStringConvertible {
     }
 }
 
-/// A type some of whose members may be left out in JSON, because there is a usual value for them.
-package protocol HasUsualMembers: Codable {
-    /// Those members, as JSON.
-    static var usualMembers: [JSONMember] { get }
-}
-
 extension StrictJSON {
     /// The members of a value, as JSON; those in `required` left out.
     static func members(of value: some Encodable, required: [String] = []) -> [JSONMember] {
@@ -124,17 +118,4 @@ extension StrictJSON {
         guard case .object(let members) = try! JSONValue(parsing: encode(value)) else { return [] }
         return members.filter { !required.contains($0.name) }
     }
-}
-
-extension WorkerSpec: HasUsualMembers {
-    package static let usualMembers = StrictJSON.members(of: WorkerSpec(command: []), required: ["command"])
-}
-extension RestartPolicy: HasUsualMembers {
-    package static let usualMembers = StrictJSON.members(of: RestartPolicy())
-}
-extension StopPolicy: HasUsualMembers {
-    package static let usualMembers = StrictJSON.members(of: StopPolicy())
-}
-extension LogPolicy: HasUsualMembers {
-    package static let usualMembers = StrictJSON.members(of: LogPolicy())
 }

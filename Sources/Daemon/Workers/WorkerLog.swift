@@ -3,17 +3,6 @@ import Glibc
 import ShimProtocol
 import Wire
 
-/// A piece of a worker's log.
-package struct LogChunk: Hashable, Sendable {
-    /// Of the first byte; later than was asked for where the files that held it are deleted.
-    package private(set) var offset: Int64
-    package private(set) var bytes: [UInt8]
-    /// Where to go on.
-    package private(set) var nextOffset: Int64
-    /// The worker has ended, and there is no more than this.
-    package private(set) var isFinal: Bool
-}
-
 /// Reads the log's files, which the shim writes and deletes meanwhile.
 struct WorkerLog {
     let folder: WorkerFolder

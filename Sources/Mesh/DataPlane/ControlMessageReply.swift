@@ -1,12 +1,5 @@
 import Base
 
-/// What a sender of this node is told by ICMP about a packet of its own.
-enum ControlMessageError: Hashable {
-    /// The largest packet that would have gone.
-    case tooBig(Int)
-    case unreachable
-}
-
 /// ICMP errors of RFC 792 with RFC 1191's MTU, and of RFC 4443. They come from the address that the packet was for, as
 /// from a router before it: a packet from one of this node's own addresses would be dropped as a martian.
 enum ControlMessageReply {

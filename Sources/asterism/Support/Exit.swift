@@ -7,22 +7,6 @@ import Wire
 ///
 /// Every error is lines on the standard error, `asterism: error: …`, and a status of `ExitStatus`.
 
-/// Why a verb was not done: one line or several, all of the same status.
-struct Failure: Error, Equatable {
-    var status: ExitStatus
-    var lines: [String]
-
-    init(_ status: ExitStatus, _ lines: [String]) {
-        self.status = status
-        self.lines = lines
-    }
-    init(_ status: ExitStatus, _ line: String) { self.init(status, [line]) }
-
-    init(_ error: APIError) {
-        self.init(ExitStatus(error.code), error.lines)
-    }
-}
-
 extension APIError {
     /// The message, with the field at fault before it; a line for each problem of a specification.
     var lines: [String] {

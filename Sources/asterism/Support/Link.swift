@@ -2,43 +2,6 @@ import Base
 import Control
 import Foundation
 
-enum Program: String {
-    case agent, controller
-}
-
-/// Where a program can be asked.
-struct Place: Equatable {
-    /// `nil` where the person named a socket without saying whose.
-    var program: Program?
-    var path: String
-
-    var description: String { program.map { "the \($0.rawValue) at \(path)" } ?? path }
-}
-
-/// An answer, as it came and as a view.
-struct Answer<View: Decodable> {
-    let line: [UInt8]
-
-    func view() throws -> View {
-        do {
-            let reply = try JSONDecoder().decode(JSONRPCReply<View>.self, from: Data(line))
-            return try reply.result.get()
-        } catch let error as DecodingError {
-            let reason = APIError(error).message
-            throw Failure(.refused, "the answer is not of the form that this version knows (\(reason))")
-        }
-    }
-
-    /// The result as it came, so that what a newer program adds is shown in full by an older command line.
-    var json: JSONValue {
-        get throws {
-            do throws(JSONSyntaxError) { return try JSONValue(parsing: line)["result"] ?? .null } catch {
-                throw Failure(.refused, "the answer is not JSON: \(error)")
-            }
-        }
-    }
-}
-
 /// # One program to talk to
 ///
 /// A link is a place and a connection that is made again when it was lost. Reading is repeated after a loss, and so is what

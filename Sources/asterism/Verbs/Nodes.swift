@@ -49,15 +49,6 @@ struct Nodes: Verb {
     }
 }
 
-struct NodeDetail: Verb {
-    static let configuration = CommandConfiguration(commandName: "node", abstract: "Shows one node in detail.")
-
-    @OptionGroup var common: Common
-    @Argument(help: "A node's name, id, or the first digits of its id.") var name: String
-
-    func perform() throws { try NodeText.show(name, self) }
-}
-
 enum NodeText {
     static func show(_ name: String, _ verb: some Verb) throws {
         let link = try verb.common.link(.controller)

@@ -1,9 +1,3 @@
-/// A program's verbs, as JSON-RPC knows them.
-package protocol VerbList {
-    /// The verbs' methods, in the order of the documents.
-    static var methodNames: [String] { get }
-}
-
 /// The JSON-RPC name of one verb of a program.
 package struct VerbMethod<List: VerbList>: RawRepresentable, Hashable, Sendable, CaseIterable {
     /// In the program's list.

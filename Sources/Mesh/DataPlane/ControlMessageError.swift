@@ -1,0 +1,6 @@
+/// What a sender of this node is told by ICMP about a packet of its own.
+enum ControlMessageError: Hashable {
+    /// The largest packet that would have gone.
+    case tooBig(Int)
+    case unreachable
+}

@@ -1,0 +1,65 @@
+package import Base
+package import Noise
+import Synchronization
+package import Wire
+
+/// Keys of one keypair to open packets with, whose packets they are, and what they may carry.
+// Sendable because what changes in it is touched under `exclusively` wherever more than one thread has it.
+package final class RxEntry: @unchecked Sendable {
+    package let index: UInt32
+    let peer: Int
+    let address4: OverlayKey?
+    let address6: OverlayKey?
+    let expiresAt: Instant
+    let state: UnsafeMutablePointer<State>
+    private let lock = Mutex(())
+
+    /// Threads that have a socket each get packets of one peer at the same time only while the peer moves, or somebody
+    /// pretends that it does.
+    @inline(__always)
+    func exclusively<Value>(_ isShared: Bool, _ body: () -> Value) -> Value {
+        guard isShared else { return body() }
+        lock._unsafeLock()
+        defer { lock._unsafeUnlock() }
+        return body()
+    }
+
+    struct State: ~Copyable {
+        var key: CipherKey
+        var window = ReplayWindow()
+        var highest: UInt64 = 0
+        /// Where the newest packets came from, and where those before did: a peer in doubt sends on two paths at once.
+        var remote: PathAddress
+        var other: PathAddress
+        var isConfirmed: Bool
+        /// A new set of rules replaces it while the keys live.
+        var policy: PeerPolicy
+        var traffic = Traffic()
+
+        init(key: consuming CipherKey, remote: PathAddress, isConfirmed: Bool, policy: PeerPolicy) {
+            self.key = key
+            self.remote = remote
+            other = remote
+            self.isConfirmed = isConfirmed
+            self.policy = policy
+        }
+    }
+
+    package init(
+        index: UInt32, peer: Int, key: consuming CipherKey, address4: IPAddress?, address6: IPAddress?,
+        policy: PeerPolicy, remote: PathAddress, isConfirmed: Bool, expiresAt: Instant
+    ) {
+        self.index = index
+        self.peer = peer
+        self.address4 = address4.map { OverlayKey($0) }
+        self.address6 = address6.map { OverlayKey($0) }
+        self.expiresAt = expiresAt
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(key: key, remote: remote, isConfirmed: isConfirmed, policy: policy))
+    }
+
+    deinit {
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+}

@@ -1,0 +1,46 @@
+import Base
+
+/// # How a relay knows where a node is
+///
+/// A relay sends what comes for a node to the address that the node's allocation is bound to, so anyone who could bind it wrongly
+/// could have the relay flood an unauthenticated peer. Being authentic is not enough for a bind: a datagram may be recorded and
+/// sent again from elsewhere, or with another's source address. So the relay answers a bind with a *challenge*, 16 bytes that
+/// hold for this allocation at this source address for two to four minutes, and believes the bind that brings them back: only who
+/// receives at an address can have them. The relay keeps nothing for it; the challenge is a MAC under a secret of its own.
+///
+/// ```
+///   node                                        relay
+///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: nothing is said
+///    │ ←── challenge for this source, MAC ────── │   right: never longer than what it answers
+///    │ ── bind, number 8, challenge, MAC ─────→  │   bound, if no bind with such a number came before
+///    │ ←── bound (no challenge), MAC ─────────── │
+/// ```
+///
+/// Numbers rise, so that an old bind, sent again from an address that the node has left, binds nothing.
+///
+/// A node that reaches the relay over another one is at that one's address and a pair of allocations there; then the challenge
+/// holds for all three together.
+package final class BindKey: Sendable {
+    package static let count = 32
+    package static let macCount = Cookie.macCount
+    private let key: SecretBytes
+
+    /// `nil` unless there are 32 bytes.
+    package init?(_ bytes: [UInt8]) {
+        guard bytes.count == BindKey.count else { return nil }
+        key = SecretBytes(bytes)
+    }
+
+    package init(using generator: inout KeyGenerator) { key = generator.secretBytes(BindKey.count) }
+
+    /// To be told to the node, sealed.
+    package var bytes: [UInt8] { key.bytes() }
+
+    package func mac(of message: [UInt8]) -> [UInt8] { Cookie.mac(message.span.bytes, key: key).bytes() }
+
+    /// Whether the last 16 bytes of a message are the MAC of those before.
+    package func isValid(_ message: [UInt8]) -> Bool {
+        guard message.count > BindKey.macCount else { return false }
+        return Cookie.isValid(message.span.bytes, macAt: message.count - BindKey.macCount, key: key)
+    }
+}

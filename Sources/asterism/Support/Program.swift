@@ -1,0 +1,6 @@
+import Control
+import Foundation
+
+enum Program: String {
+    case agent, controller
+}
