@@ -5,7 +5,7 @@ package import Wire
 package struct Credentials: Hashable, Sendable {
     package var certificate: SignedCertificate
     /// Keys of the fleet's authorities. Two while one is being replaced by the other.
-    package var authorities: [VerifyingKey]
+    package private(set) var authorities: [VerifyingKey]
 
     package init(certificate: SignedCertificate, authorities: [VerifyingKey]) {
         self.certificate = certificate

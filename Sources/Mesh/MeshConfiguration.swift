@@ -9,21 +9,21 @@ package struct MeshConfiguration: Sendable {
     /// Authorities trusted before this node has credentials: those that its token names.
     package var authorities: [VerifyingKey] = []
     package var rekeyAfter = Interval.seconds(120)
-    package var rejectAfter = Interval.seconds(180)
+    package private(set) var rejectAfter = Interval.seconds(180)
     /// First wait for a second message; it doubles up to the next figure, and each is changed by up to 10 %.
-    package var handshakeRetry = Interval.milliseconds(250)
-    package var handshakeRetryMax = Interval.seconds(5)
+    package private(set) var handshakeRetry = Interval.milliseconds(250)
+    package private(set) var handshakeRetryMax = Interval.seconds(5)
     /// `connect` fails after so long without an answer.
-    package var connectTimeout = Interval.seconds(10)
+    package private(set) var connectTimeout = Interval.seconds(10)
     /// Something was sent that asks for an answer and nothing came back: make new keys, the peer may have lost its own.
     /// Five heartbeats' worth of round trips would be too patient, one too nervous.
-    package var unansweredBeforeHandshake = Interval.milliseconds(2500)
+    package private(set) var unansweredBeforeHandshake = Interval.milliseconds(2500)
     /// ... and this long: the session is over.
     package var unansweredBeforeTimeout = Interval.seconds(15)
     /// Slack for clocks that differ, when a certificate's validity is checked.
-    package var clockSlack = Interval.minutes(10)
+    package private(set) var clockSlack = Interval.minutes(10)
     /// Nodes whose certificates are believed without a date (`CertificateCheck.pinned`).
-    package var pinned: [NodeID] = []
+    package private(set) var pinned: [NodeID] = []
     package var streams = StreamLimits()
     /// Whether the driver has a data plane, for which keys and routes are then made.
     package var hasDataPlane = false
@@ -31,9 +31,9 @@ package struct MeshConfiguration: Sendable {
     package var policy: [PolicyRule] = []
 
     /// What the nodes of one application may have carried by this one, where it is a beacon, in bytes a second.
-    package var relayBytesPerSecond: Int64 = 125_000_000
+    package private(set) var relayBytesPerSecond: Int64 = 125_000_000
     /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
-    package var probesPerSecond: Int64 = 200
+    package private(set) var probesPerSecond: Int64 = 200
 
     package init() {}
 }

@@ -28,7 +28,7 @@ package import Wire
 package struct Agent: ~Copyable {
     var core: AgentCore
     var supervisor: Supervisor
-    var health = HealthTracker()
+    private(set) var health = HealthTracker()
     // Fleet
     var enroller = Enroller()
     var certificate = CertificateKeeper()

@@ -16,8 +16,8 @@ package struct AgentConfiguration: Sendable {
     /// Ports at which it takes datagrams over TCP, where it is a beacon.
     package var tcpPorts: [UInt16] = []
     /// The program's version.
-    package var version: String
-    package var containment: Containment
+    package let version: String
+    package let containment: Containment
     package var mesh = MeshConfiguration()
     package var bench = BenchPermission.auto
 

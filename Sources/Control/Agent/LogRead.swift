@@ -2,13 +2,13 @@ package import Wire
 
 /// The answer to `AgentAction.readLog`.
 package struct LogRead: Hashable, Sendable {
-    package var operation: UInt64
-    package var worker: WorkerRef
-    package var offset: Int64
-    package var bytes: [UInt8]
-    package var nextOffset: Int64
+    package private(set) var operation: UInt64
+    package let worker: WorkerRef
+    package let offset: Int64
+    package let bytes: [UInt8]
+    package let nextOffset: Int64
     /// Nothing is in the log after `nextOffset` now.
-    package var isAtEnd: Bool
+    package let isAtEnd: Bool
     package var problem: String?
 
     package init(

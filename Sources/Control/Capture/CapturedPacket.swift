@@ -5,13 +5,13 @@ package import Wire
 /// One packet that has passed, as the shell has seen it.
 package struct CapturedPacket: Hashable, Sendable {
     /// Nanoseconds since 1970.
-    package var at: UInt64
-    package var layer: CaptureLayer
-    package var isOutward: Bool
+    package let at: UInt64
+    package let layer: CaptureLayer
+    package let isOutward: Bool
     /// By which it went or came; `nil` for a packet of the overlay that has not left.
     package var path: PathAddress?
     /// An IP packet, or what a datagram carries.
-    package var bytes: [UInt8]
+    package private(set) var bytes: [UInt8]
 
     package init(at: UInt64, layer: CaptureLayer, isOutward: Bool, path: PathAddress?, bytes: [UInt8]) {
         self.at = at

@@ -30,8 +30,8 @@ package struct Controller: ~Copyable {
     var core: ControllerCore
     var tokens: TokenRegistry
     var enrolments = EnrolmentService()
-    var certificates: NodeCertificates
-    var clocks = NodeClocks()
+    private(set) var certificates: NodeCertificates
+    private(set) var clocks = NodeClocks()
     var directory = FleetDirectory()
     let overlay: OverlayAddresses
     var desired: DesiredState

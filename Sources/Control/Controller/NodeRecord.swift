@@ -5,9 +5,9 @@ package import Wire
 package struct NodeRecord: Hashable, Sendable {
     package var node: NodeID
     package var certificate: SignedCertificate
-    package var enrolledAt: UnixTime
+    package let enrolledAt: UnixTime
     /// The token that it came with, in hexadecimal digits.
-    package var token: String
+    package let token: String
     /// Of its desired state.
     package var revision: UInt64
 

@@ -6,7 +6,7 @@ package struct OperationRecord: Hashable, Sendable {
     package var number: UInt64
     /// The caller's name for it.
     package var operation: String
-    package var worker: WorkerRef
+    package let worker: WorkerRef
 
     package init(number: UInt64, operation: String, worker: WorkerRef) {
         self.number = number

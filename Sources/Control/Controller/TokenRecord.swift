@@ -5,11 +5,11 @@ package struct TokenRecord: Hashable, Sendable {
     /// 8 bytes.
     package var id: [UInt8]
     /// 32 bytes. Not a hash of it: the proof is keyed with it.
-    package var secret: [UInt8]
+    package let secret: [UInt8]
     package var name: String?
-    package var createdAt: UnixTime
-    package var expiresAt: UnixTime
-    package var uses: Int
+    package let createdAt: UnixTime
+    package let expiresAt: UnixTime
+    package let uses: Int
     package var used: Int
     package var isRevoked: Bool
     /// Who joins with it is a beacon: it may carry datagrams for others.

@@ -7,7 +7,7 @@ struct Enrolment: Sendable {
     /// Who waits for the outcome.
     var askers: [RequestID]
     /// `nil`: tried until it is accepted or refused.
-    var giveUpAt: Instant?
+    private(set) var giveUpAt: Instant?
 
     /// How often the proof was called wrong. It is bound to a handshake; if the second message of one was lost on the way
     /// of its confirmation and another handshake followed, the two ends have different ones in mind.

@@ -10,9 +10,9 @@ import Wire
 /// thousand times.
 struct ReportTracker: Sendable {
     private struct Sent: Sendable {
-        var digest: UInt64
+        let digest: UInt64
         /// The last heartbeat before the report; answers to it cannot know the report.
-        var sequence: UInt32
+        private(set) var sequence: UInt32
     }
 
     /// The workers' digest that heartbeats carry.

@@ -6,8 +6,8 @@ package struct OverlayPlace: Hashable, Sendable {
     package var v4: IPAddress?
     /// Where all of the fleet's IPv4 addresses are from; `nil` where the controller has not said.
     package var network4: IPPrefix?
-    package var v6: IPAddress
-    package var network6: IPPrefix
+    package let v6: IPAddress
+    package let network6: IPPrefix
 
     package func contains(_ address: IPAddress) -> Bool { address == v6 || address == v4 }
 }

@@ -20,7 +20,7 @@ package struct AdoptedWorker: Hashable, Sendable {
         /// Its launch was cut short before anything ran.
         case neverStarted
     }
-    package var worker: WorkerRef
+    package let worker: WorkerRef
     package var state: State
 
     package init(_ worker: WorkerRef, _ state: State) {

@@ -6,17 +6,17 @@ import Wire
 
 extension AgentDaemon {
     package struct Settings: Sendable {
-        package var stateDirectory: String
-        package var listen: SocketAddress
+        package let stateDirectory: String
+        package let listen: SocketAddress
         /// Whether `listen` is configured. Where it is not, and is in use, the agent binds any free port.
         package var isListenFixed = true
-        package var socketPath: String
+        package let socketPath: String
         package var name: String
         package var site = ""
         package var labels: [(name: String, value: String)] = []
         package var token: Token?
         package var workersCgroup = WorkerCgroupChoice.auto
-        package var shim: String
+        package let shim: String
         package var accelerators = AcceleratorProbe.none
         package var overlay = OverlayMode.auto
         package var overlayPort = OverlayPort.Settings()
@@ -30,7 +30,7 @@ extension AgentDaemon {
         package var stun: [STUNServer] = []
         package var portMapping = PortMappingHost.Mode.auto
         /// The program `asterism`, which serves peers that measure.
-        package var tool: String
+        package let tool: String
         /// New keys after this time instead of the protocol's; for tests.
         package var rekeyAfter: Interval?
         /// Whether the name was given, and is not just the host's.

@@ -24,7 +24,7 @@ package final class OverlayPort {
         package var interface = "asterism%d"
         package var usesOffload = true
         /// The interface's MTU: 1500 less IPv6, UDP, and what a sealed packet adds.
-        package var mtu = 1420
+        package private(set) var mtu = 1420
         /// 1, or an even number up to `mostThreads`.
         package var threads = 1
         package static let mostThreads = 16

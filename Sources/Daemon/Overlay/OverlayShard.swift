@@ -212,7 +212,7 @@ final class OverlayShard {
 /// What one shard or several have counted since the start.
 struct OverlayCounters: Sendable {
     var plane = DataPlaneCounters()
-    var writeErrors = 0
+    private(set) var writeErrors = 0
     /// Of the ports that shards have for themselves.
     var ports: [(name: String, count: Int)] = []
 

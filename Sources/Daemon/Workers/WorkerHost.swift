@@ -22,11 +22,11 @@ package import Wire
 package final class WorkerHost {
     package struct Settings: Sendable {
         /// Absolute; `workers` and `trash` in it are the host's.
-        package var stateDirectory: String
+        package let stateDirectory: String
         /// The program `asterism-shim`.
-        package var shim: String
+        package let shim: String
         /// A folder of cgroup v2 that is ours to use; `nil` to do without.
-        package var cgroupRoot: String?
+        package private(set) var cgroupRoot: String?
         /// Why there is none, where somebody may have expected one.
         package var cgroupProblem: String?
 

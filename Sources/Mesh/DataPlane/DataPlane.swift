@@ -28,7 +28,7 @@ package import Wire
 /// What is never let through: a packet from a peer whose source is not one of the peer's own addresses; one that is not
 /// for this node; multicast and broadcast; what the policy does not allow. Each is counted by its reason.
 package struct DataPlane: ~Copyable {
-    var transmit = TxPath()
+    private(set) var transmit = TxPath()
     var receive = RxPath()
     let flows: FlowTable
     private let role: DataPlaneRole

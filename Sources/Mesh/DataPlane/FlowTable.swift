@@ -34,9 +34,9 @@ package final class FlowTable: Sendable {
 private struct Conversations: ~Copyable, @unchecked Sendable {
     private struct Place {
         /// The destination's address, so that who comes after it inherits nothing.
-        var peer = OverlayKey(high: 0, low: 0)
+        private(set) var peer = OverlayKey(high: 0, low: 0)
         /// Protocol and ports; 0 where free, since no protocol that is tracked has that number.
-        var talk: UInt64 = 0
+        private(set) var talk: UInt64 = 0
         var usedAt = Instant.origin
     }
     private static let sets = Limits.overlayFlows / 8

@@ -4,8 +4,8 @@ import Wire
 /// Packets for the device: pieces of memory to be written by one writev(2) each.
 package struct PacketOutbox: ~Copyable {
     package struct Piece {
-        package var base: UnsafeMutableRawPointer
-        package var count: Int
+        package let base: UnsafeMutableRawPointer
+        package private(set) var count: Int
     }
     /// As many as datagrams that one call of recvmmsg(2) can bring, with GRO.
     package static let capacity = 32 * 128

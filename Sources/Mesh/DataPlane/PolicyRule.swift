@@ -63,7 +63,7 @@ package struct PolicyRule: Hashable, Sendable {
 }
 
 package struct PolicyRuleError: Error, Hashable, Sendable, CustomStringConvertible {
-    package var description: String
+    package let description: String
 
     init(_ description: String) { self.description = description }
 }

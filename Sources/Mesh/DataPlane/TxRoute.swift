@@ -81,9 +81,9 @@ package final class TxRoute: @unchecked Sendable {
 /// What has passed under one keypair's keys in one direction since the last report.
 struct Traffic {
     var packets: UInt64 = 0
-    var bytes: UInt64 = 0
+    private(set) var bytes: UInt64 = 0
     var relayedBytes: UInt64 = 0
-    var lastAt = Instant.origin
+    private(set) var lastAt = Instant.origin
     private var isReported = true
 
     /// True if it is the first since the last report.

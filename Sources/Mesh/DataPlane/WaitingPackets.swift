@@ -11,7 +11,7 @@ struct WaitingPackets: ~Copyable {
     }
     private struct Queue {
         var packets: [Packet] = []
-        var since: Instant
+        let since: Instant
     }
     private var queues = OrderedDictionary<OverlayKey, Queue>()
     private var byteCount = 0

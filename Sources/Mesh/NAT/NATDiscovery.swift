@@ -51,7 +51,7 @@ package struct NATDiscovery: ~Copyable {
 
     private struct Observation {
         var remote: SocketAddress
-        var mapped: SocketAddress
+        private(set) var mapped: SocketAddress
     }
 
     private var transactions: STUNTransactions<Purpose>

@@ -47,11 +47,11 @@ package struct NATFindings: Hashable, Sendable {
         case random
     }
 
-    package var servers: [Server]
+    package private(set) var servers: [Server]
     /// Datagrams come back.
     package var udp: NATFinding<Bool>
     /// How the first socket is seen by the first server that answered.
-    package var reflexive: SocketAddress?
+    package private(set) var reflexive: SocketAddress?
     package var mapping: NATFinding<Mapping>
     package var filtering: NATFinding<Filtering>
     package var ports: NATFinding<Ports>

@@ -42,9 +42,9 @@ package struct HTTPAnswer: Hashable, Sendable {
             case untilEnd, chunked
             case length(Int)
         }
-        var status: Int
-        var framing = Framing.untilEnd
-        var bodyStart: Int
+        private(set) var status: Int
+        private(set) var framing = Framing.untilEnd
+        private(set) var bodyStart: Int
 
         init(_ bytes: [UInt8]) throws(DecodeError) {
             var lines: [Substring] = [], at = 0

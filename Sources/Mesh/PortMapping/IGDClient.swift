@@ -18,7 +18,7 @@ struct IGDClient: Sendable {
     struct Grant: Hashable, Sendable {
         let external: SocketAddress
         /// 0: for ever, or so the gateway says.
-        var leaseSeconds: UInt32
+        private(set) var leaseSeconds: UInt32
         let expiresAt: Instant
         var renewAt: Instant
     }
@@ -34,9 +34,9 @@ struct IGDClient: Sendable {
     }
     private struct Call: Hashable, Sendable {
         var id: UInt64
-        var step: Step
+        let step: Step
         /// Anyone who fetches answers in time, or says why not; this is for one that does not.
-        var patienceEnds: Instant
+        let patienceEnds: Instant
     }
 
     private(set) var phase = Phase.idle

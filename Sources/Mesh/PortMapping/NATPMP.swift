@@ -59,7 +59,7 @@ package enum NATPMP {
         /// A `ResultCode`, or one that nobody has written down.
         package var result: UInt16
         package let epochSeconds: UInt32
-        package var body: Body
+        package private(set) var body: Body
 
         package var meaning: String { ResultCode(rawValue: result)?.meaning ?? "refused with code \(result)" }
 

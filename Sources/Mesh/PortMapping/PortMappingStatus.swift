@@ -6,10 +6,10 @@ package struct PortMappingStatus: Hashable, Sendable {
     package var `protocol`: PortMappingProtocol?
     /// Where unauthenticated peers reach this node, or the next NAT.
     package var external: SocketAddress?
-    package var internalPort: UInt16
+    package let internalPort: UInt16
     /// What is left of the mapping's life; `nil` for one without an end.
     package var lifetime: Interval?
-    package var gateway: IPAddress?
+    package private(set) var gateway: IPAddress?
     /// What went wrong last, or why the mapping does not help.
     package var problem: String?
 }

@@ -25,8 +25,8 @@ enum SOAP {
 
     /// Why a call was refused: a code of UPnP or of the service, and the gateway's words.
     struct Fault: Hashable, Sendable {
-        var code: Int
-        var words: String
+        private(set) var code: Int
+        let words: String
     }
 
     enum Answer: Hashable, Sendable {

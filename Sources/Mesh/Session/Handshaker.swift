@@ -97,7 +97,7 @@ struct Handshaker: ~Copyable {
         }
         let verdict: Verdict
         /// When the first message that it answers was sent; `nil` if it answers none.
-        var sentAt: Instant?
+        private(set) var sentAt: Instant?
     }
 
     /// Reads the answer of `node` to `initiation`. `sender` is the peer's index.

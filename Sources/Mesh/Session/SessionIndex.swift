@@ -5,7 +5,7 @@ import Wire
 /// guess one and an old datagram does not reach a new session.
 package struct SessionIndex: Sendable {
     private struct Slot {
-        var tag: UInt32
+        private(set) var tag: UInt32
         /// The peer's slot, or -1 where free.
         var peer: Int
     }

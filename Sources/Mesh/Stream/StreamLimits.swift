@@ -11,11 +11,11 @@ package struct StreamLimits: Hashable, Sendable {
     package var streamFragments = 4096
     package var fragments = 16_384
     /// Ranges of received packet numbers that are remembered; a number below the lowest one counts as a duplicate.
-    package var numberRanges = 256
+    package private(set) var numberRanges = 256
     /// A datagram's plaintext, as long as `transmit` was not asked for a larger one.
-    package var datagram = 1200
+    package private(set) var datagram = 1200
     /// Nothing makes the congestion window larger.
-    package var maxCongestionWindow = 64 << 20
+    package private(set) var maxCongestionWindow = 64 << 20
 
     package init() {}
 }

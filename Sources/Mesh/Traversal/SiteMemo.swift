@@ -12,7 +12,7 @@ struct SiteMemo: Sendable {
     private static let limit = 256
 
     private struct Key: Hashable {
-        var site: String
+        private(set) var site: String
         var mapping: NATMapping
     }
     private var until = Table<Key, Instant>()

@@ -3,8 +3,8 @@ package import Wire
 
 package struct AcceleratorView: Hashable, Sendable, Codable {
     package var node: NodeID
-    package var nodeName: String
-    package var accelerator: AcceleratorStatus
+    package let nodeName: String
+    package let accelerator: AcceleratorStatus
 }
 
 extension AcceleratorView: SchemaDescribed {

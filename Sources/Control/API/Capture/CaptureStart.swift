@@ -1,12 +1,12 @@
 package struct CaptureStart: ShellVerb {
     /// As in `PingPeer`, of peers only; without it, all of them.
-    package var peer: String?
+    package private(set) var peer: String?
     /// Without it, both.
-    package var layer: CaptureLayer?
+    package private(set) var layer: CaptureLayer?
     /// The capture ends after so many packets: 1 to 1,000,000,000.
-    package var count: Int64?
+    package private(set) var count: Int64?
     /// ... or seconds: 1 to 86,400.
-    package var seconds: Int64?
+    package private(set) var seconds: Int64?
 
     package init(peer: String? = nil, layer: CaptureLayer? = nil, count: Int64? = nil, seconds: Int64? = nil) {
         self.peer = peer

@@ -1,6 +1,6 @@
 package struct CaptureStop: ShellVerb {
     /// As `CaptureView` has it.
-    package var capture: Int64
+    package let capture: Int64
 
     package init(capture: Int64) { self.capture = capture }
 

@@ -1,14 +1,14 @@
 /// A piece of a capture: the next bytes of a pcapng file.
 package struct CaptureView: Hashable, Sendable, Codable {
-    package var capture: Int64
+    package let capture: Int64
     /// In base64 (RFC 4648, section 4).
     package var data: String
     /// Nothing will come after it.
-    package var isFinal: Bool
+    package let isFinal: Bool
     /// So far.
     package var packets: Int
     /// Packets that there was no room for, so far.
-    package var dropped: Int
+    package let dropped: Int
 
     package init(capture: Int64, bytes: [UInt8], isFinal: Bool, packets: Int, dropped: Int) {
         self.capture = capture

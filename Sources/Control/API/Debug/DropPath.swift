@@ -3,9 +3,9 @@ import Mesh
 
 package struct DropPath: AgentVerb {
     /// As in `PingPeer`.
-    package var peer: String
+    package let peer: String
     /// As `via` in `PingPeer`.
-    package var path: String
+    package private(set) var path: String
 
     package init(peer: String, path: String) {
         self.peer = peer

@@ -1,6 +1,6 @@
 package struct RebindSockets: ShellVerb {
     /// Without it, whichever the kernel gives.
-    package var port: Int64?
+    package private(set) var port: Int64?
 
     package init(port: Int64? = nil) { self.port = port }
 

@@ -3,8 +3,8 @@ import Mesh
 
 package struct RelayOnly: AgentVerb {
     /// As in `PingPeer`.
-    package var peer: String
-    package var isOn: Bool
+    package let peer: String
+    package let isOn: Bool
 
     package init(peer: String, isOn: Bool) {
         self.peer = peer

@@ -11,12 +11,12 @@ package struct EventView: Hashable, Sendable, Codable {
     }
     /// Rises by one with each event of the fleet.
     package var id: UInt64
-    package var at: UnixTime
-    package var kind: Kind
+    package let at: UnixTime
+    package let kind: Kind
     package var node: NodeID?
-    package var nodeName: String?
-    package var worker: String?
-    package var message: String
+    package private(set) var nodeName: String?
+    package private(set) var worker: String?
+    package private(set) var message: String
 }
 
 extension EventView: SchemaDescribed {

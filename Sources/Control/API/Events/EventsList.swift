@@ -2,9 +2,9 @@ package import Base
 
 package struct EventsList: ImmediateControllerVerb {
     /// Only events with a higher id.
-    package var after: UInt64?
+    package private(set) var after: UInt64?
     /// At most so many, up to 1000; without it, 100.
-    package var limit: Int64?
+    package private(set) var limit: Int64?
 
     package init(after: UInt64? = nil, limit: Int64? = nil) {
         self.after = after

@@ -2,7 +2,7 @@ package import Base
 
 /// Answered with the agent's state once it is a member.
 package struct JoinFleet: AgentVerb {
-    package var token: String
+    package let token: String
     /// Without it, the name that the agent was started with.
     package var name: String?
 

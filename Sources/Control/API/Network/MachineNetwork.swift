@@ -3,7 +3,7 @@ package import Base
 /// What the shell has read of its machine.
 package struct MachineNetwork: Hashable, Sendable {
     package struct Pod: Hashable, Sendable {
-        package var namespace: String?
+        package private(set) var namespace: String?
         package var name: String?
 
         package init(namespace: String?, name: String?) {
@@ -12,10 +12,10 @@ package struct MachineNetwork: Hashable, Sendable {
         }
     }
 
-    package var interfaces: [NetcheckView.Interface]
-    package var gateway4: NetcheckView.Gateway?
+    package let interfaces: [NetcheckView.Interface]
+    package private(set) var gateway4: NetcheckView.Gateway?
     /// `nil` where this is no pod of Kubernetes.
-    package var pod: Pod?
+    package private(set) var pod: Pod?
 
     package init(interfaces: [NetcheckView.Interface], gateway4: NetcheckView.Gateway? = nil, pod: Pod? = nil) {
         self.interfaces = interfaces

@@ -4,7 +4,7 @@ package import Base
 /// there or `unknown`.
 package struct NetcheckView: Hashable, Sendable, Codable {
     package struct Finding<Value: Hashable & Sendable & Codable>: Hashable, Sendable, Codable {
-        package var value: Value?
+        package private(set) var value: Value?
         package var unknown: Unknown?
 
         package static func known(_ value: Value) -> Finding { Finding(value: value) }
@@ -66,7 +66,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package var name: String
         package var addresses: [IPAddress]
         /// The overlay's own.
-        package var isOverlay: Bool
+        package let isOverlay: Bool
 
         package init(name: String, addresses: [IPAddress], isOverlay: Bool) {
             self.name = name
@@ -76,8 +76,8 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     }
 
     package struct Gateway: Hashable, Sendable, Codable {
-        package var address: IPAddress
-        package var interface: String
+        package let address: IPAddress
+        package let interface: String
 
         package init(address: IPAddress, interface: String) {
             self.address = address
@@ -97,11 +97,11 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     package struct Server: Hashable, Sendable, Codable {
         /// As it was configured.
         package var name: String
-        package var address: SocketAddress?
+        package private(set) var address: SocketAddress?
         package var seen: SocketAddress?
         package var roundTripMicroseconds: Int64?
         /// From where it answers when it is asked to (RFC 5780).
-        package var otherAddress: SocketAddress?
+        package private(set) var otherAddress: SocketAddress?
         package var software: String?
         /// In words.
         package var problem: String?
@@ -119,9 +119,9 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     }
 
     package struct Lifetime: Hashable, Sendable, Codable {
-        package var atLeastSeconds: Int64?
+        package private(set) var atLeastSeconds: Int64?
         /// Absent where the mapping outlived the longest wait.
-        package var belowSeconds: Int64?
+        package private(set) var belowSeconds: Int64?
         package var unknown: Unknown?
 
         package init(atLeastSeconds: Int64? = nil, belowSeconds: Int64? = nil, unknown: Unknown? = nil) {
@@ -144,10 +144,10 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     }
 
     package struct Kubernetes: Hashable, Sendable, Codable {
-        package var namespace: String?
-        package var pod: String?
+        package private(set) var namespace: String?
+        package private(set) var pod: String?
         /// Whether what leaves the pod gets another address.
-        package var sourceNAT: Finding<Decision>
+        package let sourceNAT: Finding<Decision>
 
         package init(namespace: String?, pod: String?, sourceNAT: Finding<Decision>) {
             self.namespace = namespace
@@ -168,20 +168,20 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     package struct Relay: Hashable, Sendable, Codable {
         package var node: NodeID
         package var name: String?
-        package var address: SocketAddress?
+        package private(set) var address: SocketAddress?
         /// Over TCP, since UDP does not get there.
-        package var isTCP: Bool
+        package let isTCP: Bool
         package var state: RelayState
         package var roundTripMicroseconds: Int64?
         /// Kept for this node's own sake; else because a peer is there.
-        package var isHome: Bool
+        package let isHome: Bool
     }
 
     /// Where the mesh listens.
-    package var listening: [SocketAddress]
+    package let listening: [SocketAddress]
     package var interfaces: [Interface] = []
     package var gateway4: Gateway?
-    package var beacons: [Beacon]
+    package let beacons: [Beacon]
     package var stun: [Server] = []
     package var sinceDiscoveryMilliseconds: Int64?
     package var ipv4: Family

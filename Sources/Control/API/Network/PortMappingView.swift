@@ -12,11 +12,11 @@ package struct PortMappingView: Hashable, Sendable, Codable {
     /// Absent where there is no mapping.
     package var `protocol`: MappingProtocol?
     /// Where others reach this node by it.
-    package var externalAddress: SocketAddress?
-    package var internalPort: UInt16
+    package private(set) var externalAddress: SocketAddress?
+    package private(set) var internalPort: UInt16
     /// What is left of the mapping's life, before which it is renewed; absent where it has no end.
-    package var lifetimeSeconds: Int64?
-    package var gateway: IPAddress?
+    package private(set) var lifetimeSeconds: Int64?
+    package private(set) var gateway: IPAddress?
     /// Why there is no mapping, or why it does not help unauthenticated peers.
     package var problem: String?
 

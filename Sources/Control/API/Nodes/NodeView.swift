@@ -4,16 +4,16 @@ package import Wire
 package struct NodeView: Hashable, Sendable, Codable {
     package var id: NodeID
     package var name: String
-    package var site: String
-    package var labels: [Label]
-    package var roles: [String]
+    package private(set) var site: String
+    package private(set) var labels: [Label]
+    package let roles: [String]
     package var state: NodeState
     package var isDraining = false
     package var address: SocketAddress?
     package var overlay4: IPAddress?
     package var overlay6: IPAddress?
-    package var enrolledAt: UnixTime
-    package var certificateExpiresAt: UnixTime
+    package let enrolledAt: UnixTime
+    package private(set) var certificateExpiresAt: UnixTime
     package var lastHeartbeatAt: UnixTime?
     /// The node's clock minus the controller's; absent until the node has said what it shows.
     package var clockOffsetMilliseconds: Int64?

@@ -2,7 +2,7 @@ package import Base
 
 package struct ExplainPaths: AgentVerb {
     /// As in `PingPeer`.
-    package var peer: String
+    package let peer: String
 
     package init(peer: String) { self.peer = peer }
 

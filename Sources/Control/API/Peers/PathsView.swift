@@ -3,43 +3,43 @@ package import Base
 /// The ways to one peer, and why data goes the way it does.
 package struct PathsView: Hashable, Sendable, Codable {
     package struct Path: Hashable, Sendable, Codable {
-        package var address: SocketAddress
+        package let address: SocketAddress
         /// `address` is a relay's.
-        package var isRelayed: Bool
+        package let isRelayed: Bool
         /// The relay's name, or the first digits of its id.
         package var relay: String?
         /// The peer, or the relay, is reached over TCP.
-        package var isTCP: Bool
-        package var isPrimary: Bool
+        package let isTCP: Bool
+        package let isPrimary: Bool
         /// A probe was answered there, and none went unanswered for long since.
         package var isAlive: Bool
-        package var roundTripMicroseconds: Int64?
-        package var sinceAnsweredMilliseconds: Int64?
-        package var sinceReceivedMilliseconds: Int64?
-        package var missed: Int
+        package private(set) var roundTripMicroseconds: Int64?
+        package private(set) var sinceAnsweredMilliseconds: Int64?
+        package private(set) var sinceReceivedMilliseconds: Int64?
+        package let missed: Int
         /// It failed, and is not taken for so long.
-        package var barredMilliseconds: Int64?
-        package var isPunching: Bool
+        package private(set) var barredMilliseconds: Int64?
+        package let isPunching: Bool
         /// How long ago the newest probe was sent, and what came of it.
-        package var sinceProbedMilliseconds: Int64?
-        package var probe: ProbeOutcome?
+        package private(set) var sinceProbedMilliseconds: Int64?
+        package private(set) var probe: ProbeOutcome?
     }
     package enum ProbeOutcome: String, Hashable, Sendable, Codable, CaseIterable {
         case answered, waiting, unanswered
     }
     package struct Transition: Hashable, Sendable, Codable {
-        package var agoMilliseconds: Int64
-        package var from: SocketAddress?
-        package var fromIsRelayed: Bool
-        package var fromRelay: String?
-        package var fromIsTCP: Bool
-        package var to: SocketAddress
-        package var toIsRelayed: Bool
-        package var toRelay: String?
-        package var toIsTCP: Bool
-        package var cause: Cause
+        package let agoMilliseconds: Int64
+        package private(set) var from: SocketAddress?
+        package let fromIsRelayed: Bool
+        package private(set) var fromRelay: String?
+        package let fromIsTCP: Bool
+        package let to: SocketAddress
+        package let toIsRelayed: Bool
+        package private(set) var toRelay: String?
+        package let toIsTCP: Bool
+        package let cause: Cause
         /// How long data had been in doubt, where it was.
-        package var doubtMilliseconds: Int64?
+        package private(set) var doubtMilliseconds: Int64?
     }
     /// Why data changed its path.
     package enum Cause: String, Hashable, Sendable, Codable, CaseIterable {
@@ -78,17 +78,17 @@ package struct PathsView: Hashable, Sendable, Codable {
 
     package var node: NodeID
     package var name: String?
-    package var path: Kind
+    package let path: Kind
     /// Why it is relayed.
     package var reason: Reason?
     /// Of this node, and of the peer.
-    package var ownMapping: Mapping
-    package var peerMapping: Mapping
+    package let ownMapping: Mapping
+    package let peerMapping: Mapping
     package var datagramBytes: Int?
     /// Of the path in use: the largest IP packet that it carries, as far as is known; absent where this node carries no
     /// packets of the overlay.
     package var pathMTU: Int?
     package var paths: [Path]
     /// The last 32, oldest first.
-    package var transitions: [Transition]
+    package let transitions: [Transition]
 }

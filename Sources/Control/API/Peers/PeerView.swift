@@ -3,30 +3,30 @@ package import Base
 package struct PeerView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var name: String?
-    package var isConnected: Bool
-    package var address: SocketAddress?
+    package let isConnected: Bool
+    package private(set) var address: SocketAddress?
     /// Whether `address` is a relay's; `false` while there is none.
-    package var isRelayed: Bool
+    package let isRelayed: Bool
     /// The relay's name, or the first digits of its id.
     package var relay: String?
     package var overlay4: IPAddress?
     package var overlay6: IPAddress?
-    package var roundTripMicroseconds: Int64?
-    package var cipher: String?
-    package var keyAgeSeconds: Int64?
-    package var sinceReceivedMilliseconds: Int64?
-    package var bytesReceived: Int
-    package var bytesSent: Int
-    package var openStreams: Int
+    package private(set) var roundTripMicroseconds: Int64?
+    package private(set) var cipher: String?
+    package private(set) var keyAgeSeconds: Int64?
+    package private(set) var sinceReceivedMilliseconds: Int64?
+    package private(set) var bytesReceived: Int
+    package let bytesSent: Int
+    package let openStreams: Int
     /// Of the overlay, sealed sizes and all: what the data plane has carried.
-    package var packetsReceived: Int
-    package var packetsSent: Int
-    package var packetBytesReceived: Int
-    package var packetBytesSent: Int
+    package let packetsReceived: Int
+    package let packetsSent: Int
+    package let packetBytesReceived: Int
+    package let packetBytesSent: Int
     /// Whether packets for the peer would leave now, rather than wait for a session.
-    package var hasRoute: Bool
+    package let hasRoute: Bool
     /// The largest datagram of the path, in bytes of UDP payload; absent where this node carries no packets.
-    package var datagramBytes: Int?
+    package private(set) var datagramBytes: Int?
 }
 
 extension PeerView: SchemaDescribed {

@@ -4,13 +4,13 @@ import Mesh
 package struct PingPeer: AgentVerb {
     /// The name of a node of the fleet, an overlay address, or a NodeID; of peers also the first digits of one, at
     /// least four.
-    package var peer: String
+    package let peer: String
     /// Without it, 4; at most 100.
-    package var count: Int64?
+    package private(set) var count: Int64?
     /// Without it, 1000; at least 10.
-    package var intervalMilliseconds: Int64?
+    package private(set) var intervalMilliseconds: Int64?
     /// By one path, whatever data uses: `direct`, `relay`, an address with a port, or a relay's name or id.
-    package var via: String?
+    package private(set) var via: String?
 
     package init(peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil, via: String? = nil) {
         self.peer = peer

@@ -13,12 +13,12 @@ package struct PingView: Hashable, Sendable, Codable {
 package struct PingAnswer: Hashable, Sendable, Codable {
     /// Of the ping that it answers, from 1.
     package var number: Int
-    package var roundTripMicroseconds: Int64
+    package private(set) var roundTripMicroseconds: Int64
     /// Of the path: the peer's, or a relay's.
-    package var address: SocketAddress
-    package var isRelayed: Bool
+    package let address: SocketAddress
+    package let isRelayed: Bool
     /// The relay's name, or the first digits of its id.
     package var relay: String?
     /// The peer, or the relay, is reached over TCP.
-    package var isTCP: Bool
+    package let isTCP: Bool
 }

@@ -23,7 +23,7 @@ package struct APIError: Error, Hashable, Sendable, Codable {
     /// The field at fault, as the user wrote it (`limits.memory`).
     package var field: String?
     /// All faults of a specification; the first is also in `field` and `message`.
-    package var problems: [SpecProblem]?
+    package private(set) var problems: [SpecProblem]?
 
     package init(_ code: Code, _ message: String, field: String? = nil) {
         self.code = code

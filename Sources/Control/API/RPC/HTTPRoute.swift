@@ -38,11 +38,11 @@ package struct HTTPRoute: Hashable, Sendable {
     /// Such as `/v1/workers/{name}/stop`.
     package let template: String
     /// In place of the verb's, where HTTP means one program alone.
-    package var summary: String?
-    package var query: [Query] = []
-    package var body: Body?
+    package private(set) var summary: String?
+    package private(set) var query: [Query] = []
+    package private(set) var body: Body?
     /// What is answered where all went well.
-    package var status = 200
+    package private(set) var status = 200
 
     package static func get(_ template: String, summary: String? = nil, query: [Query] = []) -> HTTPRoute {
         HTTPRoute(method: .get, template: template, summary: summary, query: query)

@@ -74,10 +74,10 @@ package enum JSONRPCID: Hashable, Sendable, Codable {
 
 /// Why a call was not done.
 package struct JSONRPCError: Error, Hashable, Sendable, Codable {
-    package var code: Int
+    package private(set) var code: Int
     package var message: String
     /// Absent only from other people's servers.
-    package var data: APIError?
+    package private(set) var data: APIError?
 
     package init(code: Int, _ error: APIError) {
         self.code = code
@@ -171,7 +171,7 @@ extension JSONRPCCall: Encodable {
 /// One answer. A server's `Value` is `ControllerReply` or `AgentReply`, a client's the view it asked for.
 package struct JSONRPCReply<Value> {
     package var id: JSONRPCID
-    package var result: Result<Value, JSONRPCError>
+    package private(set) var result: Result<Value, JSONRPCError>
 
     package init(id: JSONRPCID, _ result: Result<Value, JSONRPCError>) {
         self.id = id
@@ -270,7 +270,7 @@ private struct EmptyObjectDecoder: Decoder {
 }
 
 private struct EmptyObject<Key: CodingKey>: KeyedDecodingContainerProtocol {
-    var codingPath: [any CodingKey]
+    let codingPath: [any CodingKey]
     var allKeys: [Key] { [] }
 
     func contains(_ key: Key) -> Bool { false }

@@ -1,6 +1,6 @@
 /// Numbers the requests of one driver, so that answers find who asked.
 package struct RequestID: Hashable, Comparable, Sendable {
-    package var value: UInt64
+    package let value: UInt64
 
     package init(_ value: UInt64) { self.value = value }
 

@@ -1,10 +1,10 @@
 package import Base
 
 package struct ClockView: Hashable, Sendable, Codable {
-    package var own: UnixTime
-    package var controller: UnixTime
+    package let own: UnixTime
+    package private(set) var controller: UnixTime
     /// By more than a minute.
-    package var differs: Bool
+    package let differs: Bool
 }
 
 extension ClockView: SchemaDescribed {

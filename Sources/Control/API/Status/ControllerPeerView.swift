@@ -4,8 +4,8 @@ package struct ControllerPeerView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var addresses: [SocketAddress]
     /// Host names with ports, resolved again for each attempt.
-    package var names: [String]
-    package var isConnected: Bool
+    package let names: [String]
+    package let isConnected: Bool
 }
 
 extension ControllerPeerView: SchemaDescribed {

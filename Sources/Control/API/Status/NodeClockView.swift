@@ -4,7 +4,7 @@ package struct NodeClockView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var name: String
     /// The node's clock minus the controller's.
-    package var offsetMilliseconds: Int64
+    package let offsetMilliseconds: Int64
 }
 
 extension NodeClockView: SchemaDescribed {

@@ -19,15 +19,15 @@ package struct StatusView: Hashable, Sendable, Codable {
         package var left = 0
         package var unknown = 0
     }
-    package var program: Program
-    package var version: String
+    package let program: Program
+    package let version: String
     package var node: NodeID
     package var name: String?
     /// 32 hexadecimal digits; absent where the node belongs to no fleet yet.
     package var fleet: String?
-    package var phase: Phase
-    package var incarnation: UInt64
-    package var startedAt: UnixTime
+    package let phase: Phase
+    package let incarnation: UInt64
+    package private(set) var startedAt: UnixTime
     package var certificateExpiresAt: UnixTime?
     package var overlay4: IPAddress?
     package var overlay6: IPAddress?

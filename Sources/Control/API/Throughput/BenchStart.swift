@@ -4,9 +4,9 @@ import Wire
 
 package struct BenchStart: AgentVerb {
     /// As in `PingPeer`.
-    package var peer: String
+    package let peer: String
     /// How long the peer's server is to listen: 1 to 120; without it, 20.
-    package var seconds: Int64?
+    package private(set) var seconds: Int64?
 
     package init(peer: String, seconds: Int64? = nil) {
         self.peer = peer

@@ -5,11 +5,11 @@ package struct BenchView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var name: String?
     /// In the overlay.
-    package var address: IPAddress
-    package var tcpPort: Int
-    package var udpPort: Int
+    package let address: IPAddress
+    package let tcpPort: Int
+    package let udpPort: Int
     /// 32 hexadecimal digits, that this server knows and no other.
-    package var token: String
+    package let token: String
     /// After so long it is gone.
-    package var seconds: Int64
+    package let seconds: Int64
 }

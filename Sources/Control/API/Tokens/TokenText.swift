@@ -171,7 +171,7 @@ extension TokenText {
 package enum Base32 {
     package struct BadCharacter: Error, Hashable, Sendable {
         /// `nil`: all are good, and the last bits are missing.
-        package var place: Int?
+        package private(set) var place: Int?
     }
 
     private static let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)

@@ -4,9 +4,9 @@ package struct TokenView: Hashable, Sendable, Codable {
     /// 16 hexadecimal digits.
     package var id: String
     package var name: String?
-    package var createdAt: UnixTime
-    package var expiresAt: UnixTime
-    package var uses: Int
+    package let createdAt: UnixTime
+    package let expiresAt: UnixTime
+    package let uses: Int
     package var used: Int
     package var isRevoked: Bool
     /// Nodes that join with it are beacons.

@@ -3,9 +3,9 @@ import Noise
 
 package struct TokensCreate: ImmediateControllerVerb {
     /// Without it, an hour.
-    package var ttlSeconds: Int64?
+    package private(set) var ttlSeconds: Int64?
     /// Without it, 1.
-    package var uses: Int64?
+    package private(set) var uses: Int64?
     package var name: String?
     /// Whether nodes that join with it are beacons; without it, no.
     package var isForBeacons: Bool?

@@ -1,12 +1,12 @@
 /// A piece of a worker's log.
 package struct LogView: Hashable, Sendable, Codable {
-    package var worker: String
-    package var offset: Int64
-    package var nextOffset: Int64
+    package let worker: String
+    package let offset: Int64
+    package let nextOffset: Int64
     /// Nothing will come after `nextOffset`.
-    package var isFinal: Bool
+    package let isFinal: Bool
     /// The bytes, in base64 (RFC 4648, section 4); a log need not be text.
-    package var data: String
+    package let data: String
 
     package var bytes: [UInt8]? { Base64.decode(data) }
 }

@@ -16,11 +16,11 @@ package struct WorkerView: Hashable, Sendable, Codable {
     package var state: WorkerState?
     /// False where the node is not online, so that `state` is old news.
     package var isCurrent = true
-    package var command: [String]
+    package let command: [String]
     package var operation: String?
     package var pid: Int32?
     package var startedAt: UnixTime?
-    package var restarts: Int64 = 0
+    package private(set) var restarts: Int64 = 0
     package var lastExit: WorkerExit?
     package var reason: String?
     package var containment: Containment?

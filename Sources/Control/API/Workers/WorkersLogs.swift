@@ -4,8 +4,8 @@ import Wire
 package struct WorkersLogs: ControllerVerb {
     package var name: String
     /// Negative: that many bytes before the end. Without it, from the beginning.
-    package var offset: Int64?
-    package var limit: Int64?
+    package private(set) var offset: Int64?
+    package private(set) var limit: Int64?
 
     package init(name: String, offset: Int64? = nil, limit: Int64? = nil) {
         self.name = name

@@ -6,7 +6,7 @@ package struct WorkersRun: ControllerVerb {
     package var name: String?
     /// A name or NodeID; without it, the least loaded node.
     package var node: String?
-    package var spec: WorkerSpec
+    package let spec: WorkerSpec
     /// The caller's name for this command; asked again under the same name, it is done once and answered alike.
     package var operation: String?
 

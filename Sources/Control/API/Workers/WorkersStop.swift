@@ -4,7 +4,7 @@ package struct WorkersStop: ImmediateControllerVerb {
     package var name: String
     package var operation: String?
     /// In place of the specification's.
-    package var graceSeconds: Int64?
+    package private(set) var graceSeconds: Int64?
 
     package init(name: String, operation: String? = nil, graceSeconds: Int64? = nil) {
         self.name = name
