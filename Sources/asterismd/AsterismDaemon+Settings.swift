@@ -41,7 +41,12 @@ extension AsterismDaemon {
             }
             return server
         }
-        setOverlay(&settings, &problems)
+        overlay.apply(to: &settings, &problems)
+        if !["auto", "off"].contains(cryptoAccelerate) {
+            problems.add(StartError("--crypto-accelerate", "'\(cryptoAccelerate)' is neither auto nor off"))
+        }
+        settings.acceleratesCiphers = cryptoAccelerate == "auto"
+        settings.rekeyAfter = debugRekeySeconds.map { .seconds(Int64(max(1, $0))) }
         if let mode = PortMappingHost.Mode(rawValue: portMapping) {
             settings.portMapping = mode
         } else {
@@ -109,47 +114,6 @@ extension AsterismDaemon {
         if label.count > Limits.labels {
             problems.add(StartError("--label", "\(label.count) labels, and a node has at most \(Limits.labels)"))
         }
-    }
-
-    // MARK: - The overlay
-
-    private func setOverlay(_ settings: inout AgentDaemon.Settings, _ problems: inout StartProblems) {
-        if let mode = AgentDaemon.OverlayMode(rawValue: overlay) {
-            settings.overlay = mode
-        } else {
-            problems.add(StartError("--overlay", "'\(overlay)' is none of auto, off, required"))
-        }
-        if !(1...15).contains(overlayInterface.utf8.count) || overlayInterface.contains("/") {
-            problems.add(
-                StartError("--overlay-interface", "'\(overlayInterface)' is not a name of at most 15 bytes"))
-        }
-        settings.overlayPort.interface = overlayInterface
-        if !["auto", "off"].contains(overlayOffload) {
-            problems.add(StartError("--overlay-offload", "'\(overlayOffload)' is neither auto nor off"))
-        }
-        settings.overlayPort.usesOffload = overlayOffload == "auto"
-        let most = OverlayPort.Settings.mostThreads
-        if dataPlaneThreads != 1, !(2...most).contains(dataPlaneThreads) || dataPlaneThreads % 2 != 0 {
-            problems.add(
-                StartError(
-                    "--data-plane-threads", "\(dataPlaneThreads) is neither 1 nor an even number up to \(most)"))
-        }
-        settings.overlayPort.threads = dataPlaneThreads
-        settings.policy = problems.each("--allow", allow) { text throws(StartError) in
-            do throws(PolicyRuleError) { return try PolicyRule(parsing: text) } catch {
-                throw StartError("--allow", "'\(text)': \(error)")
-            }
-        }
-        if let permission = BenchPermission(rawValue: bench) {
-            settings.bench = permission
-        } else {
-            problems.add(StartError("--bench", "'\(bench)' is none of auto, allow, off"))
-        }
-        if !["auto", "off"].contains(cryptoAccelerate) {
-            problems.add(StartError("--crypto-accelerate", "'\(cryptoAccelerate)' is neither auto nor off"))
-        }
-        settings.acceleratesCiphers = cryptoAccelerate == "auto"
-        settings.rekeyAfter = debugRekeySeconds.map { .seconds(Int64(max(1, $0))) }
     }
 
     // MARK: - Files

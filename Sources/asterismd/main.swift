@@ -60,31 +60,9 @@ struct AsterismDaemon: DaemonCommand {
     var workersCgroup = "auto"
     @Option(help: "Where accelerators are read: auto, none, nvidia, exec:COMMAND or replay:FILE.")
     var accelerators = "auto"
-    @Option(
-        help: """
-            Whether this node gets a network interface of the overlay: auto (where it can be had), off, or required.
-            """)
-    var overlay = "auto"
-    @Option(help: "The interface's name; %d in it becomes the first free number.")
-    var overlayInterface = "asterism%d"
-    @Option(help: "Whether the kernel may leave segments and checksums to the overlay: auto or off.")
-    var overlayOffload = "auto"
-    @Option(
-        help: ArgumentHelp(
-            "Threads that carry packets of the overlay: 1 (the agent's own), 2 (one for each way), or an even number "
-                + "up to 16 (pairs with a queue of the interface and a socket each)."))
-    var dataPlaneThreads = 1
-    @Option(
-        help: ArgumentHelp(
-            "What peers of other applications may reach, as 'PROTOCOL[:PORTS] [from LABEL=VALUE,...]', such as "
-                + "'tcp:80,8000-8099 from app=web'; may be given more than once. Without it, nothing."))
-    var allow: [String] = []
-    @Option(
-        help: ArgumentHelp(
-            "Which peers may open a server here to measure the way with 'asterism bench': auto (those that may reach "
-                + "everything here), allow (all of the fleet), or off."))
-    var bench = "auto"
-    @Option(help: "The program asterism, for that. (default: next to this program)")
+    @OptionGroup
+    var overlay: OverlayOptions
+    @Option(help: "The program asterism, which runs the server of --bench. (default: next to this program)")
     var tool: String?
     @Option(
         help: ArgumentHelp(
@@ -107,7 +85,6 @@ struct AsterismDaemon: DaemonCommand {
     var debugClockOffsetSeconds: Int?
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = "info"
-
 }
 
 AsterismDaemon.start { (loaded, reload) throws(StartError) in
