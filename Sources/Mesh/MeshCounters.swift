@@ -1,17 +1,17 @@
 /// What an endpoint counts. Numbers only grow, from the start of the process.
 package struct MeshCounters: Sendable {
-    package var datagramsReceived = 0
-    package var datagramsSent = 0
-    package var bytesReceived = 0
-    package var bytesSent = 0
-    package var handshakesStarted = 0
-    package var handshakesAnswered = 0
-    package var sessionsEstablished = 0
-    package var rekeys = 0
-    package var probesSent = 0
+    package private(set) var datagramsReceived = 0
+    package private(set) var datagramsSent = 0
+    package private(set) var bytesReceived = 0
+    package private(set) var bytesSent = 0
+    package private(set) var handshakesStarted = 0
+    package private(set) var handshakesAnswered = 0
+    package private(set) var sessionsEstablished = 0
+    package private(set) var rekeys = 0
+    package private(set) var probesSent = 0
     /// Peers whose ports were predicted, and datagrams that went out for it.
-    package var predictions = 0
-    package var predictionProbesSent = 0
+    package private(set) var predictions = 0
+    package private(set) var predictionProbesSent = 0
     package internal(set) var paths = PathMetrics()
     /// Changes of the path that data takes, by their cause.
     private var switches = [Int](repeating: 0, count: PathSet.Cause.allCases.count)
@@ -24,6 +24,22 @@ package struct MeshCounters: Sendable {
         switches[PathSet.Cause.allCases.firstIndex(of: change.cause)!] += 1
         if let took = change.took { paths.failedOver(took) }
     }
+
+    mutating func received(bytes: Int) {
+        datagramsReceived += 1
+        bytesReceived += bytes
+    }
+    mutating func sent(bytes: Int) {
+        datagramsSent += 1
+        bytesSent += bytes
+    }
+    mutating func startedHandshake() { handshakesStarted += 1 }
+    mutating func answeredHandshake() { handshakesAnswered += 1 }
+    mutating func establishedSession() { sessionsEstablished += 1 }
+    mutating func renewedSession() { rekeys += 1 }
+    mutating func sentProbes(_ count: Int) { probesSent += count }
+    mutating func startedPrediction() { predictions += 1 }
+    mutating func sentPredictionProbe() { predictionProbesSent += 1 }
 
     package subscript(reason: DropReason) -> Int { drops[reason.ordinal] }
     package mutating func drop(_ reason: DropReason, count: Int = 1) { drops[reason.ordinal] += count }

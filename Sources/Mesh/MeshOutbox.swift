@@ -28,7 +28,6 @@ package struct MeshOutbox: ~Copyable {
             UnsafeMutableRawBufferPointer(rebasing: buffer[path.overhead...]).copyBytes(from: bytes)
             return path.overhead + bytes.count
         }
-        counters.datagramsSent += 1
-        counters.bytesSent += bytes.count
+        counters.sent(bytes: bytes.count)
     }
 }

@@ -8,23 +8,14 @@ enum Sample {
     static let id = NodeID((0..<32).map { UInt8($0) })!
     static let now = UnixTime(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
 
-    static func node(_ name: String, _ state: NodeState = .online) -> NodeView {
-        var node = NodeView(
+    static func node(_ name: String, _ state: NodeState = .online, host: HostStatus? = nil) -> NodeView {
+        return NodeView(
             id: id, name: name, site: "berlin", labels: [Label("team", "rl")], roles: ["agent"], state: state,
-            enrolledAt: now + .seconds(-7200), certificateExpiresAt: now + .seconds(86_400))
-        node.address = SocketAddress("192.0.2.7:7950")
-        node.overlay4 = IPAddress("100.64.0.7")
-        node.overlay6 = IPAddress("fd11:2233:4455:6677:8899:aabb:ccdd:eeff")
-        node.lastHeartbeatAt = now + .seconds(-3)
-        node.agentVersion = "0.1.0"
-        node.verdict = .healthy
-        node.processorLoadPercent = 12
-        node.memoryLoadPercent = 48
-        node.acceleratorLoadPercent = 97
-        node.workersRunning = 2
-        node.workersTotal = 3
-        node.accelerators = 8
-        return node
+            address: SocketAddress("192.0.2.7:7950"), overlay4: IPAddress("100.64.0.7"),
+            overlay6: IPAddress("fd11:2233:4455:6677:8899:aabb:ccdd:eeff"), enrolledAt: now + .seconds(-7200),
+            certificateExpiresAt: now + .seconds(86_400), lastHeartbeatAt: now + .seconds(-3), agentVersion: "0.1.0",
+            verdict: .healthy, processorLoadPercent: 12, memoryLoadPercent: 48, acceleratorLoadPercent: 97,
+            workersRunning: 2, workersTotal: 3, accelerators: 8, host: host)
     }
 
     static func host() -> HostStatus {
@@ -40,32 +31,31 @@ enum Sample {
         return host
     }
 
-    static func worker(_ name: String, _ state: WorkerState?, pid: Int32? = 4242, generation: UInt64 = 3) -> WorkerView
-    {
-        var worker = WorkerView(WorkerRef(name, generation: generation), desired: .run, command: ["sleep", "60"])
-        worker.node = id
-        worker.nodeName = "gpu-7"
-        worker.state = state
-        worker.pid = state == .running ? pid : nil
-        worker.startedAt = now + .seconds(-120)
-        worker.logBytes = 1536
-        return worker
+    static func worker(
+        _ name: String, _ state: WorkerState?, pid: Int32? = 4242, generation: UInt64 = 3,
+        desired: WorkerView.DesiredState = .run, reason: String? = nil, lastExit: WorkerExit? = nil
+    ) -> WorkerView {
+        let worker = WorkerRef(name, generation: generation)
+        let status = state.map { state in
+            var status = WorkerStatus(worker, state)
+            status.pid = state == .running ? pid : nil
+            status.startedAt = now + .seconds(-120)
+            status.reason = reason
+            status.lastExit = lastExit
+            status.logBytes = 1536
+            return status
+        }
+        return WorkerView(
+            worker, desired: desired, command: ["sleep", "60"], node: id, nodeName: "gpu-7", status: status)
     }
 
     static func status(_ program: StatusView.Program) -> StatusView {
-        var view = decode(
-            StatusView.self,
-            """
-            {"program":"\(program.rawValue)","version":"0.1.0","node":"\(id.hex)","phase":"member","incarnation":\
-            18446744073709551615,"startedAt":\(now.milliseconds - 60_000),"counters":[{"name":"bad mac","count":3}]}
-            """)
-        view.name = program == .agent ? "gpu-7" : "controller"
-        view.fleet = String(repeating: "ab", count: 16)
-        if program == .controller {
-            let counts = #"{"online":2,"suspect":0,"offline":1,"left":0,"unknown":0}"#
-            view.nodes = decode(StatusView.NodeCounts.self, counts)
-        }
-        return view
+        let states: [NodeState] = [.online, .online, .offline]
+        return StatusView(
+            program: program, version: "0.1.0", node: id, name: program == .agent ? "gpu-7" : "controller",
+            fleet: String(repeating: "ab", count: 16), phase: .member, incarnation: 18_446_744_073_709_551_615,
+            startedAt: now + .seconds(-60), nodes: program == .controller ? .init(counting: states) : nil,
+            counters: [CounterView(name: "bad mac", count: 3)])
     }
 
     static func event(_ number: UInt64, _ kind: EventView.Kind, _ message: String) -> EventView {

@@ -26,12 +26,7 @@ import Wire
         case .nodesList: .view([Sample.node("gpu-7"), Sample.node("gpu-8", .offline)])
         case .nodesGet(let parameters):
             if parameters.node == "gpu-7" {
-                .view(
-                    {
-                        var node = Sample.node("gpu-7")
-                        node.host = Sample.host()
-                        return node
-                    }())
+                .view(Sample.node("gpu-7", host: Sample.host()))
             } else {
                 .error(APIError(.notFound, "there is no node '\(parameters.node)'"))
             }
@@ -205,10 +200,9 @@ import Wire
                 return .view(Sample.worker("w", .pending))
             }
             if number < 4 { return .view(Sample.worker("w", .starting)) }
-            var view = Sample.worker("w", .failed)
-            view.reason = "the program cannot be run"
-            view.lastExit = WorkerExit(status: 127, signal: nil, at: Sample.now)
-            return .view(view)
+            let lastExit = WorkerExit(status: 127, signal: nil, at: Sample.now)
+            return .view(
+                Sample.worker("w", .failed, reason: "the program cannot be run", lastExit: lastExit))
         }
         let run = try CommandRun.run(["worker", "run", "--socket", server.path, "--", "x"])
         #expect(run.status == 1)
@@ -226,10 +220,9 @@ import Wire
     @Test func `stopping waits for the end`() throws {
         let server = try FakeServer { question, number in
             if case .controller(.workersStop) = question { return .view(Sample.worker("w", .stopping)) }
-            var view = Sample.worker("w", number < 4 ? .stopping : .stopped)
-            view.desired = .stop
-            view.lastExit = WorkerExit(status: nil, signal: 15, at: Sample.now)
-            return .view(view)
+            let lastExit = WorkerExit(status: nil, signal: 15, at: Sample.now)
+            return .view(
+                Sample.worker("w", number < 4 ? .stopping : .stopped, desired: .stop, lastExit: lastExit))
         }
         let run = try CommandRun.run(["worker", "stop", "w", "--grace", "3s", "--socket", server.path])
         #expect(run.status == 0 && run.output == "w: stopped, killed by signal 15\n", "\(run)")

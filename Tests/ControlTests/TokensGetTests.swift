@@ -9,12 +9,13 @@ import Testing
 
     @Test func `a token is shown without its secret`() throws {
         let pair = TestPair()
-        var made = try view(pair.ask(.tokensCreate(TokensCreate(uses: 2, name: "spring"))))
+        let made = try view(pair.ask(.tokensCreate(TokensCreate(uses: 2, name: "spring"))))
         #expect(made.token != nil)
-        made.token = nil
         for id in [made.id, made.id.uppercased()] {
             let shown = try view(pair.ask(.tokensGet(TokensGet(id: id))))
-            #expect(shown == made)
+            #expect(shown.token == nil)
+            #expect((shown.id, shown.name, shown.uses) == (made.id, made.name, made.uses))
+            #expect((shown.createdAt, shown.expiresAt, shown.used) == (made.createdAt, made.expiresAt, made.used))
         }
     }
 

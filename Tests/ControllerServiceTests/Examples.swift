@@ -22,23 +22,17 @@ enum Examples {
     }
 
     static func node(isFull: Bool) -> NodeView {
-        var view = NodeView(
-            id: id, name: "a", site: "b", labels: isFull ? [Label("a", "b")] : [], roles: isFull ? ["agent"] : [],
-            state: .online, enrolledAt: time, certificateExpiresAt: time)
-        guard isFull else { return view }
-        view.address = SocketAddress(.loopback4, 1)
-        view.overlay4 = IPAddress("100.64.0.2")
-        view.overlay6 = IPAddress("fd00::1")
-        view.lastHeartbeatAt = time
-        view.clockOffsetMilliseconds = -90_000
-        view.agentVersion = "1"
-        view.containment = .cgroup
-        view.processorLoadPercent = 1
-        view.memoryLoadPercent = 1
-        view.acceleratorLoadPercent = 1
-        view.freeSlots = 1
-        view.host = host
-        return view
+        guard isFull else {
+            return NodeView(
+                id: id, name: "a", site: "b", labels: [], roles: [], state: .online, enrolledAt: time,
+                certificateExpiresAt: time)
+        }
+        return NodeView(
+            id: id, name: "a", site: "b", labels: [Label("a", "b")], roles: ["agent"], state: .online,
+            address: SocketAddress(.loopback4, 1), overlay4: IPAddress("100.64.0.2"), overlay6: IPAddress("fd00::1"),
+            enrolledAt: time, certificateExpiresAt: time, lastHeartbeatAt: time, clockOffsetMilliseconds: -90_000,
+            agentVersion: "1", containment: .cgroup, processorLoadPercent: 1, memoryLoadPercent: 1,
+            acceleratorLoadPercent: 1, freeSlots: 1, host: host)
     }
 
     private static var host: HostStatus {
@@ -74,19 +68,15 @@ enum Examples {
     }
 
     static func worker(isFull: Bool) -> WorkerView {
-        var view = WorkerView(WorkerRef("a", generation: 1), desired: .run, command: isFull ? ["a"] : [])
-        guard isFull else { return view }
-        view.node = id
-        view.nodeName = "a"
-        view.operation = "a"
+        guard isFull else { return WorkerView(WorkerRef("a", generation: 1), desired: .run, command: []) }
         var status = WorkerStatus(WorkerRef("a", generation: 1), .running)
         status.pid = 1
         status.startedAt = time
         status.lastExit = WorkerExit(status: 1, signal: 2, at: time)
         status.reason = "a"
         status.containment = .cgroup
-        view.take(status)
-        return view
+        return WorkerView(
+            status.worker, desired: .run, command: ["a"], node: id, nodeName: "a", operation: "a", status: status)
     }
 
     static func accelerator(isFull: Bool) -> AcceleratorExample {

@@ -220,11 +220,9 @@ import Wire
                 return machine
             }
             all.nodes = said.enumerated().map { index, address in
-                var view = NodeView(
+                return NodeView(
                     id: id(index), name: "n\(index)", site: "", labels: [], roles: [], state: .online,
-                    enrolledAt: time, certificateExpiresAt: time)
-                view.overlay4 = address.flatMap { IPAddress($0) }
-                return view
+                    overlay4: address.flatMap { IPAddress($0) }, enrolledAt: time, certificateExpiresAt: time)
             }
             return .snapshot(all)
         }

@@ -13,25 +13,20 @@ extension Controller {
     }
 
     func status(now: Instant) -> StatusView {
-        var view = StatusView(
-            program: .controller, version: AsterismVersion.current, node: nodeID, phase: .serving,
-            incarnation: core.incarnation, startedAt: core.startedAt,
-            counters: core.endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
-        view.name = core.settings.name
-        view.fleet = core.authority.fleet.hex
-        view.certificateExpiresAt = core.endpoint.credentials?.certificate.certificate.notAfter
-        view.overlay4 = overlay.own4
-        view.overlay6 = overlay.own6
-        view.nodes = core.registry.counts
-        view.nodeClocks = NodeClocks.views(core.registry)
-        view.workersTotal = desired.count
-        view.workersActive = core.registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } }
-        view.verdict = core.registry.entries.filter { $0.state == .online }.map(\.verdict).max()
-        for refusal in EnrolRefusal.allCases {
-            let count = enrolments.refusals(refusal)
-            view.counters.append(CounterView(name: "enrolmentsRefused.\(refusal.rawValue)", count: count))
+        let refusals = EnrolRefusal.allCases.map {
+            CounterView(name: "enrolmentsRefused.\($0.rawValue)", count: enrolments.refusals($0))
         }
-        return view
+        return StatusView(
+            program: .controller, version: AsterismVersion.current, node: nodeID, name: core.settings.name,
+            fleet: core.authority.fleet.hex, phase: .serving, incarnation: core.incarnation,
+            startedAt: core.startedAt,
+            certificateExpiresAt: core.endpoint.credentials?.certificate.certificate.notAfter,
+            overlay4: overlay.own4, overlay6: overlay.own6, nodeClocks: NodeClocks.views(core.registry),
+            workersActive: core.registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } },
+            workersTotal: desired.count,
+            verdict: core.registry.entries.filter { $0.state == .online }.map(\.verdict).max(),
+            nodes: core.registry.counts,
+            counters: core.endpoint.figures.map { CounterView(name: $0.name, count: $0.count) } + refusals)
     }
 
     /// The overlay's own networks.

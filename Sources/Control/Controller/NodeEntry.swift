@@ -182,30 +182,18 @@ struct NodeEntry {
 
 extension NodeEntry {
     func view(wall: UnixTime, address: SocketAddress?, withHost: Bool) -> NodeView {
-        var view = NodeView(
+        return NodeView(
             id: record.node, name: name, site: certificate.site, labels: certificate.labels,
-            roles: certificate.roles.names, state: state, enrolledAt: record.enrolledAt,
-            certificateExpiresAt: certificate.notAfter)
-        view.clockOffsetMilliseconds = clockOffset?.milliseconds
-        view.isDraining = heartbeat?.state == .draining
-        view.address = address
-        view.overlay4 = certificate.overlay4Given
-        view.overlay6 = certificate.overlay6
-        view.lastHeartbeatAt = receivedWall
-        view.agentVersion = agentVersion
-        view.containment = containment
-        view.verdict = verdict
-        view.revision = heartbeat?.revision ?? 0
-        view.desiredRevision = record.revision
-        view.processorLoadPercent = NodeEntry.load(heartbeat?.processorLoad)
-        view.memoryLoadPercent = NodeEntry.load(heartbeat?.memoryLoad)
-        view.acceleratorLoadPercent = NodeEntry.load(heartbeat?.acceleratorLoad)
-        view.freeSlots = heartbeat.map { Int($0.freeSlots) }
-        view.workersRunning = workers.count { $0.state == .running }
-        view.workersTotal = workers.count
-        view.accelerators = accelerators.count
-        if withHost { view.host = host }
-        return view
+            roles: certificate.roles.names, state: state, isDraining: heartbeat?.state == .draining, address: address,
+            overlay4: certificate.overlay4Given, overlay6: certificate.overlay6, enrolledAt: record.enrolledAt,
+            certificateExpiresAt: certificate.notAfter, lastHeartbeatAt: receivedWall,
+            clockOffsetMilliseconds: clockOffset?.milliseconds, agentVersion: agentVersion, containment: containment,
+            verdict: verdict, revision: heartbeat?.revision ?? 0, desiredRevision: record.revision,
+            processorLoadPercent: NodeEntry.load(heartbeat?.processorLoad),
+            memoryLoadPercent: NodeEntry.load(heartbeat?.memoryLoad),
+            acceleratorLoadPercent: NodeEntry.load(heartbeat?.acceleratorLoad),
+            freeSlots: heartbeat.map { Int($0.freeSlots) }, workersRunning: workers.count { $0.state == .running },
+            workersTotal: workers.count, accelerators: accelerators.count, host: withHost ? host : nil)
     }
 
     private static func load(_ raw: UInt8?) -> Int? {
@@ -215,27 +203,20 @@ extension NodeEntry {
 
     /// The worker as wanted here, with what the agent says of it.
     func view(of desired: DesiredWorker) -> WorkerView {
-        var view = WorkerView(desired.worker, desired: desired.run ? .run : .stop, command: desired.spec.command)
-        view.node = record.node
-        view.nodeName = name
-        view.operation = desired.operation
-        view.isCurrent = isPresent
-        if let status = status(of: desired.worker) { view.take(status) }
-        return view
+        WorkerView(
+            desired.worker, desired: desired.run ? .run : .stop, command: desired.spec.command, node: record.node,
+            nodeName: name, operation: desired.operation, isCurrent: isPresent, status: status(of: desired.worker))
     }
 
     /// All that is wanted here, and what the agent has besides it.
     func workerViews() -> [WorkerView] {
-        let wanted = desired.values.map { view(of: $0) }
+        let own = desired.values.map { view(of: $0) }
         let strays = workers.filter { desired[$0.worker.name]?.worker != $0.worker }
-        return wanted
+        return own
             + strays.map { status in
-                var view = WorkerView(status.worker, desired: .none, command: [])
-                view.node = record.node
-                view.nodeName = name
-                view.isCurrent = isPresent
-                view.take(status)
-                return view
+                WorkerView(
+                    status.worker, desired: .none, command: [], node: record.node, nodeName: name,
+                    isCurrent: isPresent, status: status)
             }
     }
 }

@@ -161,17 +161,5 @@ struct Registry {
         return silent.map { .offline($0) }
     }
 
-    var counts: StatusView.NodeCounts {
-        var counts = StatusView.NodeCounts()
-        for entry in entries {
-            switch entry.state {
-            case .online: counts.online += 1
-            case .suspect: counts.suspect += 1
-            case .offline: counts.offline += 1
-            case .left: counts.left += 1
-            case .unknown: counts.unknown += 1
-            }
-        }
-        return counts
-    }
+    var counts: StatusView.NodeCounts { StatusView.NodeCounts(counting: entries.lazy.map(\.state)) }
 }

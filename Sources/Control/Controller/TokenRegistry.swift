@@ -58,10 +58,11 @@ struct TokenRegistry {
 extension TokenRecord {
     func isUsable(_ wall: UnixTime) -> Bool { !isRevoked && wall < expiresAt && used < uses }
 
-    var view: TokenView {
+    /// `token`: where it is shown, which is once.
+    func view(token: String? = nil) -> TokenView {
         TokenView(
             id: id.hex, name: name, createdAt: createdAt, expiresAt: expiresAt, uses: uses, used: used,
-            isRevoked: isRevoked, isForBeacons: isForBeacons, token: nil)
+            isRevoked: isRevoked, isForBeacons: isForBeacons, token: token)
     }
 }
 

@@ -7,29 +7,23 @@ import Wire
 extension AgentCore {
     /// The status without what features add to it.
     func status(now: Instant) -> StatusView {
-        var view = StatusView(
-            program: .agent, version: configuration.version, node: nodeID, phase: standing.phase,
-            incarnation: incarnation, startedAt: startedAt, counters: counters.views)
-        view.name = name
-        if let membership = standing.membership {
-            view.fleet = membership.certificate.fleet.hex
-            view.certificateExpiresAt = membership.certificate.notAfter
-            view.overlay4 = membership.overlay.v4
-            view.overlay6 = membership.overlay.v6
-            view.controllers = membership.admission.controllers.map { controller in
-                ControllerPeerView(
-                    node: controller.node, addresses: uplink.place(of: controller).addresses,
-                    names: controller.names.map(\.description), isConnected: endpoint.isConnected(controller.node))
-            }
-        }
-        if let lostAt = watch.lostAt { view.controllerLostAt = clock.own(now) + (lostAt - now) }
-        if let offset = clock.offset {
-            let own = clock.own(now)
-            view.clock = ClockView(own: own, controller: own + offset, differs: clock.isOff)
-        }
-        view.containment = configuration.containment
-        view.counters += endpoint.figures.map { CounterView(name: $0.name, count: $0.count) }
-        return view
+        let membership = standing.membership, own = clock.own(now)
+        return StatusView(
+            program: .agent, version: configuration.version, node: nodeID, name: name,
+            fleet: membership?.certificate.fleet.hex, phase: standing.phase, incarnation: incarnation,
+            startedAt: startedAt, certificateExpiresAt: membership?.certificate.notAfter,
+            overlay4: membership?.overlay.v4, overlay6: membership?.overlay.v6,
+            controllers: membership?.admission.controllers.map { view(of: $0) },
+            controllerLostAt: watch.lostAt.map { own + ($0 - now) },
+            clock: clock.offset.map { ClockView(own: own, controller: own + $0, differs: clock.isOff) },
+            containment: configuration.containment,
+            counters: counters.views + endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
+    }
+
+    private func view(of controller: ControllerAddress) -> ControllerPeerView {
+        ControllerPeerView(
+            node: controller.node, addresses: uplink.place(of: controller).addresses,
+            names: controller.names.map(\.description), isConnected: endpoint.isConnected(controller.node))
     }
 
     /// One line, as service managers show it. `joinProblem`: why the last token was of no use.

@@ -18,8 +18,7 @@ extension Endpoint {
         for position in 0..<batch.count {
             let path = PathAddress(batch.entries[position].remote, socket: batch.entries[position].socket)
             batch.withBytes(at: position) { bytes in
-                counters.datagramsReceived += 1
-                counters.bytesReceived += bytes.count
+                counters.received(bytes: bytes.count)
                 receive(bytes, by: path, now: now, into: &out)
             }
         }

@@ -46,7 +46,7 @@ extension Peer {
             if address == paths.primary { liveness.expectAnswer(now) }
         }
         budget.sentPathProbes(due.count, now: now)
-        counters.probesSent += due.count
+        counters.sentProbes(due.count)
     }
 
     /// Sends the probes of sizes that are due.
@@ -61,7 +61,7 @@ extension Peer {
                 .ping(token: token), with: keypair, to: path, size: size, now: now, counters: &counters, into: &out)
         }
         budget.sentSizeProbes(due.count, now: now)
-        counters.probesSent += due.count
+        counters.sentProbes(due.count)
     }
 
     /// A last datagram, outside of the queue: the peer is forgotten right after.
@@ -118,7 +118,6 @@ extension Peer {
         }
         if address.isRelayed { counters.paths.relayedBytesSent += size }
         sent(size, now: now)
-        counters.datagramsSent += 1
-        counters.bytesSent += size
+        counters.sent(bytes: size)
     }
 }

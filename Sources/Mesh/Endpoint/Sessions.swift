@@ -83,7 +83,7 @@ struct Sessions: ~Copyable {
     private mutating func startHandshake(with peer: Peer, counters: inout MeshCounters, now: Instant) {
         guard let local = handshaker.allocateIndex(for: peer.slot) else { return counters.drop(.tooManySessions) }
         peer.session.initiation = Initiation(index: local, now: now)
-        counters.handshakesStarted += 1
+        counters.startedHandshake()
     }
 
     /// A peer that was asked for and has no keys gets a first message.
@@ -202,7 +202,7 @@ struct Sessions: ~Copyable {
         }
         dataPlane.install(keypair, of: peer, from: remote, isConfirmed: false)
         for displaced in peer.session.answer(keypair) { release(displaced) }
-        counters.handshakesAnswered += 1
+        counters.answeredHandshake()
         out.send(message, to: remote, counters: &counters)
         peers.mark(peer)
     }
@@ -240,10 +240,10 @@ struct Sessions: ~Copyable {
         if peer.isAnonymous { anonymousCount += 1 }
         dataPlane.route(keypair, of: peer)
         guard isNew else {
-            counters.rekeys += 1
+            counters.renewedSession()
             return .renewed(peer)
         }
-        counters.sessionsEstablished += 1
+        counters.establishedSession()
         let session = PeerSession(
             certificate: peer.certificate, handshakeHash: keypair.handshakeHash, address: remote.remote)
         out.events.append(.connected(peer.node, session))

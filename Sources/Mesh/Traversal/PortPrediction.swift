@@ -93,7 +93,7 @@ struct PortPrediction {
         }
         peer.traversal.predictionBegan(now: now)
         current = (peer.slot, PortPredictor(role, now: now, random: &random))
-        counters.predictions += 1
+        counters.startedPrediction()
     }
 
     /// Where probes are due to go now; `nil` if it is over with the peer: `end` is to follow.

@@ -217,7 +217,7 @@ struct Traversal {
         for address in due {
             // Anyone who finds a way answers by it, and that is how it is known.
             peer.sealAlone(.ping(token: 0), with: keypair, to: address, now: now, counters: &counters, into: &out)
-            counters.predictionProbesSent += 1
+            counters.sentPredictionProbe()
         }
     }
 

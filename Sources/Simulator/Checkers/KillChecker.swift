@@ -47,14 +47,14 @@ final class KillChecker: Checker {
 
     func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
         guard let views = snapshot.workers else { return [] }
-        var wanted = Table<WorkerRef, WorkerView>()
-        for view in views { wanted[WorkerRef(view.name, generation: view.generation)] = view }
+        var expected = Table<WorkerRef, WorkerView>()
+        for view in views { expected[WorkerRef(view.name, generation: view.generation)] = view }
         var found: [String] = []
         var seen = Table<WorkerRef, Int32>()
         for machine in snapshot.machines where machine.isUp && machine.isWelcome {
             for process in machine.processes {
                 seen[process.worker] = process.pid
-                guard let view = wanted[process.worker] else {
+                guard let view = expected[process.worker] else {
                     found.append("\(process.worker) runs on node-\(machine.index), and the controller does not know it")
                     continue
                 }

@@ -82,7 +82,7 @@ extension ControlMessage: Convertible {
                         $0.relays = register.relays.map(\.proto)
                         $0.tcpPorts = register.tcpPorts.map { UInt32($0) }
                     })
-            case .lookUp(let wanted): .lookUp(wanted.proto)
+            case .lookUp(let request): .lookUp(request.proto)
             case .report(let report): .report(report.proto)
             case .checkReply(let reply):
                 .checkReply(

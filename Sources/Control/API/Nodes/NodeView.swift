@@ -2,41 +2,47 @@ package import Base
 package import Wire
 
 package struct NodeView: Hashable, Sendable, Codable {
-    package var id: NodeID
-    package var name: String
-    package private(set) var site: String
-    package private(set) var labels: [Label]
+    package let id: NodeID
+    package let name: String
+    package let site: String
+    package let labels: [Label]
     package let roles: [String]
-    package var state: NodeState
-    package var isDraining = false
-    package var address: SocketAddress?
-    package var overlay4: IPAddress?
-    package var overlay6: IPAddress?
+    package let state: NodeState
+    package let isDraining: Bool
+    package let address: SocketAddress?
+    package let overlay4: IPAddress?
+    package let overlay6: IPAddress?
     package let enrolledAt: UnixTime
-    package private(set) var certificateExpiresAt: UnixTime
-    package var lastHeartbeatAt: UnixTime?
+    package let certificateExpiresAt: UnixTime
+    package let lastHeartbeatAt: UnixTime?
     /// The node's clock minus the controller's; absent until the node has said what it shows.
-    package var clockOffsetMilliseconds: Int64?
-    package var agentVersion: String?
-    package var containment: Containment?
+    package let clockOffsetMilliseconds: Int64?
+    package let agentVersion: String?
+    package let containment: Containment?
     /// The worst of its devices and of itself.
-    package var verdict = Verdict.unknown
+    package let verdict: Verdict
     /// The revision of desired state that the agent works by, and the newest one.
-    package var revision: UInt64 = 0
-    package var desiredRevision: UInt64 = 0
-    package var processorLoadPercent: Int?
-    package var memoryLoadPercent: Int?
-    package var acceleratorLoadPercent: Int?
-    package var freeSlots: Int?
-    package var workersRunning = 0
-    package var workersTotal = 0
-    package var accelerators = 0
+    package let revision: UInt64
+    package let desiredRevision: UInt64
+    package let processorLoadPercent: Int?
+    package let memoryLoadPercent: Int?
+    package let acceleratorLoadPercent: Int?
+    package let freeSlots: Int?
+    package let workersRunning: Int
+    package let workersTotal: Int
+    package let accelerators: Int
     /// Only where one node was asked for.
-    package var host: HostStatus?
+    package let host: HostStatus?
 
     package init(
         id: NodeID, name: String, site: String, labels: [Label], roles: [String], state: NodeState,
-        enrolledAt: UnixTime, certificateExpiresAt: UnixTime
+        isDraining: Bool = false, address: SocketAddress? = nil, overlay4: IPAddress? = nil, overlay6: IPAddress? = nil,
+        enrolledAt: UnixTime, certificateExpiresAt: UnixTime, lastHeartbeatAt: UnixTime? = nil,
+        clockOffsetMilliseconds: Int64? = nil, agentVersion: String? = nil, containment: Containment? = nil,
+        verdict: Verdict = Verdict.unknown, revision: UInt64 = 0, desiredRevision: UInt64 = 0,
+        processorLoadPercent: Int? = nil, memoryLoadPercent: Int? = nil, acceleratorLoadPercent: Int? = nil,
+        freeSlots: Int? = nil, workersRunning: Int = 0, workersTotal: Int = 0, accelerators: Int = 0,
+        host: HostStatus? = nil
     ) {
         self.id = id
         self.name = name
@@ -44,8 +50,27 @@ package struct NodeView: Hashable, Sendable, Codable {
         self.labels = labels
         self.roles = roles
         self.state = state
+        self.isDraining = isDraining
+        self.address = address
+        self.overlay4 = overlay4
+        self.overlay6 = overlay6
         self.enrolledAt = enrolledAt
         self.certificateExpiresAt = certificateExpiresAt
+        self.lastHeartbeatAt = lastHeartbeatAt
+        self.clockOffsetMilliseconds = clockOffsetMilliseconds
+        self.agentVersion = agentVersion
+        self.containment = containment
+        self.verdict = verdict
+        self.revision = revision
+        self.desiredRevision = desiredRevision
+        self.processorLoadPercent = processorLoadPercent
+        self.memoryLoadPercent = memoryLoadPercent
+        self.acceleratorLoadPercent = acceleratorLoadPercent
+        self.freeSlots = freeSlots
+        self.workersRunning = workersRunning
+        self.workersTotal = workersTotal
+        self.accelerators = accelerators
+        self.host = host
     }
 }
 

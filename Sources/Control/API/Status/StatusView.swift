@@ -13,49 +13,98 @@ package struct StatusView: Hashable, Sendable, Codable {
         case serving
     }
     package struct NodeCounts: Hashable, Sendable, Codable {
-        package var online = 0
-        package var suspect = 0
-        package var offline = 0
-        package var left = 0
-        package var unknown = 0
+        package private(set) var online = 0
+        package private(set) var suspect = 0
+        package private(set) var offline = 0
+        package private(set) var left = 0
+        package private(set) var unknown = 0
+
+        package init(counting states: some Sequence<NodeState>) {
+            for state in states {
+                switch state {
+                case .online: online += 1
+                case .suspect: suspect += 1
+                case .offline: offline += 1
+                case .left: left += 1
+                case .unknown: unknown += 1
+                }
+            }
+        }
     }
     package let program: Program
     package let version: String
-    package var node: NodeID
-    package var name: String?
+    package let node: NodeID
+    package let name: String?
     /// 32 hexadecimal digits; absent where the node belongs to no fleet yet.
-    package var fleet: String?
+    package let fleet: String?
     package let phase: Phase
     package let incarnation: UInt64
-    package private(set) var startedAt: UnixTime
-    package var certificateExpiresAt: UnixTime?
-    package var overlay4: IPAddress?
-    package var overlay6: IPAddress?
+    package let startedAt: UnixTime
+    package let certificateExpiresAt: UnixTime?
+    package let overlay4: IPAddress?
+    package let overlay6: IPAddress?
     /// What does AES-GCM in this process: `VAES`, or `libsodium` and why.
     package var cryptography: String?
     /// An agent's, unless it was told to ask for none.
     package var portMapping: PortMappingView?
     /// An agent's controllers.
-    package var controllers: [ControllerPeerView]?
+    package let controllers: [ControllerPeerView]?
     /// An agent's: why its last token was of no use, or has not been of any yet.
     package var joinProblem: String?
     /// An agent's: since when the controller does not answer; absent while it does.
-    package var controllerLostAt: UnixTime?
+    package let controllerLostAt: UnixTime?
     /// An agent's: why the controller does not accept its name, site or labels.
     package var descriptionProblem: String?
     /// An agent's: what its own clock shows, and the controller's; absent until they were compared.
-    package var clock: ClockView?
+    package let clock: ClockView?
     /// A controller's: nodes whose clocks differ from its own by more than a minute, at most 20.
-    package var nodeClocks: [NodeClockView]?
+    package let nodeClocks: [NodeClockView]?
     package var revision: UInt64?
     package var workersActive: Int?
     package var workersTotal: Int?
-    package var containment: Containment?
+    package let containment: Containment?
     package var verdict: Verdict?
     /// A controller's fleet.
-    package var nodes: NodeCounts?
+    package let nodes: NodeCounts?
     /// What went right and wrong, by reason, since the program's start.
     package var counters: [CounterView]
+
+    package init(
+        program: Program, version: String, node: NodeID, name: String? = nil, fleet: String? = nil, phase: Phase,
+        incarnation: UInt64, startedAt: UnixTime, certificateExpiresAt: UnixTime? = nil, overlay4: IPAddress? = nil,
+        overlay6: IPAddress? = nil, cryptography: String? = nil, portMapping: PortMappingView? = nil,
+        controllers: [ControllerPeerView]? = nil, joinProblem: String? = nil, controllerLostAt: UnixTime? = nil,
+        descriptionProblem: String? = nil, clock: ClockView? = nil, nodeClocks: [NodeClockView]? = nil,
+        revision: UInt64? = nil, workersActive: Int? = nil, workersTotal: Int? = nil, containment: Containment? = nil,
+        verdict: Verdict? = nil, nodes: NodeCounts? = nil, counters: [CounterView]
+    ) {
+        self.program = program
+        self.version = version
+        self.node = node
+        self.name = name
+        self.fleet = fleet
+        self.phase = phase
+        self.incarnation = incarnation
+        self.startedAt = startedAt
+        self.certificateExpiresAt = certificateExpiresAt
+        self.overlay4 = overlay4
+        self.overlay6 = overlay6
+        self.cryptography = cryptography
+        self.portMapping = portMapping
+        self.controllers = controllers
+        self.joinProblem = joinProblem
+        self.controllerLostAt = controllerLostAt
+        self.descriptionProblem = descriptionProblem
+        self.clock = clock
+        self.nodeClocks = nodeClocks
+        self.revision = revision
+        self.workersActive = workersActive
+        self.workersTotal = workersTotal
+        self.containment = containment
+        self.verdict = verdict
+        self.nodes = nodes
+        self.counters = counters
+    }
 }
 
 extension StatusView: SchemaDescribed {

@@ -2,17 +2,17 @@ package import Base
 
 package struct TokenView: Hashable, Sendable, Codable {
     /// 16 hexadecimal digits.
-    package var id: String
-    package var name: String?
+    package let id: String
+    package let name: String?
     package let createdAt: UnixTime
     package let expiresAt: UnixTime
     package let uses: Int
-    package var used: Int
-    package var isRevoked: Bool
+    package let used: Int
+    package let isRevoked: Bool
     /// Nodes that join with it are beacons.
-    package var isForBeacons: Bool
+    package let isForBeacons: Bool
     /// The token itself: shown once, when it is made.
-    package var token: String?
+    package let token: String?
 }
 
 extension TokenView: SchemaDescribed {

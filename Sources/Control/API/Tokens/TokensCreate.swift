@@ -43,15 +43,13 @@ package struct TokensCreate: ImmediateControllerVerb {
             throw APIError(.limit, "there are \(TokenRegistry.limit) tokens that can still be used")
         }
         out.persist([.token(record), controller.core.record(.tokenCreated, record.id.hex, now: now)])
-        var view = record.view
-        view.token =
-            TokenText(
+        let text = TokenText(
                 id: record.id, secret: record.secret, controller: controller.nodeID,
                 authority: controller.core.authority.verifyingKey, fleet: controller.core.authority.fleet,
                 addresses: controller.core.settings.addresses, tcpPorts: controller.core.settings.tcpPorts,
                 names: controller.core.settings.names
             ).text
-        return view
+        return record.view(token: text)
     }
 
     private static let longestLife: Int64 = 365 * 86_400

@@ -18,6 +18,6 @@ package struct TokensGet: ImmediateControllerVerb {
     package func answer(
         from controller: inout Controller, now: Instant, into out: inout ControllerOutbox
     ) throws(APIError) -> TokenView {
-        try controller.tokens.find(id).view
+        try controller.tokens.find(id).view()
     }
 }

@@ -14,6 +14,6 @@ package struct TokensList: ImmediateControllerVerb {
     package func answer(
         from controller: inout Controller, now: Instant, into out: inout ControllerOutbox
     ) throws(APIError) -> [TokenView] {
-        controller.tokens.all.map(\.view)
+        controller.tokens.all.map { $0.view() }
     }
 }

@@ -23,6 +23,6 @@ package struct TokensRevoke: ImmediateControllerVerb {
             controller.tokens.update(token)
             out.persist([.token(token), controller.core.record(.tokenRevoked, token.id.hex, now: now)])
         }
-        return token.view
+        return token.view()
     }
 }

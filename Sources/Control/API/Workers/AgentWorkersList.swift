@@ -15,14 +15,10 @@ package struct AgentWorkersList: AgentVerb {
         let node = agent.nodeID, name = agent.core.name
         let views = agent.supervisor.statuses.map { status in
             let desired = agent.supervisor.desired(for: status.worker)
-            var view = WorkerView(
+            return WorkerView(
                 status.worker, desired: desired.map { $0.run ? .run : .stop } ?? .none,
-                command: desired?.spec.command ?? [])
-            view.node = node
-            view.nodeName = name
-            view.operation = desired?.operation
-            view.take(status)
-            return view
+                command: desired?.spec.command ?? [], node: node, nodeName: name, operation: desired?.operation,
+                status: status)
         }
         out.reply(id, Self.reply(views))
     }

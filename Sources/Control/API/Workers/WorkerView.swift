@@ -7,41 +7,46 @@ package struct WorkerView: Hashable, Sendable, Codable {
         /// In no desired state: on its way out, or found by the agent and not known.
         case none
     }
-    package var name: String
-    package var generation: UInt64
-    package var node: NodeID?
-    package var nodeName: String?
-    package var desired: DesiredState
-    /// What the agent last said; absent until it has said anything of this generation.
-    package var state: WorkerState?
-    /// False where the node is not online, so that `state` is old news.
-    package var isCurrent = true
+    package let name: String
+    package let generation: UInt64
+    package let node: NodeID?
+    package let nodeName: String?
+    package let desired: DesiredState
+    /// As the agent last reported it; absent before its first report of this generation.
+    package let state: WorkerState?
+    /// False where the node is not online, so that `state` is out of date.
+    package let isCurrent: Bool
     package let command: [String]
-    package var operation: String?
-    package var pid: Int32?
-    package var startedAt: UnixTime?
-    package private(set) var restarts: Int64 = 0
-    package var lastExit: WorkerExit?
-    package var reason: String?
-    package var containment: Containment?
-    package var logBytes: Int64 = 0
+    package let operation: String?
+    package let pid: Int32?
+    package let startedAt: UnixTime?
+    package let restarts: Int64
+    package let lastExit: WorkerExit?
+    package let reason: String?
+    package let containment: Containment?
+    package let logBytes: Int64
 
-    package init(_ worker: WorkerRef, desired: DesiredState, command: [String]) {
+    /// `status`: the agent's last report of this worker.
+    package init(
+        _ worker: WorkerRef, desired: DesiredState, command: [String], node: NodeID? = nil, nodeName: String? = nil,
+        operation: String? = nil, isCurrent: Bool = true, status: WorkerStatus? = nil
+    ) {
         name = worker.name
         generation = worker.generation
+        self.node = node
+        self.nodeName = nodeName
         self.desired = desired
+        state = status?.state
+        self.isCurrent = isCurrent
         self.command = command
-    }
-
-    package mutating func take(_ status: WorkerStatus) {
-        state = status.state
-        pid = status.pid
-        startedAt = status.startedAt
-        restarts = status.restarts
-        lastExit = status.lastExit
-        reason = status.reason
-        containment = status.containment
-        logBytes = status.logBytes
+        self.operation = operation
+        pid = status?.pid
+        startedAt = status?.startedAt
+        restarts = status?.restarts ?? 0
+        lastExit = status?.lastExit
+        reason = status?.reason
+        containment = status?.containment
+        logBytes = status?.logBytes ?? 0
     }
 }
 
