@@ -1,4 +1,4 @@
-/// A cursor over somebody else's bytes. Integers are big-endian unless said otherwise; every read names its field, so
+/// A cursor over somebody else's bytes. Integers are big-endian unless reported otherwise; every read names its field, so
 /// that an error does.
 package struct ByteReader: ~Escapable {
     private let bytes: RawSpan

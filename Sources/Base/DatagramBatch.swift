@@ -37,7 +37,7 @@ package struct DatagramBatch: ~Copyable {
         }
     }
 
-    /// Lets `fill` write a datagram of at most `limit` bytes in place and keeps as many as it says; 0 keeps nothing.
+    /// Lets `fill` write a datagram of at most `limit` bytes in place and keeps as many as it reports; 0 keeps nothing.
     package mutating func append(
         reserving limit: Int, remote: SocketAddress, socket: UInt16 = 0, fill: (UnsafeMutableRawBufferPointer) -> Int
     ) {
@@ -51,7 +51,7 @@ package struct DatagramBatch: ~Copyable {
         used = start + count
     }
 
-    /// Says by which socket a datagram came.
+    /// Reports by which socket a datagram came.
     package mutating func setSocket(_ socket: UInt16, at index: Int) { entries[index].socket = socket }
 
     /// The bytes of one datagram, to be read or changed in place.

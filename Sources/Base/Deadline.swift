@@ -1,4 +1,4 @@
-/// When a state machine wants its next `tick`, and why.
+/// When a state machine needs its next `tick`, and why.
 package struct Deadline: Hashable, Sendable {
     package var at: Instant
     package var reason: String

@@ -1,4 +1,4 @@
-/// Why bytes from outside could not be read: what was wanted, and where.
+/// Why bytes from outside could not be read: what was desired, and where.
 package struct DecodeError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Reason: Hashable, Sendable {
         /// The input ends before the field does.

@@ -11,7 +11,7 @@
 /// option   code 2 │ length 2 │ value │ zeros to a multiple of 4
 /// ```
 ///
-/// Integers are little-endian, which the magic number in the section header says (section 4.1). Times are nanoseconds
+/// Integers are little-endian, which the magic number in the section header states (section 4.1). Times are nanoseconds
 /// since 1970. Bytes can be taken out at any time and are the next piece of the file.
 package struct Pcapng: Sendable {
     /// What has not been taken yet.

@@ -1,9 +1,9 @@
 /// # A pull parser for the XML that tools and routers print
 ///
-/// Strict about structure, which is what tells a cut-off report from a whole one: every element is closed by its own name,
-/// nothing but blanks and comments stands outside the one root element. Bounded in depth and size, never recursive, and
-/// without entity definitions, so that no document can be larger inside than it is outside: a DOCTYPE is skipped, and one
-/// with an internal subset is refused.
+/// Strict about structure, which is what distinguishes a cut-off report from a whole one: every element is closed by
+/// its own name, nothing but blanks and comments stands outside the one root element. Bounded in depth and size, never
+/// recursive, and without entity definitions, so that no document can be larger inside than it is outside: a DOCTYPE is
+/// skipped, and one with an internal subset is refused.
 ///
 /// Lenient in two points, because nvidia-smi pastes the names of other people's processes into its report and a worker
 /// must not be able to blind the agent with its name: an ampersand that begins no known entity is itself, and
@@ -110,10 +110,10 @@ package struct XMLReader {
     }
 
     /// After `.start`: the value of an attribute; `nil` where the tag has none of that name.
-    package func attribute(_ wanted: String) -> [UInt8]? {
+    package func attribute(_ desired: String) -> [UInt8]? {
         var at = attributes.lowerBound
         while let (name, value, next) = attribute(at: at, end: attributes.upperBound) {
-            if bytes[name].elementsEqual(wanted.utf8) { return Array(bytes[value]) }
+            if bytes[name].elementsEqual(desired.utf8) { return Array(bytes[value]) }
             at = next
         }
         return nil
@@ -139,9 +139,9 @@ extension XMLReader {
     private mutating func skip(past literal: StaticString, from start: Int) throws(XMLError) {
         let count = literal.utf8CodeUnitCount
         var at = start
-        let found = literal.withUTF8Buffer { wanted in
+        let found = literal.withUTF8Buffer { desired in
             while at + count <= bytes.count {
-                if bytes[at] == wanted[0], bytes[at..<at + count].elementsEqual(wanted) { return true }
+                if bytes[at] == desired[0], bytes[at..<at + count].elementsEqual(desired) { return true }
                 at += 1
             }
             return false

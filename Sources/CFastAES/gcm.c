@@ -36,7 +36,7 @@ typedef struct {
     uint8_t gap[32];
     __m128i_u power[powers];
 } State;
-_Static_assert(sizeof(State) == ASTERISM_GCM_STATE_COUNT, "the header says how large a state is");
+_Static_assert(sizeof(State) == ASTERISM_GCM_STATE_COUNT, "the header states how large a state is");
 
 // Forgets what was read through a pointer. Else the compiler, which takes a read in a loop for dear, copies round keys
 // to the stack, where nobody wipes them, and reads them from there.

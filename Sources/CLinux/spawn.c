@@ -30,7 +30,7 @@ typedef struct {
     int error;
 } failure;
 
-// Never returns. Exit code 127 is what shells say for a program that could not be started.
+// Never returns. Exit code 127 is what shells return for a program that could not be started.
 static _Noreturn void give_up(int report, asterism_spawn_step step) {
     failure message = {.step = step, .error = errno};
     ssize_t written;
@@ -100,7 +100,7 @@ static void change_user(const asterism_spawn_options *options, int report) {
 static int close_on_exec_from(unsigned int first) {
     if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return 0;
     if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return -1;
-    // Before Linux 5.11. The limit says where descriptors end; a million is what systemd gives at most by default.
+    // Before Linux 5.11. The limit is where descriptors end; a million is what systemd gives at most by default.
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -1;
     unsigned int end = limit.rlim_cur < 1048576 ? (unsigned int)limit.rlim_cur : 1048576;

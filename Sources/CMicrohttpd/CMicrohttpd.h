@@ -1,7 +1,7 @@
 #include <sys/socket.h>
 #include <microhttpd.h>
 
-/// Starts a daemon without threads of its own: whoever polls its epoll descriptor runs it. Swift cannot call a function
+/// Starts a daemon without threads of its own: the owner polls its epoll descriptor and runs it. Swift cannot call a function
 /// with a variable argument list. NULL if memory or descriptors are short.
 static inline struct MHD_Daemon *asterism_http_start(
     int listening_socket, unsigned int connection_limit, size_t connection_memory, void *context,

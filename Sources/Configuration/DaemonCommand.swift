@@ -105,7 +105,7 @@ extension DaemonCommand {
         throw CleanExit.message("")
     }
 
-    /// Ends with what ArgumentParser has to say: help, the version, a completion script, or an error. The usage block is
+    /// Ends with what ArgumentParser has to report: help, the version, a completion script, or an error. The usage block is
     /// for options that do not exist.
     private static func finish(_ error: any Error) -> Never {
         let text = fullMessage(for: error)

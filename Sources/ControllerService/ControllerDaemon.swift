@@ -13,7 +13,7 @@ import Wire
 ///
 /// It owns the clock, the entropy, the sockets and the database, and decides nothing: what happens goes into
 /// `Controller`, and what comes out is done, in order. Changes are durable before the replies and datagrams that follow
-/// them leave, so nobody hears of what a crash could still undo.
+/// them leave, so nobody learns of what a crash could still undo.
 ///
 /// ```
 ///  UDP, timer, HTTP, local socket ──→ inputs ──→ Controller ──→ changes ──→ SQLite
@@ -51,7 +51,7 @@ package final class ControllerDaemon {
         self.loop = loop
         self.settings = settings
         self.log = log
-        // What makes no sense whatever is kept is said before a folder is made.
+        // What makes no sense whatever is kept is reported before a folder is made.
         _ = try ControllerDaemon.overlayNetwork(settings, kept: StoredCounters())
         do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
             throw StartError("--data", error.description, error.status)
@@ -167,7 +167,7 @@ package final class ControllerDaemon {
         ending?.arm(at: loop.now)
     }
 
-    /// All is said, and has left.
+    /// All is reported, and has left.
     package func ended() {
         rpc.close()
         http?.close()
@@ -186,7 +186,7 @@ package final class ControllerDaemon {
 
     // MARK: - Where it is
 
-    /// Where agents reach it: what it was told to advertise, else the addresses of this machine, without those that the
+    /// Where agents reach it: what it is configured to advertise, else the addresses of this machine, without those that the
     /// overlay has given to an agent here: a node that is no member cannot reach them.
     private func lookAtNetwork() {
         guard settings.advertised.isEmpty, settings.advertisedNames.isEmpty, let listening = port.localAddress else {

@@ -34,7 +34,7 @@ package final class Blocking {
         job.work = { result.value = work() }
         job.finish = { [unowned self, unowned job] in
             jobs[ObjectIdentifier(job)] = nil
-            // Nil where the job was cancelled, which also took `finish` away.
+            // Nil where the job was cancelled, which also needed `finish` away.
             guard let value = result.value.take() else { return }
             nonisolated(unsafe) let home = value
             then(home)

@@ -7,10 +7,10 @@ import Glibc
 ///
 /// A connection over TCP or a unix socket. Each direction ends by itself: the far end's half-close arrives as
 /// `.endOfStream` and leaves our direction open; `shutdown()` ends ours after what was written. An error ends both, is
-/// told once through `onEnd`, and closes the stream. `close()` ends both at once and drops what still waits.
+/// reported once through `onEnd`, and closes the stream. `close()` ends both at once and drops what still waits.
 ///
 /// Neither direction grows without limit. Inward, `pauseReading()` leaves the bytes in the kernel and so with the
-/// sender. Outward, `write` refuses what would take `pendingBytes` beyond `pendingLimit`; `onDrained` says when the
+/// sender. Outward, `write` refuses what would take `pendingBytes` beyond `pendingLimit`; `onDrained` reports when the
 /// kernel has taken all of it.
 package final class ByteStream: Source {
     package enum End: Hashable, Sendable {
@@ -63,7 +63,7 @@ package final class ByteStream: Source {
         }
     }
 
-    /// Connects; `onConnect` is told nil or why not, in which case the stream is closed. What is written meanwhile
+    /// Connects; `onConnect` is reported nil or why not, in which case the stream is closed. What is written meanwhile
     /// waits.
     package convenience init(
         on loop: Loop, _ description: String, to target: Target, onConnect: @escaping (Errno?) -> Void
@@ -137,7 +137,7 @@ package final class ByteStream: Source {
                 var buffer = ByteStream.buffer(memory)
                 return uv_try_write(stream, &buffer, 1)
             }
-            // An error other than EAGAIN comes again from the queue, and is told there, outside of this call.
+            // An error other than EAGAIN comes again from the queue, and is reported there, outside of this call.
             rest = rest.dropFirst(max(0, Int(sent)))
         }
         return rest.isEmpty || WriteRequest.queue(rest, on: stream)
@@ -153,7 +153,7 @@ package final class ByteStream: Source {
 
     private func endWriting(_ stream: UnsafeMutablePointer<uv_stream_t>) {
         let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
-        // ENOTCONN means that the far end is gone, which reading tells better.
+        // ENOTCONN means that the far end is gone, which reading reports better.
         if uv_shutdown(request, stream, { request, _ in request!.deallocate() }) < 0 { request.deallocate() }
     }
 
@@ -263,7 +263,7 @@ package final class ByteStream: Source {
     }
 
     fileprivate func wrote(_ status: Int32) {
-        // Writes that a failed connection takes with it are not news; `connected` tells.
+        // Writes that a failed connection takes with it are not news; `connected` reports.
         guard !isConnecting else { return }
         if status < 0 { fail(Errno(uv: status)) } else if pendingBytes == 0 { onDrained?() }
     }
@@ -282,7 +282,7 @@ private enum ConnectRequest {
 
 /// One write: libuv's request and, behind it in the same block, the bytes, which must stay until they are written.
 private enum WriteRequest {
-    /// False where there is nothing to write to: a connection that failed, of which `onConnect` tells soon.
+    /// False where there is nothing to write to: a connection that failed, of which `onConnect` reports soon.
     static func queue(_ bytes: ArraySlice<UInt8>, on stream: UnsafeMutablePointer<uv_stream_t>) -> Bool {
         let header = (MemoryLayout<uv_write_t>.stride + 15) & ~15
         let block = UnsafeMutableRawBufferPointer.allocate(byteCount: header + bytes.count, alignment: 16)

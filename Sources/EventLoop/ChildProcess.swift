@@ -109,7 +109,7 @@ extension ChildExit.Status: CustomStringConvertible {
     }
 }
 
-/// Why a process did not start: at which step, and what the kernel said.
+/// Why a process did not start: at which step, and what the kernel reported.
 package struct SpawnError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Step: String, Hashable, Sendable, CaseIterable {
         case arguments = "arguments"

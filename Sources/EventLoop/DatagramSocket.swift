@@ -13,10 +13,10 @@ import Glibc
 ///   and leaves when the socket is writable. What does not fit into the backlog is dropped and counted.
 /// * **Errors are about datagrams**: EMSGSIZE, ENETUNREACH and their like are counted by reason, the datagram is
 ///   dropped, and the rest of the batch goes on. ICMP errors come later and through the socket's error queue (ip(7),
-///   IP_RECVERR); they are counted apart and told to `onUnreachable` with the address they are about. The kernel also
+///   IP_RECVERR); they are counted apart and reported to `onUnreachable` with the address they are about. The kernel also
 ///   reports an ICMP error by failing the next send, whatever its destination; therefore a datagram that fails is tried once
 ///   more before it is blamed.
-/// * An IPv6 socket takes IPv6 only; anyone who wants both families opens two. A whole UDP datagram always fits; where
+/// * An IPv6 socket takes IPv6 only; anyone who needs both families opens two. A whole UDP datagram always fits; where
 ///   `maximumDatagram` is set lower, longer ones are dropped and counted as truncated.
 package final class DatagramSocket: Source {
     package struct Options: Sendable {
@@ -58,7 +58,7 @@ package final class DatagramSocket: Source {
     }
 
     package private(set) var counters = Counters()
-    /// Told once for each ICMP error that came back, with the datagram's destination.
+    /// Reported once for each ICMP error that came back, with the datagram's destination.
     package var onUnreachable: ((SocketAddress, Errno) -> Void)?
 
     /// Where `joinsDatagrams` is set: gets each message as it came, to be changed in place: its bytes, how long each
@@ -66,7 +66,7 @@ package final class DatagramSocket: Source {
     /// again after it.
     package var onMessage: ((UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress) -> Void)?
     package var onRound: (() -> Void)?
-    /// Told when trains that the kernel did not take may be sent again.
+    /// Reported when trains that the kernel did not take may be sent again.
     package var onWritable: (() -> Void)?
     /// A train was larger than the path to that address carries.
     package var onTooLarge: ((SocketAddress) -> Void)?
@@ -191,7 +191,7 @@ package final class DatagramSocket: Source {
 extension DatagramSocket {
     private static func configure(_ socket: borrowing FileDescriptor, _ family: Int32, _ options: Options) throws(Errno)
     {
-        // The FORCE kinds exceed net.core.rmem_max and want CAP_NET_ADMIN; without it the plain ones give what they
+        // The FORCE kinds exceed net.core.rmem_max and need CAP_NET_ADMIN; without it the plain ones give what they
         // can.
         for (value, force, plain) in [
             (options.receiveBuffer, SO_RCVBUFFORCE, SO_RCVBUF), (options.sendBuffer, SO_SNDBUFFORCE, SO_SNDBUF),
@@ -273,7 +273,7 @@ extension DatagramSocket {
             guard let number, let onReceive, !isPaused else { return }
             let count: Int
             do throws(Errno) { count = try slots.receive(number, limit: options.maximumDatagram) } catch {
-                // An ICMP error may be told here as well; it cost no datagram, and the next wake goes on.
+                // An ICMP error may be reported here as well; it cost no datagram, and the next wake goes on.
                 if error.code != EAGAIN { counters.receiveErrors[error, default: 0] += 1 }
                 return
             }
@@ -323,7 +323,7 @@ extension DatagramSocket {
 // Sending
 
 extension DatagramSocket {
-    /// Sends from `first` on until all is sent or the kernel's buffer is full; tells where it stopped.
+    /// Sends from `first` on until all is sent or the kernel's buffer is full; reports where it stopped.
     private func transmit(_ batch: inout DatagramBatch, from first: Int) -> Int {
         guard let number else { return batch.count }
         var next = first, isSecondTry = false
@@ -349,8 +349,8 @@ extension DatagramSocket {
         return next
     }
 
-    /// Sends trains that lie in `memory`, from `first` on; tells the first that the kernel did not take now. Then
-    /// `onWritable` is told in due time. What cannot be sent at all is counted and passed over.
+    /// Sends trains that lie in `memory`, from `first` on; reports the first that the kernel did not take now. Then
+    /// `onWritable` is reported in due time. What cannot be sent at all is counted and passed over.
     package func send(
         _ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer
     ) -> Int {
@@ -410,7 +410,7 @@ extension DatagramSocket {
             cutsTrains = false
             return false
         }
-        // An ICMP error of before may be told here; it cost nothing, and the next try goes.
+        // An ICMP error of before may be reported here; it cost nothing, and the next try goes.
         guard isSecondTry else { return false }
         counters.sendErrors[reason, default: 0] += 1
         return true

@@ -26,7 +26,7 @@ package struct FileDescriptor: ~Copyable {
         return Pipe(read: FileDescriptor(owning: ends[0]), write: FileDescriptor(owning: ends[1]))
     }
 
-    /// Closes, and says what close(2) said, which for files may be a write error of long ago.
+    /// Closes, and reports what close(2) reported, which for files may be a write error of long ago.
     package consuming func close() throws(Errno) {
         let raw = self.raw
         discard self

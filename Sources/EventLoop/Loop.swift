@@ -12,7 +12,7 @@ import Glibc
 /// ## Who owns what
 ///
 /// A source owns its libuv handle and holds its loop; a loop holds no source. Dropping the last reference to a source
-/// closes it. libuv wants a handle's memory to live until its close callback, so the memory is a cell of its own that
+/// closes it. libuv needs a handle's memory to live until its close callback, so the memory is a cell of its own that
 /// outlives the source; its `data` points back to the source while that is open and is nil from `close()` on. A
 /// callback that finds nil does nothing, therefore nothing ever fires after `close()`, wherever `close()` was called.
 ///
@@ -65,7 +65,7 @@ package final class Loop {
         uv_stop(raw)
     }
 
-    /// As `door.post`, for those who are on the loop and want `work` done after this turn's events.
+    /// As `door.post`, for those who are on the loop and need `work` done after this turn's events.
     @discardableResult
     package func post(_ work: sending @escaping () -> Void) -> Bool { door.post(work) }
 

@@ -14,8 +14,8 @@ package final class Poll: Source {
         package static let priority = Events(rawValue: Int32(UV_PRIORITIZED.rawValue))
         /// POLLRDHUP: the far end will send no more.
         package static let disconnect = Events(rawValue: Int32(UV_DISCONNECT.rawValue))
-        /// POLLERR. Never asked for, always told, and then the source rests until it is started again: an error that
-        /// nobody clears would otherwise be told for ever.
+        /// POLLERR. Never asked for, always reported, and then the source rests until it is started again: an error that
+        /// nobody clears would otherwise be reported for ever.
         package static let error = Events(rawValue: 1 << 16)
     }
 
@@ -40,7 +40,7 @@ package final class Poll: Source {
         descriptor = consume owned
     }
 
-    /// From now on tells `events`, and no others; none at all, `.error` neither, if that is empty.
+    /// From now on reports `events`, and no others; none at all, `.error` neither, if that is empty.
     package func start(_ events: Events) {
         loop.preconditionOnLoop()
         guard let poll = raw(uv_poll_t.self) else { return }

@@ -40,7 +40,7 @@ final class ReceiveSlots {
         messages.deallocate()
     }
 
-    /// Fills slots from the socket; tells how many.
+    /// Fills slots from the socket; reports how many.
     func receive(_ socket: Int32, limit: Int) throws(Errno) -> Int {
         for index in 0..<ReceiveSlots.count {
             // The kernel writes the lengths that it used here.
@@ -70,7 +70,7 @@ final class ReceiveSlots {
 
     func remote(_ index: Int) -> SocketAddress? { SocketAddress(names[index]) }
 
-    /// What the kernel told besides the bytes: how long each datagram is, where it has joined several (0: it has not), and
+    /// What the kernel reported besides the bytes: how long each datagram is, where it has joined several (0: it has not), and
     /// the traffic class.
     func notes(_ index: Int) -> (segment: Int, trafficClass: UInt8) {
         var segment = 0, trafficClass: UInt8 = 0, offset = 0

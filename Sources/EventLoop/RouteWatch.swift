@@ -1,9 +1,9 @@
 import CLinux
 import Glibc
 
-/// # What the kernel says of the network
+/// # What the kernel reports of the network
 ///
-/// Addresses come and go while programs run: a cable, a lease, a laptop that is carried elsewhere. The kernel tells of each
+/// Addresses come and go while programs run: a cable, a lease, a laptop that is carried elsewhere. The kernel reports each
 /// change of its links, addresses and IPv4 routes by messages of rtnetlink(7). Here they are only counted as news: anyone who
 /// gets them asks the kernel how things are now, which is right even where messages were lost. Several come with one change
 /// (a link goes up, gets an address, then a route), so it is for the owner to wait a moment before it looks.
@@ -23,7 +23,7 @@ package final class RouteWatch {
     private static let atOnce = 64
 
     /// Watches the network namespace of the thread that calls this. Fails where the kernel has no rtnetlink or does not let
-    /// this program have it (EPROTONOSUPPORT, EAFNOSUPPORT, EPERM). `onEnd`: nothing is told any more, and why.
+    /// this program have it (EPROTONOSUPPORT, EAFNOSUPPORT, EPERM). `onEnd`: nothing is reported any more, and why.
     package init(
         on loop: Loop, onChange: @escaping () -> Void, onEnd: @escaping (Errno) -> Void = { _ in }
     ) throws(Errno) {

@@ -23,7 +23,7 @@ final class SendMessages {
         messages.deallocate()
     }
 
-    /// One call; tells how many datagrams from `first` on went, at least one.
+    /// One call; reports how many datagrams from `first` on went, at least one.
     func send(_ socket: Int32, _ batch: inout DatagramBatch, from first: Int, toRemotes: Bool) throws(Errno) -> Int {
         let count = min(SendMessages.count, batch.count - first)
         for index in 0..<count {

@@ -2,10 +2,10 @@ package import Base
 import Glibc
 import Platform
 
-/// Tells the service manager how we are (sd_notify(3)), without libsystemd: datagrams of `NAME=value` lines to the
+/// Reports the service manager how we are (sd_notify(3)), without libsystemd: datagrams of `NAME=value` lines to the
 /// socket in NOTIFY_SOCKET.
 package struct ServiceNotifier: Sendable {
-    /// How often the manager wants `WATCHDOG=1`; nil if it does not watch us. Half of it is a good rhythm
+    /// How often the manager needs `WATCHDOG=1`; nil if it does not watch us. Half of it is a good rhythm
     /// (sd_watchdog_enabled(3)).
     package let watchdog: Interval?
     private let path: String
@@ -21,7 +21,7 @@ package struct ServiceNotifier: Sendable {
     }
 
     package func ready(status: String? = nil) throws(Errno) { try send(["READY=1"] + line(status)) }
-    /// The configuration is being read again; `ready` says when that is done.
+    /// The configuration is being read again; `ready` reports when that is done.
     package func reloading() throws(Errno) {
         try send(["RELOADING=1", "MONOTONIC_USEC=\(Clock.monotonic().nanoseconds / 1000)"])
     }

@@ -22,7 +22,7 @@ package final class SocketFile {
 
     /// A bound socket at `path`. A socket file that nobody answers at is replaced. The file has `mode` less the umask.
     package static func bind(_ path: String, _ mode: UInt32) throws(Errno) -> FileDescriptor {
-        // Abstract names have no file and so no mode; who may connect could not be said.
+        // Abstract names have no file and so no mode; who may connect could not be reported.
         guard !path.hasPrefix("@") else { throw Errno(EINVAL) }
         let address = try UnixAddress(path)
         let lock = try FileDescriptor.open(directory(of: path), O_RDONLY | O_DIRECTORY)

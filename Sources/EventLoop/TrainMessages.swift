@@ -25,7 +25,7 @@ final class TrainMessages {
         controls.deallocate()
     }
 
-    /// One call for some of the trains, from the first on; tells how many went, at least one.
+    /// One call for some of the trains, from the first on; reports how many went, at least one.
     func send(
         _ socket: Int32, _ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer
     ) throws(Errno) -> Int {
@@ -38,7 +38,7 @@ final class TrainMessages {
         return try send(socket, count)
     }
 
-    /// One train as single datagrams, for kernels that do not cut: tells how many of those from `skipped` on went.
+    /// One train as single datagrams, for kernels that do not cut: reports how many of those from `skipped` on went.
     func sendSingly(
         _ socket: Int32, _ train: Train, skipping skipped: Int, in memory: UnsafeMutableRawPointer
     ) throws(Errno) -> Int {

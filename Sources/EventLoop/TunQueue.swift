@@ -7,8 +7,8 @@ package import Glibc
 /// It is read until it is empty, but no more than `bytesPerWake` a turn of the loop: packets that come the other way must
 /// not wait long behind those that go.
 package final class TunQueue {
-    /// Who reads: `packet` gets the virtio header and the packet behind it; it may write to both, and says whether more is
-    /// wanted. `drained` ends each turn: how many packets and bytes it has read, and whether it left some. `lost` says
+    /// Who reads: `packet` gets the virtio header and the packet behind it; it may write to both, and reports whether more is
+    /// requested. `drained` ends each turn: how many packets and bytes it has read, and whether it left some. `lost` reports
     /// that somebody has removed the interface; nothing is read any more.
     package struct Reader {
         package var packet: (UnsafeMutableRawPointer, Int) -> Bool
@@ -84,7 +84,7 @@ package final class TunQueue {
                 reader.lost()
                 return
             }
-            // EAGAIN: it is empty. Anything else will be told again at the next turn.
+            // EAGAIN: it is empty. Anything else will be reported again at the next turn.
             if count <= 0 {
                 isFull = false
                 break

@@ -28,7 +28,7 @@ final class AgentTarget: Target {
         self.clock = clock
         node = key.publicKey
         var configuration = AgentConfiguration(name: name, version: "0", containment: .subreaper)
-        // Or nobody could be served who wants to measure.
+        // Else no peer could be served that measures.
         configuration.mesh.hasDataPlane = true
         agent = Agent(
             identity: Identity(key), membership: MembershipRecord(admission), record: AgentRecord(),

@@ -27,7 +27,7 @@ package struct CipherFuzz: ~Copyable {
     private let opened: UnsafeMutableRawBufferPointer
     private var reference: CipherKey
     private var key: CipherKey
-    /// Set by tests that want to see a difference found.
+    /// Set by tests that check that a difference is found.
     package var mistake: UInt64?
     package private(set) var done: UInt64 = 0
     package private(set) var bytes: UInt64 = 0
@@ -109,7 +109,7 @@ package struct CipherFuzz: ~Copyable {
         return forge(sealed, count: count, counter: counter, aad: aad, isInPlace: isInPlace)
     }
 
-    /// Changes one bit, and wants a refusal that leaves zeros.
+    /// Changes one bit, and needs a refusal that leaves zeros.
     private mutating func forge(
         _ sealed: UnsafeMutableRawPointer, count: Int, counter: UInt64, aad: UnsafeRawBufferPointer, isInPlace: Bool
     ) -> String? {

@@ -56,7 +56,7 @@ final class ControllerTarget: Target {
         take()
     }
 
-    /// Shows everything that agents have told.
+    /// Shows everything that agents have reported.
     func look(now: Instant) {
         for request: ControllerRequest in [
             .status, .nodesList, .workersList(.init()), .acceleratorsList, .peersList,
@@ -67,7 +67,7 @@ final class ControllerTarget: Target {
     func complaint(now: Instant) -> String? {
         look(now: now)
         guard let alpha = nodes.first(where: { $0.name == "alpha" }) else { return "the controller forgot a node" }
-        guard alpha.state == .online else { return "the controller says that alpha is \(alpha.state)" }
+        guard alpha.state == .online else { return "the controller reports that alpha is \(alpha.state)" }
         return nil
     }
 

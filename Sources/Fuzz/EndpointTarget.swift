@@ -15,7 +15,7 @@ final class EndpointTarget: Target {
     private let clock: Clock
     /// What came from nodes in `friends`, and what became of sessions with them.
     var friends: [NodeID] = []
-    private(set) var heard: [[UInt8]] = []
+    private(set) var arrived: [[UInt8]] = []
     private(set) var lost = 0
     private(set) var bytesRead = 0
 
@@ -53,7 +53,7 @@ final class EndpointTarget: Target {
 
     private func handle(_ event: MeshEvent) {
         switch event {
-        case .message(let node, let bytes) where friends.contains(node): heard.append(bytes)
+        case .message(let node, let bytes) where friends.contains(node): arrived.append(bytes)
         case .disconnected(let node, _) where friends.contains(node): lost += 1
         case .stream(let node, .readable(let stream)):
             while true {
@@ -71,8 +71,8 @@ final class EndpointTarget: Target {
     }
 
     func takeReceived() -> [[UInt8]] {
-        defer { heard = [] }
-        return heard
+        defer { arrived = [] }
+        return arrived
     }
 
     func complaint(now: Instant) -> String? {

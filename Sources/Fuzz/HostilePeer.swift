@@ -2,7 +2,7 @@ import Base
 import Noise
 import Wire
 
-/// A peer that knows the protocol, holds a key and perhaps a certificate, and says what it likes: it shakes hands with
+/// A peer that knows the protocol, holds a key and perhaps a certificate, and reports what it likes: it shakes hands with
 /// the primitives of `Noise` and seals any plaintext, so that what lies behind the cipher meets bytes that no honest
 /// program would send.
 final class HostilePeer {
@@ -49,7 +49,7 @@ final class HostilePeer {
     }
 
     var hasSession: Bool { keys != nil }
-    /// Datagrams sent since the target last said anything: it may have ended the session without a word.
+    /// Datagrams sent since the target last reported anything: it may have ended the session without a word.
     private(set) var silence = 0
     private var bornAt = Instant.origin
 

@@ -3,8 +3,8 @@ package import Base
 /// # Changes to bytes
 ///
 /// What a line, an unauthenticated peer or a broken program makes of a datagram: flipped bits, cut or grown ends, pieces of
-/// another one, numbers at the edges of what their field can hold. Which change comes is drawn from the generator that is given,
-/// so that a seed tells the whole run.
+/// another one, numbers at the edges of what their field can hold. Which change comes is drawn from the generator that
+/// is given, so that a seed reports the whole run.
 package struct Mutator: Sendable {
     package enum Change: String, CaseIterable, Sendable {
         case none, flip, several, truncate, extend, splice, byte, number, erase, insert, header

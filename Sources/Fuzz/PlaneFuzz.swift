@@ -7,9 +7,9 @@ import Wire
 ///
 /// The data plane's two ways work on raw memory, so what they must never do is to read or write outside of it. Three roads
 /// lead there: what a program of this node makes the kernel hand over (`frame`), what a member that holds keys seals
-/// (`sealed`), and what an unauthenticated peer or a bad line makes of a datagram (`mangled`). After each input the bytes around
-/// every buffer must be untouched, what goes to the peer must open there, and what goes to the device must be a whole packet
-/// from the peer to this node with a virtio header that a kernel can believe.
+/// (`sealed`), and what an unauthenticated peer or a bad line makes of a datagram (`mangled`). After each input the
+/// bytes around every buffer must be untouched, what goes to the peer must open there, and what goes to the device must
+/// be a whole packet from the peer to this node with a virtio header that a kernel can believe.
 package struct PlaneFuzz: ~Copyable {
     package struct Complaint: Error, CustomStringConvertible {
         package var input: UInt64
@@ -213,7 +213,7 @@ package struct PlaneFuzz: ~Copyable {
         }
         let isIPv4 = packet[start] >> 4 == 4
         guard packet.count >= (isIPv4 ? 20 : 40), (isIPv4 ? word(2) : word(4) + 40) == packet.count else {
-            return "a packet of another length than it says"
+            return "a packet of another length than it states"
         }
         let from = isIPv4 ? address(12..<16) : address(8..<24), to = isIPv4 ? address(16..<20) : address(24..<40)
         guard from == (isIPv4 ? peers : peers6), to == (isIPv4 ? mine : mine6) else {
@@ -315,10 +315,10 @@ package struct PlaneFuzz: ~Copyable {
         let count = mutator.pick([1, 2, 3, 16, 64])
         var inner = packet(from: PlaneFuzz.peers, PlaneFuzz.peers6, to: PlaneFuzz.mine, PlaneFuzz.mine6)
         inner = Array(inner.prefix(65_000 / count - 32))
-        // Its length is what it says now, or it would not go far.
+        // Its length is what it reports now, or it would not go far.
         if inner.count >= 40, mutator.random.chance(7, in: 8) {
-            let said = inner[0] >> 4 == 4 ? inner.count : inner.count - 40, place = inner[0] >> 4 == 4 ? 2 : 4
-            (inner[place], inner[place + 1]) = (UInt8(said >> 8), UInt8(said & 255))
+            let reported = inner[0] >> 4 == 4 ? inner.count : inner.count - 40, place = inner[0] >> 4 == 4 ? 2 : 4
+            (inner[place], inner[place + 1]) = (UInt8(reported >> 8), UInt8(reported & 255))
         }
         var all: [UInt8] = [], segment = 0
         for index in 0..<count {

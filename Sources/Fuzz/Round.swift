@@ -14,7 +14,7 @@ import Wire
 ///
 /// ```
 ///   ann ══ session ══ bob          endpoints; bob is the target, mallory (member) and anna (no member) hostile to him
-///   alpha ══ session ══ controller  the real two; hostile: mallory (member), nina (wants to enrol)
+///   alpha ══ session ══ controller  the real two; hostile: mallory (member), nina (enrols)
 ///   king ══ session ══ beta         beta is a real agent, and its controller is hostile
 /// ```
 ///
@@ -48,7 +48,7 @@ package final class Round {
     private var iteration = 0
     private var nonce: UInt64 = 0
     private var broken: String?
-    /// Told of every datagram that is thrown, before it is.
+    /// Informed of every datagram that is thrown, before it is.
     package var watcher: ((_ iteration: Int, _ what: String, _ bytes: [UInt8]) -> Void)?
 
     package init(seed: UInt64, number: UInt64, tally: Tally = Tally()) {
@@ -225,7 +225,7 @@ package final class Round {
         pump()
     }
 
-    /// Takes what a target wants sent, and delivers.
+    /// Takes what a target needs sent, and delivers.
     private func settle(_ target: any Target) {
         target.drain(now: now, into: &wire)
         if !wire.isEmpty { pump() }

@@ -60,7 +60,7 @@ package struct Tally: Sendable {
         let tag = bytes.first ?? 0
         messages[Int(tag)] += 1
         let isReadable = (try? ControlMessage(decoding: bytes)) != nil
-        // A field's number and wire type make the tag of protobuf; refused ones are told apart by the type.
+        // A field's number and wire type make the tag of protobuf; refused ones are distinguished by the type.
         let shown = isReadable ? tag : tag & 7
         keep(
             .message, "\(isReadable ? "tag" : "refused")\(shown)",

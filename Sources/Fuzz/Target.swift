@@ -5,7 +5,7 @@ import Noise
 import OrderedCollections
 import Wire
 
-/// A program of ours under fire: a whole endpoint, controller or agent, and what it wants sent.
+/// A program of ours under fire: a whole endpoint, controller or agent, and what it needs sent.
 protocol Target: AnyObject {
     var name: String { get }
     var node: NodeID { get }

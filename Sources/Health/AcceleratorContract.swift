@@ -34,18 +34,18 @@ package import Wire
 /// mistake never looks like a missing sensor. There may be as many as 256 devices and 16 lines of evidence of 256 bytes each.
 ///
 /// `verdict` is `healthy`, `degraded`, `failed` or `unknown`, and the command's word is final, since it knows the card:
-/// say it with evidence. Without one the agent judges by the readings, as it does for every vendor (`Verdicts`).
+/// report it with evidence. Without one the agent judges by the readings, as it does for every vendor (`Verdicts`).
 ///
-/// **Exit status**, as Nagios plugins and the node problem detector have it, sums up what the document says in detail:
+/// **Exit status**, as Nagios plugins and the node problem detector have it, sums up what the document states in detail:
 ///
 /// | status | meaning | effect on a device that the document calls healthy |
 /// |---|---|---|
 /// | 0 | fine | none |
 /// | 1 | something is degraded | if no device is degraded or failed, each becomes degraded |
-/// | 2 | something failed, or the command could not tell | if no device failed, each becomes unknown |
+/// | 2 | something failed, or the command could not report | if no device failed, each becomes unknown |
 /// | else, or a signal | the command itself is broken | the output is not read; the result is an error |
 ///
-/// A command that is alone in knowing that something is wrong cannot be overheard that way, and one that cannot tell
+/// A command that is alone in knowing that something is wrong cannot be overheard that way, and one that cannot report
 /// makes nothing failed. Standard error is for people.
 package enum AcceleratorContract {
     package static let version: Int64 = 1
@@ -56,8 +56,8 @@ package enum AcceleratorContract {
     package static func parse(_ output: [UInt8], exitStatus: Int32) throws(HealthError) -> [AcceleratorStatus] {
         guard (0...2).contains(exitStatus), exitStatus == 0 || output.contains(where: { !$0.isBlank }) else {
             let firstLine = output.split(separator: UInt8(ascii: "\n")).first ?? []
-            let said = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
-            throw HealthError(.commandFailed(status: exitStatus), "", said)
+            let reported = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
+            throw HealthError(.commandFailed(status: exitStatus), "", reported)
         }
         var json = try ContractReader(output)
         var devices = try document(&json)
@@ -95,7 +95,7 @@ package enum AcceleratorContract {
                 || byte == UInt8(ascii: "_")
         }
         guard isName, (1...32).contains(vendor.utf8.count) else {
-            throw json.failure(.invalidValue, "wanted 1 to 32 of a-z 0-9 - _")
+            throw json.failure(.invalidValue, "expected 1 to 32 of a-z 0-9 - _")
         }
         return vendor
     }
@@ -149,7 +149,7 @@ package enum AcceleratorContract {
             case "throttleReasons": device.throttleReasons = try lines(&json)
             case "verdict":
                 verdict = Verdict(rawValue: try json.string())
-                if verdict == nil { throw json.failure(.invalidValue, "wanted healthy, degraded, failed or unknown") }
+                if verdict == nil { throw json.failure(.invalidValue, "expected healthy, degraded, failed or unknown") }
             case "evidence": device.evidence = try lines(&json)
             default: throw json.unknownKey()
             }
@@ -158,9 +158,9 @@ package enum AcceleratorContract {
         if let verdict {
             device.verdict = verdict
         } else {
-            let said = device.evidence
+            let reported = device.evidence
             device.judge()
-            device.evidence = Array((device.evidence + said).prefix(HealthLimits.evidenceLines))
+            device.evidence = Array((device.evidence + reported).prefix(HealthLimits.evidenceLines))
         }
         return device
     }
@@ -179,7 +179,7 @@ package enum AcceleratorContract {
     ) throws(HealthError) -> Int64 {
         guard let value = try json.number().whole, range.contains(value) else {
             let bound = range.upperBound == .max ? "from \(range.lowerBound)" : "in \(range)"
-            throw json.failure(.invalidValue, "wanted a whole number \(bound)")
+            throw json.failure(.invalidValue, "expected a whole number \(bound)")
         }
         return value
     }
@@ -187,7 +187,7 @@ package enum AcceleratorContract {
     private static func percent(_ json: inout ContractReader) throws(HealthError) -> Int64 {
         let number = try json.number()
         guard number.mantissa >= 0, let value = number.scaled(byPowerOfTen: 0), value <= 100 else {
-            throw json.failure(.invalidValue, "wanted 0...100")
+            throw json.failure(.invalidValue, "expected 0...100")
         }
         return value
     }
@@ -196,7 +196,7 @@ package enum AcceleratorContract {
         _ json: inout ContractReader, _ range: ClosedRange<Int64>
     ) throws(HealthError) -> Int64 {
         guard let value = try json.number().scaled(byPowerOfTen: 3), range.contains(value) else {
-            throw json.failure(.invalidValue, "wanted \(range.lowerBound / 1000)...\(range.upperBound / 1000)")
+            throw json.failure(.invalidValue, "expected \(range.lowerBound / 1000)...\(range.upperBound / 1000)")
         }
         return value
     }

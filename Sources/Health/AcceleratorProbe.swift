@@ -3,7 +3,7 @@ package import Wire
 
 /// # Where a node's accelerators are asked after
 ///
-/// A probe says what to run and what its output means; it runs nothing. The shell spawns the command with a deadline,
+/// A probe reports what to run and what its output means; it runs nothing. The shell spawns the command with a deadline,
 /// collects standard output, and hands it in with the exit status (128 + n for signal n). A tool that never answers is the
 /// shell's to report.
 package enum AcceleratorProbe: Hashable, Sendable {
@@ -33,7 +33,7 @@ package enum AcceleratorProbe: Hashable, Sendable {
         }
     }
 
-    /// What the output of one run says. For `.replay` the output is the trace file and the answer its start; the shell
+    /// What the output of one run reports. For `.replay` the output is the trace file and the answer its start; the shell
     /// keeps a `ReplayTrace` to play it.
     package func parse(output: [UInt8], exitStatus: Int32) throws(HealthError) -> [AcceleratorStatus] {
         switch self {

@@ -1,5 +1,5 @@
 /// A number as text has it, kept exact: `mantissa` times ten to the `exponent`. Watts and degrees come with decimals and
-/// are wanted in thousandths, and binary floating point would make 67.03 W of 67029 mW.
+/// are desired in thousandths, and binary floating point would make 67.03 W of 67029 mW.
 package struct DecimalNumber: Hashable, Sendable {
     package var mantissa: Int64
     package var exponent: Int
@@ -83,7 +83,7 @@ extension DecimalNumber {
         range = at..<end
     }
 
-    /// `e+12`: the power, held within what `scaled` tells apart, and the offset after it.
+    /// `e+12`: the power, held within what `scaled` distinguishes, and the offset after it.
     private static func power(_ bytes: [UInt8], _ start: Int, _ end: Int) -> (Int, Int)? {
         guard start < end, bytes[start] | 0x20 == UInt8(ascii: "e") else { return nil }
         var at = start + 1

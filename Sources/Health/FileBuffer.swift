@@ -10,7 +10,7 @@ struct FileBuffer {
     init() {}
 
     /// Reads a file from its start, at most `limit` bytes; false where it is missing or unreadable. Kernel files have no
-    /// size, so the end is where `read` says so.
+    /// size, so the end is where `read` reports it.
     mutating func read(_ path: String, limit: Int = HealthLimits.procBytes) -> Bool {
         count = 0
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

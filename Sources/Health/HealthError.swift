@@ -3,7 +3,7 @@ import Base
 /// # Mistakes of files and tools
 ///
 /// Everything that this module reads was written by somebody else: the kernel, a vendor's tool, a command that an
-/// operator configured. What cannot be read is a value that says what is wrong and where, so that a person can open the
+/// operator configured. What cannot be read is a value that reports what is wrong and where, so that a person can open the
 /// file at that line. A reading that is merely absent is no error: it is `nil` in the status.
 
 /// Why the output of a tool or a file could not be understood.
@@ -24,7 +24,7 @@ package struct HealthError: Error, Hashable, Sendable, CustomStringConvertible {
         case unsupported
         /// The command ended with this status and without a readable document; 128 + n stands for signal n.
         case commandFailed(status: Int32)
-        /// The tool said that a device is lost and listed nothing else.
+        /// The tool reported that a device is lost and listed nothing else.
         case deviceLost(pciAddress: String?)
     }
     package var reason: Reason

@@ -10,7 +10,7 @@ package import Wire
 /// once a minute, and the mount table every `disksEvery`, since it is the one file whose size grows with the number of
 /// containers.
 ///
-/// Under LXC /proc/stat and /proc/meminfo are FUSE files of lxcfs and tell of the guest, not of its host.
+/// Under LXC /proc/stat and /proc/meminfo are FUSE files of lxcfs and report the guest, not of its host.
 package struct HostProbe {
     /// Where the machine lies: `/`, a host's root mounted into a pod, or a folder of recorded files.
     private let root: String

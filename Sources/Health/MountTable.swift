@@ -7,7 +7,7 @@ import Wire
 /// local block devices are asked, and of those only such as no other file system stands in front of: neither mounted over
 /// them, nor anywhere on the way to them. A block device is mounted many times (bind mounts, containers); it is reported
 /// once, by its shortest mount point. Pseudo devices (loop images, RAM disks) and file systems that are images by nature
-/// say nothing of the machine's disks.
+/// report nothing of the machine's disks.
 ///
 /// The text is /proc/PID/mountinfo, proc_pid_mountinfo(5):
 ///

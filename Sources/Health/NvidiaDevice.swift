@@ -72,8 +72,8 @@ struct NvidiaDevice {
     /// Text that stands directly in `<gpu>`.
     mutating func stray(_ text: [UInt8]) {
         let reading = NvidiaReading(text)
-        if case .lost(let said) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(said)")) }
-        if case .failed(let said) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(said)")) }
+        if case .lost(let reported) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(reported)")) }
+        if case .failed(let reported) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(reported)")) }
     }
 
     consuming func finished(index: Int64, driverVersion: String?) -> AcceleratorStatus {
@@ -93,14 +93,14 @@ extension NvidiaDevice {
     private mutating func note(_ reading: NvidiaReading, at path: String) {
         switch reading {
         case .value, .absent: return
-        case .lost(let said): add(Verdicts.Fault(.failed, "\(path) says \(said)"))
-        case .failed(let said):
+        case .lost(let reported): add(Verdicts.Fault(.failed, "\(path) reports \(reported)"))
+        case .failed(let reported):
             // `Unknown Error` in a mode nobody asked for (the addressing mode of an RTX 4090 under driver 535) is no
             // fault of the card, so only readings that a working card has count.
             if path == "fan_speed" {
-                add(Verdicts.Fault(.degraded, "\(path) says \(said)"))
+                add(Verdicts.Fault(.degraded, "\(path) reports \(reported)"))
             } else if isEssential(path) {
-                add(Verdicts.Fault(.failed, "\(path) says \(said)"))
+                add(Verdicts.Fault(.failed, "\(path) reports \(reported)"))
             }
         }
     }
@@ -139,7 +139,7 @@ extension NvidiaDevice {
         }
     }
 
-    /// What the driver says of repairs: done, waiting, impossible; and what it advises.
+    /// What the driver reports of repairs: done, waiting, impossible; and what it advises.
     private mutating func repair(_ path: String, _ reading: NvidiaReading) {
         switch path {
         case "remapped_rows/remapped_row_pending": status.rowRemapPending = reading.flag

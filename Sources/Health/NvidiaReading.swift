@@ -1,4 +1,4 @@
-/// How nvidia-smi says a value, that there is none, or that it failed to read one. The spellings are collected from
+/// How nvidia-smi reports a value, that there is none, or that it failed to read one. The spellings are collected from
 /// drivers 384 to 610; `N/A` and its relatives are harmless, the faults are not.
 enum NvidiaReading: Hashable {
     case value(String)

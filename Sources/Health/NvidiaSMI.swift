@@ -1,7 +1,7 @@
 import Base
 package import Wire
 
-/// # What nvidia-smi -q -x says
+/// # What nvidia-smi -q -x reports
 ///
 /// The report has one `<gpu>` a card. Its schema has changed with the driver (v9 to v13, and drivers that name none):
 /// `power_readings` became `gpu_power_readings`, throttle reasons became event reasons, two ECC totals became SRAM and
@@ -18,7 +18,7 @@ package import Wire
 /// the other cards, and the result is an error; `AcceleratorProbe.devices(after:last:)` turns it into statuses.
 ///
 /// **Exit status** (nvidia-smi(1)): 0 is fine; 14 is the infoROM warning; the rest come without a report or with one that
-/// says the same itself. So a readable report counts and its exit status does not.
+/// reports the same itself. So a readable report counts and its exit status does not.
 package enum NvidiaSMI {
     package static let arguments = ["-q", "-x"]
 
@@ -116,7 +116,7 @@ extension NvidiaSMI.Report {
                 }
             }
         } catch {
-            // A path of names cannot say which of eight cards it was.
+            // A path of names cannot report which of eight cards it was.
             var error = error
             error.place = error.place.replacingFirst("/gpu", with: "/gpu[\(devices.count)]")
             throw error
@@ -181,13 +181,13 @@ extension NvidiaSMI {
 
     private static func failureWithoutReport(_ output: [UInt8], _ exitStatus: Int32) -> HealthError {
         let firstLine = output.split(whereSeparator: { $0 == 10 || $0 == 13 }).first ?? []
-        let said = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
+        let reported = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
         if let message = messages(output[...]).first(where: \.isLost) {
-            return HealthError(.deviceLost(pciAddress: message.address), "", said)
+            return HealthError(.deviceLost(pciAddress: message.address), "", reported)
         }
         return exitStatus == 0
-            ? HealthError(.malformed, "document", line: 1, said.isEmpty ? "no output" : said)
-            : HealthError(.commandFailed(status: exitStatus), "", said)
+            ? HealthError(.malformed, "document", line: 1, reported.isEmpty ? "no output" : reported)
+            : HealthError(.commandFailed(status: exitStatus), "", reported)
     }
 
     /// Lines outside the report that speak of a card; at most as many as there can be cards.
@@ -221,8 +221,8 @@ extension NvidiaSMI {
 }
 
 extension String {
-    fileprivate func replacingFirst(_ wanted: String, with replacement: String) -> String {
-        guard let found = utf8.indices.first(where: { self[$0...].hasPrefix(wanted) }) else { return self }
-        return "\(self[..<found])\(replacement)\(self[found...].dropFirst(wanted.count))"
+    fileprivate func replacingFirst(_ desired: String, with replacement: String) -> String {
+        guard let found = utf8.indices.first(where: { self[$0...].hasPrefix(desired) }) else { return self }
+        return "\(self[..<found])\(replacement)\(self[found...].dropFirst(desired.count))"
     }
 }

@@ -41,7 +41,7 @@ package struct ReplayTrace: Sendable {
         }
     }
 
-    /// What the machine says this long after the start.
+    /// What the machine reports this long after the start.
     package func devices(at time: Interval) -> [AcceleratorStatus] {
         var low = 0
         var high = samples.count
@@ -66,7 +66,7 @@ package struct ReplayTrace: Sendable {
             case "atMilliseconds":
                 at = try json.number().whole
                 guard let at, at >= 0, at <= Int64.max / 1_000_000 else {
-                    throw json.failure(.invalidValue, "wanted whole milliseconds since the start")
+                    throw json.failure(.invalidValue, "expected whole milliseconds since the start")
                 }
                 guard samples.last.map({ $0.at < .milliseconds(at) }) ?? true else {
                     throw json.failure(.invalidValue, "time does not grow")

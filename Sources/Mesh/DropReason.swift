@@ -1,4 +1,4 @@
-/// Why a datagram had no effect. Whatever drops says so here, and `asterism status` shows it.
+/// Why a datagram had no effect. Whatever drops reports it here, and `asterism status` shows it.
 package enum DropReason: String, Hashable, Sendable, CaseIterable {
     /// No kind of ours, a reserved byte that is not zero, or a length that the kind cannot have.
     case malformed
@@ -13,7 +13,7 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case replayedHandshake
     /// A handshake message that does not decrypt, or whose key is of low order.
     case handshakeFailed
-    /// A handshake message that decrypts and says nonsense.
+    /// A handshake message that decrypts and reports nonsense.
     case badPayload
     /// A certificate that another fleet's authority made.
     case foreignFleet

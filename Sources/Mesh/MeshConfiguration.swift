@@ -1,10 +1,10 @@
 package import Base
 package import Noise
 
-/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is said (Donenfeld, "WireGuard:
+/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is reported (Donenfeld, "WireGuard:
 /// Next Generation Kernel Network Tunnel", section 6).
 package struct MeshConfiguration: Sendable {
-    /// Whether nodes without a certificate may open a session, to enrol. Only a controller wants that.
+    /// Whether nodes without a certificate may open a session, to enrol. Only a controller needs that.
     package var acceptsAnonymous = false
     /// Authorities trusted before this node has credentials: those that its token names.
     package var authorities: [VerifyingKey] = []

@@ -22,7 +22,7 @@ package struct MeshCounters: Sendable {
     package func switches(_ cause: PathSet.Cause) -> Int { switches[PathSet.Cause.allCases.firstIndex(of: cause)!] }
     mutating func switched(_ change: PathSet.Transition) {
         switches[PathSet.Cause.allCases.firstIndex(of: change.cause)!] += 1
-        if let took = change.took { paths.failedOver(took) }
+        if let elapsed = change.elapsed { paths.failedOver(elapsed) }
     }
 
     mutating func received(bytes: Int) {

@@ -16,7 +16,7 @@ package enum MeshEvent: Hashable, Sendable {
     case pong(NodeID, token: UInt64, roundTrip: Interval, by: PathAddress)
     /// Where this node can be reached is not what it was: see `Endpoint.candidates`.
     case candidatesChanged
-    /// A relay that a peer is reached through does not answer: where it has allocations itself is wanted (`Endpoint.relay
+    /// A relay that a peer is reached through does not answer: where it has allocations itself is desired (`Endpoint.relay
     /// chain`).
     case relayUnreached(NodeID)
 }
@@ -36,9 +36,9 @@ package enum DisconnectReason: Hashable, Sendable {
     case closedByPeer(CloseCode)
     /// The peer has forgotten the session: it was restarted, or gave us up.
     case peerForgot
-    /// Sent much, heard nothing.
+    /// Sent much, received nothing.
     case timeout
-    /// Nothing was said for so long that the keys are too old.
+    /// Nothing was reported for so long that the keys are too old.
     case idle
     /// The peer broke the rules of streams.
     case protocolViolation

@@ -1,7 +1,7 @@
 package import Base
 import Wire
 
-/// What an `Endpoint` wants done. The driver owns one, hands it to every call, and empties it after each.
+/// What an `Endpoint` needs done. The driver owns one, hands it to every call, and empties it after each.
 package struct MeshOutbox: ~Copyable {
     /// To be sent, in this order.
     package var datagrams = DatagramBatch()

@@ -3,14 +3,14 @@ package import Wire
 
 /// # How well paths do
 ///
-/// Three things of which a fleet wants to know how often they happen: how long data had been in doubt when it was moved to
+/// Three things whose frequency a fleet needs to know: how long data had been in doubt when it was moved to
 /// another path, how much of it goes over relays, and what came of punching, by what is before the two nodes. All are
-/// figures with names, as all that is counted; a name's parts are divided by dots, so that anyone who wants labels makes them
+/// figures with names, as all that is counted; a name's parts are divided by dots, so that anyone who needs labels makes them
 /// of it.
 package struct PathMetrics: Hashable, Sendable {
     /// Upper ends of the buckets, in milliseconds. A failover is to take 0.2 to 0.4 s, so they are narrow there.
     package static let failoverBounds = [50, 100, 150, 200, 250, 300, 350, 400, 500, 750, 1000, 2000, 5000]
-    /// By bucket; the last holds what took longer than any bound.
+    /// By bucket; the last holds what needed longer than any bound.
     package private(set) var failovers = [Int](repeating: 0, count: failoverBounds.count + 1)
     /// Of all of them together.
     package private(set) var failoverMilliseconds = 0
@@ -23,7 +23,7 @@ package struct PathMetrics: Hashable, Sendable {
 
     /// How a way was found, or sought.
     package enum Method: String, Hashable, Sendable, CaseIterable {
-        /// Both ends sent to where the other said that it is.
+        /// Both ends sent to where the other reported that it is.
         case punchProbes
         /// Ports were predicted on top.
         case prediction
@@ -57,8 +57,8 @@ package struct PathMetrics: Hashable, Sendable {
         punches[PathMetrics.kinds.firstIndex(of: punch)!]
     }
 
-    mutating func failedOver(_ took: Interval) {
-        let milliseconds = Int(took.milliseconds)
+    mutating func failedOver(_ elapsed: Interval) {
+        let milliseconds = Int(elapsed.milliseconds)
         let bucket = PathMetrics.failoverBounds.firstIndex { milliseconds <= $0 }
         failovers[bucket ?? PathMetrics.failoverBounds.count] += 1
         failoverMilliseconds += milliseconds

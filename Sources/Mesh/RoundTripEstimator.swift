@@ -24,7 +24,7 @@ struct RoundTripEstimator: Sendable {
         minimum = smoothed
     }
 
-    /// `delay` is what the peer says it waited before it acknowledged, already within its bound.
+    /// `delay` is what the peer reports it waited before it acknowledged, already within its bound.
     mutating func sample(_ measured: Interval, delay: Interval) {
         let sample = min(measured, RoundTripEstimator.maximum)
         latest = sample

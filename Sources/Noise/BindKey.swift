@@ -2,15 +2,16 @@ import Base
 
 /// # How a relay knows where a node is
 ///
-/// A relay sends what comes for a node to the address that the node's allocation is bound to, so anyone who could bind it wrongly
-/// could have the relay flood an unauthenticated peer. Being authentic is not enough for a bind: a datagram may be recorded and
-/// sent again from elsewhere, or with another's source address. So the relay answers a bind with a *challenge*, 16 bytes that
-/// hold for this allocation at this source address for two to four minutes, and believes the bind that brings them back: only who
-/// receives at an address can have them. The relay keeps nothing for it; the challenge is a MAC under a secret of its own.
+/// A relay sends what comes for a node to the address that the node's allocation is bound to, so anyone who could bind
+/// it wrongly could have the relay flood an unauthenticated peer. Being authentic is not enough for a bind: a datagram
+/// may be recorded and sent again from elsewhere, or with another's source address. So the relay answers a bind with a
+/// *challenge*, 16 bytes that hold for this allocation at this source address for two to four minutes, and believes the
+/// bind that brings them back: only who receives at an address can have them. The relay keeps nothing for it; the
+/// challenge is a MAC under a secret of its own.
 ///
 /// ```
 ///   node                                        relay
-///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: nothing is said
+///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: nothing is reported
 ///    │ ←── challenge for this source, MAC ────── │   right: never longer than what it answers
 ///    │ ── bind, number 8, challenge, MAC ─────→  │   bound, if no bind with such a number came before
 ///    │ ←── bound (no challenge), MAC ─────────── │
@@ -33,7 +34,7 @@ package final class BindKey: Sendable {
 
     package init(using generator: inout KeyGenerator) { key = generator.secretBytes(BindKey.count) }
 
-    /// To be told to the node, sealed.
+    /// To be sent to the node, sealed.
     package var bytes: [UInt8] { key.bytes() }
 
     package func mac(of message: [UInt8]) -> [UInt8] { Cookie.mac(message.span.bytes, key: key).bytes() }

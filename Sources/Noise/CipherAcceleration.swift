@@ -12,7 +12,7 @@ package enum CipherAcceleration: String, Hashable, Sendable, CaseIterable {
 
     private static let isOff = Atomic(false)
 
-    /// What keys made from here on do, unless told otherwise.
+    /// What keys made from here on do, unless configured otherwise.
     package static var current: CipherAcceleration {
         get { isOff.load(ordering: .relaxed) ? .off : .auto }
         set { isOff.store(newValue == .off, ordering: .relaxed) }
@@ -33,7 +33,7 @@ package enum CipherAcceleration: String, Hashable, Sendable, CaseIterable {
     }
 
     /// Some hundreds of messages of all lengths that take a way of their own, each compared with libsodium's, and each
-    /// forged once. `make` is for tests that want to see it fail.
+    /// forged once. `make` is for tests that check that it fails.
     package static func agreesWithLibsodium(_ make: (UnsafeRawPointer) -> FastAESKey) -> Bool {
         guard Cipher.aesGCM.isAvailable else { return false }
         var random = Random(Seed(0x6763_6d))

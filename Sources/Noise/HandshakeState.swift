@@ -3,9 +3,9 @@ package import Base
 /// # The handshake
 ///
 /// Two nodes that know (or come to know) each other's static X25519 keys agree on fresh keys, as the Noise Protocol
-/// Framework says (revision 34, https://noiseprotocol.org/noise.html). Names here are the specification's:
+/// Framework reports (revision 34, https://noiseprotocol.org/noise.html). Names here are the specification's:
 ///
-///     ProtocolName ── says ──► HandshakePattern (tokens, as data) + CipherSuite
+///     ProtocolName ── reports ──► HandshakePattern (tokens, as data) + CipherSuite
 ///     HandshakeState           keys s, e, rs, re; walks the tokens, one message at a time     section 5.3
 ///       └─ SymmetricState      ck and h: every secret is mixed into one, every byte into the other      5.2
 ///            └─ CipherState    a key and a nonce                                                        5.1
@@ -42,7 +42,7 @@ package struct HandshakeState: ~Copyable, Sendable {
     private var psksUsed = 0
     private var messagesDone = 0
 
-    /// Initialize() of section 5.3. A static key is needed where the pattern says so, and ignored elsewhere; `psks` are
+    /// Initialize() of section 5.3. A static key is needed where the pattern reports it, and ignored elsewhere; `psks` are
     /// 32 bytes each, in the order of use. The cipher must be available.
     package init(
         _ name: ProtocolName, _ role: Role, prologue: [UInt8] = [], localStatic: consuming SecretKey? = nil,

@@ -16,7 +16,7 @@ package enum Hash {
     }
 }
 
-/// Compares a value that an unauthenticated peer sent with one that he should not be able to guess, in constant time.
+/// Compares a value that an unauthenticated peer sent with one that it must not be able to predict, in constant time.
 package func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     _ = sodiumIsReady
     return a.count == b.count && sodium_memcmp(a, b, a.count) == 0

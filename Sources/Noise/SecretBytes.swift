@@ -10,7 +10,7 @@ let sodiumIsReady: Void = {
 /// Bytes that nobody else may read: owned by one, never copied unasked, wiped when they go.
 package struct SecretBytes: ~Copyable, @unchecked Sendable {
     package let count: Int
-    /// Aligned to 64 bytes where it is large, as libsodium's expanded keys want. Written only while its owner is being
+    /// Aligned to 64 bytes where it is large, as libsodium's expanded keys need. Written only while its owner is being
     /// made, which is why the type may be shared between threads.
     let pointer: UnsafeMutablePointer<UInt8>
 

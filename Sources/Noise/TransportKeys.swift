@@ -3,7 +3,7 @@
 /// Datagrams get lost and overtake each other, so unlike `CipherState` a session sends its counter along and the
 /// receiver takes it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the
 /// caller's memory and allocate nothing. A counter is used once: anyone who seals takes it from `nextCounter` first, and
-/// after 2^60 of them there is no more. Opening says only that a datagram is authentic; whether it came before is for a
+/// after 2^60 of them there is no more. Opening reports only that a datagram is authentic; whether it came before is for a
 /// `ReplayWindow`, which is asked after that, never before: else a forger could move the window.
 package struct TransportKeys: ~Copyable, Sendable {
     /// No more messages than this under one key (WireGuard's REKEY_AFTER_MESSAGES).

@@ -10,7 +10,7 @@ import Base
 /// stuck                      the shim   SIGKILL was sent and these processes are still there
 /// exit                       the shim   it is over, and no process is left
 /// log.00000000000000000000   the shim   standard output and error from that byte on
-/// work/                      the agent  the worker's own folder, and where it starts unless it is told otherwise
+/// work/                      the agent  the worker's own folder, and where it starts unless it is informed otherwise
 /// ```
 ///
 /// Three facts carry everything. The lock is the life of the shim: the kernel drops it however the shim ends. `exit` is

@@ -1,6 +1,6 @@
 package import Base
 
-/// What a shim has to say. Each of these is a file of the generation's folder, and a frame (a 32-bit length, then the same
+/// What a shim has to report. Each of these is a file of the generation's folder, and a frame (a 32-bit length, then the same
 /// bytes) on the pipe that the shim's standard output is while the agent that launched it lives.
 package enum ShimReport: Hashable, Sendable {
     case started(StartedRecord)

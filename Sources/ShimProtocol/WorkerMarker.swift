@@ -1,6 +1,6 @@
 import Base
 
-/// The names of environment variables by which processes can be told apart in /proc.
+/// The names of environment variables by which processes can be distinguished in /proc.
 package enum WorkerMarker {
     /// In every process of a worker.
     package static let variable = "ASTERISM_WORKER"

@@ -13,7 +13,7 @@ final class AgentProcess: Program {
     /// Packets that have come out of the overlay, whole.
     private var packets: [[UInt8]] = []
     private var settledAt = Instant.origin
-    /// When the data plane's traffic is to be told.
+    /// When the data plane's traffic is to be reported.
     private var reportAt: Instant?
 
     init(_ machine: Machine, addresses: [SocketAddress], site: String, now: Instant, wall: UnixTime) {
@@ -37,7 +37,7 @@ final class AgentProcess: Program {
         settle(now)
     }
 
-    /// What the machine's files and processes say of workers.
+    /// What the machine's files and processes report of workers.
     private static func traces(of host: SimulatedHost) -> [AdoptedWorker] {
         host.traces.map { trace in
             let process = host.process(trace.process)
@@ -112,7 +112,7 @@ final class AgentProcess: Program {
         planeOutbox.packets.removeAll()
     }
 
-    /// Lets agent and data plane tell each other what they have to, until both are silent.
+    /// Lets agent and data plane inform each other what they have to, until both are silent.
     private func settle(_ now: Instant) {
         settledAt = now
         while !outbox.mesh.dataPlane.isEmpty || !planeOutbox.events.isEmpty {
@@ -138,7 +138,7 @@ final class AgentProcess: Program {
         planeOutbox.replies.removeAll()
     }
 
-    func told(_ message: SimulatedHost.Message, now: Instant, wall: UnixTime) {
+    func informed(_ message: SimulatedHost.Message, now: Instant, wall: UnixTime) {
         switch message {
         case .launched(let worker, let pid, let startedAt):
             handle(.launched(worker, pid: pid, startedAt: startedAt, containment: .cgroup), now: now)

@@ -6,7 +6,7 @@ import Wire
 ///
 /// A datagram leaves a program's outbox, passes the sender's gateways, the lines of both machines and the receiver's
 /// gateways, and reaches a program. What leaves by a TCP socket goes over a connection (`TCPLinks`). Which way a datagram
-/// takes and how long it is on it, `Network` says; this moves it and records it.
+/// takes and how long it is on it, `Network` reports; this moves it and records it.
 final class DatagramTraffic {
     private unowned let simulation: Simulation
     private let pool = DatagramPool()
@@ -108,7 +108,7 @@ final class DatagramTraffic {
         guard case .success(let target) = simulation.network.arrive(flight, count: count, now: simulation.now) else {
             return lose(slot, .unreachable)
         }
-        // From here on it says by which socket it came.
+        // From here on it reports by which socket it came.
         pool.setSocket(slot, target.socket)
         reached(slot, simulation.machines[target.machine])
     }

@@ -2,7 +2,7 @@ import Base
 import Control
 import Wire
 
-/// What a program wants done. Everything behind a `persist` waits until that is durable.
+/// What a program needs done. Everything behind a `persist` waits until that is durable.
 enum Effect {
     case persist(Write)
     case launch(WorkerRef, WorkerSpec)
@@ -13,7 +13,7 @@ enum Effect {
     case controllerReply(RequestID, Result<ControllerReply, APIError>)
     case agentReply(RequestID, isSuccess: Bool)
     case resolve([HostPort])
-    /// What came of an overlay address that was wanted.
+    /// What came of an overlay address that was desired.
     case requestEnded(IPAddress, OverlayFailure?)
     /// An IP packet has come out of the overlay.
     case packet([UInt8])

@@ -10,12 +10,12 @@ package enum Event: Sendable {
     case connectionLost(machine: Int32, server: Int32)
     /// A machine's program asked for this time.
     case wake(machine: Int32)
-    /// A process of a worker does what its script says.
+    /// A process of a worker does what its script reports.
     case process(machine: Int32, process: Int32, step: ProcessStep)
-    /// The disk says that what was being written is durable.
+    /// The disk reports that what was being written is durable.
     case written(machine: Int32, life: Int32)
-    /// Something the host took its time for is ready to be told.
-    case told(machine: Int32, life: Int32, message: Int32)
+    /// Something that the host was busy with is ready to be reported.
+    case informed(machine: Int32, life: Int32, message: Int32)
     /// A machine's program starts.
     case start(machine: Int32)
     /// The next entry of the plan of faults.

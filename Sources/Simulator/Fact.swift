@@ -3,7 +3,7 @@ package import Control
 package import Wire
 
 /// What can be seen of a run from outside. Facts are true by construction: they are what the simulated machines did, not
-/// what the programs under test believe. What programs say comes in `replied` and `FleetSnapshot`, and is held against them.
+/// what the programs under test believe. What programs report comes in `replied` and `FleetSnapshot`, and is held against them.
 package enum Fact {
     case processStarted(machine: Int, worker: WorkerRef, spec: WorkerSpec, pid: Int32)
     /// No process of it is left. `hasRecord`: its shim lived to write down how it ended.
@@ -17,7 +17,7 @@ package enum Fact {
     case spun(machine: Int, ticks: Int, reason: String)
     /// How many things of one kind a program holds, and how many it may.
     case held(machine: Int, what: String, count: Int, limit: Int)
-    /// From here on nothing of the machine can be heard, or it can again.
+    /// From here on nothing of the machine can be received, or it can again.
     case silenced(machine: Int)
     case receivedAgain(machine: Int)
     case snapshot(FleetSnapshot)

@@ -102,7 +102,7 @@ final class FaultInjector {
             simulation.updateAllSilences()
         case .gateway(let fault): apply(fault)
         case .udpUnblock(let machine):
-            simulation.record(.healed, machine, saying: "gateway: UDP")
+            simulation.record(.healed, machine, note: "gateway: UDP")
             network.blockUDP(of: machine, false)
         }
     }
@@ -160,7 +160,7 @@ final class FaultInjector {
     func roam(_ machine: Machine) {
         network.roam(machine.index)
         simulation.traffic.endStreams(of: machine, onlyMade: true)
-        // The kernel says that the machine's addresses have changed.
+        // The kernel reports that the machine's addresses have changed.
         guard !simulation.scenario.sites.isEmpty, machine.isUp, let agent = machine.agent else { return }
         agent.handle(.addresses(network.addresses(of: machine.index)), now: machine.local(now))
         simulation.programs.flush(machine)
@@ -177,10 +177,10 @@ final class FaultInjector {
         simulation.programs.flush(machine)
     }
 
-    /// A node says goodbye and is not seen again.
+    /// A node leaves and is not seen again.
     private func depart() {
         guard let machine = anyAgent(), machine.isUp, let agent = machine.agent else { return }
-        simulation.record(.fault, machine.index, saying: "leaves")
+        simulation.record(.fault, machine.index, note: "leaves")
         machine.retire()
         agent.handle(.stopping(leave: true), now: machine.local(now))
         simulation.programs.flush(machine)
@@ -190,7 +190,7 @@ final class FaultInjector {
 
     private func apply(_ fault: GatewayFault) {
         guard let machine = anyNodeBehindGateway() else { return }
-        simulation.record(.fault, machine.index, saying: "gateway: \(fault.rawValue)")
+        simulation.record(.fault, machine.index, note: "gateway: \(fault.rawValue)")
         let now = now
         switch fault {
         case .reboot: network.changeGateway(of: machine.index) { $0.reboot() }

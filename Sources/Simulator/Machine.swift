@@ -29,10 +29,10 @@ final class Machine {
     /// No longer meant to run: it has left, or stays down.
     private(set) var isRetired = false
 
-    /// What the host is about to tell the program.
+    /// What the host is about to inform the program.
     private var messages = Deque<SimulatedHost.Message>()
     private var lastMessageAt = Instant.origin
-    /// Nothing of the machine can be heard.
+    /// Nothing of the machine can be received.
     private(set) var isSilenced = false
     /// When the controller last got anything from here.
     private(set) var lastReceived = Instant.origin

@@ -5,7 +5,7 @@ import Wire
 
 /// # One machine's disk
 ///
-/// The disk is at one write at a time, for as long as the driver of time says. Whatever a program wants done behind a write
+/// The disk is at one write at a time, for as long as the driver of time reports. Whatever a program needs done behind a write
 /// waits until that is durable. After a crash only what was written is found; what waited is forgotten.
 struct MachineDisk {
     private(set) var agentRecord: [UInt8]?

@@ -2,7 +2,7 @@ import Base
 
 /// # Lines between machines
 ///
-/// Each machine has one line, up and down, and everything that it says to anybody passes both its own and the other's.
+/// Each machine has one line, up and down, and everything that it reports to anybody passes both its own and the other's.
 /// So the state is one line a machine, however many pairs talk. A datagram is, in this order: refused by a partition,
 /// lost, held back by the rate of the sender's line (or dropped, if too much waits), delayed, perhaps out of its turn,
 /// perhaps twice, perhaps with a bit turned over, and at last held back or dropped by the receiver's line. Each line takes
@@ -10,8 +10,8 @@ import Base
 ///
 /// Where a datagram goes to at all, `Internet` knows: the realms and gateways between machines.
 ///
-/// A partition is a set of machines and a direction: what they say is not heard outside, or what is said outside is not
-/// heard by them, or both. Several may hold at once.
+/// A partition is a set of machines and a direction: what they report is not received outside, or what is reported
+/// outside is not received by them, or both. Several may hold at once.
 final class Network {
     struct Line {
         var distance = Interval.zero

@@ -5,7 +5,7 @@ import Wire
 
 /// # People at the keyboard
 ///
-/// They set up the fleet when the controller starts for the first time, and then run, stop and remove workers, say it
+/// They set up the fleet when the controller starts for the first time, and then run, stop and remove workers, report it
 /// twice, and get names wrong. Who gets no answer asks again, under the same name. Operators remember which commands they
 /// gave and which of them wait for an answer.
 final class Operators {
@@ -152,7 +152,7 @@ final class Operators {
         put(index)
     }
 
-    /// Says a command, for the first time or again.
+    /// Reports a command, for the first time or again.
     private func put(_ index: Int) {
         asked[index].attempts += 1
         let command = asked[index].command
@@ -184,7 +184,7 @@ final class Operators {
         case .success: simulation.record(.answered, 0, UInt64(index))
         case .failure(let error):
             simulation.counts.refusals += 1
-            simulation.record(.refused, 0, saying: "\(index) \(error.code.rawValue): \(error.message)")
+            simulation.record(.refused, 0, note: "\(index) \(error.code.rawValue): \(error.message)")
         }
         let entry = asked[index]
         simulation.note(.replied(entry.command, result))

@@ -10,7 +10,7 @@ package enum OverlayFact {
     case packetSent(UInt64, to: Int)
     /// A packet came out; `nil` for one that nobody has sent so.
     case packetCame(UInt64?)
-    /// What the agent says came of it: a session, or a failure.
+    /// What the agent reports came of it: a session, or a failure.
     case ended(IPAddress, OverlayFailure?)
     /// The agent's life is over.
     case forgotten

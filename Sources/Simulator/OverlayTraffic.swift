@@ -30,7 +30,7 @@ final class OverlayTraffic {
     private var random: Random
     private var pairs: [Pair] = []
     private(set) var packetsSent: UInt64 = 0
-    /// Told of each packet that comes out of the overlay, with its number and the machine, where somebody wants that.
+    /// Informed of each packet that comes out of the overlay, with its number and the machine, where somebody needs that.
     var onPacket: ((UInt64, Int) -> Void)?
 
     init(of simulation: Simulation) {
@@ -98,7 +98,7 @@ final class OverlayTraffic {
         return signed.certificate.overlay4
     }
 
-    /// An agent has said what came of a request; without a failure the address can be reached.
+    /// An agent has reported what came of a request; without a failure the address can be reached.
     func handleEnd(_ machine: Machine, _ address: IPAddress, _ failure: OverlayFailure?) {
         simulation.record(failure == nil ? .reached : .notReached, machine.index, 0, 0, "\(address)")
         simulation.note(.overlay(machine: machine.index, .ended(address, failure)))

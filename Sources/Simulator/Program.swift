@@ -8,7 +8,7 @@ protocol Program: AnyObject {
     func tick(now: Instant, wall: UnixTime)
     /// In the program's own time.
     var deadline: Deadline? { get }
-    /// Hands over what the program wants done since the last time, in order.
+    /// Hands over what the program needs done since the last time, in order.
     func takeEffects(_ effects: inout [Effect])
     /// Hands over its datagrams, which go behind the effects, and forgets them.
     func takeDatagrams(_ body: (inout DatagramBatch) -> Void)

@@ -4,8 +4,8 @@ import Wire
 
 /// # Programs in virtual time
 ///
-/// Starts the program of a machine, wakes it at its deadline, does what it wants done, pauses it and lets it die. What a
-/// program wants done are effects: everything behind a `persist` waits until the disk has it. What a host does to workers
+/// Starts the program of a machine, wakes it at its deadline, does what it needs done, pauses it and lets it die. What a
+/// program needs done are effects: everything behind a `persist` waits until the disk has it. What a host does to workers
 /// comes back to the program as messages, a little later.
 final class ProgramRunner {
     private unowned let simulation: Simulation
@@ -61,7 +61,7 @@ final class ProgramRunner {
         let now = now, lateMax = scenario.host.lateMax
         let due = machine.clock.global(deadline.at)
         if let scheduled = machine.timer.scheduled, scheduled <= max(due, now) + lateMax { return }
-        // What is due already is done at once, so that a program that wants that for ever is seen to.
+        // What is due already is done at once, so that a program that needs that for ever is seen to.
         let late = due <= now ? Interval.zero : machine.random.interval(in: .zero...lateMax)
         let time = max(due, now) + late
         machine.timer.schedule(time)
@@ -70,7 +70,7 @@ final class ProgramRunner {
 
     // MARK: - Effects
 
-    /// Does what the program wants done. Called after each call into it.
+    /// Does what the program needs done. Called after each call into it.
     func flush(_ machine: Machine) {
         guard let program = machine.program else { return }
         var list = effects
@@ -177,7 +177,7 @@ final class ProgramRunner {
 
     // MARK: - Hosts
 
-    /// A process of a worker does what its script says.
+    /// A process of a worker does what its script reports.
     func step(_ machine: Machine, _ process: Int, _ step: ProcessStep) {
         machine.host.step(process, step, wall: machine.wall(now))
         drain(machine.host, of: machine)
@@ -194,7 +194,7 @@ final class ProgramRunner {
         simulation.schedule(.start(machine: Int32(machine.index)), at: startsAt)
     }
 
-    /// Takes what the host has to say and what it has planned.
+    /// Takes what the host has to report and what it has planned.
     private func drain(_ host: SimulatedHost, of machine: Machine) {
         let output = host.takeOutput()
         for fact in output.facts {
@@ -211,23 +211,23 @@ final class ProgramRunner {
         for message in output.messages where machine.program != nil { queue(message, to: machine) }
     }
 
-    /// Queues what the agent is to hear.
+    /// Queues what the agent is to receive.
     private func queue(_ message: SimulatedHost.Message, to machine: Machine) {
         var time = now + machine.random.interval(in: .zero...scenario.host.reportDelayMax)
         if case .launched = message { time = time + machine.random.interval(in: .zero...scenario.host.launchMax) }
         time = machine.queue(message, at: time)
-        simulation.schedule(.told(machine: Int32(machine.index), life: machine.life, message: 0), at: time)
+        simulation.schedule(.informed(machine: Int32(machine.index), life: machine.life, message: 0), at: time)
     }
 
-    /// The agent hears the next message of its host.
+    /// The agent receives the next message of its host.
     func deliverMessage(_ machine: Machine, _ life: Int32) {
         guard machine.life == life, let agent = machine.agent else { return }
         guard machine.pause.until == nil else {
-            return machine.pause.hold(.told(machine: Int32(machine.index), life: life, message: 0))
+            return machine.pause.hold(.informed(machine: Int32(machine.index), life: life, message: 0))
         }
         guard let message = machine.nextMessage() else { return }
-        simulation.record(.told, machine.index)
-        agent.told(message, now: machine.local(now), wall: machine.wall(now))
+        simulation.record(.informed, machine.index)
+        agent.informed(message, now: machine.local(now), wall: machine.wall(now))
         flush(machine)
     }
 
@@ -286,7 +286,7 @@ final class ProgramRunner {
                 } else {
                     simulation.traffic.release(slot)
                 }
-            case .told(_, let life, _): deliverMessage(machine, life)
+            case .informed(_, let life, _): deliverMessage(machine, life)
             case .written(_, let life): written(machine, life)
             case .line, .delivery, .connectionLost, .wake, .process, .start, .fault, .command, .patience, .resume,
                 .junk, .look, .overlayRequest:

@@ -3,7 +3,7 @@ package import Base
 /// # What a seed stands for
 ///
 /// A scenario is everything about a run that is not the code under test: how bad the network is, what breaks and how
-/// often, what the operators want. It is drawn from the seed in the manner of swarm testing (Groce et al., "Swarm
+/// often, what the operators need. It is drawn from the seed in the manner of swarm testing (Groce et al., "Swarm
 /// Testing", ISSTA 2012): for each seed many kinds of trouble are switched off altogether, and the others have wildly
 /// different rates, since a run in which everything fails a little finds less than one in which two things fail a lot.
 /// All of it is printed with the seed. Chances are in parts of 10,000, rates are events in a minute of virtual time.
@@ -90,7 +90,7 @@ package struct Scenario: Sendable {
         package var gatewayRenumberings: Int64 = 0
         package var udpBlocks: Int64 = 0
         package var udpBlockMax = Interval.seconds(10)
-        /// Chance that a program dies somewhere between two of the things that it wanted done.
+        /// Chance that a program dies somewhere between two of the things that it desired done.
         package var crashBetween: UInt64 = 0
         package var downTimeMax = Interval.seconds(10)
         package var pauseMax = Interval.seconds(6)
@@ -127,11 +127,11 @@ package struct Scenario: Sendable {
     package enum Mutation: String, Sendable, CaseIterable {
         /// Starts a second process for one launch.
         case startsTwice
-        /// Ignores SIGKILL and says that all are dead.
+        /// Ignores SIGKILL and reports that all are dead.
         case forgetsKills
         /// Reports another exit status than the true one.
         case changesExits
-        /// Says that a worker's end left no record, although it did.
+        /// Reports that a worker's end left no record, although it did.
         case losesExits
         /// Starts what had finished once more, on its own.
         case revives
@@ -254,13 +254,13 @@ extension Scenario: CustomStringConvertible {
         lines.append(
             "             at most: down \(f.downTimeMax), paused \(f.pauseMax), parted \(f.partitionMax)")
         lines.append(
-            "  machines   launch \(h.launchMax), tell \(h.reportDelayMax), write \(h.writeMax), late \(h.lateMax) "
+            "  machines   launch \(h.launchMax), report \(h.reportDelayMax), write \(h.writeMax), late \(h.lateMax) "
                 + "at most; lives "
                 + zip(WorkerScript.Kind.allCases, h.scripts).map { "\($0) \($1)" }.joined(separator: ", "))
         lines.append(
             "  operators  \(o.commands) commands a minute on \(o.names) names, repeated \(o.repetition), "
                 + "nonsense \(o.nonsense) (of 10000); intruders \(o.intruders), start within \(o.startWithin), "
-                + "\(o.overlayRequests) overlay addresses wanted a minute"
+                + "\(o.overlayRequests) overlay addresses requested a minute"
         )
         if let gatewayLine { lines.append(gatewayLine) }
         if let mutation { lines.append("  mutation   \(mutation.rawValue)") }

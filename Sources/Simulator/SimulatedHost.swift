@@ -3,8 +3,8 @@ import Wire
 
 /// # A machine's workers
 ///
-/// The host is what the daemon's worker host, the shims and the kernel are together: it does what an agent's actions say
-/// and tells the agent what came of it. It belongs to the machine and not to the agent, so its processes live on when
+/// The host is what the daemon's worker host, the shims and the kernel are together: it does what an agent's actions report
+/// and informs the agent what came of it. It belongs to the machine and not to the agent, so its processes live on when
 /// the agent dies, and their shims write down how they ended; what is found when the agent comes back is `traces`. Only a
 /// reboot ends them all, and leaves no record.
 final class SimulatedHost {
@@ -25,7 +25,7 @@ final class SimulatedHost {
         var process: Int
         var exit: WorkerExit?
     }
-    /// What the agent is to be told.
+    /// What the agent is to be informed.
     enum Message {
         case launched(WorkerRef, pid: Int32, startedAt: UnixTime)
         case launchFailed(WorkerRef, SpecProblem)
@@ -56,7 +56,7 @@ final class SimulatedHost {
         self.mutation = mutation
     }
 
-    /// What the methods below have made happen, what the agent is to be told of it, and what happens later. Taken by the
+    /// What the methods below have made happen, what the agent is to be informed of it, and what happens later. Taken by the
     /// simulation after each of them.
     func takeOutput() -> (facts: [Fact], messages: [Message], plans: [Planned]) {
         defer { (facts, messages, plans) = ([], [], []) }
@@ -116,7 +116,7 @@ final class SimulatedHost {
 
     func killTree(_ worker: WorkerRef) {
         guard let process = living(worker) else {
-            // It is gone already, and its `exited` is on the way or was lost with an agent's life: say it again.
+            // It is gone already, and its `exited` is on the way or was lost with an agent's life: report it again.
             if let trace = traces.first(where: { $0.worker == worker }) {
                 messages.append(trace.exit.map { .exited(worker, $0) } ?? .lost(worker))
             } else {
@@ -181,11 +181,11 @@ final class SimulatedHost {
             .processEnded(
                 machine: machine, worker: worker, pid: processes[process].pid, exit: exit, hasRecord: true))
         guard let index = traces.firstIndex(where: { $0.process == process }) else { return }
-        var told: WorkerExit? = exit
-        if mutation == .changesExits, let status = exit.status { told?.status = status + 1 }
-        if mutation == .losesExits { told = nil }
-        traces[index].exit = told
-        messages.append(told.map { .exited(worker, $0) } ?? .lost(worker))
+        var informed: WorkerExit? = exit
+        if mutation == .changesExits, let status = exit.status { informed?.status = status + 1 }
+        if mutation == .losesExits { informed = nil }
+        traces[index].exit = informed
+        messages.append(informed.map { .exited(worker, $0) } ?? .lost(worker))
         if mutation == .revives {
             let dead = processes[process]
             _ = start(worker, dead.spec, dead.script, wall: exit.at + .milliseconds(1))

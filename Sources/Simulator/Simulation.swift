@@ -8,7 +8,7 @@ import Wire
 /// their real cryptography, and it is the clock, the network, the disks, the workers and the operators. Time is a heap of
 /// future events; between two of them nothing happens, so a minute of a hundred nodes takes a second or so.
 ///
-/// A run has two parts. In the first everything breaks as the scenario says, and the checkers watch for what may never
+/// A run has two parts. In the first everything breaks as the scenario reports, and the checkers watch for what may never
 /// happen. Then all faults are healed, and the fleet must come to rest: what must be so in the end has a bounded time to
 /// become so.
 ///
@@ -22,7 +22,7 @@ import Wire
 /// - `FaultInjector` makes faults.
 /// - `Operators` give commands.
 /// - `OverlayTraffic` sends to overlay addresses.
-/// - `SnapshotTaker` holds what is said against what is, and has pairs of nodes talk.
+/// - `SnapshotTaker` holds what is reported against what is, and has pairs of nodes talk.
 ///
 /// All draws from `random` are made in the order of events: anyone who changes an order changes what a seed stands for.
 package final class Simulation {
@@ -105,7 +105,7 @@ package final class Simulation {
 
     // MARK: - A run
 
-    /// Runs to the end; the findings say what was wrong.
+    /// Runs to the end; the findings report what was wrong.
     package func run() {
         begin()
         advance(to: safetyEnd)
@@ -169,7 +169,7 @@ package final class Simulation {
         case .wake(let machine): programs.wake(machines[Int(machine)])
         case .process(let machine, let process, let step): programs.step(machines[Int(machine)], Int(process), step)
         case .written(let machine, let life): programs.written(machines[Int(machine)], life)
-        case .told(let machine, let life, _): programs.deliverMessage(machines[Int(machine)], life)
+        case .informed(let machine, let life, _): programs.deliverMessage(machines[Int(machine)], life)
         case .start(let machine): programs.start(machines[Int(machine)])
         case .fault(let index): faults.happen(Int(index))
         case .command(let index): operators.command(Int(index))
@@ -196,11 +196,11 @@ package final class Simulation {
         timeline.record(kind, machine, at: now, a, b, text())
     }
 
-    func record(_ kind: Timeline.Kind, _ machine: Int, saying text: String) {
-        timeline.record(kind, machine, at: now, saying: text)
+    func record(_ kind: Timeline.Kind, _ machine: Int, note text: String) {
+        timeline.record(kind, machine, at: now, note: text)
     }
 
-    /// Tells the checkers, and keeps what they find.
+    /// Reports the checkers, and keeps what they find.
     func note(_ fact: Fact) {
         for checker in checkers {
             for text in checker.observe(fact, now: now) {
@@ -221,7 +221,7 @@ package final class Simulation {
         }
     }
 
-    /// Whether the controller could hear the machine at all, and the machine the controller.
+    /// Whether the controller could receive the machine at all, and the machine the controller.
     func updateSilence(of machine: Machine) {
         let isParted = machine.index > 0 && network.isParted(machine.index, 0)
         let isSilent = !machine.isUp || isParted

@@ -2,12 +2,12 @@ import Base
 import Control
 import Wire
 
-/// # What the controller says, held against what is
+/// # What the controller reports, held against what is
 ///
 /// Looks at the fleet every few seconds while things break. In the end it has pairs of nodes talk, and looks until all
 /// checkers are content or the time is over.
 final class SnapshotTaker {
-    /// Two nodes that want to talk.
+    /// Two nodes that are to talk.
     private struct Pair {
         let from: Int
         let to: Int

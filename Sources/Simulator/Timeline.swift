@@ -2,17 +2,17 @@ package import Base
 
 /// # What happened, in order
 ///
-/// One line an event: when, to which machine, what, and up to three numbers or a text that tell it from others of its
+/// One line an event: when, to which machine, what, and up to three numbers or a text that inform it from others of its
 /// kind. The lines go into a fingerprint as they come, by their values and not as text, so that a run which nobody
 /// watches does not pay for text. Two runs of one seed must give the same fingerprint; a datagram goes in with its
-/// authentication tag, so that a single different bit anywhere in what the fleet said shows.
+/// authentication tag, so that a single different bit anywhere in what the fleet reported shows.
 package struct Timeline {
     package enum Kind: UInt8, Sendable {
         case sent, lost, arrived, duplicated, refusedByPartition, queueFull, unreachable
         case started, crashed, paused, resumed, rebooted, roamed, clockStepped
         case partitioned, healed, clogged
         case tick, persisted, processStarted, processEnded, signalled, treeKilled, launchFailed, filesRemoved
-        case asked, answered, refused, gaveUp, told, fault, junk, event, checked
+        case asked, answered, refused, gaveUp, informed, fault, junk, event, checked
         case overlayRequested, reached, notReached, packetSent, packetCame
     }
 
@@ -40,7 +40,7 @@ package struct Timeline {
     }
 
     /// As `record`, for the rare line whose text is what matters.
-    package mutating func record(_ kind: Kind, _ machine: Int, at now: Instant, saying text: String) {
+    package mutating func record(_ kind: Kind, _ machine: Int, at now: Instant, note text: String) {
         fingerprint.combine(text)
         record(kind, machine, at: now, 0, 0, text)
     }

@@ -2,10 +2,10 @@ import Base
 import Wire
 
 /// The life that a simulated worker leads. It stands in the command of its specification, so that anyone who starts the
-/// specification starts that life, and nobody has to be told.
+/// specification starts that life, and nobody has to be informed.
 struct WorkerScript: Hashable, Sendable {
     enum Kind: String, Sendable, CaseIterable {
-        /// Runs until it is told to end, and then ends with status 0 or by the signal.
+        /// Runs until it is instructed to end, and then ends with status 0 or by the signal.
         case runs
         /// Ends with status 0 after its time.
         case finishes

@@ -1,6 +1,6 @@
 package import Base
 
-/// What an ACK frame says: which packet numbers have arrived.
+/// What an ACK frame reports: which packet numbers have arrived.
 package struct AckFrame: Hashable, Sendable {
     package struct ECN: Hashable, Sendable {
         package var ect0, ect1, ce: UInt64

@@ -1,6 +1,6 @@
 package import Base
 
-/// What the fleet's authority says of a node. The encoded form is signed with Ed25519; anyone who holds a certificate whose
+/// What the fleet's authority reports of a node. The encoded form is signed with Ed25519; anyone who holds a certificate whose
 /// `node` is a peer's static key, and whose signature is a trusted authority's, knows with whom it speaks.
 ///
 /// ```

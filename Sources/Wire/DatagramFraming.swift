@@ -9,7 +9,7 @@
 /// ```
 ///
 /// Nothing is sealed besides the datagrams themselves, which are what they are over UDP: so the relay opens nothing here
-/// either, and nothing is sealed twice. The four bytes tell a browser that came to the wrong port from a node, before
+/// either, and nothing is sealed twice. The four bytes distinguish a browser that came to the wrong port from a node, before
 /// anything is kept for it. Lengths are big-endian, from 1 to `DatagramFraming.limit`; any other ends the connection.
 package struct DatagramFraming: Sendable {
     package static let greeting: [UInt8] = [0x41, 0x53, 0x54, 1]
@@ -27,7 +27,7 @@ package struct DatagramFraming: Sendable {
     private var buffer: [UInt8] = []
     private var start = 0
 
-    /// `isServer`: the far end has connected to this one, and says so first.
+    /// `isServer`: the far end has connected to this one, and reports it first.
     package init(isServer: Bool) { awaitsGreeting = isServer }
 
     /// Bytes that are not a whole datagram yet.
@@ -43,7 +43,7 @@ package struct DatagramFraming: Sendable {
         }
         buffer += bytes
         if awaitsGreeting {
-            // Anyone who begins otherwise is told at once, not when four bytes are there.
+            // Anyone who begins otherwise is informed at once, not when four bytes are there.
             guard buffer.starts(with: DatagramFraming.greeting.prefix(buffer.count)) else { throw .badGreeting }
             guard buffer.count >= DatagramFraming.greeting.count else { return }
             awaitsGreeting = false

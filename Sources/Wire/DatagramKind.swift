@@ -2,7 +2,7 @@ import Base
 
 /// # What travels in a UDP datagram
 ///
-/// The first byte tells the kind, the next three are zero (but for a packet's flags in the second), and then:
+/// The first byte reports the kind, the next three are zero (but for a packet's flags in the second), and then:
 ///
 /// ```
 /// 1 first message    sender 4 | ephemeral 32 | static 32+16 | payload n+16 | MAC1 16 | MAC2 16

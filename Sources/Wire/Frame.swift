@@ -22,7 +22,7 @@ package import Base
 ///     0x16 STREAMS_BLOCKED      limit
 ///     0x20 ... 0x3f             frames of the mesh, not read here; they ask for no ACK
 ///
-/// Numbers and meaning are QUIC's with three differences: a STREAM frame always says its length, there are only
+/// Numbers and meaning are QUIC's with three differences: a STREAM frame always reports its length, there are only
 /// bidirectional streams (bit 0 of an id names the opener, the rest counts), and the delay of an ACK is in
 /// microseconds.
 
@@ -121,7 +121,7 @@ package enum Frame: Hashable, Sendable {
         return rest <= 16_387 ? 16_383 : min(rest - 4, (1 << 30) - 1)
     }
 
-    /// Whether the peer must be told of the frame's arrival (RFC 9000, section 13.2).
+    /// Whether the peer must be informed of the frame's arrival (RFC 9000, section 13.2).
     package var elicitsAck: Bool {
         switch self {
         case .padding, .ack: false

@@ -15,7 +15,7 @@ package struct HandshakePayload: Hashable, Sendable {
     /// The sender can do AES-256-GCM in hardware.
     package var hasAESGCM: Bool
     package var association: UInt64
-    /// An encoded `SignedCertificate`; empty if the sender has none yet and wants to enrol.
+    /// An encoded `SignedCertificate`; empty if the sender has none yet and enrols.
     package var certificate: [UInt8]
 
     package init(hasAESGCM: Bool, association: UInt64, certificate: [UInt8]) {

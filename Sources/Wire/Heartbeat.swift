@@ -1,6 +1,6 @@
 package import Base
 
-/// The pulse of a node: once a second, unreliable, 47 bytes. It holds what everybody wants to know each second, and
+/// The pulse of a node: once a second, unreliable, 47 bytes. It holds what every reader needs each second, and
 /// fingerprints of the rest, so that details travel only when they changed.
 ///
 /// ```
@@ -85,7 +85,7 @@ package struct Heartbeat: Hashable, Sendable {
     }
 }
 
-/// The controller's answer to a heartbeat, 37 bytes: what it wants, and what it knows. An agent that reads another
+/// The controller's answer to a heartbeat, 37 bytes: what it needs, and what it knows. An agent that reads another
 /// fingerprint than its own sends a report.
 ///
 /// ```
@@ -139,7 +139,7 @@ package enum MessageKind: UInt8, Hashable, Sendable, CaseIterable {
     case heartbeatAck = 2
 }
 
-/// What a node says of itself.
+/// What a node reports of itself.
 package enum NodePhase: UInt8, Hashable, Sendable, CaseIterable {
     case running = 1
     /// Takes no new workers; what runs goes on.

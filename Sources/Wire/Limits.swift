@@ -38,7 +38,7 @@ package enum Limits {
     package static let handshakesUnloaded: UInt64 = 512
     /// Addresses kept for one peer.
     package static let addressesPerPeer = 16
-    /// Relays that a node keeps warm and tells its peers of; two fail at once only if the cause is common.
+    /// Relays that a node keeps warm and informs its peers of; two fail at once only if the cause is common.
     package static let homeRelays = 2
     /// Ports at which one node takes datagrams over TCP.
     package static let tcpPorts = 4
@@ -54,8 +54,8 @@ package enum Limits {
     package static let overlayWaitingBytes = 512 << 10
     /// Conversations with peers of other applications that are remembered: 32 bytes each.
     package static let overlayFlows = 16_384
-    /// A server for measuring runs at most so long; so many at once, and so many unauthenticated peers' streams that have not yet
-    /// said what they are.
+    /// A server for measuring runs at most so long; so many at once, and so many unauthenticated peers' streams that
+    /// have not yet reported what they are.
     package static let benchSeconds = 120
     package static let benchServers = 2
     package static let benchGuests = 4

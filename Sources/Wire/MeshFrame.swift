@@ -12,12 +12,12 @@ package import Base
 /// 0x25 allocation                allocation 4 | key 32 | challenge 16   a relay's answer; the challenge is for a first bind
 /// 0x26 allocation refused        reason 1                        or that
 /// 0x27 candidates         number varint | mapping 1 | count varint, candidates
-/// 0x28 candidates heard   number varint                   of the newest that were heard
+/// 0x28 candidates received   number varint                   of the newest that were received
 /// ```
 ///
 /// `mapping` is what the sender knows of its NAT: 0 nothing, 1 there is none, 2 all see the same address, 3 each
-/// sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the allocation
-/// (4).
+/// sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the
+/// allocation (4).
 ///
 /// An address is one byte, 4 or 6, then 4 or 16 bytes and a port. A text or a byte string is a varint length (RFC 9000,
 /// section 16) and as many bytes.
@@ -124,7 +124,7 @@ package enum AllocationRefusal: UInt8, Hashable, Sendable, CaseIterable {
 
 /// Why a session was closed by its far end.
 package enum CloseCode: UInt64, Hashable, Sendable, CaseIterable {
-    /// The node shuts down, or wants no session any more.
+    /// The node shuts down, or needs no session any more.
     case goodbye = 0
     /// The far end broke the protocol of streams.
     case protocolViolation = 1

@@ -4,14 +4,14 @@ import CLibyaml
 ///
 /// Debian's libyaml, linked statically, gives events; this file makes a tree of them. It is the only YAML reader: a library
 /// that decodes into `Codable` types needs the whole of Foundation, about 6 MiB resident in an agent that is to idle below
-/// 20 MiB, and tells of a repeated key only the mapping that it lies in.
+/// 20 MiB, and reports a repeated key only the mapping that it lies in.
 ///
 /// Scalars stay text. The key that a scalar belongs to gives the text its meaning, so `no` is never a boolean by accident.
 /// Several documents, and nodes that are nested too deeply, are refused with their place.
 package struct YAMLReader {
     /// Documents of ours have four levels; the rest is there to be refused with words.
     private static let depthLimit = 16
-    /// Aliases of aliases multiply; this is more than any file of 1 MiB needs that says what it means.
+    /// Aliases of aliases multiply; this is more than any file of 1 MiB needs that reports what it means.
     private static let nodeLimit = 100_000
 
     fileprivate struct Event {

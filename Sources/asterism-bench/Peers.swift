@@ -13,8 +13,8 @@ struct Peers: ParsableCommand {
         discussion: """
             Bytes are those that malloc has given out, for all that one endpoint and its data plane hold; the far ends are \
             gone when it is asked. 'active' is when each peer has just been sent messages and a stream of 16 KiB, and has \
-            answered; 'idle' is after some time in which nothing was said. A peer with which nothing was said for 20 \
-            seconds keeps less, and one with which nothing was said for three minutes is forgotten.
+            answered; 'idle' is after some time in which nothing was reported. A peer with which nothing was reported for 20 \
+            seconds keeps less, and one with which nothing was reported for three minutes is forgotten.
             """)
 
     @Option(help: "Peers.") var count = 10_000
@@ -127,14 +127,14 @@ private final class Crowd {
         for _ in 0..<20 { step(.milliseconds(100)) }
     }
 
-    /// Datagrams of the hub's while nobody says anything.
+    /// Datagrams of the hub's while nobody reports anything.
     func rest(_ time: Interval) -> Int {
         let before = sent
         for _ in 0..<(time.nanoseconds / 100_000_000) { step(.milliseconds(100)) }
         return sent - before
     }
 
-    /// A packet to each within a second, as the data plane tells it.
+    /// A packet to each within a second, as the data plane informs it.
     func burst() -> (all: Int, probes: Int) {
         let before = (sent, hub.endpoint.counters.probesSent)
         hub.endpoint.note(
@@ -165,7 +165,7 @@ private final class Crowd {
         exchange()
     }
 
-    /// Until nobody has anything to say.
+    /// Until nobody has anything to report.
     private func exchange() {
         hub.endpoint.flush(now: now, into: &hub.outbox)
         while true {
@@ -195,10 +195,10 @@ private final class Crowd {
         // The destinations' data planes are of no account here.
         other.outbox.dataPlane = []
         other.outbox.events = []
-        var said = DatagramBatch(capacity: 2048), batch = DatagramBatch(capacity: 2048)
-        swap(&said, &other.outbox.datagrams)
-        guard !said.isEmpty else { return }
-        for position in 0..<said.count { batch.append(said.bytes(at: position), remote: other.address) }
+        var reported = DatagramBatch(capacity: 2048), batch = DatagramBatch(capacity: 2048)
+        swap(&reported, &other.outbox.datagrams)
+        guard !reported.isEmpty else { return }
+        for position in 0..<reported.count { batch.append(reported.bytes(at: position), remote: other.address) }
         hub.endpoint.received(&batch, now: now, wall: wall, into: &hub.outbox)
     }
 }

@@ -15,7 +15,7 @@ struct Options: ParsableArguments {
     @Option(help: "Instead: messages that the accelerated AES-GCM and libsodium's are to seal and open alike.")
     var aesGCM: UInt64?
     @Option(help: "Instead: packets, sealed datagrams and junk for the data plane.") var packets: UInt64?
-    @Flag(help: "Say each datagram before it is thrown.") var trace = false
+    @Flag(help: "Report each datagram before it is thrown.") var trace = false
 }
 
 let options = Options.parseOrExit()

@@ -11,7 +11,7 @@ import ShimProtocol
 ///
 /// A log is one stream of bytes from 0 on, over all runs of a generation. Each file holds a piece of it and bears the
 /// offset of its first byte; a full file is followed by the next, and the oldest are deleted. When the disk takes no
-/// more, bytes are dropped and counted, and as soon as it takes some again a line says how many are missing. That line is
+/// more, bytes are dropped and counted, and as soon as it takes some again a line states how many are missing. That line is
 /// part of the stream; what was dropped is not, so an offset always finds its byte.
 final class LogPump {
     /// What the shim's main thread may read while the pump runs, by `asterism_load`.
@@ -27,7 +27,7 @@ final class LogPump {
 
     private let folder: Int32
     private let source: Int32
-    /// Closed when all is written; its other end then says so.
+    /// Closed when all is written; its other end then reports it.
     private let done: Int32
     private let fileBytes: Int64
     private let files: Int
@@ -37,7 +37,7 @@ final class LogPump {
     private var inFile: Int64 = 0
     private var offset: Int64 = 0
     private var kept: [Int64] = []
-    /// Since the last line that told of it.
+    /// Since the last line that informed of it.
     private var unreported: Int64 = 0
     private var failure: Int32 = 0
     private var atLineStart = true
@@ -107,11 +107,11 @@ final class LogPump {
         let reason = String(cString: strerror(failure))
         let text = "\(atLineStart ? "" : "\n")[asterism: \(unreported) bytes of this log were lost: \(reason)]\n"
         let bytes = Array(text.utf8)
-        // A line that is itself cut short stays, and is told again as a whole.
+        // A line that is itself cut short stays, and is reported again as a whole.
         if bytes.withUnsafeBytes({ store($0) }) == bytes.count { unreported = 0 }
     }
 
-    /// How many bytes the disk took before it refused.
+    /// How many bytes the disk needed before it refused.
     private func store(_ bytes: UnsafeRawBufferPointer) -> Int {
         var done = 0
         while done < bytes.count {
@@ -150,7 +150,7 @@ final class LogPump {
     }
 
     /// Goes on in the newest file. A file for each run would let a worker that restarts again and again push out what it
-    /// said first, which is what people look for.
+    /// reported first, which is what people look for.
     private func continueFile() {
         guard let begin = kept.last, offset - begin < fileBytes else { return }
         let last = openat(folder, GenerationDirectory.logName(at: begin), O_WRONLY | O_APPEND | O_CLOEXEC)

@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// What /proc says of other processes. Every answer may be stale when it is read; only a pidfd pins a process.
+/// What /proc states of other processes. Every answer may be stale when it is read; only a pidfd pins a process.
 enum ProcessTable {
     struct Entry {
         var state: UInt8

@@ -152,7 +152,7 @@ struct Supervisor {
         sendReport(record)
     }
 
-    /// Says something to the agent that launched this shim, if it is still there; the folder is what counts.
+    /// Reports something to the agent that launched this shim, if it is still there; the folder is what counts.
     private func sendReport(_ what: ShimReport) { if report >= 0 { _ = writeAll(report, what.frame) } }
 
     private var isOver: Bool { mainStatus != nil && nobodyLeft && !(cgroup?.isPopulated ?? false) }
@@ -291,7 +291,7 @@ struct Supervisor {
     private func finish(_ record: ExitRecord) -> Int32 {
         let bytes = ShimReport.ended(record).encoded
         while folder.put(GenerationDirectory.exit, bytes, durably: true) != 0 {
-            // The folder itself is gone: nobody is left to be told.
+            // The folder itself is gone: nobody is left to be reported.
             if folder.has("..") == false || !folder.has(GenerationDirectory.launch) { return 1 }
             sleep(1)
         }

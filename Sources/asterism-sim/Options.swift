@@ -7,7 +7,7 @@ struct Options: ParsableCommand {
         commandName: "asterism-sim",
         abstract: "Runs fleets in virtual time, with faults, and checks invariants.",
         discussion: """
-            A seed is a scenario: what is wrong with the network and the machines, and what the operators want. The same \
+            A seed is a scenario: what is wrong with the network and the machines, and what the operators need. The same \
             seed and the same options give the same run, byte for byte. \
             Exit status: 0 all is well, 1 usage, 127 the simulated program crashed, 128 the fleet did not come to rest, \
             129 something happened that never may.
@@ -48,7 +48,7 @@ struct Options: ParsableCommand {
     @Option(help: ArgumentHelp("Makes the simulated machines lie, to try the checkers.", visibility: .hidden))
     var mutation: String?
 
-    /// For the processes of many seeds: says before each seed that it begins.
+    /// For the processes of many seeds: reports before each seed that it begins.
     @Flag(help: .hidden)
     var report = false
 

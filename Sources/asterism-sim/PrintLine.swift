@@ -1,6 +1,6 @@
 import Glibc
 
-/// Writes a line at once, so that what was said before a crash is there to be read.
+/// Writes a line at once, so that what was reported before a crash is there to be read.
 func printLine(_ text: String, to descriptor: Int32 = 1) {
     var bytes = Array(text.utf8)[...]
     bytes.append(10)

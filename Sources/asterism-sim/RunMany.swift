@@ -54,7 +54,7 @@ private struct Crew {
         return failures.map(\.status).max { rank($0) < rank($1) } ?? 0
     }
 
-    /// What is worst is told by the status: something that never may happen, then a crash, then no rest.
+    /// What is worst is reported by the status: something that never may happen, then a crash, then no rest.
     private func rank(_ status: Int32) -> Int { status == 129 ? 3 : status == 127 ? 2 : 1 }
 
     private mutating func begin(_ seeds: ClosedRange<UInt64>) {

@@ -1,7 +1,7 @@
 import Base
 import Simulator
 
-/// Runs one seed in this process, and says everything about it.
+/// Runs one seed in this process, and reports everything about it.
 func runOne(_ options: Options) -> Int32 {
     // `validate` has seen that there is one.
     let scenario = options.scenario(options.seed!)

@@ -16,7 +16,7 @@ import Testing
         #expect(nodes.status == 3 && nodes.errors.contains("File name too long"))
     }
 
-    @Test func `the controller answers where there is no agent, and the table says so`() throws {
+    @Test func `the controller answers where there is no agent, and the table reports it`() throws {
         let server = try FakeServer { question, _ in
             if case .controller(.peersList) = question { return .view([Sample.peer("gpu-7")]) }
             return .view(Sample.status(.controller))

@@ -122,12 +122,12 @@ private enum Daemons {
             where dev.isRunning && !dev.logTail(9).contains(where: { $0.contains("Ctrl-C stops everything") }) {
                 usleep(100_000)
             }
-            let told = dev.logTail(50).joined(separator: "\n")
+            let informed = dev.logTail(50).joined(separator: "\n")
             let hint =
                 arguments.isEmpty
                 ? "curl --unix-socket \(directory.controllerHTTP) http://localhost/v1/status"
                 : "http://127.0.0.1:\(port)/"
-            #expect(told.contains(hint), "\(told)")
+            #expect(informed.contains(hint), "\(informed)")
             #expect(Self.mode(directory.controllerHTTP) == (arguments.isEmpty ? "660" : "none"))
             #expect(Self.answers(port) == !arguments.isEmpty)
             let name = "n\(arguments.count)"

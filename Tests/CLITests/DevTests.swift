@@ -4,7 +4,7 @@ import Testing
 @testable import asterism
 
 @Suite struct DevTests {
-    @Test func `without the other programs besides it, dev says which are missing`() throws {
+    @Test func `without the other programs besides it, dev reports which are missing`() throws {
         let folder = try TemporaryFolder()
         // A link would be followed by /proc/self/exe; a copy lies alone. Another process makes it: what is open for
         // writing here may be so in a child that another test is just starting, and cannot be executed then.

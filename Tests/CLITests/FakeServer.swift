@@ -16,7 +16,7 @@ final class FakeServer: Sendable {
         case error(APIError)
         /// Hangs up instead.
         case hangUp
-        /// Says this in place of JSON-RPC.
+        /// Reports this in place of JSON-RPC.
         case raw(String)
         /// Never answers.
         case silence
@@ -87,7 +87,7 @@ final class FakeServer: Sendable {
         }
     }
 
-    /// `nil` hangs up, nothing says nothing.
+    /// `nil` hangs up, nothing reports nothing.
     private func reply(to line: Data) -> Data? {
         let id: JSONRPCID?
         let question: Question

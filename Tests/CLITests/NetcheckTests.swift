@@ -54,7 +54,7 @@ import Testing
         {"name":"x.invalid:1","problem":"its name cannot be resolved"}]
         """
 
-    @Test func `a node that knows nothing says so of everything, with a reason`() throws {
+    @Test func `a node that knows nothing reports it of everything, with a reason`() throws {
         let text = try Self.page(Self.view())
         let unknown = "unknown: this node is in no fleet, and asterismd was given no --stun server for this"
         for line in [

@@ -62,7 +62,7 @@ import Wire
     ]
 
     @Test(arguments: commands.indices)
-    func `a verb shows what the fleet says`(_ index: Int) throws {
+    func `a verb shows what the fleet reports`(_ index: Int) throws {
         let (words, shows) = Self.commands[index]
         let server = try Self.server()
         let run = try withExtendedLifetime(server) { try CommandRun.run(words, environment: Self.sockets(server)) }
@@ -120,7 +120,7 @@ import Wire
         }
     }
 
-    @Test func `all problems of a worker are told, and nothing is waited for`() throws {
+    @Test func `all problems of a worker are informed, and nothing is waited for`() throws {
         let folder = try TemporaryFolder()
         let file = try folder.write("w.yaml", "command: [nothere]\nuser: nobody-here\n")
         let problems = [SpecProblem("command", "there is no 'nothere'"), SpecProblem("user", "there is none")]

@@ -165,7 +165,7 @@ import Wire
     ]
 
     @Test(arguments: faults)
-    func `what is wrong is told with its field, line and column`(_ text: String, _ expected: [String]) {
+    func `what is wrong is reported with its field, line and column`(_ text: String, _ expected: [String]) {
         #expect(errors(text) == expected)
     }
 
@@ -188,7 +188,7 @@ import Wire
         #expect(errors("{command: [a], \"user\": x, user: y}") == ["w.yaml:1:27: user: is given twice"])
     }
 
-    @Test func `what is not YAML is told with its place`() {
+    @Test func `what is not YAML is reported with its place`() {
         let lines = errors("command: [a\nname: x\n")
         #expect(lines.count == 1)
         #expect(lines[0].hasPrefix("w.yaml:2:") && lines[0].contains("not YAML"))
@@ -225,7 +225,7 @@ import Wire
                 pieces.randomElement(using: &generator)!
             }
             .joined()
-            // Whatever it is, it is read or told of; a file without a command is never accepted.
+            // Whatever it is, it is read or informed of; a file without a command is never accepted.
             let result = errors(text)
             #expect(!result.isEmpty || text.contains("command"))
         }

@@ -90,8 +90,8 @@ import Testing
             kill(pid, SIGKILL)
             waitpid(pid, &status, 0)
         }
-        let said = try String(contentsOfFile: errors, encoding: .utf8)
-        #expect(isKept && isRunning && said.isEmpty, "\(layout.name): \(said)")
+        let reported = try String(contentsOfFile: errors, encoding: .utf8)
+        #expect(isKept && isRunning && reported.isEmpty, "\(layout.name): \(reported)")
 
         let walk = FileManager.default.enumerator(atPath: mount)?.allObjects as? [String] ?? []
         let members = walk.filter { $0.hasSuffix("cgroup.procs") }

@@ -7,7 +7,7 @@ import Testing
 @Suite(.serialized) struct DaemonStartTests {
     static let programs = [DaemonProgram.agent, DaemonProgram.controller]
 
-    /// What `--experimental-dump-help` says of an option.
+    /// What `--experimental-dump-help` reports of an option.
     private struct Declared: Decodable {
         struct Name: Decodable {
             var name: String

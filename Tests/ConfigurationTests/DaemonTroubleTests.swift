@@ -293,7 +293,7 @@ final class NotifySocket {
         while true {
             var buffer = [UInt8](repeating: 0, count: 1024)
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            try #require(count > 0, "nothing was heard")
+            try #require(count > 0, "nothing was received")
             let text = String(decoding: buffer[..<count], as: UTF8.self)
             if !text.hasPrefix("STATUS=") && !text.hasPrefix("WATCHDOG=") { return text }
         }

@@ -23,7 +23,7 @@ import Wire
 
     // MARK: - Membership
 
-    @Test func `a token makes a node a member, and the disk knows before anybody hears of it`() throws {
+    @Test func `a token makes a node a member, and the disk knows before anybody learns of it`() throws {
         let fleet = TestFleet()
         fleet.startAgent()
         fleet.onMessage = { message in
@@ -53,7 +53,7 @@ import Wire
     }
 
     @Test(arguments: EnrolRefusal.allCases)
-    func `a refusal is told with its reason, and the node stays outside`(reason: EnrolRefusal) {
+    func `a refusal is reported with its reason, and the node stays outside`(reason: EnrolRefusal) {
         let fleet = TestFleet()
         fleet.startAgent()
         fleet.onMessage = { message in
@@ -92,7 +92,7 @@ import Wire
         #expect(fleet.counter("certificatesRefused") == 1)
     }
 
-    @Test func `a person who joins a fleet that does not answer is told so after half a minute`() {
+    @Test func `a person who joins a fleet that does not answer is reported so after half a minute`() {
         let fleet = TestFleet()
         fleet.isCut = true
         fleet.startAgent()
@@ -114,7 +114,7 @@ import Wire
         fleet.onMessage = { message in
             if case .enrol = message { fleet.send(.enrolReply(.admitted(fleet.admission()))) }
         }
-        fleet.tell(.join(token: fleet.token.text))
+        fleet.notify(.join(token: fleet.token.text))
         fleet.run(.seconds(100))
         #expect(fleet.membership == nil)
         fleet.isCut = false
@@ -196,7 +196,7 @@ import Wire
         host.processorUsePermille = 500
         host.memoryTotalBytes = 1000
         host.memoryAvailableBytes = 250
-        fleet.tell(.host(host))
+        fleet.notify(.host(host))
         fleet.run(.seconds(3))
         #expect(fleet.heartbeats.last?.processorLoad == 50)
         #expect(fleet.heartbeats.last?.memoryLoad == 75)
@@ -205,13 +205,13 @@ import Wire
         let before = fleet.reports.count
         for second in 0..<5 {
             host.processorUsePermille = Int64(100 + second)
-            fleet.tell(.host(host))
+            fleet.notify(.host(host))
             fleet.run(.seconds(1))
         }
         #expect(fleet.reports.count == before)
         var card = AcceleratorStatus(vendor: "nvidia", index: 0)
         card.verdict = .degraded
-        fleet.tell(.accelerators([card]))
+        fleet.notify(.accelerators([card]))
         fleet.run(.seconds(2))
         #expect(fleet.reports.count == before + 1)
         #expect(fleet.reports.last?.health?.accelerators == [card])
@@ -235,7 +235,7 @@ import Wire
         #expect(fleet.record.revision == 1)
         #expect(fleet.record.workers.map(\.state) == [.starting])
         #expect(persist < launch)
-        fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
+        fleet.notify(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.run(.milliseconds(30))
         let status = try #require(fleet.reports.last?.workers?.workers.first)
         #expect(status.state == .running)
@@ -252,24 +252,24 @@ import Wire
         fleet.send(.desired(Desired(revision: 1, upserts: refs.map { desired($0) })))
         fleet.run(.milliseconds(200))
         let before = fleet.reports.count
-        for ref in refs { fleet.tell(.launched(ref, pid: 7, startedAt: fleet.wall, containment: .subreaper)) }
+        for ref in refs { fleet.notify(.launched(ref, pid: 7, startedAt: fleet.wall, containment: .subreaper)) }
         fleet.run(.seconds(3))
         #expect(fleet.reports.count - before <= 5)
         #expect(fleet.reports.last?.workers?.workers.count { $0.state == .running } == 1000)
     }
 
-    @Test func `cut off from its controller a node goes on restarting workers, and tells of it later`() {
+    @Test func `cut off from its controller a node goes on restarting workers, and reports it later`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
         fleet.send(.desired(Desired(revision: 1, upserts: [desired(web, restart: .always)])))
         fleet.run(.milliseconds(100))
-        fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
+        fleet.notify(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.isCut = true
         fleet.run(.seconds(60))
-        fleet.tell(.exited(web, WorkerExit(status: 3, signal: nil, at: fleet.currentWall), logBytes: 9))
+        fleet.notify(.exited(web, WorkerExit(status: 3, signal: nil, at: fleet.currentWall), logBytes: 9))
         fleet.run(.seconds(5))
         #expect(fleet.actions.count { if case .worker(.launch) = $0 { true } else { false } } == 2)
-        fleet.tell(.launched(web, pid: 8, startedAt: fleet.currentWall, containment: .subreaper))
+        fleet.notify(.launched(web, pid: 8, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.isCut = false
         fleet.run(.seconds(20))
         let status = fleet.reports.last?.workers?.workers.first
@@ -285,7 +285,7 @@ import Wire
         fleet.run(.milliseconds(500))
         fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
         fleet.run(.milliseconds(100))
-        fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
+        fleet.notify(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.run(.seconds(2))
         fleet.startController()
         fleet.knownWorkers = 0
@@ -297,12 +297,12 @@ import Wire
         #expect(fleet.reports.last?.workers?.workers.first?.pid == 7)
     }
 
-    @Test func `an agent that was killed finds its workers, keeps its revision and says who it is`() {
+    @Test func `an agent that was killed finds its workers, keeps its revision and reports who it is`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
         fleet.send(.desired(Desired(revision: 4, upserts: [desired(web)])))
         fleet.run(.milliseconds(100))
-        fleet.tell(.launched(web, pid: 7, startedAt: fleet.wall, containment: .subreaper))
+        fleet.notify(.launched(web, pid: 7, startedAt: fleet.wall, containment: .subreaper))
         fleet.run(.seconds(2))
         let incarnation = fleet.heartbeats.last?.incarnation
         fleet.killAgent()
@@ -318,13 +318,13 @@ import Wire
         #expect(fleet.reports.last?.workers?.workers.map(\.pid) == [7])
     }
 
-    @Test func `over a path that loses a tenth of the datagrams all is told in the end`() {
+    @Test func `over a path that loses a tenth of the datagrams all is reported in the end`() {
         let fleet = member()
         fleet.lossPercent = 10
         fleet.run(.seconds(5))
         fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
         fleet.run(.seconds(10))
-        fleet.tell(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
+        fleet.notify(.launched(web, pid: 7, startedAt: fleet.currentWall, containment: .subreaper))
         fleet.run(.seconds(20))
         #expect(fleet.heartbeats.last?.revision == 1)
         #expect(fleet.knownWorkers == fleet.heartbeats.last?.workers)
@@ -341,7 +341,7 @@ import Wire
         fleet.run(.milliseconds(20))
         #expect(fleet.actions.contains(.check(operation: 77, web, spec)))
         let problem = SpecProblem("user", "there is no user 'x'")
-        fleet.tell(.checked(operation: 77, problems: [problem]))
+        fleet.notify(.checked(operation: 77, problems: [problem]))
         fleet.run(.milliseconds(20))
         #expect(fleet.messages.last == .checkReply(CheckReply(operation: 77, problems: [problem])))
     }
@@ -362,7 +362,7 @@ import Wire
         #expect(
             fleet.actions.contains(.readLog(operation: 2, web, offset: -10, limit: Limits.logChunkBytes)))
         let read = LogRead(operation: 2, worker: web, offset: 5, bytes: [1, 2], nextOffset: 7, isAtEnd: true)
-        fleet.tell(.logRead(read))
+        fleet.notify(.logRead(read))
         fleet.run(.milliseconds(20))
         guard
             case .logChunk(let running)? = fleet.messages.last(where: { if case .logChunk = $0 { true } else { false } }
@@ -372,8 +372,8 @@ import Wire
             return
         }
         #expect(running.bytes == [1, 2] && running.nextOffset == 7 && !running.isFinal)
-        fleet.tell(.launchFailed(web, SpecProblem("command", "is not there")))
-        fleet.tell(.logRead(read))
+        fleet.notify(.launchFailed(web, SpecProblem("command", "is not there")))
+        fleet.notify(.logRead(read))
         fleet.run(.milliseconds(20))
         guard
             case .logChunk(let ended)? = fleet.messages.last(where: { if case .logChunk = $0 { true } else { false } })
@@ -429,10 +429,10 @@ import Wire
 
     // MARK: - The end
 
-    @Test func `a node that leaves says so in a heartbeat, and is done when it is heard`() {
+    @Test func `a node that leaves reports it in a heartbeat, and is done when it is received`() {
         let fleet = member()
         fleet.run(.seconds(2))
-        fleet.tell(.stopping(leave: true))
+        fleet.notify(.stopping(leave: true))
         fleet.run(.milliseconds(50))
         #expect(fleet.heartbeats.last?.state == .leaving)
         #expect(fleet.actions.last == .stopped)
@@ -446,7 +446,7 @@ import Wire
         let fleet = member()
         fleet.run(.seconds(2))
         fleet.isCut = true
-        fleet.tell(.stopping(leave: true))
+        fleet.notify(.stopping(leave: true))
         fleet.run(.milliseconds(900))
         #expect(!fleet.actions.contains(.stopped))
         fleet.run(.milliseconds(200))
@@ -457,15 +457,15 @@ import Wire
         let fleet = member()
         fleet.run(.milliseconds(39_900))
         fleet.isCut = true
-        fleet.tell(.stopping(leave: true))
+        fleet.notify(.stopping(leave: true))
         fleet.run(.seconds(2))
         #expect(fleet.actions.last == .stopped)
     }
 
-    @Test func `a stop that is no farewell ends at once and says nothing of leaving`() {
+    @Test func `a stop that is no farewell ends at once and reports nothing of leaving`() {
         let fleet = member()
         fleet.run(.seconds(2))
-        fleet.tell(.stopping(leave: false))
+        fleet.notify(.stopping(leave: false))
         #expect(fleet.actions.last == .stopped)
         fleet.run(.seconds(1))
         #expect(fleet.heartbeats.allSatisfy { $0.state == .running })

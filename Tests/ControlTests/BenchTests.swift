@@ -5,7 +5,7 @@ import Noise
 import Testing
 import Wire
 
-/// Measuring the way to a peer: whom an agent serves, within which limits, and what its own users are told.
+/// Measuring the way to a peer: whom an agent serves, within which limits, and what its own users are reported.
 @Suite struct BenchTests {
     private static let token = [UInt8](repeating: 0xab, count: BenchAnswer.Server.tokenCount)
     private static let request = BenchRequest(seconds: 20).encoded()
@@ -25,8 +25,8 @@ import Wire
         return fleet
     }
 
-    /// The peer says something on a new stream.
-    private func say(_ fleet: TestFleet, _ bytes: [UInt8], isWhole: Bool = true) throws -> StreamID {
+    /// The peer reports something on a new stream.
+    private func report(_ fleet: TestFleet, _ bytes: [UInt8], isWhole: Bool = true) throws -> StreamID {
         let opened = fleet.peer?.openStream(to: fleet.agentID)
         let stream = try #require(opened)
         let taken = fleet.peer?.write(bytes, to: stream, of: fleet.agentID)
@@ -57,7 +57,7 @@ import Wire
     }
 
     private func serve(_ fleet: TestFleet, _ number: UInt64) {
-        fleet.tell(.benchServing(number, tcpPort: 4001, udpPort: 4002, token: Self.token))
+        fleet.notify(.benchServing(number, tcpPort: 4001, udpPort: 4002, token: Self.token))
         fleet.run(.milliseconds(100))
     }
 
@@ -65,7 +65,7 @@ import Wire
 
     @Test func `a peer of the same application gets a server at the overlay address, and its token`() throws {
         let fleet = member()
-        let stream = try say(fleet, Self.request)
+        let stream = try report(fleet, Self.request)
         #expect(
             services(fleet) == [BenchService(number: 1, address: TestFleet.agentOverlay, seconds: 20)])
         #expect(answer(fleet, stream) == nil)
@@ -84,26 +84,26 @@ import Wire
         fleet.startPeer(overlay4: .any4)
         fleet.peer?.connect(to: fleet.agentID, at: [TestFleet.agentAddress], now: fleet.now, into: &fleet.peerOut)
         fleet.run(.seconds(1))
-        _ = try say(fleet, Self.request)
+        _ = try report(fleet, Self.request)
         #expect(services(fleet).map(\.address) == [OverlayAddress.v6(of: fleet.agentID, fleet: fleet.fleet)])
     }
 
-    @Test func `two are served at a time, and the third one hears so until one is over`() throws {
+    @Test func `two are served at a time, and the third one receives so until one is over`() throws {
         let fleet = member()
         for number in 1...2 {
-            _ = try say(fleet, Self.request)
+            _ = try report(fleet, Self.request)
             serve(fleet, UInt64(number))
         }
-        #expect(answer(fleet, try say(fleet, Self.request)) == .refused(.busy))
+        #expect(answer(fleet, try report(fleet, Self.request)) == .refused(.busy))
         #expect(services(fleet).count == 2)
-        fleet.tell(.benchEnded(1))
-        _ = try say(fleet, Self.request)
+        fleet.notify(.benchEnded(1))
+        _ = try report(fleet, Self.request)
         #expect(services(fleet).map(\.number) == [1, 2, 3])
     }
 
-    @Test func `a node without an interface says so`() throws {
+    @Test func `a node without an interface reports it`() throws {
         let fleet = member(hasDataPlane: false)
-        #expect(answer(fleet, try say(fleet, Self.request)) == .refused(.noOverlay))
+        #expect(answer(fleet, try report(fleet, Self.request)) == .refused(.noOverlay))
         #expect(services(fleet).isEmpty)
     }
 
@@ -116,22 +116,22 @@ import Wire
     @Test(arguments: nonsense.indices)
     func `anything else on a stream is refused and counted`(_ index: Int) throws {
         let fleet = member()
-        let stream = try say(fleet, Self.nonsense[index])
+        let stream = try report(fleet, Self.nonsense[index])
         #expect(isReset(fleet, stream) && services(fleet).isEmpty)
         #expect(fleet.counter("streamsRefused") == 1)
         fleet.run(.seconds(10))
         #expect(fleet.counter("streamsRefused") == 1)
     }
 
-    @Test func `a stream that says nothing is given up, and only four may say nothing at once`() throws {
+    @Test func `a stream that reports nothing is given up, and only four may report nothing at once`() throws {
         let fleet = member()
         var streams: [StreamID] = []
-        for _ in 0..<6 { streams.append(try say(fleet, Array("ben".utf8), isWhole: false)) }
+        for _ in 0..<6 { streams.append(try report(fleet, Array("ben".utf8), isWhole: false)) }
         #expect(streams.map { isReset(fleet, $0) } == [false, false, false, false, true, true])
         fleet.run(.seconds(3))
         #expect(streams.allSatisfy { isReset(fleet, $0) })
         #expect(fleet.counter("streamsRefused") == 6)
-        _ = try say(fleet, Self.request)
+        _ = try report(fleet, Self.request)
         #expect(services(fleet).count == 1)
     }
 
@@ -142,20 +142,20 @@ import Wire
         ]
         for (permission, labels, isServed) in cases {
             let fleet = member(permission, peer: labels)
-            let stream = try say(fleet, Self.request)
+            let stream = try report(fleet, Self.request)
             #expect(services(fleet).count == (isServed ? 1 : 0), "\(permission) \(labels)")
             #expect(isReset(fleet, stream) == !isServed)
             #expect(fleet.counter("streamsRefused") == (isServed ? 0 : 1))
         }
     }
 
-    @Test func `a server that cannot be started, or does not listen in time, is told of`() throws {
+    @Test func `a server that cannot be started, or does not listen in time, is informed of`() throws {
         let fleet = member()
-        let first = try say(fleet, Self.request)
-        fleet.tell(.benchEnded(1))
+        let first = try report(fleet, Self.request)
+        fleet.notify(.benchEnded(1))
         fleet.run(.milliseconds(100))
         #expect(answer(fleet, first) == .refused(.failed))
-        let second = try say(fleet, Self.request)
+        let second = try report(fleet, Self.request)
         fleet.run(.seconds(6))
         #expect(answer(fleet, second) == .refused(.failed) && ends(fleet) == [2])
         // Its port comes too late.
@@ -165,11 +165,11 @@ import Wire
 
     @Test func `who gives up before there is an answer has its server ended`() throws {
         let fleet = member()
-        let stream = try say(fleet, Self.request)
+        let stream = try report(fleet, Self.request)
         fleet.peer?.reset(stream, of: fleet.agentID, code: 0, into: &fleet.peerOut)
         fleet.run(.milliseconds(100))
         #expect(ends(fleet) == [1])
-        _ = try say(fleet, Self.request)
+        _ = try report(fleet, Self.request)
         fleet.peer?.disconnect(fleet.agentID, now: fleet.now, into: &fleet.peerOut)
         fleet.run(.milliseconds(100))
         #expect(ends(fleet) == [1, 2])
@@ -205,7 +205,7 @@ import Wire
     }
 
     @Test(arguments: [true, false])
-    func `a peer's server is told with the address of its certificate`(isIPv4: Bool) throws {
+    func `a peer's server is reported with the address of its certificate`(isIPv4: Bool) throws {
         let fleet = member()
         ask(fleet, "beta")
         try reply(
@@ -250,7 +250,7 @@ import Wire
     ]
 
     @Test(arguments: refusals.indices)
-    func `what a peer answers is said`(_ index: Int) throws {
+    func `what a peer answers is reported`(_ index: Int) throws {
         let (bytes, code, text) = Self.refusals[index]
         let fleet = member()
         ask(fleet, "beta")
@@ -258,7 +258,7 @@ import Wire
         #expect(error(fleet)?.code == code && error(fleet)?.message.contains(text) == true, "\(fleet.replies(to: 7))")
     }
 
-    @Test func `a peer that refuses the stream, or says nothing, is an error in time`() throws {
+    @Test func `a peer that refuses the stream, or reports nothing, is an error in time`() throws {
         let fleet = member()
         ask(fleet, "beta")
         let stream = try asked(fleet)

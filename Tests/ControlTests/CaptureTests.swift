@@ -32,7 +32,7 @@ import Wire
         }
     }
 
-    @Test func `a comment says whose it is, which way it went and by which path`() {
+    @Test func `a comment states whose it is, which way it went and by which path`() {
         #expect(
             Self.outer(Self.datagram, isOutward: true).comment(Self.party)
                 == "out to gpu-7, direct 198.51.100.12:7950, packet")
@@ -109,7 +109,7 @@ import Wire
         #expect(view.isFinal && view.packets == 2 && few.isEnded)
     }
 
-    @Test func `its end says how many there were and how many were lost`() throws {
+    @Test func `its end reports how many there were and how many were lost`() throws {
         var session = Self.session()
         session.add(Self.outer(Self.datagram, isOutward: true), Self.party, local: Self.near)
         session.lost(4, of: .outer)

@@ -4,7 +4,7 @@ import Mesh
 import Testing
 import Wire
 
-/// Machines whose clocks are wrong belong to the fleet all the same, and everybody is told.
+/// Machines whose clocks are wrong belong to the fleet all the same, and everybody is reported.
 @Suite struct ClockTests {
     static let day = Interval.minutes(24 * 60)
 
@@ -99,14 +99,14 @@ import Wire
         pair.run(.seconds(2))
         pair.controller = nil
         let life = Authority.life
-        // No controller has said anything since the start: the own clock counts.
+        // No controller has reported anything since the start: the own clock counts.
         pair.agentClockError = life * 3 / 4
         pair.startAgent()
-        pair.tell(.clock(pair.wall + pair.agentClockError))
+        pair.notify(.clock(pair.wall + pair.agentClockError))
         #expect(!pair.notices.contains { if case .certificateEnds = $0 { true } else { false } })
         pair.agentClockError = life * 9 / 10
         pair.startAgent()
-        for _ in 0..<3 { pair.tell(.clock(pair.wall + pair.agentClockError)) }
+        for _ in 0..<3 { pair.notify(.clock(pair.wall + pair.agentClockError)) }
         #expect(pair.notices.count { if case .certificateEnds = $0 { true } else { false } } == 1)
     }
 }

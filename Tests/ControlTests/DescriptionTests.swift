@@ -4,7 +4,7 @@ import Mesh
 import Testing
 import Wire
 
-/// A node's name, site and labels change after it has joined: they come into its certificate, or the node is told why not.
+/// A node's name, site and labels change after it has joined: they come into its certificate, or the node is informed why not.
 @Suite struct DescriptionTests {
     private func joined(_ description: NodeDescription? = nil) -> TestPair {
         let pair = TestPair()
@@ -51,10 +51,10 @@ import Wire
 
     @Test func `labels change while the agent runs`() {
         let pair = joined()
-        pair.tell(.reconfigured(NodeDescription(labels: [Label("app", "store")])))
+        pair.notify(.reconfigured(NodeDescription(labels: [Label("app", "store")])))
         pair.run(.seconds(1))
         #expect(pair.node?.labels == [Label("app", "store")])
-        pair.tell(.reconfigured(NodeDescription()))
+        pair.notify(.reconfigured(NodeDescription()))
         pair.run(.seconds(1))
         #expect(pair.node?.labels == [])
     }
@@ -76,11 +76,11 @@ import Wire
     @Test func `labels beyond the limits are refused and not cut`() {
         let pair = joined()
         let long = Label("a", String(repeating: "x", count: Limits.labelBytes + 1))
-        pair.tell(.reconfigured(NodeDescription(labels: [long])))
+        pair.notify(.reconfigured(NodeDescription(labels: [long])))
         pair.run(.seconds(1))
         #expect(pair.node?.labels == [])
         #expect(pair.status?.descriptionProblem?.contains("label 'a'") ?? false)
-        pair.tell(.reconfigured(NodeDescription(labels: [Label("a", "1"), Label("a", "2")])))
+        pair.notify(.reconfigured(NodeDescription(labels: [Label("a", "1"), Label("a", "2")])))
         pair.run(.seconds(1))
         #expect(pair.status?.descriptionProblem?.contains("each name once") ?? false)
         #expect(pair.node?.labels == [])
@@ -108,7 +108,7 @@ import Wire
         let bytes = labels.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 2 }
         #expect(bytes == Limits.labelsBytes)
         let pair = joined()
-        pair.tell(.reconfigured(NodeDescription(name: name, site: name, labels: labels)))
+        pair.notify(.reconfigured(NodeDescription(name: name, site: name, labels: labels)))
         pair.run(.seconds(1))
         #expect(pair.node?.labels == labels && pair.node?.name == name && pair.node?.site == name)
         #expect(pair.status?.name == name)
@@ -116,7 +116,7 @@ import Wire
         #expect(kept.count <= Limits.certificateBytes)
         // One byte more is refused, by the node and by a controller that is asked all the same.
         labels[4] = Label("5" + String(repeating: "k", count: 55), labels[4].value)
-        pair.tell(.reconfigured(NodeDescription(name: name, site: name, labels: labels)))
+        pair.notify(.reconfigured(NodeDescription(name: name, site: name, labels: labels)))
         pair.run(.seconds(1))
         #expect(pair.status?.descriptionProblem?.contains("600") ?? false)
         #expect(pair.store.nodes.first?.certificate.encoded() == kept)

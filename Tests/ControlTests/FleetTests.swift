@@ -30,7 +30,7 @@ import Wire
         let pair = joined()
         var host = HostStatus()
         host.hostname = "box"
-        pair.tell(.host(host))
+        pair.notify(.host(host))
         pair.run(.seconds(2))
         #expect(pair.node?.state == .online)
         #expect(pair.node?.name == "alpha")
@@ -200,7 +200,7 @@ import Wire
 
     @Test func `a node that leaves is out at once, one that vanishes within four seconds`() {
         let pair = joined()
-        pair.tell(.stopping(leave: true))
+        pair.notify(.stopping(leave: true))
         pair.run(.milliseconds(300))
         #expect(pair.isAgentDone)
         #expect(pair.node?.state == .left)

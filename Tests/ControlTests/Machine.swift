@@ -24,7 +24,7 @@ struct Machine {
     /// What survives a kill -9 of the agent.
     var record = AgentRecord()
     var shims = OrderedDictionary<WorkerRef, Shim>()
-    /// Told to the agent in order; gone when it is killed.
+    /// Instructed to the agent in order; gone when it is killed.
     var facts: [Fact] = []
     /// Not carried out yet; gone when the agent is killed.
     var actions: [SupervisorAction] = []
@@ -34,9 +34,9 @@ struct Machine {
     var nextPID: Int32 = 100
     /// How many processes each generation ever had.
     var launches = OrderedDictionary<WorkerRef, Int>()
-    /// Results that the agent has told of; they are never to change.
-    var told = OrderedDictionary<WorkerRef, WorkerState>()
-    /// Generations that the agent was told to forget.
+    /// Results that the agent has reported; they are never to change.
+    var informed = OrderedDictionary<WorkerRef, WorkerState>()
+    /// Generations that the agent was instructed to forget.
     var violations: [String] = []
     var failsLaunches = false
 
@@ -105,7 +105,7 @@ struct Machine {
         for (other, shim) in shims where other.name == ref.name && shim.isRunning {
             violations.append("\(ref) launched while \(other) runs")
         }
-        if let result = told[ref] { violations.append("\(ref) launched again after it had \(result)") }
+        if let result = informed[ref] { violations.append("\(ref) launched again after it had \(result)") }
         if failsLaunches, random.chance(1, in: 4) {
             facts.append(.failed(ref))
             return
@@ -122,8 +122,8 @@ struct Machine {
         if supervisor != nil { facts.append(.exited(ref, exit)) }
     }
 
-    /// Tells the agent the first thing that it has not heard.
-    mutating func tell() {
+    /// Informs the agent the first thing that it has not received.
+    mutating func notify() {
         guard supervisor != nil, !facts.isEmpty else { return }
         switch facts.removeFirst() {
         case .launched(let ref, let pid):
@@ -149,22 +149,22 @@ struct Machine {
         var steps = 0
         while !actions.isEmpty || !facts.isEmpty, steps < 100_000 {
             while !actions.isEmpty { act() }
-            tell()
+            notify()
             steps += 1
         }
     }
 
-    /// What the agent has told of an end stays as it is.
+    /// What the agent has reported of an end stays as it is.
     private mutating func look() {
         guard let supervisor else { return }
         for status in supervisor.statuses where status.state.isFinal {
-            // Until it is on the disk nobody was told: the shell reports after it has persisted.
+            // Until it is on the disk nothing is reported: the shell reports after it has persisted.
             guard record.workers.contains(where: { $0.desired.worker == status.worker && $0.state == status.state })
             else { continue }
-            if let before = told[status.worker], before != status.state {
+            if let before = informed[status.worker], before != status.state {
                 violations.append("\(status.worker) was \(before) and is \(status.state)")
             }
-            told[status.worker] = status.state
+            informed[status.worker] = status.state
         }
     }
 }

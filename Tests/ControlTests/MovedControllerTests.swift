@@ -41,7 +41,7 @@ import Wire
         let pair = named()
         pair.resolver = [:]
         let token = pair.createToken()
-        pair.tell(.join(token: token))
+        pair.notify(.join(token: token))
         pair.run(.seconds(30))
         let times = pair.questions.map(\.at)
         #expect(times.count >= 4)
@@ -117,7 +117,7 @@ import Wire
         #expect(pair.node?.state == .online)
     }
 
-    @Test func `a member that is connected keeps its session with a token that says nothing new`() throws {
+    @Test func `a member that is connected keeps its session with a token that reports nothing new`() throws {
         let pair = TestPair()
         try joined(pair)
         let membership = pair.membership
@@ -158,7 +158,7 @@ import Wire
         #expect(pair.membership == before)
     }
 
-    @Test func `a token that leads nowhere says so, and the agent goes on`() throws {
+    @Test func `a token that leads nowhere reports it, and the agent goes on`() throws {
         let pair = TestPair()
         try joined(pair)
         var token = try TokenText(pair.createToken())
@@ -190,17 +190,17 @@ import Wire
 
     @Test func `why a token was of no use is in the notices and in the status until one is`() {
         let pair = TestPair()
-        pair.tell(.join(token: "foo"))
+        pair.notify(.join(token: "foo"))
         #expect(pair.notices.count == 1)
         #expect(pair.status?.joinProblem?.contains("ast1-") ?? false)
         #expect(pair.agent?.summary.contains("ast1-") ?? false)
         let token = pair.createToken(ttlSeconds: 1)
         pair.run(.seconds(2))
-        pair.tell(.join(token: token))
+        pair.notify(.join(token: token))
         pair.run(.seconds(2))
         #expect(pair.status?.joinProblem?.contains("expired") ?? false)
         #expect(pair.notices.contains { if case .joinRefused(let why) = $0 { why.contains("expired") } else { false } })
-        pair.tell(.join(token: pair.createToken()))
+        pair.notify(.join(token: pair.createToken()))
         pair.run(.seconds(2))
         #expect(pair.status?.joinProblem == nil)
         #expect(pair.notices.contains { if case .joined("alpha", _) = $0 { true } else { false } })
@@ -208,12 +208,12 @@ import Wire
 
     @Test func `a token that is missing is reported by a node that needs one, and by no member`() throws {
         let pair = TestPair()
-        pair.tell(.noToken("/etc/asterism/token: no such file"))
+        pair.notify(.noToken("/etc/asterism/token: no such file"))
         #expect(pair.status?.joinProblem?.contains("/etc/asterism/token") ?? false)
         #expect(pair.notices.count == 1)
         try joined(pair)
         pair.notices = []
-        pair.tell(.noToken("/etc/asterism/token: no such file"))
+        pair.notify(.noToken("/etc/asterism/token: no such file"))
         #expect(pair.notices.isEmpty && pair.status?.joinProblem == nil)
     }
 
@@ -257,7 +257,7 @@ import Wire
         pair.startAgent()
         for _ in 0..<30 {
             pair.run(.seconds(1))
-            pair.tell(.clock(pair.wall))
+            pair.notify(.clock(pair.wall))
         }
         let absences = pair.notices.count { if case .controllerAbsent = $0 { true } else { false } }
         #expect(absences == 1)
@@ -273,11 +273,11 @@ import Wire
         try joined(pair)
         var token = try TokenText(pair.createToken())
         token.addresses = [SocketAddress("192.0.2.200:4100")!]
-        pair.tell(.join(token: token.text))
+        pair.notify(.join(token: token.text))
         let places = pair.membership?.admission.controllers.first?.addresses.map(\.description)
         #expect(places == [TestPair.controllerAddress.description, "192.0.2.200:4100"])
         pair.notices = []
-        pair.tell(.join(token: token.text))
+        pair.notify(.join(token: token.text))
         #expect(pair.notices.isEmpty)
         pair.run(.seconds(2))
         #expect(pair.node?.state == .online)

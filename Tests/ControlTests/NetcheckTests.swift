@@ -47,7 +47,7 @@ import Wire
         return report
     }
 
-    @Test func `without anybody all is unknown, and says why`() {
+    @Test func `without anybody all is unknown, and reports why`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(Self.machine())
         view.add(NATDiscoveryReport(servers: []), now: Self.now)
@@ -60,7 +60,7 @@ import Wire
         #expect(view.ipv4.udp == .unknown(.noAnswer))
     }
 
-    @Test func `beacons alone tell of UDP and of the mapping`() {
+    @Test func `beacons alone report UDP and of the mapping`() {
         for mapping in NATMapping.allCases where mapping != .blocked {
             let view = NetcheckView(of: Self.mesh([Self.seen, Self.seen], mapping), isMember: true)
             #expect(view.ipv4.udp == .known(.works))
@@ -96,7 +96,7 @@ import Wire
         #expect(other.stun[0].problem == "does not answer")
     }
 
-    @Test func `servers that are silent where nobody else is heard mean that UDP is blocked`() {
+    @Test func `servers that are silent where nobody else is received mean that UDP is blocked`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: true)
         view.add(Self.machine())
         view.add(
@@ -105,7 +105,7 @@ import Wire
         #expect(view.ipv4.lifetime.unknown == .noAnswer)
     }
 
-    @Test func `a life that was measured is told, and one that cannot run out is none`() {
+    @Test func `a life that was measured is reported, and one that cannot run out is none`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         var report = Self.discovery(
             Self.findings(
@@ -143,7 +143,7 @@ import Wire
         #expect(view.kubernetes?.sourceNAT == sourceNAT)
     }
 
-    @Test func `a server without an address says what is wrong with its name`() {
+    @Test func `a server without an address reports what is wrong with its name`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(
             NATDiscoveryReport(servers: [.init(name: "x.invalid:1", problem: "its name cannot be resolved")]),

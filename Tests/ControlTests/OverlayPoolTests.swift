@@ -62,7 +62,7 @@ import Wire
         #expect(view.overlay4 == address("100.64.0.2"))
     }
 
-    @Test func `a full network lets nodes in without an address, and says so`() {
+    @Test func `a full network lets nodes in without an address, and reports it`() {
         let pair = joined("10.9.0.0/28")
         for index in 0..<13 {
             pair.replaceAgent(name: "n\(index)")
@@ -120,7 +120,7 @@ import Wire
         func ping(_ peer: String) -> APIError.Code? {
             let id = RequestID(900)
             pair.agentReplies[id] = nil
-            pair.tell(.request(id, .ping(PingPeer(peer: peer, count: 1))))
+            pair.notify(.request(id, .ping(PingPeer(peer: peer, count: 1))))
             for _ in 0..<150 where pair.agentReplies[id] == nil { pair.run(.milliseconds(100)) }
             guard case .failure(let error)? = pair.agentReplies[id] else { return nil }
             return error.code
@@ -131,8 +131,8 @@ import Wire
         #expect(ping("gamma") == .notFound)
         #expect(ping("100.64.0.4") == .notFound)
         #expect(ping("100.64.0.1") == nil)
-        pair.tell(.overlayRequested(address("100.64.0.1")))
-        pair.tell(.overlayRequested(address("100.64.0.77")))
+        pair.notify(.overlayRequested(address("100.64.0.1")))
+        pair.notify(.overlayRequested(address("100.64.0.77")))
         pair.run(.seconds(1))
         #expect(pair.overlayActions.contains(.overlayReachable(address("100.64.0.1"))))
         #expect(pair.overlayActions.contains(.overlayUnreachable(address("100.64.0.77"), .noSuchAddress)))

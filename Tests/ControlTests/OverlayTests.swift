@@ -7,7 +7,7 @@ import Wire
 
 /// Packets that wait for a session: whom the agent asks, what it believes, and how each request ends.
 @Suite struct OverlayTests {
-    private static let wanted = TestFleet.peerOverlay
+    private static let desired = TestFleet.peerOverlay
 
     private func member() -> TestFleet {
         let fleet = TestFleet()
@@ -30,7 +30,7 @@ import Wire
         }
     }
 
-    /// Answers every question, as an honest controller does unless told otherwise.
+    /// Answers every question, as an honest controller does unless instructed otherwise.
     private func answer(
         _ fleet: TestFleet, node: NodeID? = nil, at addresses: [SocketAddress] = [TestFleet.peerAddress],
         certificate: SignedCertificate? = nil
@@ -45,14 +45,14 @@ import Wire
         }
     }
 
-    @Test func `an address that a node has becomes a session with it, and is said once`() {
+    @Test func `an address that a node has becomes a session with it, and is reported once`() {
         let fleet = member()
         fleet.startPeer()
         answer(fleet)
-        for _ in 0..<100 { fleet.tell(.overlayRequested(Self.wanted)) }
+        for _ in 0..<100 { fleet.notify(.overlayRequested(Self.desired)) }
         fleet.run(.seconds(2))
         #expect(questions(fleet) == 1)
-        #expect(ends(fleet) == [.overlayReachable(Self.wanted)])
+        #expect(ends(fleet) == [.overlayReachable(Self.desired)])
         fleet.run(.seconds(20))
         #expect(ends(fleet).count == 1)
         fleet.ask(1, .peersList)
@@ -61,7 +61,7 @@ import Wire
             return
         }
         let beta = peers.first { $0.name == "beta" }
-        #expect(beta?.isConnected == true && beta?.overlay4 == Self.wanted)
+        #expect(beta?.isConnected == true && beta?.overlay4 == Self.desired)
         #expect(beta?.overlay6 == OverlayAddress.v6(of: fleet.peerID, fleet: fleet.fleet))
     }
 
@@ -70,10 +70,10 @@ import Wire
         fleet.startPeer()
         answer(fleet)
         let v6 = OverlayAddress.v6(of: fleet.peerID, fleet: fleet.fleet)
-        fleet.tell(.overlayRequested(v6))
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(v6))
+        fleet.notify(.overlayRequested(Self.desired))
         fleet.run(.seconds(2))
-        #expect(Set(ends(fleet)) == [.overlayReachable(v6), .overlayReachable(Self.wanted)])
+        #expect(Set(ends(fleet)) == [.overlayReachable(v6), .overlayReachable(Self.desired)])
         #expect(ends(fleet).count == 2)
     }
 
@@ -83,14 +83,14 @@ import Wire
             if case .lookUp(let asked) = message { fleet.send(.lookUpReply(LookUpReply(asked, node: nil))) }
         }
         for _ in 0..<90 {
-            fleet.tell(.overlayRequested(Self.wanted))
+            fleet.notify(.overlayRequested(Self.desired))
             fleet.run(.milliseconds(50))
         }
         #expect(questions(fleet) == 1)
-        #expect(ends(fleet).allSatisfy { $0 == .overlayUnreachable(Self.wanted, .noSuchAddress) })
+        #expect(ends(fleet).allSatisfy { $0 == .overlayUnreachable(Self.desired, .noSuchAddress) })
         #expect(ends(fleet).count >= 89)
         fleet.run(.seconds(1))
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         fleet.run(.milliseconds(100))
         #expect(questions(fleet) == 2)
     }
@@ -98,13 +98,13 @@ import Wire
     @Test func `a silent controller is asked three times, and the request is over within twelve seconds`() {
         let fleet = member()
         let start = fleet.now
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         while ends(fleet).isEmpty, fleet.now - start < .seconds(20) { fleet.run(.milliseconds(100)) }
-        #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noAnswer)])
+        #expect(ends(fleet) == [.overlayUnreachable(Self.desired, .noAnswer)])
         #expect(questions(fleet) == 3)
         #expect(fleet.now - start <= .seconds(12))
         // It was no answer, so it is asked again at once.
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         fleet.run(.milliseconds(100))
         #expect(questions(fleet) == 4)
     }
@@ -113,19 +113,19 @@ import Wire
         let fleet = member()
         answer(fleet)
         let start = fleet.now
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         while ends(fleet).isEmpty, fleet.now - start < .seconds(20) { fleet.run(.milliseconds(100)) }
-        #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noAnswer)])
+        #expect(ends(fleet) == [.overlayUnreachable(Self.desired, .noAnswer)])
         #expect(fleet.now - start <= .seconds(12))
     }
 
     @Test func `an owner of whom nobody knows where it is is no owner for now`() {
         let fleet = member()
         answer(fleet, at: [])
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         fleet.run(.seconds(1))
-        #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noAnswer)])
-        fleet.tell(.overlayRequested(Self.wanted))
+        #expect(ends(fleet) == [.overlayUnreachable(Self.desired, .noAnswer)])
+        fleet.notify(.overlayRequested(Self.desired))
         fleet.run(.seconds(1))
         #expect(questions(fleet) == 1)
     }
@@ -135,27 +135,27 @@ import Wire
         fleet.isCut = true
         fleet.run(.seconds(30))
         let start = fleet.now
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         while ends(fleet).isEmpty, fleet.now - start < .seconds(20) { fleet.run(.milliseconds(100)) }
-        #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .noController)])
+        #expect(ends(fleet) == [.overlayUnreachable(Self.desired, .noController)])
         #expect(fleet.now - start <= .seconds(6))
         fleet.startPeer()
         answer(fleet)
-        fleet.tell(.overlayRequested(Self.wanted))
+        fleet.notify(.overlayRequested(Self.desired))
         fleet.isCut = false
         fleet.run(.seconds(10))
-        #expect(ends(fleet).last == .overlayReachable(Self.wanted))
+        #expect(ends(fleet).last == .overlayReachable(Self.desired))
     }
 
     @Test func `outside of a fleet, and for addresses of no node of it, the answer is there at once`() {
         let outside = TestFleet()
         outside.startAgent()
-        outside.tell(.overlayRequested(Self.wanted))
-        #expect(ends(outside) == [.overlayUnreachable(Self.wanted, .noController)])
+        outside.notify(.overlayRequested(Self.desired))
+        #expect(ends(outside) == [.overlayUnreachable(Self.desired, .noController)])
         let fleet = member()
         let mine = [TestFleet.agentOverlay, OverlayAddress.v6(of: fleet.agentID, fleet: fleet.fleet)]
         let others = [IPAddress("10.0.0.1")!, OverlayAddress.v6(of: fleet.peerID, fleet: FleetID(1, 1)), .loopback6]
-        for address in mine + others { fleet.tell(.overlayRequested(address)) }
+        for address in mine + others { fleet.notify(.overlayRequested(address)) }
         #expect(
             ends(fleet)
                 == mine.map { .overlayUnreachable($0, .refused) }
@@ -176,16 +176,16 @@ import Wire
                 answer(
                     fleet,
                     certificate: fleet.certificate(
-                        of: fleet.peerID, name: "beta", roles: .agent, signedBy: true, overlay4: Self.wanted))
+                        of: fleet.peerID, name: "beta", roles: .agent, signedBy: true, overlay4: Self.desired))
             default:
                 answer(
                     fleet, node: fleet.agentID,
                     certificate: fleet.certificate(
-                        of: fleet.agentID, name: "alpha", roles: .agent, overlay4: Self.wanted))
+                        of: fleet.agentID, name: "alpha", roles: .agent, overlay4: Self.desired))
             }
-            fleet.tell(.overlayRequested(Self.wanted))
+            fleet.notify(.overlayRequested(Self.desired))
             fleet.run(.seconds(1))
-            #expect(ends(fleet) == [.overlayUnreachable(Self.wanted, .refused)], "lie \(lie)")
+            #expect(ends(fleet) == [.overlayUnreachable(Self.desired, .refused)], "lie \(lie)")
             #expect(fleet.counter("certificatesRefused") == (lie < 3 ? 1 : 0))
         }
     }
@@ -195,21 +195,21 @@ import Wire
         fleet.startPeer(overlay4: .any4)
         answer(fleet)
         for _ in 0..<20 {
-            fleet.tell(.overlayRequested(Self.wanted))
+            fleet.notify(.overlayRequested(Self.desired))
             fleet.run(.milliseconds(100))
         }
         #expect(questions(fleet) == 1)
-        #expect(ends(fleet).allSatisfy { $0 == .overlayUnreachable(Self.wanted, .refused) })
+        #expect(ends(fleet).allSatisfy { $0 == .overlayUnreachable(Self.desired, .refused) })
     }
 
     @Test func `addresses beyond the limit are answered at once, and the table empties itself`() {
         let fleet = member()
         let all = (0..<UInt32(Limits.overlayRequested + 10)).map { IPAddress.v4(0x6441_0000 + $0) }
-        for address in all { fleet.tell(.overlayRequested(address)) }
+        for address in all { fleet.notify(.overlayRequested(address)) }
         #expect(ends(fleet) == all.suffix(10).map { .overlayUnreachable($0, .tooMany) })
         fleet.run(.seconds(13))
         #expect(ends(fleet).count == all.count)
-        fleet.tell(.overlayRequested(all[0]))
+        fleet.notify(.overlayRequested(all[0]))
         #expect(ends(fleet).count == all.count)
     }
 
@@ -238,7 +238,7 @@ import Wire
         #expect(questions(fleet) == 1)
     }
 
-    @Test func `a ping of a name or address that nobody has, or that is a lie, says so`() {
+    @Test func `a ping of a name or address that nobody has, or that is a lie, reports it`() {
         let fleet = member()
         fleet.onMessage = { message in
             if case .lookUp(let asked) = message { fleet.send(.lookUpReply(LookUpReply(asked, node: nil))) }
@@ -261,7 +261,7 @@ import Wire
         #expect(own.code == .invalid && ownAddress.code == .invalid && word.code == .notFound)
     }
 
-    // MARK: - What an agent says of itself
+    // MARK: - What an agent reports of itself
 
     @Test func `an agent knows its place, and takes a later one over`() throws {
         let fleet = member()

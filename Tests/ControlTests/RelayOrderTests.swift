@@ -3,7 +3,7 @@ import Control
 import Testing
 import Wire
 
-/// Which relays nodes are told of, and in which order.
+/// Which relays nodes are informed of, and in which order.
 @Suite struct RelayOrderTests {
     private static func nodes(_ count: Int, seed: UInt64) -> [NodeID] {
         var random = Random(Seed(seed))

@@ -33,7 +33,7 @@ private struct Scenario {
         _ = machine.apply(message)
     }
 
-    mutating func want() {
+    mutating func need() {
         let name = ["a", "b", "c", "d"][random.index(below: 4)]
         var upserts: [DesiredWorker] = [], removals: [String] = []
         let base = revision
@@ -62,11 +62,11 @@ private struct Scenario {
 
     mutating func step() {
         switch random.index(below: 20) {
-        case 0, 1: want()
+        case 0, 1: need()
         case 2: if !sent.isEmpty { _ = machine.apply(sent[random.index(below: sent.count)]) }
         case 3: sendAll()
         case 4...9: machine.act()
-        case 10...13: machine.tell()
+        case 10...13: machine.notify()
         case 14, 15: endOne()
         case 16: machine.wait(random.interval(in: .zero ... .seconds(30)))
         case 17: if machine.supervisor == nil { machine.start() }
@@ -90,7 +90,7 @@ private struct Scenario {
         machine.end(ref, exit)
     }
 
-    /// The faults stop; everything that is running ends well; all is heard.
+    /// The faults stop; everything that is running ends well; all is received.
     mutating func settle() {
         if machine.supervisor == nil { machine.start() }
         for _ in 0..<40 {
@@ -122,7 +122,9 @@ private struct Scenario {
     }
 
     @Test(arguments: seeds)
-    func `without restarts, each wanted generation runs exactly once and its true end is told`(seed: UInt64) throws {
+    func `without restarts, each requested generation runs exactly once and its true end is reported`(seed: UInt64)
+        throws
+    {
         var scenario = Scenario(seed: seed, mode: .never)
         for _ in 0..<300 { scenario.step() }
         scenario.settle()
@@ -139,7 +141,7 @@ private struct Scenario {
                 #expect(status.lastExit == machine.shims[worker.worker]?.exit, "\(worker.worker), seed \(seed)")
             }
         }
-        // What nobody wants any more has left nothing behind.
+        // What nobody needs any more has left nothing behind.
         #expect(machine.shims.keys.allSatisfy { ref in scenario.desired[ref.name]?.worker == ref }, "seed \(seed)")
     }
 

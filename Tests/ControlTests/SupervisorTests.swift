@@ -40,7 +40,7 @@ private struct Bench {
     }
 
     /// What was asked for since the last look, records aside.
-    mutating func took() -> [SupervisorAction] {
+    mutating func elapsed() -> [SupervisorAction] {
         defer { out = [] }
         return out.filter { if case .persist = $0 { false } else { true } }
     }
@@ -68,7 +68,7 @@ private struct Bench {
         var bench = Bench()
         bench.desire(1, [desired(one, mode, maxRestarts: maxRestarts)])
         bench.launched(one)
-        _ = bench.took()
+        _ = bench.elapsed()
         return bench
     }
 
@@ -80,7 +80,7 @@ private struct Bench {
         #expect(bench.out.isEmpty)
         bench.adopt([])
         #expect(bench.desire(1, [desired(one)]) == .applied)
-        #expect(bench.took() == [.launch(one, desired(one).spec)])
+        #expect(bench.elapsed() == [.launch(one, desired(one).spec)])
     }
 
     @Test func `an older revision, the same again and an edit of another revision change nothing`() {
@@ -88,7 +88,7 @@ private struct Bench {
         #expect(bench.desire(1, []) == .known)
         #expect(bench.desire(5, base: 3, [], removals: ["web"]) == .otherBase)
         #expect(bench.supervisor.revision == 1)
-        #expect(bench.took().isEmpty)
+        #expect(bench.elapsed().isEmpty)
         #expect(bench.state(one) == .running)
     }
 
@@ -96,10 +96,10 @@ private struct Bench {
         var bench = running()
         let other = WorkerRef("db", generation: 1)
         #expect(bench.desire(2, base: 1, [desired(other)]) == .applied)
-        #expect(bench.took() == [.launch(other, desired(other).spec)])
+        #expect(bench.elapsed() == [.launch(other, desired(other).spec)])
         bench.launched(other)
         #expect(bench.desire(3, [desired(other)]) == .applied)
-        #expect(bench.took() == [.signal(one, 15)])
+        #expect(bench.elapsed() == [.signal(one, 15)])
         #expect(bench.state(other) == .running)
     }
 
@@ -107,7 +107,7 @@ private struct Bench {
         var bench = Bench()
         bench.desire(1, [desired(two)])
         bench.launched(two)
-        _ = bench.took()
+        _ = bench.elapsed()
         bench.desire(2, [desired(one)])
         // The whole set names the worker, with a generation that is over.
         #expect(bench.state(two) == .running)
@@ -117,12 +117,12 @@ private struct Bench {
     @Test func `a new generation ends the old one and waits until it is dead`() {
         var bench = running()
         bench.desire(2, [desired(two)])
-        #expect(bench.took() == [.signal(one, 15)])
+        #expect(bench.elapsed() == [.signal(one, 15)])
         #expect(bench.state(two) == .pending)
         bench.wait(.seconds(11))
-        #expect(bench.took() == [.killTree(one)])
+        #expect(bench.elapsed() == [.killTree(one)])
         bench.exited(one, status: 0)
-        #expect(bench.took() == [.remove(one), .launch(two, desired(two).spec)])
+        #expect(bench.elapsed() == [.remove(one), .launch(two, desired(two).spec)])
     }
 
     // MARK: - Ends
@@ -146,7 +146,7 @@ private struct Bench {
             let delay = (bench.supervisor.deadline?.at ?? .origin) - bench.now
             #expect(delay >= .milliseconds(second * 750) && delay <= .milliseconds(second * 1250), "\(second) s")
             bench.wait(delay)
-            #expect(bench.took() == [.launch(one, desired(one, .always, maxRestarts: 100).spec)])
+            #expect(bench.elapsed() == [.launch(one, desired(one, .always, maxRestarts: 100).spec)])
             bench.launched(one)
         }
     }
@@ -205,7 +205,7 @@ private struct Bench {
         #expect(bench.state(one) == .running && bench.status(one)?.restarts == 3)
     }
 
-    @Test func `a launch that fails counts as an end, and says why`() {
+    @Test func `a launch that fails counts as an end, and reports why`() {
         var bench = Bench()
         bench.desire(1, [desired(one)])
         bench.supervisor.launchFailed(
@@ -219,9 +219,9 @@ private struct Bench {
         bench.exited(one, status: 7)
         bench.wait(.minutes(1000))
         #expect(bench.status(one)?.lastExit?.status == 7)
-        _ = bench.took()
+        _ = bench.elapsed()
         bench.desire(2, base: 1, [], removals: ["web"])
-        #expect(bench.took() == [.remove(one)])
+        #expect(bench.elapsed() == [.remove(one)])
         #expect(bench.supervisor.statuses.isEmpty)
     }
 
@@ -230,16 +230,16 @@ private struct Bench {
     @Test func `a stop is a signal, patience, and the end of the whole tree, again and again`() {
         var bench = running()
         bench.desire(2, [desired(one, run: false, signal: "INT")])
-        #expect(bench.took() == [.signal(one, 2)])
+        #expect(bench.elapsed() == [.signal(one, 2)])
         #expect(bench.state(one) == .stopping)
         bench.wait(.seconds(9))
-        #expect(bench.took().isEmpty)
+        #expect(bench.elapsed().isEmpty)
         bench.wait(.seconds(1))
-        #expect(bench.took() == [.killTree(one)])
+        #expect(bench.elapsed() == [.killTree(one)])
         bench.supervisor.stillThere(one)
         #expect(bench.state(one) == .stuck)
         bench.wait(.seconds(10))
-        #expect(bench.took() == [.killTree(one)])
+        #expect(bench.elapsed() == [.killTree(one)])
         bench.supervisor.lost(one, at: bench.wall, now: bench.now, into: &bench.out)
         #expect(bench.state(one) == .stopped)
     }
@@ -248,9 +248,9 @@ private struct Bench {
         var bench = Bench()
         bench.desire(1, [desired(one)])
         bench.desire(2, [desired(one, run: false)])
-        #expect(bench.took() == [.launch(one, desired(one).spec)])
+        #expect(bench.elapsed() == [.launch(one, desired(one).spec)])
         bench.launched(one)
-        #expect(bench.took() == [.signal(one, 15)])
+        #expect(bench.elapsed() == [.signal(one, 15)])
     }
 
     @Test func `a stop is not taken back within a generation`() {
@@ -260,7 +260,7 @@ private struct Bench {
         bench.exited(one, status: 0)
         bench.wait(.minutes(5))
         #expect(bench.state(one) == .stopped)
-        #expect(!bench.took().contains { if case .launch = $0 { true } else { false } })
+        #expect(!bench.elapsed().contains { if case .launch = $0 { true } else { false } })
     }
 
     // MARK: - After a crash
@@ -271,7 +271,7 @@ private struct Bench {
         return AgentRecord(revision: 1, workers: [worker])
     }
 
-    @Test func `what the record says and what is found decide together`() {
+    @Test func `what the record reports and what is found decide together`() {
         let at = UnixTime(seconds: 1)
         let good = WorkerExit(status: 0, signal: nil, at: at)
         let cases: [(WorkerState, AdoptedWorker.State?, WorkerState)] = [
@@ -286,7 +286,7 @@ private struct Bench {
         for (before, found, after) in cases {
             var bench = Bench(record: record(before), found: found.map { [AdoptedWorker(one, $0)] } ?? [])
             #expect(bench.state(one) == after, "\(before) and \(String(describing: found))")
-            let launches = bench.took().contains { if case .launch = $0 { true } else { false } }
+            let launches = bench.elapsed().contains { if case .launch = $0 { true } else { false } }
             let mayLaunch: Bool =
                 switch found {
                 case nil, .neverStarted: before == .starting
@@ -300,26 +300,26 @@ private struct Bench {
         let stray = AdoptedWorker(one, .running(pid: 9, startedAt: UnixTime(seconds: 1), containment: .cgroup))
         var bench = Bench(found: [stray])
         bench.wait(.minutes(10))
-        #expect(bench.took().isEmpty)
+        #expect(bench.elapsed().isEmpty)
         #expect(bench.status(one)?.pid == 9)
         #expect(bench.status(one)?.reason?.hasPrefix("quarantined") == true)
         // A whole set that does not know it leaves it alone.
         bench.desire(1, [])
-        #expect(bench.took().isEmpty)
+        #expect(bench.elapsed().isEmpty)
         bench.desire(2, [desired(two)])
-        #expect(bench.took() == [.signal(one, 15)])
+        #expect(bench.elapsed() == [.signal(one, 15)])
         bench.exited(one, status: 0)
-        #expect(bench.took() == [.remove(one), .launch(two, desired(two).spec)])
+        #expect(bench.elapsed() == [.remove(one), .launch(two, desired(two).spec)])
     }
 
     @Test func `what is found alive after its end is ended again, and blocks its name until it is dead`() {
         let remnant = AdoptedWorker(one, .running(pid: 9, startedAt: UnixTime(seconds: 1), containment: .cgroup))
         var bench = Bench(record: record(.succeeded), found: [remnant])
-        #expect(bench.took() == [.killTree(one)])
+        #expect(bench.elapsed() == [.killTree(one)])
         #expect(bench.state(one) == .succeeded)
         bench.desire(2, [desired(two)])
-        #expect(bench.took().isEmpty)
+        #expect(bench.elapsed().isEmpty)
         bench.exited(one, status: 0)
-        #expect(bench.took() == [.remove(one), .launch(two, desired(two).spec)])
+        #expect(bench.elapsed() == [.remove(one), .launch(two, desired(two).spec)])
     }
 }

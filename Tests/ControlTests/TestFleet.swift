@@ -5,8 +5,8 @@ import Noise
 import Testing
 import Wire
 
-/// One agent, perhaps another node, and a controller that does what a test tells it, on a network with a delay and, if
-/// wanted, losses. The controller's end is a plain endpoint: what the agent says to it is kept, what it answers is the
+/// One agent, perhaps another node, and a controller that does what a test informs it, on a network with a delay and, if
+/// requested, losses. The controller's end is a plain endpoint: what the agent reports to it is kept, what it answers is the
 /// test's choice.
 final class TestFleet {
     var agent: Agent?
@@ -39,7 +39,7 @@ final class TestFleet {
     /// Another node, once it is started.
     var peer: Endpoint?
     var peerOut = MeshOutbox()
-    /// What its mesh has said.
+    /// What its mesh has reported.
     var peerEvents: [MeshEvent] = []
     /// The agent's settings.
     var bench = BenchPermission.auto
@@ -63,7 +63,7 @@ final class TestFleet {
     var revision: UInt64 = 0
     var onMessage: ((ControlMessage) -> Void)?
 
-    // What the shell was told to do.
+    // What the shell was instructed to do.
     var actions: [AgentAction] = []
     var record = AgentRecord()
     var membership: MembershipRecord?
@@ -125,7 +125,7 @@ final class TestFleet {
         channel = MessageChannel()
     }
 
-    /// Starts the agent from what is on its disk, and tells it of no workers.
+    /// Starts the agent from what is on its disk, and informs it of no workers.
     func startAgent(found: [AdoptedWorker] = []) {
         var configuration = AgentConfiguration(name: "alpha", version: "0.1.0", containment: .subreaper)
         configuration.addresses = [TestFleet.agentAddress]
@@ -134,12 +134,12 @@ final class TestFleet {
         agent = Agent(
             identity: Identity(agentKey.copy()), membership: membership, record: record, configuration: configuration,
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: currentWall)
-        tell(.adopted(found))
+        notify(.adopted(found))
     }
 
     func killAgent() { agent = nil }
 
-    func tell(_ input: AgentInput) {
+    func notify(_ input: AgentInput) {
         agent?.handle(input, now: now, into: &agentOut)
         collect()
     }
@@ -211,7 +211,7 @@ final class TestFleet {
         batch.removeAll()
     }
 
-    /// A second node, whose certificate says that it has `overlay4`.
+    /// A second node, whose certificate reports that it has `overlay4`.
     func startPeer(overlay4: IPAddress = TestFleet.peerOverlay, labels: [Label] = []) {
         peer = Endpoint(
             identity: Identity(peerKey.copy()),
@@ -238,7 +238,7 @@ final class TestFleet {
         while !controllerOut.events.isEmpty {
             let events = controllerOut.events
             controllerOut.events = []
-            for event in events { heard(event) }
+            for event in events { arrived(event) }
         }
         if let stream {
             while channel.hasUnsent {
@@ -251,7 +251,7 @@ final class TestFleet {
         post(&controllerOut.datagrams, from: TestFleet.controllerAddress)
     }
 
-    private func heard(_ event: MeshEvent) {
+    private func arrived(_ event: MeshEvent) {
         switch event {
         case .connected(_, let session):
             handshakeHash = session.handshakeHash
@@ -308,7 +308,7 @@ final class TestFleet {
         }
     }
 
-    func ask(_ id: UInt64, _ request: AgentRequest) { tell(.request(RequestID(id), request)) }
+    func ask(_ id: UInt64, _ request: AgentRequest) { notify(.request(RequestID(id), request)) }
 
     var status: StatusView? {
         ask(999, .status)

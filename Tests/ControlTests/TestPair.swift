@@ -6,7 +6,7 @@ import Testing
 import Wire
 
 /// A controller with its store, and one agent with its disk and its workers, on a network without losses. What the two
-/// brains want done is done at once, as a perfect machine would.
+/// brains need done is done at once, as a perfect machine would.
 final class TestPair {
     var controller: Controller?
     var agent: Agent?
@@ -16,10 +16,10 @@ final class TestPair {
     static let controllerAddress = SocketAddress("192.0.2.1:4100")!
     /// Where the controller is now; what is sent elsewhere is lost.
     var controllerPlace = TestPair.controllerAddress
-    /// What tokens say where the controller is; `nil`: where it is.
+    /// What tokens report where the controller is; `nil`: where it is.
     var advertised: [SocketAddress]?
     var names: [HostPort] = []
-    /// What the resolver says; silent where there is nothing.
+    /// What the resolver reports; silent where there is nothing.
     var resolver: [HostPort: [IPAddress]] = [:]
     private(set) var questions: [(at: Instant, name: HostPort)] = []
     var notices: [AgentNotice] = []
@@ -75,13 +75,13 @@ final class TestPair {
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall + controllerClockError)
     }
 
-    /// The controller gets another address, without being told.
+    /// The controller gets another address, without being reported.
     func moveController(to address: String) { controllerPlace = SocketAddress(address)! }
 
     /// Sets the machines' clocks.
     func setClocks(agent: Interval, controller: Interval) {
         (agentClockError, controllerClockError) = (agent, controller)
-        tell(.clock(wall + agent))
+        notify(.clock(wall + agent))
         self.controller?.handle(.clock(wall + controller), now: now, into: &controllerOut)
         collect()
     }
@@ -89,7 +89,7 @@ final class TestPair {
     var status: StatusView? {
         let id = RequestID(nextRequest)
         nextRequest += 1
-        tell(.request(id, .status))
+        notify(.request(id, .status))
         guard case .success(.status(let view))? = agentReplies[id] else { return nil }
         return view
     }
@@ -98,7 +98,7 @@ final class TestPair {
     var relays: [SocketAddress] {
         let id = RequestID(nextRequest)
         nextRequest += 1
-        tell(.request(id, .netcheck))
+        notify(.request(id, .netcheck))
         guard case .success(.netcheck(let view))? = agentReplies[id] else { return [] }
         return view.relays.filter { $0.state == .bound }.compactMap(\.address)
     }
@@ -133,7 +133,7 @@ final class TestPair {
         agent = Agent(
             identity: Identity(agentKey.copy()), membership: membership, record: record, configuration: configuration,
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall + agentClockError)
-        tell(.adopted(found))
+        notify(.adopted(found))
     }
 
     /// Another machine in the agent's place, with an empty disk.
@@ -158,7 +158,7 @@ final class TestPair {
         return replies[id]
     }
 
-    func tell(_ input: AgentInput) {
+    func notify(_ input: AgentInput) {
         agent?.handle(input, now: now, into: &agentOut)
         collect()
     }
@@ -172,7 +172,7 @@ final class TestPair {
     func join(_ token: String) -> Result<AgentReply, APIError>? {
         let id = RequestID(nextRequest)
         nextRequest += 1
-        tell(.request(id, .join(JoinFleet(token: token))))
+        notify(.request(id, .join(JoinFleet(token: token))))
         for _ in 0..<400 where agentReplies[id] == nil { run(.milliseconds(100)) }
         return agentReplies[id]
     }
@@ -273,7 +273,7 @@ final class TestPair {
         agentOut.actions = []
         post(&controllerOut.mesh.datagrams, toAgent: true)
         post(&agentOut.mesh.datagrams, toAgent: false)
-        for input in inputs { tell(input) }
+        for input in inputs { notify(input) }
     }
 
     private func post(_ batch: inout DatagramBatch, toAgent: Bool) {

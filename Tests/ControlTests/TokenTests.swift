@@ -68,7 +68,7 @@ import Wire
         }
     }
 
-    @Test func `the error says what is wrong`() {
+    @Test func `the error reports what is wrong`() {
         let text = TokenTests.token.text
         #expect(throws: TokenError.noPrefix) { try TokenText("ast2-abc") }
         #expect(throws: TokenError.empty) { try TokenText(" \r\n") }

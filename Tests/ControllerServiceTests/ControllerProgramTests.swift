@@ -70,7 +70,7 @@ import Wire
     ]
 
     @Test(arguments: wrong.indices)
-    func `what cannot be is told with its option`(index: Int) throws {
+    func `what cannot be is reported with its option`(index: Int) throws {
         let (arguments, option, expected) = ControllerProgramTests.wrong[index]
         try withTemporaryDirectory { directory in
             let program = try Program(directory, arguments, waits: false)
@@ -207,7 +207,7 @@ private final class Program {
     private var end: End?
     private var http: SocketAddress?
 
-    /// With ports of its own; the last word has `arguments`. Waits until it says where it serves.
+    /// With ports of its own; the last word has `arguments`. Waits until it reports where it serves.
     /// `isInsecure`: with HTTP at a port of loopback, for `ask`.
     init(_ directory: String, _ arguments: [String] = [], waits: Bool = true, isInsecure: Bool = true) throws {
         log = "\(directory)/log-\(Entropy.word())"

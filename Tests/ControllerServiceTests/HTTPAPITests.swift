@@ -149,7 +149,7 @@ import Wire
     ]
 
     @Test(arguments: refusals.indices)
-    func `what is wrong is told with its field, and nothing is asked`(index: Int) throws {
+    func `what is wrong is reported with its field, and nothing is asked`(index: Int) throws {
         let (question, status, message, field) = HTTPAPITests.refusals[index]
         let result = HTTPAPITests.ask(question)
         #expect(result.asked == nil)

@@ -208,7 +208,7 @@ import Testing
         #expect(drive(loop, [next]) { next.answers.count == 1 })
     }
 
-    @Test func `a question without an answer is told so`() throws {
+    @Test func `a question without an answer is reported so`() throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()
         limits.answer = .milliseconds(300)
@@ -266,7 +266,7 @@ import Testing
         #expect(ports.map { socketCount(port: $0) } == [0, 0])
     }
 
-    @Test func `an address in use is told as such`() throws {
+    @Test func `an address in use is reported as such`() throws {
         let loop = Loop()
         let first = try testServer(loop, echo)
         #expect(throws: Errno(EADDRINUSE)) {

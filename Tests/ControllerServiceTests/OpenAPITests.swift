@@ -87,7 +87,7 @@ import Wire
         }
     }
 
-    @Test func `full and bare values are what their schemas say`() throws {
+    @Test func `full and bare values are what their schemas report`() throws {
         try check(Examples.node(isFull: true), Examples.node(isFull: false), "Node")
         try check(Examples.worker(isFull: true), Examples.worker(isFull: false), "Worker")
         try check(Examples.accelerator(isFull: true), Examples.accelerator(isFull: false), "NodeAccelerator")

@@ -276,7 +276,9 @@ import Wire
 @Suite(.serialized) struct KilledStoreTests {
     /// After so many transactions, and so many microseconds.
     @Test(arguments: zip([1, 2, 7, 20], [0, 230, 610, 1170] as [UInt32]))
-    func `kill -9 loses nothing that was said to be done (in its own process)`(count: Int, delay: UInt32) async throws {
+    func `kill -9 loses nothing that was reported to be done (in its own process)`(count: Int, delay: UInt32)
+        async throws
+    {
         var template = Array("/tmp/asterism-test-XXXXXX".utf8CString)
         let directory = String(cString: mkdtemp(&template)!)
         defer {
@@ -289,11 +291,11 @@ import Wire
                 try writeUntilKilled(directory, after: count, delay)
             }
         }
-        let said = try read("\(directory)/said").count
-        #expect(said >= 3 * count)
+        let reported = try read("\(directory)/reported").count
+        #expect(reported >= 3 * count)
         let state = try Store(directory: directory).load()
-        // One more may have been done and not said; each time the process was killed.
-        #expect((said...said + 3).contains(Int(state.counters.serial)))
+        // One more may have been done and not reported; each time the process was killed.
+        #expect((reported...reported + 3).contains(Int(state.counters.serial)))
         // The rows of one transaction are all there.
         #expect(state.tokens.count == Int(state.counters.serial))
         #expect(state.events.count == Int(state.counters.serial))
@@ -302,13 +304,13 @@ import Wire
     }
 }
 
-/// Applies changes and says so, byte by byte, until the end.
+/// Applies changes and reports it, byte by byte, until the end.
 private func writeUntilKilled(_ directory: String, after count: Int, _ microseconds: UInt32) throws {
     let store = try Store(directory: directory)
     var state = try store.load()
     var number = state.events.isEmpty ? 0 : state.counters.serial
-    let said = open("\(directory)/said", O_WRONLY | O_CREAT | O_APPEND, 0o600)
-    let killer = Killer(said, after: count, microseconds)
+    let reported = open("\(directory)/reported", O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    let killer = Killer(reported, after: count, microseconds)
     var thread = pthread_t()
     pthread_create(
         &thread, nil,
@@ -328,7 +330,7 @@ private func writeUntilKilled(_ directory: String, after count: Int, _ microseco
         event.id = number
         state.counters.serial = number
         try store.apply([.token(token), .event(event), .counters(state.counters)])
-        write(said, ".", 1)
+        write(reported, ".", 1)
     }
 }
 

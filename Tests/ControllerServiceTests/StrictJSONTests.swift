@@ -15,7 +15,7 @@ import Wire
     ]
 
     @Test(arguments: syntax.indices)
-    func `what is not JSON is told with its place`(index: Int) {
+    func `what is not JSON is reported with its place`(index: Int) {
         let (text, line, column) = StrictJSONTests.syntax[index]
         let error = #expect(throws: JSONSyntaxError.self) { try JSONValue(parsing: Array(text.utf8)) }
         #expect(error?.line == line && error?.column == column, "\(text): \(String(describing: error))")

@@ -7,7 +7,7 @@ import Glibc
 import Testing
 import Wire
 
-/// A client that sends what it is told, byte for byte, and keeps what comes back. Its socket never blocks, so that it can
+/// A client that sends what it is informed, byte for byte, and keeps what comes back. Its socket never blocks, so that it can
 /// share the thread with the server's loop.
 final class RawClient {
     private let socket: FileDescriptor

@@ -94,7 +94,7 @@ import Testing
         var name: String { "\(socket.localAddress!)" }
     }
 
-    /// Runs NAT discovery until somebody who waits is told, and gives the report of then.
+    /// Runs NAT discovery until somebody who waits is informed, and gives the report of then.
     private static func discovery(_ names: [String], on loop: Loop) throws -> NATDiscoveryReport {
         let servers = try names.map { try #require(STUNServer($0)) }
         let host = NATDiscoveryHost(
@@ -106,10 +106,10 @@ import Testing
         while report == nil, !isLate { loop.runOnce() }
         host.close()
         limit.close()
-        return try #require(report, "nobody was told")
+        return try #require(report, "nobody was informed")
     }
 
-    @Test func `a NAT discovery on loopback finds no NAT, and says which server is silent or not there`() throws {
+    @Test func `a NAT discovery on loopback finds no NAT, and reports which server is silent or not there`() throws {
         let loop = Loop()
         let good = try Server(on: loop, answers: true), silent = try Server(on: loop, answers: false)
         let gone = try Server(on: loop, answers: false)
@@ -130,7 +130,7 @@ import Testing
         #expect(report.servers.isEmpty && report.ipv4 == nil && report.endedAt == nil)
     }
 
-    @Test func `a name that cannot be resolved is told, and the others are asked all the same`() throws {
+    @Test func `a name that cannot be resolved is reported, and the others are asked all the same`() throws {
         let loop = Loop()
         let good = try Server(on: loop, answers: true)
         // No label is so long, so nobody is asked.

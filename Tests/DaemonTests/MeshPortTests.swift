@@ -38,7 +38,7 @@ import Testing
             other.close()
         }
 
-        func tell(_ bytes: [UInt8], at address: SocketAddress?) {
+        func notify(_ bytes: [UInt8], at address: SocketAddress?) {
             var batch = DatagramBatch()
             batch.append(bytes, remote: address!)
             other.send(&batch)
@@ -67,7 +67,7 @@ import Testing
         let bench = try Bench(takesMessages: takesMessages)
         defer { bench.close() }
         let before = try #require(bench.port.localAddress)
-        bench.tell([1], at: before)
+        bench.notify([1], at: before)
         #expect(bench.wait { bench.got.count == 1 })
         bench.answer([2], socket: 3)
         #expect(bench.wait { bench.answered.count == 1 })
@@ -78,8 +78,8 @@ import Testing
         #expect(now.port != before.port && now.ip == before.ip)
         let moved = try #require(bench.port.localPort(of: 3))
         #expect(moved != third)
-        bench.tell([4], at: now)
-        bench.tell([5], at: SocketAddress(now.ip, moved))
+        bench.notify([4], at: now)
+        bench.notify([5], at: SocketAddress(now.ip, moved))
         #expect(bench.wait { bench.got.count == 3 })
         bench.answer([6])
         #expect(bench.wait { bench.answered.count == 2 })
@@ -94,7 +94,7 @@ import Testing
         let before = try #require(bench.port.localAddress), taken = try #require(bench.other.localAddress)
         #expect(throws: Errno.self) { try bench.port.rebind(to: taken.port) }
         #expect(bench.port.localAddress == before)
-        bench.tell([1], at: before)
+        bench.notify([1], at: before)
         #expect(bench.wait { bench.got.count == 1 })
     }
 
@@ -102,12 +102,12 @@ import Testing
     @Test func `anyone who shares a port goes on with the new sockets`() throws {
         let bench = try Bench(takesMessages: true)
         defer { bench.close() }
-        var heard: [Int: Int] = [:]
+        var arrived: [Int: Int] = [:]
         let shards = try bench.port.shares(pairs: 2).enumerated().map { index, share in
             let shard = try MeshPort(on: bench.loop, adopting: share, receives: index % 2 == 1) { _ in }
             shard.attach(
                 PortReceiver(
-                    message: { _, _, _, _, _ in heard[index, default: 0] += 1 }, round: {}, writable: {},
+                    message: { _, _, _, _, _ in arrived[index, default: 0] += 1 }, round: {}, writable: {},
                     tooLarge: { _ in }))
             return shard
         }
@@ -131,8 +131,8 @@ import Testing
             batch.append([1], remote: now)
             sender.send(&batch)
         }
-        #expect(bench.wait { heard.values.reduce(0, +) == senders.count })
-        #expect(Set(heard.keys) == [1, 3] && bench.got.isEmpty)
+        #expect(bench.wait { arrived.values.reduce(0, +) == senders.count })
+        #expect(Set(arrived.keys) == [1, 3] && bench.got.isEmpty)
         for shard in shards {
             var batch = DatagramBatch()
             batch.append([2], remote: bench.other.localAddress!)

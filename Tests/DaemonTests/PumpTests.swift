@@ -8,7 +8,7 @@ import Wire
 
 @testable import Daemon
 
-/// The pump between a core that outputs what it is told to and a store that answers when the test says so.
+/// The pump between a core that outputs what it is given and a store that answers when the test decides.
 @Suite(.serialized) struct PumpTests {
     private static let here = SocketAddress(.loopback4, 7)
 

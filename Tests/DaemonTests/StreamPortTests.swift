@@ -16,7 +16,7 @@ import Wire
         timer.close()
     }
 
-    private final class Heard {
+    private final class Received {
         var datagrams: [(bytes: [UInt8], remote: SocketAddress, socket: UInt16)] = []
         var lost: [SocketAddress] = []
 
@@ -36,7 +36,7 @@ import Wire
     }
 
     @Test func `datagrams go both ways, in order, and the first opens the connection`() throws {
-        let loop = Loop(), near = Heard(), far = Heard()
+        let loop = Loop(), near = Received(), far = Received()
         let server = try StreamPort(
             on: loop, listen: [SocketAddress(.loopback4, 0)], onReceive: far.take, onLost: { far.lost.append($0) })
         let client = try StreamPort(on: loop, listen: [], onReceive: near.take, onLost: { near.lost.append($0) })
@@ -54,7 +54,7 @@ import Wire
         Self.run(loop) { near.datagrams.count == 1 }
         #expect(near.datagrams.first?.bytes == [1, 2, 3] && near.datagrams.first?.socket == PathAddress.tcpOut)
         #expect(Self.count(server, "tcp.unroutable") == 1)
-        // When the server goes, the client is told, and the server's side tells nobody.
+        // When the server goes, the client is reported, and the server's side informs nobody.
         server.close()
         Self.run(loop) { near.lost.count == 1 }
         #expect(near.lost == [address] && far.lost.isEmpty && Self.count(client, "tcp.connections") == 0)
@@ -62,8 +62,8 @@ import Wire
         Self.run(loop, until: { true })
     }
 
-    @Test func `nobody there is told, and not tried again at once`() throws {
-        let loop = Loop(), near = Heard()
+    @Test func `nobody there is informed, and not tried again at once`() throws {
+        let loop = Loop(), near = Received()
         let client = try StreamPort(on: loop, listen: [], onReceive: near.take, onLost: { near.lost.append($0) })
         // A port that was just given back.
         let probe = try StreamPort(
@@ -81,7 +81,7 @@ import Wire
     }
 
     @Test func `a browser that came to the wrong port is sent away`() throws {
-        let loop = Loop(), far = Heard()
+        let loop = Loop(), far = Received()
         let server = try StreamPort(
             on: loop, listen: [SocketAddress(.loopback4, 0)], onReceive: far.take, onLost: { _ in })
         let address = try #require(server.localAddresses.first)

@@ -7,7 +7,7 @@ import Wire
 
 extension WorkerTests {
     @Suite struct WorkerAdoptionTests {
-        @Test func `a new agent adopts the same processes, signals them and hears of their end`() throws {
+        @Test func `a new agent adopts the same processes, signals them and learns of their end`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("kept", generation: 4)
@@ -25,7 +25,7 @@ extension WorkerTests {
             #expect(!bench.host.signal(worker, SIGTERM))
         }
 
-        @Test func `an end while no agent was there is told by the next one, as it was`() throws {
+        @Test func `an end while no agent was there is informed by the next one, as it was`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             for number in 1...20 as ClosedRange<UInt64> {
@@ -57,7 +57,7 @@ extension WorkerTests {
             #expect(problem.field == "command")
         }
 
-        @Test func `a worker dies with its shim, is told lost, and what it had started dies too`() throws {
+        @Test func `a worker dies with its shim, is reported lost, and what it had started dies too`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("orphan", generation: 1)
@@ -82,7 +82,7 @@ extension WorkerTests {
             }
         }
 
-        @Test func `a shim that was killed while no agent was there is told vanished, then lost`() throws {
+        @Test func `a shim that was killed while no agent was there is informed vanished, then lost`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("vanished", generation: 1)

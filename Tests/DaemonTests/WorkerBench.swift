@@ -9,7 +9,7 @@ import Wire
 /// One after the other: they count this process's descriptors and measure times.
 @Suite(.serialized) struct WorkerTests {}
 
-/// A loop, a state folder and a host, and whatever the host told.
+/// A loop, a state folder and a host, and whatever the host reported.
 final class WorkerBench {
     let loop = Loop()
     let state: String
@@ -44,7 +44,7 @@ final class WorkerBench {
         host = try WorkerHost(on: loop, settings) { [unowned self] in events.append($0) }
     }
 
-    /// The agent dies, as far as its workers can tell.
+    /// The agent dies, as far as its workers can determine.
     func stopHost() {
         host.close()
         host = nil

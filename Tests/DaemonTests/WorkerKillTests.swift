@@ -137,7 +137,7 @@ extension WorkerTests {
         }
 
         @Test(.enabled(if: hasMemoryController, "cgroup v2 does not hold the memory controller on this machine"))
-        func `a worker beyond its memory limit is killed and told out of memory`() throws {
+        func `a worker beyond its memory limit is killed and reported out of memory`() throws {
             let bench = try WorkerBench(cgroupRoot: testCgroup)
             defer { bench.tearDown() }
             let worker = WorkerRef("greedy", generation: 1)
@@ -156,7 +156,7 @@ extension WorkerTests {
             #expect(processes(having: "ASTERISM_WORKER=survivors/").isEmpty)
         }
 
-        @Test func `who ignores the stop signal meets SIGKILL, and who obeys may say goodbye`() throws {
+        @Test func `who ignores the stop signal meets SIGKILL, and who obeys may leave`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let deaf = WorkerRef("deaf", generation: 1), polite = WorkerRef("polite", generation: 1)
@@ -165,7 +165,7 @@ extension WorkerTests {
             try #require(bench.drive { bench.host.logBytes(deaf) == 3 && bench.host.logBytes(polite) == 3 })
             for worker in [deaf, polite] { #expect(bench.host.signal(worker, SIGTERM)) }
             #expect(try bench.awaitEnd(polite).exit.isSuccess)
-            // Some shells also say that their `sleep` was terminated.
+            // Some shells also report that their `sleep` was terminated.
             #expect(bench.logText(polite).hasPrefix("up\n") && bench.logText(polite).hasSuffix("bye\n"))
             bench.drive(for: .milliseconds(300)) { false }
             #expect(bench.host.live == [deaf])
@@ -195,7 +195,7 @@ extension WorkerTests {
         }
 
         @Test(.enabled(if: access(freezer, W_OK) == 0, "no writable freezer of cgroup v1 on this machine"))
-        func `who cannot be killed is told stuck, and the end is told only when it has come`() throws {
+        func `who cannot be killed is reported stuck, and the end is reported only when it has come`() throws {
             let bench = try WorkerBench()
             let group = "\(freezer)/asterism-test-\(getpid())"
             try #require(mkdir(group, 0o755) == 0)

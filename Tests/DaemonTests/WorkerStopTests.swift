@@ -28,7 +28,7 @@ extension WorkerTests {
             return bench
         }
 
-        /// Runs a script in which `$S` is the saver, until so many processes have said `up`.
+        /// Runs a script in which `$S` is the saver, until so many processes have reported `up`.
         private static func start(
             _ bench: WorkerBench, _ worker: WorkerRef, _ script: String, ups: Int = 1, shell: String = "/bin/sh"
         ) throws {

@@ -141,7 +141,7 @@ extension WorkerTests {
             #expect(bench.host.live.isEmpty && bench.host.adopt().isEmpty)
         }
 
-        @Test func `every other number is the user that it says`() throws {
+        @Test func `every other number is the user that it reports`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let users: [(user: String, group: String?, ids: String)] = [

@@ -73,20 +73,20 @@ extension EventLoopTests {
         @Test func `each direction ends by itself`() throws {
             let loop = Loop()
             try EventLoopTests.ByteStreamTests.connection(loop) { client, server in
-                let heard = Box<[UInt8]>([]), end = Box<ByteStream.End?>(nil), serverEnd = Box<ByteStream.End?>(nil)
-                client.start(onRead: { heard.value += $0 }, onEnd: { end.value = $0 })
+                let arrived = Box<[UInt8]>([]), end = Box<ByteStream.End?>(nil), serverEnd = Box<ByteStream.End?>(nil)
+                client.start(onRead: { arrived.value += $0 }, onEnd: { end.value = $0 })
                 server.start(onRead: { _ in }, onEnd: { serverEnd.value = $0 })
                 client.shutdown()
                 #expect(drive(loop) { serverEnd.value == .endOfStream })
                 #expect(server.write([1, 2, 3]))
-                #expect(drive(loop) { heard.value == [1, 2, 3] })
+                #expect(drive(loop) { arrived.value == [1, 2, 3] })
                 #expect(end.value == nil)
                 server.close()
                 #expect(drive(loop) { end.value == .endOfStream })
             }
         }
 
-        @Test func `a peer that resets is an end with its reason, told once`() throws {
+        @Test func `a peer that resets is an end with its reason, reported once`() throws {
             let loop = Loop()
             try EventLoopTests.ByteStreamTests.connection(loop) { client, server in
                 let ends = Box<[ByteStream.End]>([])
@@ -113,7 +113,7 @@ extension EventLoopTests {
             #expect(ends.value == [.failed(Errno(EPIPE))])
         }
 
-        @Test func `a connection that cannot be made is told once and closes`() throws {
+        @Test func `a connection that cannot be made is reported once and closes`() throws {
             try withTemporaryDirectory { folder in
                 let loop = Loop(), results = Box<[Errno?]>([])
                 let dead = try Listener(on: loop, "dead", tcp: SocketAddress(.loopback4, 0)) { _ in }
@@ -131,7 +131,7 @@ extension EventLoopTests {
                 let long = String(repeating: "x", count: 108)
                 let error = #expect(throws: Errno.self) { _ = try ByteStream(on: loop, "", to: .unix(long)) { _ in } }
                 #expect(error == Errno(ENAMETOOLONG))
-                // One that nobody waits for any more tells nobody.
+                // One that nobody waits for any more informs nobody.
                 var forgotten: ByteStream? = try ByteStream(on: loop, "", to: .tcp(address)) {
                     results.value.append($0)
                 }

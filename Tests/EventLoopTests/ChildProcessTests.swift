@@ -32,7 +32,9 @@ extension EventLoopTests {
             throw Errno(0)
         }
 
-        @Test(arguments: [false, true]) func `a child's end is told with its code, and no zombie stays`(_ forks: Bool)
+        @Test(arguments: [false, true]) func `a child's end is reported with its code, and no zombie stays`(
+            _ forks: Bool
+        )
             throws
         {
             let loop = Loop()
@@ -49,7 +51,7 @@ extension EventLoopTests {
             }
         }
 
-        @Test func `a child that is killed says by what`() throws {
+        @Test func `a child that is killed reports by what`() throws {
             let loop = Loop(), exit = Box<ChildExit?>(nil)
             let child = try ChildProcess(on: loop, "sleep", ChildCommand("/bin/sleep", ["60"])) { exit.value = $0 }
             try child.send(signal: SIGTERM)
@@ -136,7 +138,7 @@ extension EventLoopTests {
             #expect(lines[13].split(separator: "\t").last == "1")
         }
 
-        @Test(.enabled(if: geteuid() == 0, "changing the user wants root"))
+        @Test(.enabled(if: geteuid() == 0, "changing the user needs root"))
         func `a child runs as the user that was asked for`() throws {
             var command = ChildProcessTests.shell("id -u; id -g; id -G; cat /proc/self/oom_score_adj")
             command.user = .init(uid: 65_534, gid: 65_533, groups: [1000, 1001])
@@ -168,7 +170,7 @@ extension EventLoopTests {
             #expect(child.exit?.status == .exited(code: 0))
         }
 
-        // (uid_t)-1 and (gid_t)-1 tell setresuid(2) and setresgid(2) to change nothing, and they succeed.
+        // (uid_t)-1 and (gid_t)-1 report setresuid(2) and setresgid(2) to change nothing, and they succeed.
         @Test(.enabled(if: geteuid() == 0, "only root may change users"), arguments: [false, true])
         func `no child starts as a user or group that means no change`(_ forks: Bool) throws {
             var command = ChildProcessTests.shell("id")
@@ -244,9 +246,9 @@ extension EventLoopTests {
         }
 
         @Test func `dropping a child's source does not end the child`() throws {
-            let loop = Loop(), isTold = Box(false)
+            let loop = Loop(), isInformed = Box(false)
             var child: ChildProcess? = try ChildProcess(on: loop, "sleep", ChildCommand("/bin/sleep", ["60"])) { _ in
-                isTold.value = true
+                isInformed.value = true
             }
             let pid = try #require(child).pid
             child = nil
@@ -254,22 +256,22 @@ extension EventLoopTests {
             #expect(kill(pid, 0) == 0)
             kill(pid, SIGKILL)
             #expect(waitpid(pid, nil, 0) == pid)
-            #expect(!isTold.value)
+            #expect(!isInformed.value)
         }
     }
 
     @Suite struct ProcessWatchTests {
-        @Test func `the end of a process that is not ours to reap is told once`() throws {
-            let loop = Loop(), exit = Box<ChildExit?>(nil), told = Box(0)
+        @Test func `the end of a process that is not ours to reap is reported once`() throws {
+            let loop = Loop(), exit = Box<ChildExit?>(nil), informed = Box(0)
             let child = try ChildProcess(on: loop, "sleep", ChildCommand("/bin/sleep", ["60"])) { exit.value = $0 }
             let identity = try ProcessIdentity.read(child.pid)
-            let watch = try ProcessWatch(on: loop, "watch", identity) { told.value += 1 }
+            let watch = try ProcessWatch(on: loop, "watch", identity) { informed.value += 1 }
             var other = identity
             other.startTime += 1
             let error = #expect(throws: Errno.self) { _ = try ProcessWatch(on: loop, "other", other) {} }
             #expect(error == Errno(ESRCH))
             try watch.send(signal: SIGKILL)
-            #expect(drive(loop) { told.value == 1 && exit.value != nil })
+            #expect(drive(loop) { informed.value == 1 && exit.value != nil })
             #expect(throws: Errno.self) { try watch.send(signal: SIGKILL) }
             #expect(throws: Errno.self) { _ = try ProcessWatch(on: loop, "late", identity) {} }
             #expect(throws: Errno.self) { _ = try ProcessIdentity.read(child.pid) }

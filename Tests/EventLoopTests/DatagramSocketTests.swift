@@ -88,25 +88,27 @@ extension EventLoopTests {
             #expect(receiver.counters.truncated == 2)
         }
 
-        @Test(arguments: loopbacks) func `a port nobody listens at is counted and told, once each`(_ any: SocketAddress)
+        @Test(arguments: loopbacks) func `a port nobody listens at is counted and reported, once each`(
+            _ any: SocketAddress
+        )
             throws
         {
-            let loop = Loop(), told = Box<[SocketAddress]>([]), inbox = Inbox()
+            let loop = Loop(), informed = Box<[SocketAddress]>([]), inbox = Inbox()
             var dead: DatagramSocket? = try DatagramSocket(on: loop, "dead", bind: any) { _ in }
             let target = try #require(dead?.localAddress)
             dead?.close()
             dead = nil
             let receiver = try DatagramSocket(on: loop, "in", bind: any) { inbox.take(&$0) }
             let sender = try DatagramSocket(on: loop, "out", bind: any) { _ in }
-            sender.onUnreachable = { address, _ in told.value.append(address) }
+            sender.onUnreachable = { address, _ in informed.value.append(address) }
             for number in 0..<10 {
                 var batch = DatagramBatch()
                 batch.append([UInt8(number)], remote: target)
                 batch.append([UInt8(number)], remote: try #require(receiver.localAddress))
                 sender.send(&batch)
-                #expect(drive(loop) { told.value.count == number + 1 && inbox.datagrams.count == number + 1 })
+                #expect(drive(loop) { informed.value.count == number + 1 && inbox.datagrams.count == number + 1 })
             }
-            #expect(told.value == Array(repeating: target, count: 10))
+            #expect(informed.value == Array(repeating: target, count: 10))
             #expect(sender.counters.unreachable == [Errno(ECONNREFUSED): 10])
             // The error that the next send reports is another datagram's, and costs this one nothing.
             #expect(sender.counters.sendErrors.isEmpty)

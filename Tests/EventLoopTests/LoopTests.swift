@@ -91,7 +91,7 @@ extension EventLoopTests {
             #expect(order.value == [1, 2, 3, 4])
         }
 
-        @Test func `sources say what they are for, until they are closed`() throws {
+        @Test func `sources report what they are for, until they are closed`() throws {
             let loop = Loop()
             let timer = Timer(on: loop, "heartbeat") {}
             let signal = try Signal(on: loop, "reload", number: SIGHUP) {}

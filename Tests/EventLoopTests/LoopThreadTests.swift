@@ -12,7 +12,7 @@ extension EventLoopTests {
             case close
         }
 
-        /// A thread that adds up what it is told until it is told to close.
+        /// A thread that adds up what it is informed until it is instructed to close.
         private final class Adder: Sendable {
             let sum = Atomic<Int>(0)
             let count = Atomic<Int>(0)
@@ -54,7 +54,7 @@ extension EventLoopTests {
             mail.send(.number(0))
         }
 
-        @Test func `what has been sent is there before it is told`() throws {
+        @Test func `what has been sent is there before it is informed`() throws {
             let loop = Loop()
             var got: [Int] = []
             let mail = Mailbox<Int>(on: loop) { got.append($0) }

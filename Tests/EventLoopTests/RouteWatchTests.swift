@@ -9,7 +9,7 @@ extension EventLoopTests {
     struct RouteWatchTests {
         /// What was seen on the thread that had the namespace.
         private struct Seen {
-            /// The changes that were told, by what was done.
+            /// The changes that were reported, by what was done.
             var reported: [String] = []
             var messages = 0
             var overruns = 0
@@ -25,7 +25,7 @@ extension EventLoopTests {
             }
         }
 
-        @Test func `an address, a link and a route that come and go are told at once`() throws {
+        @Test func `an address, a link and a route that come and go are reported at once`() throws {
             let steps = [
                 "link set lo up", "addr add 192.0.2.1/32 dev lo", "addr del 192.0.2.1/32 dev lo",
                 "route add blackhole 198.51.100.0/24", "route del blackhole 198.51.100.0/24", "link set lo down",
@@ -41,7 +41,7 @@ extension EventLoopTests {
                     guard OwnNetwork.ip(step) else { continue }
                     let done = loop.now
                     guard drive(loop, until: { news.value > before }) else { continue }
-                    print("\(step): told after \(loop.now - done)")
+                    print("\(step): reported after \(loop.now - done)")
                     seen.reported.append(step)
                 }
                 seen.messages = watch.messages
@@ -51,7 +51,7 @@ extension EventLoopTests {
             #expect(seen.messages >= steps.count)
         }
 
-        @Test func `what a process says is no news`() throws {
+        @Test func `what a process reports is no news`() throws {
             let seen = try OwnNetwork.run { () -> Seen in
                 let loop = Loop(), news = Box(0)
                 let watch = try RouteWatch(on: loop, onChange: { news.value += 1 })
@@ -68,7 +68,9 @@ extension EventLoopTests {
             #expect(seen.reported == [] && seen.messages == 0 && seen.unauthenticated == 1)
         }
 
-        @Test func `more changes than the kernel keeps are a change as well, and the next one is told again`() throws {
+        @Test func `more changes than the kernel keeps are a change as well, and the next one is informed again`()
+            throws
+        {
             let seen = try OwnNetwork.run { () -> Seen in
                 let loop = Loop(), news = Box(0)
                 let watch = try RouteWatch(on: loop, onChange: { news.value += 1 })
@@ -102,7 +104,7 @@ extension EventLoopTests {
 
 /// A network namespace of a thread of the test's own; it goes with the thread.
 private enum OwnNetwork {
-    /// Says once why there is none here.
+    /// Reports once why there is none here.
     static let isPossible: Bool = {
         var obstacle: String?
         if getuid() != 0 {

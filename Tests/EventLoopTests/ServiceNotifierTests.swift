@@ -27,11 +27,11 @@ extension EventLoopTests {
             return manager
         }
 
-        static func heard(_ manager: borrowing FileDescriptor) throws -> String {
+        static func arrived(_ manager: borrowing FileDescriptor) throws -> String {
             String(decoding: try manager.read(atMost: 1000), as: UTF8.self)
         }
 
-        @Test(arguments: [false, true]) func `the manager hears each state, by path and by abstract name`(
+        @Test(arguments: [false, true]) func `the manager receives each state, by path and by abstract name`(
             _ isAbstract: Bool
         ) throws {
             try withTemporaryDirectory { folder in
@@ -41,23 +41,23 @@ extension EventLoopTests {
                 let manager = try ServiceNotifierTests.manager(bytes)
                 let notifier = try #require(ServiceNotifier(socket: name))
                 try notifier.ready(status: "12 peers\nREADY=0")
-                #expect(try ServiceNotifierTests.heard(manager) == "READY=1\nSTATUS=12 peers READY=0")
+                #expect(try ServiceNotifierTests.arrived(manager) == "READY=1\nSTATUS=12 peers READY=0")
                 try notifier.alive()
-                #expect(try ServiceNotifierTests.heard(manager) == "WATCHDOG=1")
+                #expect(try ServiceNotifierTests.arrived(manager) == "WATCHDOG=1")
                 var before = timespec(), after = timespec()
                 clock_gettime(CLOCK_MONOTONIC, &before)
                 try notifier.reloading()
                 clock_gettime(CLOCK_MONOTONIC, &after)
-                let reloading = try ServiceNotifierTests.heard(manager)
+                let reloading = try ServiceNotifierTests.arrived(manager)
                 #expect(reloading.hasPrefix("RELOADING=1\nMONOTONIC_USEC="))
                 let microseconds = try #require(Int(reloading.split(separator: "=").last ?? ""))
                 #expect(
                     (before.tv_sec * 1_000_000 + before.tv_nsec / 1000...after.tv_sec * 1_000_000 + after.tv_nsec / 1000)
                         .contains(microseconds))
                 try notifier.status("draining")
-                #expect(try ServiceNotifierTests.heard(manager) == "STATUS=draining")
+                #expect(try ServiceNotifierTests.arrived(manager) == "STATUS=draining")
                 try notifier.stopping()
-                #expect(try ServiceNotifierTests.heard(manager) == "STOPPING=1")
+                #expect(try ServiceNotifierTests.arrived(manager) == "STOPPING=1")
                 try manager.close()
                 #expect(throws: Errno.self) { try notifier.alive() }
             }

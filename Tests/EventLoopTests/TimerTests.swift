@@ -111,7 +111,7 @@ extension EventLoopTests {
             #expect(error?.name == "EINVAL")
         }
 
-        @Test func `a descriptor tells reading, writing, hanging up and errors`() throws {
+        @Test func `a descriptor reports reading, writing, hanging up and errors`() throws {
             let loop = Loop(), pair = try socketPair(SOCK_STREAM), events = Box<Poll.Events>([])
             let poll = try Poll(on: loop, "pair", owning: FileDescriptor(owning: pair.0)) { events.value.formUnion($0) }
             poll.start(.writable)
@@ -136,7 +136,7 @@ extension EventLoopTests {
             #expect(count.value == 1)
         }
 
-        @Test func `urgent data is told as priority`() throws {
+        @Test func `urgent data is reported as priority`() throws {
             let loop = Loop(), events = Box<Poll.Events>([])
             try urgentPair { receiver, sender in
                 let poll = try Poll(on: loop, "urgent", watching: receiver) { events.value = $0 }

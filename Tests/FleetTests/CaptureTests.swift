@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import Wire
 
-/// Captures at an agent without an overlay: what its sockets say to the controller.
+/// Captures at an agent without an overlay: what its sockets report to the controller.
 @Suite struct CaptureTests {
     /// The comments of all packets, by interface, and the types of all blocks.
     private static func parse(_ bytes: [UInt8]) throws -> (types: [Int], comments: [[String]]) {
@@ -35,7 +35,7 @@ import Wire
         return (view, file)
     }
 
-    @Test func `what the sockets say is captured, both ways, until the time is over or there are enough`() throws {
+    @Test func `what the sockets report is captured, both ways, until the time is over or there are enough`() throws {
         try Fleet.with(agents: 1) { fleet in
             let timed = try Self.read(fleet, .init(seconds: 3))
             let all = try Self.parse(timed.file)

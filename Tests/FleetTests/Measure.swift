@@ -8,7 +8,7 @@ import Wire
 /// `ASTERISM_MEASURE=1 ASTERISM_PROGRAMS=.build/release swift test --filter Measure` prints them; nothing is asserted of
 /// absolute times, only that what is timed has happened.
 ///
-/// - *Join*: from just before posix_spawn(3) of an asterismd that has its certificate, to the line in its log that says
+/// - *Join*: from just before posix_spawn(3) of an asterismd that has its certificate, to the line in its log that reports
 ///   the controller has answered a heartbeat; the log is looked at every 0.2 ms.
 /// - *Launch*: from just before `workers.run` is sent to the local socket of the controller, to the time that the worker
 ///   itself, date(1), reads from the clock; so the starting of date is in it.
@@ -20,7 +20,7 @@ import Wire
         if: ProcessInfo.processInfo.environment["ASTERISM_MEASURE"] == "1",
         "measures for minutes; set ASTERISM_MEASURE=1"))
 struct Measure {
-    private static func tell(_ what: String, _ seconds: [Double]) {
+    private static func notify(_ what: String, _ seconds: [Double]) {
         let sorted = seconds.sorted()
         func rank(_ part: Double) -> String {
             String(format: "%.1f ms", sorted[min(sorted.count - 1, Int(part * Double(sorted.count)))] * 1000)
@@ -48,7 +48,7 @@ struct Measure {
                 }
                 times.append(monotonicSeconds() - begin)
             }
-            Self.tell("join", times)
+            Self.notify("join", times)
             #expect(times.count == 100)
         }
     }
@@ -68,8 +68,8 @@ struct Measure {
                 times.append(clock - begin)
                 usleep(20_000)
             }
-            Self.tell("launch", times)
-            Self.tell("launch, answer of workers.run", answers)
+            Self.notify("launch", times)
+            Self.notify("launch, answer of workers.run", answers)
         }
     }
 
@@ -80,10 +80,10 @@ struct Measure {
             fleet.relay?.forget()
             let before = try #require(ProcessFacts(pid)).ticks, began = monotonicSeconds()
             sleep(60)
-            let after = try #require(ProcessFacts(pid)).ticks, took = monotonicSeconds() - began
+            let after = try #require(ProcessFacts(pid)).ticks, elapsed = monotonicSeconds() - began
             let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
             let memory = status.split(separator: "\n").filter { $0.hasPrefix("VmRSS") || $0.hasPrefix("RssAnon") }
-            let share = Double(after - before) / Double(sysconf(Int32(_SC_CLK_TCK))) / took * 100
+            let share = Double(after - before) / Double(sysconf(Int32(_SC_CLK_TCK))) / elapsed * 100
             print("idle agent: \(memory.joined(separator: ", ")), \(String(format: "%.3f", share)) % of a core")
             let up = try #require(fleet.relay).capture.filter(\.isUp).map(\.bytes.count)
             var sizes: [Int: Int] = [:]

@@ -31,9 +31,11 @@ import Testing
     }
 
     @Test(arguments: ["auto", "off"])
-    func `a node that listens on loopback asks no gateway and says why, one that is told not to says nothing`(
-        mode: String
-    ) throws {
+    func
+        `a node that listens on loopback asks no gateway and reports why, one that is instructed not to reports nothing`(
+            mode: String
+        ) throws
+    {
         try Self.withFolder { folder in
             let agent = try Self.agent(folder, ["--port-mapping", mode])
             defer { agent.end() }

@@ -120,7 +120,7 @@ private func seconds(_ clock: clockid_t) -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-/// What /proc knows of a process: enough to tell it from a later one with its number.
+/// What /proc knows of a process: enough to inform it from a later one with its number.
 struct ProcessFacts: Hashable {
     var pid: Int32
     /// Field 22 of proc_pid_stat(5), in clock ticks since boot.

@@ -68,7 +68,7 @@ import Wire
 
     // MARK: Tokens
 
-    @Test func `a wrong, unknown, expired, used up or revoked token enrols nobody, and says why`() throws {
+    @Test func `a wrong, unknown, expired, used up or revoked token enrols nobody, and reports why`() throws {
         try Self.unchanged { fleet, _ in
             let good = try TokenText(try fleet.token())
             var wrong = good, unknown = good

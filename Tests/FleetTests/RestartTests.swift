@@ -6,7 +6,7 @@ import Wire
 
 /// Crashes of every program, while workers run: nothing is lost, nothing is done twice.
 @Suite struct RestartTests {
-    /// Says in a file that it began, waits for a file to come, and ends as told.
+    /// Reports in a file that it began, waits for a file to come, and ends as reported.
     private static func waiter(_ fleet: Fleet, _ name: String, status: Int) -> [String] {
         let file = fleet.path("go-\(name)"), starts = fleet.path("starts-\(name)")
         return ["/bin/sh", "-c", "echo $$ >> \(starts); while [ ! -e \(file) ]; do sleep 0.05; done; exit \(status)"]
@@ -36,7 +36,7 @@ import Wire
         }
     }
 
-    @Test func `twenty workers survive kill -9 of the controller and of each agent, and ends meanwhile are told`()
+    @Test func `twenty workers survive kill -9 of the controller and of each agent, and ends meanwhile are informed`()
         throws
     {
         try Fleet.with(agents: 3) { fleet in
@@ -87,9 +87,9 @@ import Wire
                 try Self.check(fleet, facts, after: "kill -9 of agent-\(number)")
             }
             #expect(try fleet.workers().count == 25)
-            // The agents say the same as the controller.
-            let said = try (1...3).flatMap { try fleet.ask("agent-\($0)", .workersList, as: [WorkerView].self) }
-            #expect(Set(said.compactMap { $0.state == .running ? $0.pid : nil }) == Set(facts.values.map(\.pid)))
+            // The agents report the same as the controller.
+            let reported = try (1...3).flatMap { try fleet.ask("agent-\($0)", .workersList, as: [WorkerView].self) }
+            #expect(Set(reported.compactMap { $0.state == .running ? $0.pid : nil }) == Set(facts.values.map(\.pid)))
         }
     }
 
@@ -115,7 +115,7 @@ import Wire
             for (number, name) in names.enumerated() {
                 let file = fleet.path("starts-\(name)")
                 try fleet.run(name, ["/bin/sh", "-c", "echo $$ >> \(file); exec sleep 600"])
-                // What was answered is wanted for good, anyone who dies now, and however far the launch has come.
+                // What was answered is desired for good, anyone who dies now, and however far the launch has come.
                 usleep(UInt32(number / 2) * 3000)
                 if number % 2 == 0 {
                     try fleet.agent("agent-1").end()

@@ -3,9 +3,9 @@ import Foundation
 import Testing
 import Wire
 
-/// What is wrong with a worker is told by its field, and leaves no trace in the desired state.
+/// What is wrong with a worker is informed by its field, and leaves no trace in the desired state.
 @Suite struct SpecificationTests {
-    /// Nothing was wanted of anybody.
+    /// Nothing was desired of anybody.
     private static func leavesNoTrace(_ body: (Fleet) throws -> Void) throws {
         try Fleet.with(agents: 1) { fleet in
             let revision = try #require(try fleet.nodes().first).desiredRevision
@@ -20,7 +20,7 @@ import Wire
         }
     }
 
-    @Test func `a worker file's faults are told with field and line`() throws {
+    @Test func `a worker file's faults are reported with field and line`() throws {
         try Self.leavesNoTrace { fleet in
             let cases: [(file: String, place: String)] = [
                 ("command: [/bin/true]\ncolour: red\n", "w.yaml:2:1: colour: unknown key"),
@@ -43,7 +43,7 @@ import Wire
         }
     }
 
-    @Test func `faults on the command line are told with their option or field`() throws {
+    @Test func `faults on the command line are reported with their option or field`() throws {
         try Self.leavesNoTrace { fleet in
             let cases: [(arguments: [String], words: String)] = [
                 (["--memory=-5MiB", "--", "/bin/true"], "memory"),
@@ -63,7 +63,7 @@ import Wire
         }
     }
 
-    @Test func `HTTP tells the field of each fault`() throws {
+    @Test func `HTTP reports the field of each fault`() throws {
         try Self.leavesNoTrace { fleet in
             let cases: [(body: String, status: Int, field: String)] = [
                 (#"{"spec":{"command":["/bin/true"],"colour":"red"}}"#, 400, "spec.colour"),

@@ -5,7 +5,7 @@ import Wire
 
 /// Restart policies, stops and removals, as a whole fleet does them.
 @Suite struct WorkerLifeTests {
-    /// Says which run it is, then does as `body` says with `$n`.
+    /// Reports which run it is, then does as `body` reports with `$n`.
     private static func counting(_ fleet: Fleet, _ name: String, _ body: String) -> [String] {
         let file = fleet.path("n-\(name)")
         return [
@@ -50,7 +50,7 @@ import Wire
         }
     }
 
-    @Test func `a spent budget is a failure that says so, and the budget outlives a crash of the agent`() throws {
+    @Test func `a spent budget is a failure that reports it, and the budget outlives a crash of the agent`() throws {
         try Fleet.with(agents: 1) { fleet in
             try fleet.run("failing", Self.counting(fleet, "failing", "exit 4")) {
                 $0.restart = Self.restart(.onFailure, most: 3)
@@ -80,12 +80,12 @@ import Wire
             let child = try #require(Int32(text.trimmingCharacters(in: .newlines)))
             let begin = monotonicSeconds()
             let command = try fleet.cli(["worker", "stop", "stubborn", "--json"])
-            let took = monotonicSeconds() - begin
+            let elapsed = monotonicSeconds() - begin
             #expect(command.status == 0, "\(command.errors)")
             let end: WorkerView = try command.view()
             #expect(end.state == .stopped)
             #expect(end.lastExit?.signal == SIGKILL)
-            #expect(took >= 0.9)
+            #expect(elapsed >= 0.9)
             #expect(!ProcessFacts.isAlive(pid) && !ProcessFacts.isAlive(child))
         }
     }
@@ -124,7 +124,7 @@ import Wire
             #expect(end.state == .stopped && end.lastExit?.signal == SIGTERM)
             #expect(!ProcessFacts.isAlive(pid))
             #expect(try fleet.cli(["worker", "rm", "meek"]).status == 0)
-            // Until its node has said that it is gone, it is shown as one that nobody wants.
+            // Until its node has reported that it is gone, it is shown as one that nobody needs.
             #expect(try fleet.workers().allSatisfy { $0.desired == .none })
             try eventually("nothing is left of it") { try fleet.workers().isEmpty }
             #expect(try fleet.cli(["worker", "logs", "meek"]).status == 4)
@@ -155,7 +155,7 @@ import Wire
         }
     }
 
-    @Test func `an unknown node and a taken name are told, and change nothing`() throws {
+    @Test func `an unknown node and a taken name are reported, and change nothing`() throws {
         try Fleet.with(agents: 2) { fleet in
             let unknown = #expect(throws: APIError.self) {
                 try fleet.run("a", ["/bin/sleep", "600"], node: "nowhere")

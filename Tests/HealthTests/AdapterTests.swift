@@ -38,8 +38,8 @@ import Wire
             }
             let words = file.deletingPathExtension().appendingPathExtension("error")
             guard let words = try? String(contentsOf: words, encoding: .utf8) else { continue }
-            let wanted = words.trimmingCharacters(in: .newlines)
-            #expect(error?.description.contains(wanted) == true, "\(name): \(error?.description ?? "read")")
+            let desired = words.trimmingCharacters(in: .newlines)
+            #expect(error?.description.contains(desired) == true, "\(name): \(error?.description ?? "read")")
         }
     }
 
@@ -80,7 +80,7 @@ import Wire
         #expect(trace.devices(at: .seconds(1_000_000)).map(\.vendor) == ["nvidia", "nvidia"])
     }
 
-    @Test func `traces in the folders are read or refused as the folder says`() throws {
+    @Test func `traces in the folders are read or refused as the folder reports`() throws {
         for file in Fixtures.list("replay/good", where: { $0.hasSuffix(".jsonl") }) {
             let trace = try ReplayTrace(parsing: Fixtures.bytes(file))
             #expect(trace.count > 0, "\(file.lastPathComponent)")
@@ -92,14 +92,14 @@ import Wire
             let error = #expect(throws: HealthError.self) { try ReplayTrace(parsing: bytes) }
             let words = file.deletingPathExtension().appendingPathExtension("error")
             guard let words = try? String(contentsOf: words, encoding: .utf8) else { continue }
-            let wanted = words.trimmingCharacters(in: .newlines)
+            let desired = words.trimmingCharacters(in: .newlines)
             #expect(
-                error?.description.contains(wanted) == true, "\(file.lastPathComponent): \(error?.description ?? "")")
+                error?.description.contains(desired) == true, "\(file.lastPathComponent): \(error?.description ?? "")")
         }
         #expect(try ReplayTrace(parsing: []).devices(at: .zero) == [])
     }
 
-    @Test func `a probe says what to run and reads what comes back`() throws {
+    @Test func `a probe reports what to run and reads what comes back`() throws {
         #expect(AcceleratorProbe.nvidia().command == ["/usr/bin/nvidia-smi", "-q", "-x"])
         #expect(AcceleratorProbe.exec(command: ["a", "b"]).command == ["a", "b"])
         #expect(AcceleratorProbe.none.command == [] && AcceleratorProbe.replay(path: "/t").command == [])

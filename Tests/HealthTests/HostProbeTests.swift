@@ -28,7 +28,7 @@ import Wire
         #expect(status.disks.map(\.fileSystem) == ["ext4", "xfs"])
     }
 
-    @Test func `what a machine does not tell is nil and never zero`() {
+    @Test func `what a machine does not report is nil and never zero`() {
         let status = sample("procfs")
         #expect(status.memoryAvailableBytes == nil)
         #expect(status.uptimeSeconds == nil && status.hostname == nil && status.kernel == nil && status.bootID == nil)
@@ -175,7 +175,7 @@ import Wire
         #expect(probe.sample(now: .seconds(110)).disks.map(\.device) == ["/dev/b"])
     }
 
-    @Test func `the machine that runs this test is read plausibly, and the cost is told`() throws {
+    @Test func `the machine that runs this test is read plausibly, and the cost is reported`() throws {
         var probe = HostProbe()
         _ = probe.sample(now: .seconds(1))
         var sum: UInt64 = 0

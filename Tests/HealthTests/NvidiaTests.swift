@@ -61,8 +61,8 @@ import Wire
         }
         #expect(devices.map(\.verdict) == [.healthy, .healthy, .failed, .healthy])
         let broken = devices[2]
-        #expect(broken.evidence.contains("product_name says ERR!"))
-        #expect(broken.evidence.contains("temperature/gpu_temp says ERR!"))
+        #expect(broken.evidence.contains("product_name reports ERR!"))
+        #expect(broken.evidence.contains("temperature/gpu_temp reports ERR!"))
         #expect(broken.model == nil && broken.temperatureMilliCelsius == nil && broken.memoryTotalBytes == nil)
         #expect(broken.powerMilliwatts == nil && broken.utilizationPercent == nil && broken.serial == nil)
         #expect(broken.uuid == "GPU-b01b80eb-0f18-1df0-cf88-0725bd90f1e1")

@@ -54,7 +54,7 @@ import Testing
         #expect(wait < .milliseconds(60), "\(wait)")
     }
 
-    @Test func `a full queue takes no more, and says so`() {
+    @Test func `a full queue takes no more, and reports it`() {
         var queue = CoDelQueue(limit: 3)
         let taken = (0..<5).map { queue.push([$0], now: .origin) }
         #expect(taken == [true, true, true, false, false] && queue.refused == 2 && queue.depth == 3)

@@ -44,7 +44,7 @@ import Wire
         }
     }
 
-    @Test func `a peer that only receives says so, and nobody takes it for gone`() {
+    @Test func `a peer that only receives reports it, and nobody takes it for gone`() {
         let pair = TestPair.overlay()
         flow(pair, pair.a, pair.b, seconds: 100)
         #expect(pair.b.packets.count == 1000)
@@ -103,7 +103,7 @@ import Wire
         #expect(pair.b.endpoint.counters.switches(.moved) == 1)
     }
 
-    @Test func `of two moves that are told in the wrong order the newer one counts`() throws {
+    @Test func `of two moves that are reported in the wrong order the newer one counts`() throws {
         let pair = TestPair.overlay()
         pair.submit(packet(1, pair.a, pair.b), at: pair.a)
         pair.run(.milliseconds(20))
@@ -127,7 +127,7 @@ import Wire
         pair.drain(pair.a)
         pair.drain(pair.b)
         for number in 0..<100 { pair.submit(packet(number, pair.a, pair.b), at: pair.a) }
-        #expect(pair.a.wanted == [pair.b.address4])
+        #expect(pair.a.desired == [pair.b.address4])
         pair.connect()
         pair.run(.milliseconds(200))
         // The first come through in their order; the rest was too much.
@@ -135,11 +135,11 @@ import Wire
         #expect(pair.a.plane.counters[.awaitingSession] == 100 - Limits.overlayWaitingPackets)
     }
 
-    @Test func `who waits without success is told so by ICMP`() throws {
+    @Test func `who waits without success is reported so by ICMP`() throws {
         let pair = TestPair.overlay()
         let nowhere = IPAddress.v4(0x6440_00ee)
         pair.submit(TestPacket.udp((7, 8), from: pair.a.address4, to: nowhere, [1, 2, 3]), at: pair.a)
-        #expect(pair.a.wanted == [nowhere])
+        #expect(pair.a.desired == [nowhere])
         pair.a.plane.unreachable(nowhere, now: pair.now, into: &pair.a.planeOutbox)
         pair.drainPlane(pair.a)
         let reply = try #require(pair.a.replies.first)
@@ -157,7 +157,7 @@ import Wire
     }
 
     @Test(arguments: [false, true])
-    func `what is larger than the path is cut if it is TCP, and told of if it is not`(isIPv6: Bool) throws {
+    func `what is larger than the path is cut if it is TCP, and informed of if it is not`(isIPv6: Bool) throws {
         let pair = TestPair.overlay()
         let from = isIPv6 ? pair.a.address6 : pair.a.address4, to = isIPv6 ? pair.b.address6 : pair.b.address4
         pair.a.endpoint.measured(nil, at: pair.b.address, mtu: 1280)
@@ -183,7 +183,7 @@ import Wire
         #expect(pair.a.plane.counters[.tooBig] == 1)
     }
 
-    @Test func `congestion that the path has met is told to both ends, or the packet is dropped`() {
+    @Test func `congestion that the path has met is instructed to both ends, or the packet is dropped`() {
         let pair = TestPair.overlay()
         func pass(_ congestion: UInt8, outer: UInt8) -> [UInt8]? {
             pair.b.packets = []
@@ -292,7 +292,7 @@ import Wire
         #expect(sent == 3000 && received >= 2995)
     }
 
-    @Test func `a frame that is no packet is counted, whatever its header says`() {
+    @Test func `a frame that is no packet is counted, whatever its header states`() {
         let pair = TestPair.overlay()
         for header in [UInt8(2), 3, 6, 0x7f] {
             var frame = [UInt8](repeating: 0, count: 60)

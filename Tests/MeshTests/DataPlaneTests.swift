@@ -230,7 +230,7 @@ import Wire
             pair.b.endpoint.counters.handshakesAnswered + pair.a.endpoint.counters.handshakesAnswered == sessions)
     }
 
-    @Test func `a rule that cannot be read is said to be wrong`() {
+    @Test func `a rule that cannot be read is reported to be wrong`() {
         for text in [
             "", "sctp", "tcp:", "tcp:0", "tcp:70000", "tcp:9-8", "icmp:1", "tcp from", "tcp to app=x", "tcp from x",
         ] {

@@ -96,7 +96,7 @@ import Wire
         #expect(pair.a.endpoint.traversal.relays.clients.map(\.path) == [PathAddress(pair.b.address)])
     }
 
-    @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns says nothing new`() throws {
+    @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns reports nothing new`() throws {
         let pair = TestPair.members(roles: [.agent, .beacon])
         pair.connect()
         pair.run(.seconds(1))
@@ -177,7 +177,7 @@ import Wire
         pair.path = { _, _ in [] }
         pair.drain(pair.a)
         pair.run(.seconds(14))
-        // Anyone who is not heard gets first messages of a handshake too, by all ways.
+        // Anyone who is not received gets first messages of a handshake too, by all ways.
         return pair.recorded.count { $0.to == second && $0.bytes.first == DatagramKind.frames.rawValue }
     }
 

@@ -131,7 +131,7 @@ import Wire
         #expect(!pair.a.events.contains { if case .disconnected = $0 { true } else { false } })
     }
 
-    @Test func `a peer that was restarted is connected again and the loss is said`() {
+    @Test func `a peer that was restarted is connected again and the loss is reported`() {
         var fleet = TestFleet()
         let first = TestPair.members()
         first.connect()
@@ -154,7 +154,7 @@ import Wire
         #expect(pair.b.endpoint.counters[.unknownSession] > 0)
     }
 
-    @Test func `what a peer said in its former life is not taken for its present`() throws {
+    @Test func `what a peer reported in its former life is not taken for its present`() throws {
         var fleet = TestFleet()
         let first = TestPair.members()
         first.connect()
@@ -228,7 +228,7 @@ import Wire
         #expect(pair.a.events.last == .disconnected(pair.b.node, .timeout))
     }
 
-    @Test func `a goodbye is heard`() {
+    @Test func `a goodbye is received`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.milliseconds(100))
@@ -239,7 +239,7 @@ import Wire
         #expect(pair.a.events.last == .disconnected(pair.b.node, .local))
     }
 
-    @Test func `an idle session ends when its keys are too old, and sooner if nobody is wanted`() {
+    @Test func `an idle session ends when its keys are too old, and sooner if nobody is desired`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.milliseconds(100))

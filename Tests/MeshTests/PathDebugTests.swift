@@ -46,7 +46,7 @@ import Wire
         #expect(paths.primary == Self.direct)
         let isDropped = paths.drop(Self.direct, now: now)
         #expect(isDropped && paths.primary == Self.relayed && paths.second == nil)
-        #expect(paths.transitions.last?.cause == .debug && paths.transitions.last?.took == nil)
+        #expect(paths.transitions.last?.cause == .debug && paths.transitions.last?.elapsed == nil)
         let barred = paths.facts(now: now).first { $0.address == Self.direct }?.barredFor
         #expect(barred == .seconds(30))
         now = Self.run(&paths, [Self.direct, Self.relayed], from: now, for: .seconds(29)).now
@@ -58,7 +58,7 @@ import Wire
         #expect(paths.facts(now: now).first { $0.address == Self.direct }?.barredFor == .seconds(60))
     }
 
-    @Test func `the path in use is not told to be alive when nothing answers`() {
+    @Test func `the path in use is not instructed to be alive when nothing answers`() {
         var (paths, now) = Self.settled()
         #expect(!paths.facts(now: now).contains { !$0.isAlive })
         now = Self.run(&paths, [], from: now, for: .seconds(3)).now
@@ -88,12 +88,12 @@ import Wire
         #expect(paths.facts(now: .origin).first?.barredFor == nil)
     }
 
-    @Test func `on relays only, nothing goes directly, whatever is heard and told meanwhile`() {
+    @Test func `on relays only, nothing goes directly, whatever is received and reported meanwhile`() {
         var (paths, now) = Self.settled()
         paths.relayOnly(true, now: now)
         #expect(paths.isRelayOnly && paths.primary == Self.relayed && paths.addresses == [Self.relayed])
         #expect(paths.transitions.last?.cause == .debug)
-        paths.heard(from: Self.other, isNewest: true, now: now)
+        paths.arrived(from: Self.other, isNewest: true, now: now)
         paths.established(at: Self.direct, isNew: false, now: now)
         paths.add([Self.second])
         paths.punch(now: now)
@@ -109,7 +109,7 @@ import Wire
         var paths = PathSet([Self.relayed])
         paths.relayOnly(true, now: .origin)
         for port in 1..<100 {
-            paths.heard(from: PathAddress(SocketAddress(.loopback4, UInt16(port))), isNewest: true, now: .origin)
+            paths.arrived(from: PathAddress(SocketAddress(.loopback4, UInt16(port))), isNewest: true, now: .origin)
         }
         #expect(paths.setAside?.count == Limits.addressesPerPeer && paths.addresses == [Self.relayed])
     }
@@ -120,9 +120,9 @@ import Wire
         now = Self.run(&paths, [Self.relayed], from: now, for: .seconds(2)).now
         let change = paths.transitions.last
         #expect(change?.cause == .silent && change?.to == Self.relayed)
-        let took = change?.took ?? .zero
+        let elapsed = change?.elapsed ?? .zero
         // From the first probe without an answer, which is at most one interval younger than the silence.
-        #expect(took > .milliseconds(150) && took <= (change?.at ?? start) - start)
+        #expect(elapsed > .milliseconds(150) && elapsed <= (change?.at ?? start) - start)
     }
 
     @Test func `of each path it is known what became of its last probe`() {
@@ -134,7 +134,7 @@ import Wire
         #expect(PathSet([Self.direct]).facts(now: now).first?.probe == nil)
     }
 
-    @Test func `figures are told under names that can be taken apart`() {
+    @Test func `figures are reported under names that can be split`() {
         var metrics = PathMetrics()
         for milliseconds in [0, 50, 51, 210, 5000, 5001] { metrics.failedOver(.milliseconds(Int64(milliseconds))) }
         let punch = PathMetrics.Punch(
@@ -149,7 +149,7 @@ import Wire
         #expect(all.count { $0.name.hasPrefix("punches.") } == 1)
     }
 
-    @Test func `a ping by a path of one's own goes that way and says so`() throws {
+    @Test func `a ping by a path of one's own goes that way and reports it`() throws {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Mesh
 
-/// How large a datagram may be, over a path that drops what is larger and says nothing.
+/// How large a datagram may be, over a path that drops what is larger and reports nothing.
 @Suite struct PathSizeTests {
     private struct Path {
         var size = PathSize(ceiling: 1472, isIPv4: true)
@@ -105,7 +105,7 @@ import Wire
         #expect(path.size.limit == 1472)
     }
 
-    @Test func `what the kernel says again is measured again`() {
+    @Test func `what the kernel reports again is measured again`() {
         var path = Path()
         path.run(.seconds(1))
         path.size.believe(1252)

@@ -4,7 +4,7 @@ import Noise
 import Testing
 import Wire
 
-/// Data planes of several threads that share keys. Under a thread sanitizer this also says whether they share more.
+/// Data planes of several threads that share keys. Under a thread sanitizer this also reports whether they share more.
 @Suite struct PlaneThreadTests {
     private static let here = IPAddress.v4(0x6440_0001), there = IPAddress.v4(0x6440_0002)
     private static let six = IPAddress.v6(high: 0xfd00 << 48, low: 1)
@@ -112,6 +112,6 @@ import Wire
         #expect(sums[1] == all.count, "replayed")
         #expect(sums[2] == 0, "forged")
         #expect(sums[3] >= 1, "confirmed, and moved maybe")
-        #expect(sums[4] == all.count, "told to the agent")
+        #expect(sums[4] == all.count, "reported to the agent")
     }
 }

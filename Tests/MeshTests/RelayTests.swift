@@ -79,7 +79,7 @@ import Wire
         #expect(nobody == .dropped(.relayUnknownSender))
     }
 
-    @Test func `a bind without the key is not answered, whatever it says`() {
+    @Test func `a bind without the key is not answered, whatever it reports`() {
         var bench = Bench()
         let node = bench.join(1, at: Self.a)
         let unknownPeer = BindKey([UInt8](repeating: 9, count: 32))!
@@ -281,8 +281,8 @@ import Wire
         #expect(bench.relay.forwardedDatagrams == 1)
     }
 
-    /// Peers' paths are tried again only where an allocation is bound somewhere else than it was: a renewal each minute must not
-    /// wake all that are idle.
+    /// Peers' paths are tried again only where an allocation is bound somewhere else than it was: a renewal each minute
+    /// must not wake all that are idle.
     @Test func `an allocation that is only renewed is nothing new, and one that moves is`() throws {
         var bench = Bench()
         let node = Self.node(1), place = ControllerAddress(node: Self.node(9), addresses: [Self.victim])

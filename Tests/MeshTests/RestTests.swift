@@ -4,7 +4,7 @@ import Wire
 
 @testable import Mesh
 
-/// What a peer is when nothing has been said for a while.
+/// What a peer is when nothing has been reported for a while.
 @Suite struct RestTests {
     @Test func `a peer that rests is talked to as ever, and what came before is not taken again`() throws {
         let pair = TestPair.overlay()

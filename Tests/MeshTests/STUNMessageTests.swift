@@ -32,7 +32,7 @@ import Testing
     private static let address4 = SocketAddress("192.0.2.1:32853")!
     private static let address6 = SocketAddress("[2001:db8:1234:5678:11:2233:4455:6677]:32853")!
 
-    @Test func `the vectors of RFC 5769 and RFC 8489 say what they should`() throws {
+    @Test func `the vectors of RFC 5769 and RFC 8489 report what they should`() throws {
         let vectors = try Self.fixtures("rfc5769-rfc8489-vectors.json")
         var sections: [String] = []
         for vector in vectors {
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    @Test func `answers of other people's servers tell the address`() throws {
+    @Test func `answers of other people's servers report the address`() throws {
         let vectors = try Self.fixtures("server-responses.json")
         for vector in vectors {
             let message = try STUNMessage(decoding: try Self.bytes(vector))
@@ -172,7 +172,7 @@ import Testing
             }
             guard let message = try? STUNMessage(decoding: bytes) else { continue }
             read += 1
-            // What was read can be written, and says the same.
+            // What was read can be written, and reports the same.
             #expect(try STUNMessage(decoding: message.encoded()).transaction == message.transaction)
         }
         // Both roads were travelled, or nothing was shown.

@@ -13,7 +13,7 @@ import Wire
         var read = 0
         var isReadToEnd = false
         var isStopped = false
-        /// The reader has heard of the reset.
+        /// The reader has been informed of the reset.
         var isResetReported = false
     }
 

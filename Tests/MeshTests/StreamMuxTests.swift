@@ -51,7 +51,7 @@ import Wire
         #expect(traffic.incoming[1].values.filter { $0.isFinished && $0.count == 20 }.count == 10_000)
     }
 
-    @Test func `no more streams are open than the peer allows, and it says when another may be`() throws {
+    @Test func `no more streams are open than the peer allows, and it reports when another may be`() throws {
         var limits = StreamLimits()
         limits.allowance.streams = 3
         let pair = StreamPair(limits: [StreamLimits(), limits]), traffic = StreamTraffic(pair)
@@ -135,7 +135,7 @@ import Wire
         #expect(pair.run(for: .seconds(20)) { traffic.incoming[1].values.filter(\.isFinished).count == 20 })
     }
 
-    @Test func `a reset discards, tells the reader its code and frees both ends`() throws {
+    @Test func `a reset discards, informs the reader its code and frees both ends`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
         traffic.isReading = false
         let id = try #require(traffic.open(0, sending: 3_000_000))

@@ -146,7 +146,7 @@ final class StreamPair {
     }
 }
 
-/// Bytes that tell their stream and offset, so that what arrives can be checked without keeping what was sent.
+/// Bytes that report their stream and offset, so that what arrives can be checked without keeping what was sent.
 enum StreamPattern {
     private static let period = 65_521
     private static let table: [UInt8] = {

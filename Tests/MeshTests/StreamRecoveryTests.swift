@@ -68,7 +68,7 @@ import Wire
         #expect(pair.run(for: .seconds(30)) { traffic.incoming[1][id]?.isFinished == true })
     }
 
-    @Test func `packets of the old path say nothing about the new one`() throws {
+    @Test func `packets of the old path report nothing about the new one`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
         let id = try #require(traffic.open(0, sending: 400_000))
         pair.run(for: .milliseconds(120))
@@ -168,7 +168,7 @@ import Wire
         #expect(pair.run(for: .seconds(60)) { pair.muxes[0].isIdle })
     }
 
-    @Test func `round trips are smoothed as RFC 9002 says`() {
+    @Test func `round trips are smoothed as RFC 9002 states`() {
         var estimator = RoundTripEstimator()
         #expect(estimator.probeTimeout(maxAckDelay: .zero) == .milliseconds(999))
         estimator.sample(.milliseconds(100), delay: .milliseconds(20))

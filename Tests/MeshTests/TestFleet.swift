@@ -31,7 +31,7 @@ struct TestFleet: ~Copyable {
     }
 }
 
-/// An endpoint at an address, with what it said and sent.
+/// An endpoint at an address, with what it reported and sent.
 final class TestNode {
     var endpoint: Endpoint
     let node: NodeID
@@ -44,7 +44,7 @@ final class TestNode {
     let carriesPackets: Bool
     var packets: [(header: VirtioHeader, bytes: [UInt8])] = []
     var replies: [[UInt8]] = []
-    var wanted: [IPAddress] = []
+    var desired: [IPAddress] = []
 
     init(
         _ number: UInt64, credentials make: (NodeID) -> Credentials?, configuration: MeshConfiguration,
@@ -94,7 +94,7 @@ final class TestPair {
         drain(a)
     }
 
-    /// Takes what the node wants to say and puts its datagrams on the path.
+    /// Takes what the node reports and puts its datagrams on the path.
     func drain(_ node: TestNode) {
         node.endpoint.flush(now: now, into: &node.outbox)
         let changes = node.outbox.dataPlane

@@ -20,7 +20,7 @@ import Wire
         _ = location.observe(Self.own, by: Self.node(1))
         #expect(location.mapping == .none)
         _ = location.observe(Self.seen, by: Self.node(1))
-        #expect(location.mapping == .unknown, "one beacon says nothing of others")
+        #expect(location.mapping == .unknown, "one beacon reports nothing of others")
         _ = location.observe(Self.seen, by: Self.node(2))
         #expect(location.mapping == .endpointIndependent)
         _ = location.observe(SocketAddress("203.0.113.9:4001")!, by: Self.node(3))

@@ -158,7 +158,7 @@ Y
     ADDRESS[fastd]=10.105.0.2
 }
 
-# The far end counts, the near end sends as fast as it is told; both by the batch, so that they cost little.
+# The far end counts, the near end sends as fast as it is asked to; both by the batch, so that they cost little.
 cat >"$W/blast.c" <<'C'
 #define _GNU_SOURCE
 #include <arpa/inet.h>

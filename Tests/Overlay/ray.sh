@@ -10,8 +10,8 @@ PROGRAMS=${ASTERISM_PROGRAMS:-.build/release}
 PROGRAMS=$(cd "$PROGRAMS" && pwd) || exit 1
 ROOT=$(mktemp -d /tmp/asterism-ray-XXXXXX)
 HEAD=ray-head-$$ WORKER=ray-worker-$$
-say() { printf '%6.1f s  %s\n' "$(awk "BEGIN { print $(date +%s.%N) - $BEGAN }")" "$*"; }
-fail() { say "FAILED: $*"; tail -n 15 "$ROOT"/*.log 2>/dev/null; exit 1; }
+log() { printf '%6.1f s  %s\n' "$(awk "BEGIN { print $(date +%s.%N) - $BEGAN }")" "$*"; }
+fail() { log "FAILED: $*"; tail -n 15 "$ROOT"/*.log 2>/dev/null; exit 1; }
 BEGAN=$(date +%s.%N)
 
 cleanup() {
@@ -36,7 +36,7 @@ if [ -z "$VENV" ]; then
         echo "ray[serve] cannot be installed: $(tail -n 1 "$ROOT/pip.out")"
         exit 77
     fi
-    say "installed: $("$VENV/bin/ray" --version)"
+    log "installed: $("$VENV/bin/ray" --version)"
 fi
 
 # The underlay: a cable, and no route to anywhere else.
@@ -90,7 +90,7 @@ for name in $HEAD $WORKER; do
     command -v iptables >/dev/null || break
     ip netns exec $name iptables -A INPUT -i cable ! -p udp -j REJECT
 done
-say "mesh: head $HEAD_ADDRESS, worker $WORKER_ADDRESS"
+log "mesh: head $HEAD_ADDRESS, worker $WORKER_ADDRESS"
 
 export RAY_DISABLE_USAGE_STATS=1 RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1 PATH="$VENV/bin:$PATH"
 COMMON=(--block --num-cpus=2 --object-store-memory=300000000 --disable-usage-stats)
@@ -100,7 +100,7 @@ for _ in $(seq 600); do
     ip netns exec $HEAD bash -c "exec 3<>/dev/tcp/$HEAD_ADDRESS/6379" 2>/dev/null && break
     sleep 0.1
 done
-say "head answers"
+log "head answers"
 inside $WORKER ray start "${COMMON[@]}" --address=$HEAD_ADDRESS:6379 --node-ip-address=$WORKER_ADDRESS \
     >"$ROOT/ray-worker.log" 2>&1 &
 
@@ -113,7 +113,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 head, worker = sys.argv[1:3]
 began = time.monotonic()
-def say(*words): print(f"{time.monotonic() - began:6.1f} s  job:", *words, flush=True)
+def log(*words): print(f"{time.monotonic() - began:6.1f} s  job:", *words, flush=True)
 
 ray.init(address=f"{head}:6379", _node_ip_address=head, log_to_driver=False)
 nodes = {}
@@ -121,7 +121,7 @@ while set(nodes) != {head, worker}:
     nodes = {n["NodeManagerAddress"]: n["NodeID"] for n in ray.nodes() if n["Alive"]}
     assert time.monotonic() - began < 120, f"nodes: {nodes}"
     time.sleep(0.1)
-say("both nodes are there")
+log("both nodes are there")
 
 def on(address): return On(nodes[address], soft=False)
 
@@ -129,7 +129,7 @@ def on(address): return On(nodes[address], soft=False)
 def where(): return ray.util.get_node_ip_address()
 for address in (head, worker):
     assert ray.get(where.options(scheduling_strategy=on(address)).remote(), timeout=60) == address
-say("a task has run on each node")
+log("a task has run on each node")
 
 @ray.remote(num_cpus=1)
 def make(size):
@@ -142,9 +142,9 @@ def digest(references):
     return hashlib.sha256(data).hexdigest(), len(data), time.monotonic() - start
 for source, target in ((worker, head), (head, worker)):
     reference, expected = ray.get(make.options(scheduling_strategy=on(source)).remote(100_000_000), timeout=120)
-    found, size, took = ray.get(digest.options(scheduling_strategy=on(target)).remote([reference]), timeout=120)
+    found, size, elapsed = ray.get(digest.options(scheduling_strategy=on(target)).remote([reference]), timeout=120)
     assert found == expected and size == 100_000_000
-    say(f"100 MB from {source} to {target}, the hash is equal: {took:.2f} s")
+    log(f"100 MB from {source} to {target}, the hash is equal: {elapsed:.2f} s")
     del reference
 
 @serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 1, "resources": {f"node:{worker}": 0.01}})
@@ -155,7 +155,7 @@ serve.run(Hello.bind())
 for address in (head, worker):
     with urllib.request.urlopen(f"http://{address}:8000/", timeout=30) as answer:
         assert answer.read().decode() == f"hello from {worker}", address
-say("the deployment on the worker answers at both nodes")
+log("the deployment on the worker answers at both nodes")
 serve.shutdown()
 P
 inside $HEAD timeout 240 python3 "$ROOT/driver/job.py" $HEAD_ADDRESS $WORKER_ADDRESS >"$ROOT/job.log" 2>&1
@@ -164,5 +164,5 @@ grep 'job:' "$ROOT/job.log"
 [ $STATUS = 0 ] || fail "the job ended with $STATUS"
 COUNTERS=$("$PROGRAMS/asterism" status --json --socket "$ROOT/$WORKER.sock" | tr -d ' \n' |
     grep -o '"count":[0-9]*,"name":"overlay[^"]*"\|"name":"overlay[^"]*","count":[0-9]*' | grep -v ':0\b' | tr '\n' ' ')
-say "worker's agent: $COUNTERS"
-say "done"
+log "worker's agent: $COUNTERS"
+log "done"

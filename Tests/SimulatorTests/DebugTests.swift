@@ -89,7 +89,7 @@ import Wire
         #expect(later?.path?.isRelayed == false, "\(later?.paths as Any) \(later?.transitions as Any)")
     }
 
-    @Test func `on relays only both ends are relayed, and say why, until it is over`() {
+    @Test func `on relays only both ends are relayed, and report why, until it is over`() {
         let fleet = Fleet(.portRestricted, .masquerade, seed: 22)
         fleet.talk(.seconds(3))
         #expect(fleet.report(fleet.left, fleet.right)?.path?.isRelayed == false)
@@ -153,7 +153,7 @@ import Wire
             !mappings.contains(.endpointDependent)
                 && fleet.report(fleet.left, fleet.right)?.ownMapping == .endpointIndependent)
         #expect(fleet.areDirect)
-        // The NAT alone has moved, and nobody has told this node.
+        // The NAT alone has moved, and nobody has reported this node.
         let now = fleet.simulation.now
         fleet.simulation.network.changeGateway(of: 1) { $0.rebind(now: now) }
         for _ in 0..<20 {
@@ -187,10 +187,10 @@ import Wire
         #expect(
             probes["punches.endpointIndependent.endpointIndependent.punchProbes.direct"] == 1,
             "\(probes.filter { $0.key.hasPrefix("punches") })")
-        let guess = figures(.symmetricRandom, .portRestrictedRandom)
+        let predicted = figures(.symmetricRandom, .portRestrictedRandom)
         #expect(
-            guess["punches.endpointDependent.endpointIndependent.prediction.direct"] == 1,
-            "\(guess.filter { $0.key.hasPrefix("punches") })")
+            predicted["punches.endpointDependent.endpointIndependent.prediction.direct"] == 1,
+            "\(predicted.filter { $0.key.hasPrefix("punches") })")
         let unreachable = figures(.symmetricRandom, .doubleSymmetric)
         #expect(
             unreachable["punches.endpointDependent.endpointDependent.punchProbes.failed"] == 1,

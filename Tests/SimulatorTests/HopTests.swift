@@ -16,7 +16,7 @@ import Wire
         private(set) var sent: [(number: UInt64, at: Instant, to: Int)] = []
         private(set) var begunAt = Instant.origin
 
-        /// `left` and `right` say which beacons, counted from 0, the nodes reach; they never reach each other.
+        /// `left` and `right` report which beacons, counted from 0, the nodes reach; they never reach each other.
         init(beacons count: Int = 2, left: Set<Int>, right: Set<Int>, seed: UInt64) {
             var scenario = Scenario(seed: seed, nodes: 2 + count, quiet: true)
             scenario.beacons = count
@@ -104,16 +104,16 @@ import Wire
         for (left, right) in [([0], [1]), ([1], [0]), ([0], [0]), ([0, 1], [1]), ([], [1])] as [(Set<Int>, Set<Int>)] {
             let fleet = Fleet(left: left, right: right, seed: seed)
             fleet.talk(.seconds(4))
-            let wanted = Self.oracle(left, right), case_ = "\(left) \(right): \(fleet.hops) \(fleet.log)"
+            let desired = Self.oracle(left, right), case_ = "\(left) \(right): \(fleet.hops) \(fleet.log)"
             // One end may know of the far relay alone, which knows the rest.
-            #expect(fleet.hops.compactMap { $0 }.max() == wanted, "\(case_)")
+            #expect(fleet.hops.compactMap { $0 }.max() == desired, "\(case_)")
             let there = fleet.firstArrival(at: 2), back = fleet.firstArrival(at: 1)
-            #expect((there != nil && back != nil) == (wanted != nil), "\(case_)")
-            if wanted == 2 {
+            #expect((there != nil && back != nil) == (desired != nil), "\(case_)")
+            if desired == 2 {
                 // Two answers of the directory, and a third of a second for the relay's own.
                 #expect(there.map { $0 <= .milliseconds(1500) } ?? false, "\(there as Interval?) \(case_)")
                 #expect(fleet.longestGap(since: fleet.begunAt + .seconds(2)) <= .milliseconds(200), "\(case_)")
-            } else if wanted == 1 {
+            } else if desired == 1 {
                 #expect(fleet.report(fleet.left, fleet.right)?.paths.allSatisfy { $0.address.hops < 2 } == true)
             }
             #expect(fleet.simulation.findings.isEmpty, "\(fleet.simulation.findings)")

@@ -5,7 +5,7 @@ import Simulator
 import Testing
 import Wire
 
-/// A node behind a gateway that has nothing to say, its relay, and somebody who wants to reach it after a while.
+/// A node behind a gateway that sends nothing, its relay, and a peer that connects to it after a while.
 private final class IdleWorld {
     final class Node {
         var endpoint: Endpoint
@@ -197,7 +197,8 @@ private final class IdleWorld {
         return (shut, world.call(), sent)
     }
 
-    @Test func `an idle node stays reachable over its relay, and says the less the longer it is remembered`() throws {
+    @Test func `an idle node stays reachable over its relay, and reports the less the longer it is remembered`() throws
+    {
         var sent: [Int] = []
         for (life, keepAlive) in [(Int64(20), Int64(8)), (30, 16), (60, 36), (300, 110)] {
             for isRefreshedByInbound in [true, false] {

@@ -6,7 +6,7 @@ import Wire
 @testable import Simulator
 
 /// A checker that cannot fail is a defect: here the simulated machines lie, each in one way, and the checker whose
-/// business that is must say so.
+/// business that is must report it.
 @Suite struct MutationTests {
     private func findings(
         _ mutation: Scenario.Mutation, seeds: ClosedRange<UInt64>, _ change: (inout Scenario) -> Void = { _ in }
@@ -179,7 +179,9 @@ import Wire
         #expect(see(checker, .overlayRequested(here, isNobodys: false)) == 0)
         #expect(see(checker, .overlayRequested(here, isNobodys: false)) == 0)
         func isOverdue(isUp: Bool = true) -> Bool {
-            checker.observe(.snapshot(snapshot(.online, isUp: isUp)), now: late).contains { $0.contains("never said") }
+            checker.observe(.snapshot(snapshot(.online, isUp: isUp)), now: late).contains {
+                $0.contains("never reported")
+            }
         }
         #expect(isOverdue())
         #expect(!isOverdue(isUp: false))
@@ -209,8 +211,8 @@ import Wire
     }
 
     @Test func `an address that moves, is shared or is missing is seen`() {
-        /// What the disks of the nodes hold, and what the controller says.
-        func snapshot(_ held: [String?], said: [String?]) -> Fact {
+        /// What the disks of the nodes hold, and what the controller reports.
+        func snapshot(_ held: [String?], reported: [String?]) -> Fact {
             var all = self.snapshot(.online, isUp: true)
             func id(_ index: Int) -> NodeID { NodeID([UInt8](repeating: UInt8(index), count: 32))! }
             let time = UnixTime(seconds: 1), one = all.machines[0]
@@ -219,7 +221,7 @@ import Wire
                 (machine.node, machine.overlay4) = (id(index), address.flatMap { IPAddress($0) })
                 return machine
             }
-            all.nodes = said.enumerated().map { index, address in
+            all.nodes = reported.enumerated().map { index, address in
                 return NodeView(
                     id: id(index), name: "n\(index)", site: "", labels: [], roles: [], state: .online,
                     overlay4: address.flatMap { IPAddress($0) }, enrolledAt: time, certificateExpiresAt: time)
@@ -227,8 +229,8 @@ import Wire
             return .snapshot(all)
         }
         let checker = OverlayChecker(), two = "100.64.0.2", three = "100.64.0.3", five = "100.64.0.5"
-        func count(_ held: [String?], _ said: [String?]) -> Int {
-            checker.observe(snapshot(held, said: said), now: .origin).count
+        func count(_ held: [String?], _ reported: [String?]) -> Int {
+            checker.observe(snapshot(held, reported: reported), now: .origin).count
         }
         // What a crash undoes before anybody has it does not count.
         #expect(count([nil, nil], [two, three]) == 0)

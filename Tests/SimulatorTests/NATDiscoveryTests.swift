@@ -34,7 +34,7 @@ import Testing
     static let dependences = NATGateway.Dependence.allCases
 
     @Test(arguments: dependences, dependences)
-    func `mapping and filtering of every class are told`(
+    func `mapping and filtering of every class are reported`(
         _ mapping: NATGateway.Dependence, _ filtering: NATGateway.Dependence
     ) throws {
         for seed: UInt64 in 1...5 {
@@ -86,7 +86,7 @@ import Testing
     ]
 
     @Test(arguments: allocations.indices, dependences)
-    func `the allotment of ports is told`(_ index: Int, _ mapping: NATGateway.Dependence) throws {
+    func `the allotment of ports is reported`(_ index: Int, _ mapping: NATGateway.Dependence) throws {
         let (allocation, expected) = Self.allocations[index]
         let (found, _) = try Self.discovery(NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), allocation))
         #expect(found.ports == .known(expected))
@@ -102,7 +102,7 @@ import Testing
     }
 
     @Test(arguments: dependences)
-    func `hairpinning is told where two could use it`(_ filtering: NATGateway.Dependence) throws {
+    func `hairpinning is reported where two could use it`(_ filtering: NATGateway.Dependence) throws {
         var behaviour = NATGateway.Behaviour(.endpointIndependent, .by(filtering), .random)
         behaviour.hairpins = true
         #expect(try Self.discovery(behaviour).findings.hairpin == .known(true))
@@ -131,7 +131,7 @@ import Testing
         #expect(found.udp == .unknown(.noAnswer) && found.mapping == .unknown(.noAnswer) && world.sent == 0)
     }
 
-    @Test func `one server with one address tells the address and the ports, and nothing of the mapping`() throws {
+    @Test func `one server with one address reports the address and the ports, and nothing of the mapping`() throws {
         let (found, _) = try Self.discovery(NATGateway.Behaviour(.endpointIndependent, .open, .random), [Self.plain])
         #expect(found.udp == .known(true) && found.reflexive?.ip == NATDiscoveryWorld.outside)
         #expect(found.mapping == .unknown(.oneAddress) && found.filtering == .unknown(.noOtherAddress))
@@ -139,7 +139,7 @@ import Testing
     }
 
     @Test(arguments: dependences)
-    func `two servers without second addresses tell whether the mapping depends`(
+    func `two servers without second addresses report whether the mapping depends`(
         _ mapping: NATGateway.Dependence
     ) throws {
         let behaviour = NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), .random)
@@ -164,7 +164,7 @@ import Testing
         #expect(found.mapping == .unknown(.otherIsSilent) && found.filtering == .unknown(.otherIsSilent))
     }
 
-    @Test func `a server that ignores what it is asked for tells nothing of filters`() throws {
+    @Test func `a server that ignores what it is asked for reports nothing of filters`() throws {
         var server = Self.server
         server.changes = false
         let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
@@ -211,7 +211,7 @@ import Testing
             let (found, world) = try Self.discovery(behaviour, [Self.server, Self.plain], seed: seed) {
                 $0.nonsense = Random(Seed(seed))
             }
-            // Whatever is said, there is an end to it, and hardly a datagram more.
+            // Whatever is reported, there is an end to it, and hardly a datagram more.
             #expect(world.now - NATDiscoveryWorld.start <= .seconds(9) + NATDiscoveryWorld.way * 6 && world.sent <= 100)
             if found.mapping.value != nil { conclusions += 1 }
             var out = DatagramBatch()

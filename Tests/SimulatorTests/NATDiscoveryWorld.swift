@@ -95,7 +95,7 @@ struct NATDiscoveryWorld {
     var ports: [UInt16]
     /// Another host makes a mapping with each datagram of ours.
     var isBusy = false
-    /// Servers say what they should not, by these draws.
+    /// Servers report what they should not, by these draws.
     var nonsense: Random?
     private(set) var now = start
     /// Datagrams of the discovery.

@@ -25,7 +25,7 @@ import Testing
     ) throws -> SocketAddress { try gateway.outbound(from: inside, to: remote, now: time).get() }
 
     @Test(arguments: NATGateway.Dependence.allCases)
-    func `a mapping is shared by as much of the destinations as its dependence says`(
+    func `a mapping is shared by as much of the destinations as its dependence reports`(
         _ mapping: NATGateway.Dependence
     ) throws {
         var gateway = Self.gateway(mapping, .by(.endpointIndependent))
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(arguments: NATGateway.Dependence.allCases)
-    func `the filter lets in whom its dependence says`(_ filtering: NATGateway.Dependence) throws {
+    func `the filter lets in whom its dependence reports`(_ filtering: NATGateway.Dependence) throws {
         var gateway = Self.gateway(.endpointIndependent, .by(filtering))
         let outside = try Self.out(&gateway, Self.host, Self.far)
         func enters(_ remote: SocketAddress) -> Bool {
@@ -67,7 +67,7 @@ import Testing
         #expect(gateway.inbound(to: outside, from: Self.far, now: Self.start) == .success(Self.host))
     }
 
-    @Test func `ports are preserved while they are free, and shared where destinations tell them apart`() throws {
+    @Test func `ports are preserved while they are free, and shared where destinations distinguish them `() throws {
         var independent = Self.gateway(.endpointIndependent, .by(.addressAndPortDependent), .preserving)
         #expect(try Self.out(&independent, Self.host, Self.far).port == 7946)
         #expect(try Self.out(&independent, Self.other, Self.far).port == 7947)
@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test(arguments: [true, false])
-    func `a mapping lives as long as it is used, by whom the behaviour says`(_ isRefreshedByInbound: Bool) throws {
+    func `a mapping lives as long as it is used, by whom the behaviour reports`(_ isRefreshedByInbound: Bool) throws {
         var gateway = Self.gateway(.endpointIndependent, .by(.addressAndPortDependent)) {
             $0.lifetime = .seconds(20)
             $0.isRefreshedByInbound = isRefreshedByInbound

@@ -34,7 +34,7 @@ import Wire
     }
 
     /// Once all that can be tried was tried, the reason for a relay is the true one.
-    @Test func `who is relayed is told why`() {
+    @Test func `who is relayed is informed why`() {
         let bothVary = Trial(GridSite.symmetricRandom.site, GridSite.doubleSymmetric.site, seed: 3)
         let spoilt = Trial(GridSite.masqueradeWithoutFirewall.site, GridSite.masqueradeWithoutFirewall.site, seed: 4)
         for (trial, reason) in [(bothVary, PathReport.RelayReason.bothMappingsDependent), (spoilt, .blocked)] {
@@ -52,7 +52,7 @@ import Wire
 
     /// Of 1280 bytes, 28 are headers of IPv4 and UDP.
     @Test(arguments: [(1280, 1252), (1124, 1096), (1500, 1472)])
-    func `the size of datagrams is found where nobody tells it`(mtu: Int, bytes: Int) {
+    func `the size of datagrams is found where nobody informs it`(mtu: Int, bytes: Int) {
         var site = GridSite.portRestricted.site
         site.mtu = mtu
         var trial = Trial(site, GridSite.masquerade.site, seed: 9)

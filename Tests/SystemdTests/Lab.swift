@@ -108,7 +108,7 @@ final class Machine {
     // MARK: Power
 
     func boot() throws {
-        try lab.tell(["boot", lab.folder, name, address] + (seesV1 ? ["v1"] : []))
+        try lab.notify(["boot", lab.folder, name, address] + (seesV1 ? ["v1"] : []))
     }
 
     /// Until systemd has started or failed to start everything. Returns its state, `running` or `degraded`.
@@ -132,7 +132,7 @@ final class Machine {
 
     /// As if the cable was pulled.
     func cutPower() throws {
-        try lab.tell(["cut", lab.folder, name])
+        try lab.notify(["cut", lab.folder, name])
         try eventually("\(name) is off") { try run(["true"]).status != 0 }
     }
 
@@ -183,7 +183,7 @@ final class Machine {
 }
 
 extension Lab {
-    fileprivate func tell(_ words: [String]) throws {
+    fileprivate func notify(_ words: [String]) throws {
         let outcome = try Child.run([Lab.script] + words, seconds: 30)
         guard outcome.status == 0 else { throw Fault("lab \(words[0]): \(outcome.text)") }
     }

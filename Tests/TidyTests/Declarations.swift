@@ -1,5 +1,5 @@
-/// The types of one file and what they store, found by counting braces. The formatter puts each declaration on a line of its own,
-/// so lines are enough.
+/// The types of one file and what they store, found by counting braces. The formatter puts each declaration on a line
+/// of its own, so lines are enough.
 struct Declarations {
     /// A type or an extension.
     struct Block {

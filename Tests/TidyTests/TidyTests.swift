@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The laws of the architecture, as tests. A law that has an exception says which and why.
+/// The laws of the architecture, as tests. A law that has an exception states which and why.
 @Suite struct TidyTests {
     static let pure = ["Base", "FastAES", "Noise", "Wire", "Mesh", "Control"]
 
@@ -93,7 +93,7 @@ import Testing
                 let excused = Self.exceptions[file.path] ?? []
                 for (number, line) in file.code.enumerated() where line.contains(expression) {
                     if excused.contains(where: line.contains) { continue }
-                    // `try!` says on the line before why it cannot fail.
+                    // `try!` states on the line before why it cannot fail.
                     if line.contains("try!"), number > 0, file.lines[number - 1].contains("//") { continue }
                     // Codable's own signatures are untyped; nobody calls them from the core.
                     if why == "typed throws", line.contains("any Decoder") || line.contains("any Encoder") { continue }
@@ -132,7 +132,7 @@ import Testing
         }
     }
 
-    /// One idea a file. What is longer says why here.
+    /// One idea a file. What is longer states why here.
     static let longFiles: [String: String] = [:]
     /// What is longer than 70 lines and is right so.
     static let longFunctions: [String: String] = [

@@ -97,7 +97,7 @@ enum Samples {
 
 @Suite struct LayoutTests {
     @Test(arguments: Samples.all.map(\.0))
-    func `each layout has the bytes that its golden file says`(name: String) throws {
+    func `each layout has the bytes that its golden file states`(name: String) throws {
         let bytes = Samples.all.first { $0.0 == name }!.1
         #expect(bytes.hex == (try golden(name)).hex)
     }
@@ -259,7 +259,7 @@ enum Samples {
     @Test(arguments: [
         "27010011", "27010500", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
     ])
-    func `candidates and allocations that say nonsense are refused`(_ hex: String) {
+    func `candidates and allocations that report nonsense are refused`(_ hex: String) {
         let bytes = [UInt8](hex: hex)!
         #expect(throws: DecodeError.self) {
             var reader = ByteReader(bytes.span.bytes)

@@ -16,11 +16,12 @@
 ///
 /// # Why not JSONDecoder
 ///
-/// Measured with the FoundationEssentials of Swift 6.3.1 on 2026-12-01. `JSONDecoder` takes the first of two members of one name
-/// without a word, and takes a trailing comma and a byte-order mark; it does not see members that nobody asked for, has no limit
-/// but 512 levels, forgets the order of members, and its errors have neither line nor column. A request that is nearly right
-/// must be refused with its place, so a second parser would have to run before it. It is not faster either: a document of 507 kB
-/// with 10,000 objects takes it 21 ms and 18 MB at the peak, and `JSONValue` 11 to 20 ms and 14 MB; a small request takes
+/// Measured with the FoundationEssentials of Swift 6.3.1 on 2026-12-01. `JSONDecoder` takes the first of two members of
+/// one name without a word, and takes a trailing comma and a byte-order mark; it does not see members that nobody asked
+/// for, has no limit but 512 levels, forgets the order of members, and its errors have neither line nor column. A
+/// request that is nearly right must be refused with its place, so a second parser would have to run before it. It is
+/// not faster either: a document of 507 kB with 10,000 objects takes it 21 ms and 18 MB at the peak, and `JSONValue` 11
+/// to 20 ms and 14 MB; a small request takes
 /// 4.0 to 4.7 µs against 1.6 to 2.8 µs. The command line uses `JSONDecoder` where it must accept members that a newer program
 /// adds, and every program uses `JSONEncoder` for what it writes.
 package struct JSONReader {
@@ -248,8 +249,8 @@ package struct JSONReader {
             line: before.count { $0 == 0x0a } + firstLine, column: offset - lineStart + 1)
     }
 
-    private func unexpected(_ wanted: String) -> JSONSyntaxError {
-        failure(offset < bytes.count ? .malformed : .truncated, "expected \(wanted)")
+    private func unexpected(_ desired: String) -> JSONSyntaxError {
+        failure(offset < bytes.count ? .malformed : .truncated, "expected \(desired)")
     }
 }
 
@@ -374,7 +375,7 @@ extension JSONReader {
         let digits = String(decoding: bytes[offset..<offset + 4], as: UTF8.self)
         guard digits.utf8.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") }),
             let unit = UInt16(digits, radix: 16)
-        else { throw failure(.malformed, "\\u wants four hexadecimal digits") }
+        else { throw failure(.malformed, "\\u needs four hexadecimal digits") }
         offset += 4
         return unit
     }

@@ -1,4 +1,4 @@
-// AES-256-GCM with VAES and VPCLMULQDQ: what Sources/FastAES/FastAES.swift tells of and alone may call.
+// AES-256-GCM with VAES and VPCLMULQDQ: what Sources/FastAES/FastAES.swift explains and alone may call.
 //
 // It is C because only here can a single function be compiled for a processor that the rest of the program does not
 // ask for (`__attribute__((target))`). Swift knows such flags for a whole module only, and then the copies of generic

@@ -1,11 +1,11 @@
-// What the Linux kernel offers and Swift cannot say.
+// What the Linux kernel offers and Swift cannot express.
 //
 // Swift imports Glibc without _GNU_SOURCE, so a number of structures and functions do not exist for it; it cannot call
 // variadic functions such as syscall(2); and it must not run at all between fork(2) and execve(2), where only
 // async-signal-safe calls are allowed and the runtime's locks may be held by threads that were not copied. Those three
 // reasons, and no other, put a function into this target. Nothing here decides anything.
 //
-// Every function returns -1 with errno set on failure unless it says otherwise, and none of them loops on EINTR: the
+// Every function returns -1 with errno set on failure unless stated otherwise, and none of them loops on EINTR: the
 // one funnel for that is in EventLoop/Errno.swift.
 
 #ifndef ASTERISM_CLINUX_H

@@ -12,7 +12,7 @@
 // as they are.
 //
 // They are written out, with no header of the C library, on purpose: a structure of glibc that this module's headers
-// mention belongs, for Swift, to this module, and whoever imports only Glibc can no longer make one.
+// mention belongs, for Swift, to this module, and a file that imports only Glibc can no longer make one.
 typedef struct {
     void *base;
     size_t count;
@@ -38,14 +38,14 @@ typedef struct {
 int asterism_recvmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, int flags);
 int asterism_sendmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, int flags);
 
-// One entry of a socket's error queue (ip(7), IP_RECVERR): what ICMP said about a datagram that this socket sent.
+// One entry of a socket's error queue (ip(7), IP_RECVERR): what ICMP reported about a datagram that this socket sent.
 //
 // The queue is read with recvmsg(MSG_ERRQUEUE), whose answer lies in a control message; CMSG_FIRSTHDR, CMSG_NXTHDR and
 // CMSG_DATA are macros that Swift does not import.
 typedef struct {
     // An errno value, such as ECONNREFUSED.
     int error;
-    // Nonzero where a router or the far end said so by ICMP, zero where this kernel refused to send.
+    // Nonzero where a router or the far end reported it by ICMP, zero where this kernel refused to send.
     int remote;
     // The next hop's MTU if error is EMSGSIZE, else 0.
     uint32_t mtu;
@@ -55,7 +55,7 @@ typedef struct {
 // that the datagram went to.
 int asterism_next_socket_error(int fd, asterism_socket_error *out, void *destination);
 
-// SO_PEERCRED of a unix socket: who connected. struct ucred, too, wants _GNU_SOURCE.
+// SO_PEERCRED of a unix socket: who connected. struct ucred, too, needs _GNU_SOURCE.
 typedef struct {
     int32_t pid;
     uint32_t uid;

@@ -8,7 +8,7 @@ extension Agent {
     package mutating func learned(_ events: [DataPlaneEvent], now: Instant, into out: inout AgentOutbox) {
         for event in events {
             switch event {
-            case .wanted(let address): handle(.overlayRequested(address), now: now, into: &out)
+            case .desired(let address): handle(.overlayRequested(address), now: now, into: &out)
             case .active: break
             case .confirmed, .moved:
                 core.endpoint.handle(event, now: now, wall: core.clock.wall(now), into: &out.mesh)
@@ -31,7 +31,7 @@ extension Agent {
         finish(now: now, into: &out)
     }
 
-    /// The kernel's answer to `DataPlaneChange.measure`, or what it said of a datagram that was too large (then there is
+    /// The kernel's answer to `DataPlaneChange.measure`, or what it reported of a datagram that was too large (then there is
     /// no peer named).
     package mutating func measured(
         _ peer: Int?, at remote: SocketAddress, mtu: Int, now: Instant, into out: inout AgentOutbox

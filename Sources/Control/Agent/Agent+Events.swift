@@ -16,7 +16,7 @@ extension Agent {
             streams.disconnected(node)
             throughput.disconnected(node, into: &out)
             guests.disconnected(node, into: &out)
-            // Anyone who ends a session here has said already what comes next.
+            // Anyone who ends a session here has reported already what comes next.
             guard core.uplink.node == node, reason != .local else { return }
             core.counters.add(.uplinksLost)
             core.loseUplink(node, .ended, now: now, into: &out)

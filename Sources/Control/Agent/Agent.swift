@@ -5,8 +5,8 @@ package import Wire
 
 /// # What a node does
 ///
-/// An agent is a mesh endpoint, a supervisor of workers and a reporter, composed. It belongs to a fleet or wants to
-/// (`Standing`), keeps one session with a controller (`Uplink`), and says once a second how it is (`Heartbeats`).
+/// An agent is a mesh endpoint, a supervisor of workers and a reporter, composed. It belongs to a fleet or is to
+/// (`Standing`), keeps one session with a controller (`Uplink`), and reports once a second how it is (`Heartbeats`).
 ///
 /// It sends state, and state is what it is sent, so every loss heals by itself:
 /// - A heartbeat carries the revision that the agent works by; the controller sends desired state to an agent that shows an

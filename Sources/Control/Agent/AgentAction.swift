@@ -2,7 +2,7 @@ package import Base
 package import Wire
 
 /// What the shell is to do for an agent, in this order, and before it sends the datagrams of the same outbox: so that
-/// nobody hears of what a crash could still undo.
+/// nobody learns of what a crash could still undo.
 package enum AgentAction: Hashable, Sendable {
     case worker(SupervisorAction)
     /// Is the user there, is the binary? Answer with `checked`.
@@ -16,9 +16,9 @@ package enum AgentAction: Hashable, Sendable {
     case resolve([HostPort])
     /// A line for the log.
     case notice(AgentNotice)
-    /// A session with the owner of an address that was wanted is there.
+    /// A session with the owner of an address that was desired is there.
     case overlayReachable(IPAddress)
-    /// An address that was wanted cannot be reached now. Its packets may be dropped; wanted again, it is tried again.
+    /// An address that was desired cannot be reached now. Its packets may be dropped; requested again, it is tried again.
     case overlayUnreachable(IPAddress, OverlayFailure)
     /// Run a server for measuring, and end it when its time is over. Answer with `benchServing` or `benchEnded`.
     case benchServe(BenchService)
@@ -26,6 +26,6 @@ package enum AgentAction: Hashable, Sendable {
     case benchEnd(UInt64)
     /// A controller has answered a heartbeat for the first time.
     case ready
-    /// After `stopping`: all is said, the process may end.
+    /// After `stopping`: all is reported, the process may end.
     case stopped
 }

@@ -2,7 +2,7 @@ package import Base
 package import Mesh
 package import Wire
 
-/// What an agent is told when it is made; it does not change while the process lives.
+/// What an agent is informed when it is made; it does not change while the process lives.
 package struct AgentConfiguration: Sendable {
     /// The name to enrol under.
     package var name: String

@@ -27,7 +27,7 @@ struct AgentCore: ~Copyable {
 
     enum Departure: Hashable, Sendable {
         case none
-        /// Says so in heartbeats until one is answered, or until this time.
+        /// Reports it in heartbeats until one is answered, or until this time.
         case leaving(until: Instant)
         case gone
     }
@@ -102,7 +102,7 @@ struct AgentCore: ~Copyable {
 
     static let leavingPatience = Interval.seconds(1)
 
-    /// The process ends. With `isLeaving` the node says goodbye to its fleet first.
+    /// The process ends. With `isLeaving` the node leaves to its fleet first.
     mutating func depart(leave isLeaving: Bool, now: Instant, into out: inout AgentOutbox) {
         guard departure == .none else { return }
         if isLeaving, case .member = standing, uplink.session != nil {
@@ -118,7 +118,7 @@ struct AgentCore: ~Copyable {
         if case .leaving(let until) = departure, until <= now { leave(now: now, into: &out) }
     }
 
-    /// The controller has heard the goodbye, or was given time enough.
+    /// The controller has received the goodbye, or was given time enough.
     mutating func leave(now: Instant, into out: inout AgentOutbox) {
         departure = .gone
         let node = uplink.session?.node

@@ -4,7 +4,7 @@ package import Wire
 
 /// What happened to an agent.
 package enum AgentInput: Hashable, Sendable {
-    /// All traces of workers that the machine has. Told once, first.
+    /// All traces of workers that the machine has. Reported once, first.
     case adopted([AdoptedWorker])
     case launched(WorkerRef, pid: Int32, startedAt: UnixTime, containment: Containment)
     case launchFailed(WorkerRef, SpecProblem)
@@ -36,14 +36,14 @@ package enum AgentInput: Hashable, Sendable {
     case mapped([SocketAddress])
     /// How long the NATs before this node remember a conversation over IPv4; `nil`: that is not known (any more).
     case mappingsLive(NATLifetime?)
-    /// A packet waits for this overlay address, and there is no session with the node that has it. May be said for each packet:
-    /// what is wanted already is not wanted twice. Answered by `overlayReachable` or `overlayUnreachable`, within twelve
-    /// seconds.
+    /// A packet waits for this overlay address, and there is no session with the node that has it. May be reported for
+    /// each packet: what is desired already is not desired twice. Answered by `overlayReachable` or
+    /// `overlayUnreachable`, within twelve seconds.
     case overlayRequested(IPAddress)
     /// The answer to `AgentAction.benchServe`: a server listens, and serves anyone who shows the token.
     case benchServing(UInt64, tcpPort: UInt16, udpPort: UInt16, token: [UInt8])
     /// A server has ended, or never began.
     case benchEnded(UInt64)
-    /// The process is about to end. With `leave` the node says goodbye to its fleet; else it will be back.
+    /// The process is about to end. With `leave` the node leaves to its fleet; else it will be back.
     case stopping(leave: Bool)
 }

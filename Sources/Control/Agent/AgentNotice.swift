@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-/// What an operator wants to read in a node's log: each is one line there. The core decides what is worth a line, the shell
+/// What an operator needs to read in a node's log: each is one line there. The core decides what is worth a line, the shell
 /// writes it.
 package enum AgentNotice: Hashable, Sendable {
     case joined(name: String, fleet: FleetID)

@@ -9,7 +9,7 @@ import Wire
 struct FleetDirectory {
     private var directory = Directory()
 
-    /// Relays that a member is told of.
+    /// Relays that a member is informed of.
     private static let relayLimit = 4
 
     // MARK: - Registration
@@ -20,7 +20,7 @@ struct FleetDirectory {
     }
 
     /// A heartbeat has come from the member.
-    mutating func heard(_ node: NodeID, core: borrowing ControllerCore, now: Instant) {
+    mutating func arrived(_ node: NodeID, core: borrowing ControllerCore, now: Instant) {
         if let address = core.endpoint.address(of: node) { directory.observe(node, at: address, now: now) }
     }
 

@@ -9,7 +9,7 @@ package import Wire
 /// domain* than the best one, wherever there is such. The rest follow in the order of before.
 ///
 /// A domain is a site, as beacons' certificates have it. Beacons of no site are taken for neighbours of each other, since
-/// nothing says that they are not. The controller is a domain of its own.
+/// nothing reports that they are not. The controller is a domain of its own.
 package struct RelayOrder: Sendable {
     package enum Domain: Hashable, Sendable {
         case controller

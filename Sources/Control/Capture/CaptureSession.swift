@@ -4,7 +4,7 @@ package import Base
 ///
 /// What passes the node's interface and its sockets becomes a pcapng file, a piece at a time, for as long as somebody
 /// reads the pieces. Two interfaces are in it: `inner` has the overlay's packets in clear, `outer` the datagrams that carry
-/// them, sealed as they are. Both are IP packets, and each has a comment that says whose it is and which way it went.
+/// them, sealed as they are. Both are IP packets, and each has a comment that reports whose it is and which way it went.
 ///
 /// Keys are never in it: handshakes and frames stay sealed. Super-packets of the overlay are as large as the kernel makes
 /// them, and checksums that hardware is to complete are not complete.
@@ -23,7 +23,7 @@ package struct CaptureSession: Sendable {
     /// Bytes that wait to be read; when there are more, packets wait where they are, or are dropped there.
     private static let room = 1 << 20
 
-    /// `peer`: only what is said to and by that one. `now`: nanoseconds since 1970.
+    /// `peer`: only what is reported to and by that one. `now`: nanoseconds since 1970.
     package init(number: Int64, layer: CaptureLayer?, peer: NodeID?, count: Int?, version: String, now: UInt64) {
         self.number = number
         self.layer = layer

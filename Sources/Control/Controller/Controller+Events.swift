@@ -40,14 +40,14 @@ extension Controller {
             var reader = ByteReader(message.span.bytes)
             heartbeat = try Heartbeat(reading: &reader)
         } catch { return }
-        // Messages may overtake each other; an older one of the same process says nothing new.
+        // Messages may overtake each other; an older one of the same process reports nothing new.
         if let last = core.registry[slot].heartbeat, last.incarnation == heartbeat.incarnation,
             heartbeat.sequence <= last.sequence
         {
             return
         }
         apply(heartbeat, of: slot, now: now, into: &out)
-        directory.heard(node, core: core, now: now)
+        directory.arrived(node, core: core, now: now)
         let entry = core.registry[slot]
         let ack = HeartbeatAck(
             answering: heartbeat, revision: entry.record.revision, details: entry.knownDetails,
@@ -68,7 +68,7 @@ extension Controller {
                 core.registry.left(slot)
                 changes.append(core.record(.nodeLeft, "the agent left", slot: slot, now: now))
             }
-        } else if core.registry.heard(slot, now: now) {
+        } else if core.registry.arrived(slot, now: now) {
             changes.append(core.record(.nodeOnline, "heartbeats arrive", slot: slot, now: now))
         }
         if let before = core.registry[slot].apply(heartbeat.worst) {

@@ -3,7 +3,7 @@ import Noise
 import Wire
 
 // Edits of desired state. A command bears its caller's name for it (`operation`), and is done once, however often it is
-// said. Running is done in two steps: the node is asked whether it could, and only then is anything changed.
+// reported. Running is done in two steps: the node is asked whether it could, and only then is anything changed.
 
 extension Controller {
     // MARK: - Run

@@ -16,9 +16,9 @@ import Wire
 ///                        └────────────┘
 /// ```
 ///
-/// Everything it sends is state: a desired state carries its revision, a heartbeat's answer says which revision is wanted
+/// Everything it sends is state: a desired state carries its revision, a heartbeat's answer reports which revision is desired
 /// and which reports are known. So any message may be lost, and any program may be killed at any point; what was
-/// persisted is said again until it is acknowledged.
+/// persisted is reported again until it is acknowledged.
 ///
 /// Features are composed as in `Agent`.
 ///

@@ -102,7 +102,7 @@ struct ControllerCore: ~Copyable {
     /// Gives an agent's stream what it takes.
     mutating func write(_ slot: Int) { registry[slot].write(to: &endpoint) }
 
-    /// Sends the whole desired state, at most twice a second: the agent's heartbeat says whether it has arrived.
+    /// Sends the whole desired state, at most twice a second: the agent's heartbeat reports whether it has arrived.
     mutating func sendDesired(_ slot: Int, now: Instant) {
         guard registry[slot].mayResend(now: now) else { return }
         let entry = registry[slot]

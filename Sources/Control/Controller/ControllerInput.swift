@@ -2,7 +2,7 @@ package import Base
 import Wire
 
 package enum ControllerInput: Hashable, Sendable {
-    /// What the wall clock says; to be said at least once a minute, and after a step.
+    /// What the wall clock reports; to be reported at least once a minute, and after a step.
     case clock(UnixTime)
     /// Where agents reach this controller has changed: addresses ...
     case addresses([SocketAddress])

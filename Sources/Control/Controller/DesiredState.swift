@@ -8,7 +8,7 @@ import Wire
 /// Edits of desired state. A command bears its caller's name for it (`operation`), and is done once, however often it is
 /// sent. Each edit gives the node's desired state a new revision; what is returned is to be stored before it is sent.
 struct DesiredState {
-    /// Which node a worker of that name is wanted on.
+    /// Which node a worker of that name is desired on.
     private var slots = OrderedDictionary<String, Int>()
     private var operations: OrderedDictionary<String, OperationRecord>
 
@@ -27,12 +27,12 @@ struct DesiredState {
         }
     }
 
-    /// Workers that are wanted, to run or to be ended.
+    /// Workers that are desired, to run or to be ended.
     var count: Int { slots.count }
 
     func slot(of name: String) -> Int? { slots[name] }
 
-    /// The worker, and the node that it is wanted on.
+    /// The worker, and the node that it is desired on.
     func find(_ name: String, in registry: Registry) -> (slot: Int, worker: DesiredWorker)? {
         guard let slot = slots[name], let worker = registry[slot].desired[name] else { return nil }
         return (slot, worker)
@@ -141,7 +141,7 @@ struct DesiredState {
 
     // MARK: - Edits
 
-    /// A node would run a worker that was asked for: from here on it is wanted. Returns it with its generation.
+    /// A node would run a worker that was asked for: from here on it is desired. Returns it with its generation.
     mutating func start(
         _ asked: DesiredWorker, on slot: Int, core: inout ControllerCore, now: Instant,
         into out: inout ControllerOutbox

@@ -21,7 +21,7 @@ struct EnrolmentService {
 
     /// Wrong proofs that one session may bring.
     private static let attempts = 3
-    /// A few hundred bytes are all that a new node has to say; anyone who begins to say more is sent away.
+    /// A few hundred bytes are all that a new node has to report; anyone who begins to report more is sent away.
     private static let bytes = 16 << 10
 
     /// How often enrolment was refused for this reason.
@@ -123,7 +123,7 @@ struct EnrolmentService {
             controllers: [core.address], overlayNetwork: overlay.network, clock: wall)
     }
 
-    /// As certificates want it: labels sorted, each name once.
+    /// As certificates need it: labels sorted, each name once.
     private static func description(_ enrol: Enrol) -> NodeDescription {
         var labels: [Label] = []
         for label in enrol.labels.sorted(by: { $0.name < $1.name }) where labels.last?.name != label.name {

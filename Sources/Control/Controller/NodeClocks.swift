@@ -3,10 +3,10 @@ import Wire
 
 /// # Nodes whose clocks are wrong
 ///
-/// Nodes say what their clocks show when they connect, when their clock is set, and when the controller's is set and it asks.
-/// The controller's clock counts (`FleetClock`); it only reports who differs.
+/// Nodes report what their clocks show when they connect, when their clock is set, and when the controller's is set and
+/// it asks. The controller's clock counts (`FleetClock`); it only reports who differs.
 struct NodeClocks {
-    /// How far the controller's clock has been set, in steps too small to be told each.
+    /// How far the controller's clock has been set, in steps too small to be reported each.
     private var moved = Interval.zero
 
     private static let viewLimit = 20

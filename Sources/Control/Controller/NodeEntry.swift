@@ -3,7 +3,7 @@ import Mesh
 import OrderedCollections
 import Wire
 
-/// What the controller knows of one member: what it should do, what it last said, and since when it is silent.
+/// What the controller knows of one member: what it should do, what it last reported, and since when it is silent.
 struct NodeEntry {
     private(set) var record: NodeRecord
     private(set) var state = NodeState.unknown
@@ -16,12 +16,12 @@ struct NodeEntry {
     private(set) var knownWorkers: UInt64 = 0
     private var host: HostStatus?
     private(set) var accelerators: [AcceleratorStatus] = []
-    /// As the agent last said; sorted by name and generation.
+    /// As the agent last reported; sorted by name and generation.
     private(set) var workers: [WorkerStatus] = []
     private var agentVersion: String?
     private var containment: Containment?
     private(set) var verdict = Verdict.unknown
-    /// The node's clock minus the controller's, as it last said.
+    /// The node's clock minus the controller's, as it last reported.
     private(set) var clockOffset: Interval?
     /// The difference that was last put into the event log.
     private var reportedOffset: Interval?
@@ -49,14 +49,14 @@ struct NodeEntry {
 
     func status(of worker: WorkerRef) -> WorkerStatus? { workers.first { $0.worker == worker } }
 
-    // MARK: - What it says
+    // MARK: - What it reports
 
     /// It has another certificate.
     mutating func apply(_ record: NodeRecord) { self.record = record }
 
     mutating func enter(_ state: NodeState) { self.state = state }
 
-    mutating func heard(at now: Instant) { receivedAt = now }
+    mutating func arrived(at now: Instant) { receivedAt = now }
 
     /// A newer heartbeat. True if its agent was started again.
     mutating func apply(_ heartbeat: Heartbeat, wall: UnixTime) -> Bool {
@@ -96,7 +96,7 @@ struct NodeEntry {
         }
     }
 
-    /// How far its clock is from the controller's. Tells what of it is news, as `FleetClock.report` does.
+    /// How far its clock is from the controller's. Reports what of it is news, as `FleetClock.report` does.
     mutating func apply(clockOffset offset: Interval) -> FleetClock.Report {
         clockOffset = offset
         guard offset.magnitude >= FleetClock.tolerance else {
@@ -201,14 +201,14 @@ extension NodeEntry {
         return Int(raw)
     }
 
-    /// The worker as wanted here, with what the agent says of it.
+    /// The worker as requested here, with what the agent reports of it.
     func view(of desired: DesiredWorker) -> WorkerView {
         WorkerView(
             desired.worker, desired: desired.run ? .run : .stop, command: desired.spec.command, node: record.node,
             nodeName: name, operation: desired.operation, isCurrent: isPresent, status: status(of: desired.worker))
     }
 
-    /// All that is wanted here, and what the agent has besides it.
+    /// All that is desired here, and what the agent has besides it.
     func workerViews() -> [WorkerView] {
         let own = desired.values.map { view(of: $0) }
         let strays = workers.filter { desired[$0.worker.name]?.worker != $0.worker }

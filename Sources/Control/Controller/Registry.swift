@@ -9,9 +9,9 @@ import Wire
 /// run down: *suspect* after two missed heartbeats, *offline* after four seconds. That costs O(log n) a heartbeat and
 /// nothing for those that are well.
 ///
-/// A controller that hears of nobody may be deaf itself. If more than a twentieth of the nodes that are online, and at
+/// A controller that learns of nobody may be deaf itself. If more than a twentieth of the nodes that are online, and at
 /// least three, would be declared offline within two seconds, verdicts are held for ten: nobody is declared, and the
-/// event log says so. Who is still silent then is declared.
+/// event log reports it. Who is still silent then is declared.
 struct Registry {
     private(set) var entries: [NodeEntry] = []
     private var slots = Table<NodeID, Int>()
@@ -82,15 +82,15 @@ struct Registry {
     }
 
     /// A heartbeat of a node that is staying. True if it was not online.
-    mutating func heard(_ slot: Int, now: Instant) -> Bool {
-        entries[slot].heard(at: now)
+    mutating func arrived(_ slot: Int, now: Instant) -> Bool {
+        entries[slot].arrived(at: now)
         timers.set(slot, at: now + Registry.suspectAfter)
         let wasOnline = entries[slot].state == .online
         if !wasOnline { set(slot, .online) }
         return !wasOnline
     }
 
-    /// A node has said goodbye.
+    /// A node has announced that it leaves.
     mutating func left(_ slot: Int) {
         timers.set(slot, at: nil)
         set(slot, .left)

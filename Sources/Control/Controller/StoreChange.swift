@@ -1,8 +1,8 @@
 /// # What a controller keeps on disk
 ///
-/// The controller decides in memory and tells its shell what to write, row by row. All changes of one `persist` belong to
+/// The controller decides in memory and informs its shell what to write, row by row. All changes of one `persist` belong to
 /// one transaction, and whatever stands behind a `persist` in the outbox (a reply, a datagram) happens only after it is
-/// durable. What agents report is not kept: agents are the truth about it, and say it again.
+/// durable. What agents report is not kept: agents are the truth about it, and report it again.
 package enum StoreChange: Hashable, Sendable {
     /// Numbers that only rise.
     case counters(StoredCounters)

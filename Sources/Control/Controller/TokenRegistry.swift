@@ -47,7 +47,7 @@ struct TokenRegistry {
         guard let token = tokens[enrol.tokenID] else { return .unknownToken }
         let expected = TokenText.proof(secret: token.secret, handshakeHash: handshakeHash)
         guard constantTimeEqual(expected, enrol.proof) else { return .wrongProof }
-        // Only who has the secret is told more than that it does not open.
+        // Only who has the secret is reported more than that it does not open.
         if token.isRevoked { return .unknownToken }
         if wall >= token.expiresAt { return .expired }
         if token.used >= token.uses, !isReturning { return .usedUp }

@@ -16,15 +16,15 @@ extension AgentCore {
         let place = uplink.place(of: target)
         // The resolver's answer ends the wait.
         guard !place.addresses.isEmpty else { return uplink.retry(after: .backoff, random: &random, now: now) }
-        // Nothing would be said of a session that is there; and it was given up here, for some reason.
+        // Nothing would be reported of a session that is there; and it was given up here, for some reason.
         if endpoint.isConnected(target.node) { endpoint.disconnect(target.node, now: now, into: &out.mesh) }
         uplink.connect(to: target.node)
         endpoint.connect(to: target.node, at: place.paths, now: now, into: &out.mesh)
     }
 
-    /// A session with `node` has begun. It becomes the uplink if it is one with a controller that is wanted.
+    /// A session with `node` has begun. It becomes the uplink if it is one with a controller that is desired.
     mutating func apply(_ session: PeerSession, with node: NodeID, now: Instant, into out: inout AgentOutbox) {
-        guard uplink.wants(node, among: reachable) else { return }
+        guard uplink.needs(node, among: reachable) else { return }
         guard isController(session) else {
             counters.add(.certificatesRefused)
             return reconnect(node, after: .backoff, now: now, into: &out)
@@ -33,7 +33,7 @@ extension AgentCore {
         if case .member = standing { uplink.beat(at: now) }
     }
 
-    /// A new node knows its controller by the key in its token. A member obeys nobody whose certificate does not say that it
+    /// A new node knows its controller by the key in its token. A member obeys nobody whose certificate does not report that it
     /// is a controller, whatever token has led there.
     private func isController(_ session: PeerSession) -> Bool {
         guard case .member = standing else { return true }
@@ -92,7 +92,7 @@ extension AgentCore {
         reportLoss(of: node, .silent, now: now, into: &out)
     }
 
-    /// A member that starts while its controller is away says so, once.
+    /// A member that starts while its controller is away reports it, once.
     mutating func reportAbsence(now: Instant, into out: inout AgentOutbox) {
         guard case .member(let membership) = standing, departure == .none,
             watch.isAbsent(since: memberSince, now: now)
@@ -119,7 +119,7 @@ extension AgentCore {
 
     // MARK: - Clocks
 
-    /// Tells the controller this node's clock, and asks for its. The difference is reported when the answer has come: a
+    /// Informs the controller this node's clock, and asks for its. The difference is reported when the answer has come: a
     /// machine that slept seems to have set its clock.
     mutating func compareClocks(now: Instant) {
         guard case .member = standing else { return }

@@ -98,7 +98,7 @@ struct CertificateKeeper: Sendable {
         out.report(.certificateEnds(certificate.notAfter))
     }
 
-    // MARK: - What the certificate says of this node
+    // MARK: - What the certificate reports of this node
 
     /// The configuration was read again.
     mutating func reconfigure(_ changed: NodeDescription, core: inout AgentCore, into out: inout AgentOutbox) {
@@ -113,7 +113,7 @@ struct CertificateKeeper: Sendable {
         describe(core: &core, into: &out)
     }
 
-    /// Asks for a certificate that says what this node is configured with, where it says something else.
+    /// Asks for a certificate that reports what this node is configured with, where it reports something else.
     private mutating func describe(core: inout AgentCore, into out: inout AgentOutbox) {
         guard case .member(let membership) = core.standing, core.uplink.link != nil else { return }
         let certificate = membership.certificate, configuration = core.configuration
@@ -123,12 +123,12 @@ struct CertificateKeeper: Sendable {
             return
         }
         let name = isRenamed ? configuration.name : nil
-        let wanted = NodeDescription(name: name, site: configuration.site, labels: configuration.labels)
-        if let problem = wanted.labelProblem { return refused("badLabel: \(problem)", into: &out) }
-        core.send(.renewCertificate(wanted))
+        let desired = NodeDescription(name: name, site: configuration.site, labels: configuration.labels)
+        if let problem = desired.labelProblem { return refused("badLabel: \(problem)", into: &out) }
+        core.send(.renewCertificate(desired))
     }
 
-    /// The controller does not accept it: the fleet goes on with what the certificate says.
+    /// The controller does not accept it: the fleet goes on with what the certificate reports.
     mutating func refused(_ why: String, into out: inout AgentOutbox) {
         guard problem != why else { return }
         problem = why

@@ -20,7 +20,7 @@ struct Enroller: Sendable {
         let places: [String]
     }
 
-    /// Why the last token was of no use; the fleet has not heard of it.
+    /// Why the last token was of no use; the fleet has not informed of it.
     private(set) var problem: String?
     private var movers: [Mover] = []
 
@@ -46,7 +46,7 @@ struct Enroller: Sendable {
         let asker: RequestID?
     }
 
-    /// Returns the askers that are to be told that the node has joined.
+    /// Returns the askers that are to be informed that the node has joined.
     mutating func join(
         _ request: Request, certificate: inout CertificateKeeper, core: inout AgentCore, now: Instant,
         into out: inout AgentOutbox
@@ -101,7 +101,7 @@ struct Enroller: Sendable {
         refuse(.invalid, why, nil, core: &core, into: &out)
     }
 
-    /// A token leads to nothing. Somebody who waits is told; the log and the status say it in any case.
+    /// A token leads to nothing. Somebody who waits is informed; the log and the status report it in any case.
     private mutating func refuse(
         _ code: APIError.Code, _ why: String, _ asker: RequestID?, core: inout AgentCore, into out: inout AgentOutbox
     ) {
@@ -170,7 +170,7 @@ struct Enroller: Sendable {
         for asker in enrolment.askers { out.refuse(asker, error) }
     }
 
-    /// The controller's answer. Returns the askers that are to be told that the node has joined.
+    /// The controller's answer. Returns the askers that are to be informed that the node has joined.
     mutating func apply(
         _ reply: EnrolReply, _ enrolment: Enrolment, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
     ) -> [RequestID] {
@@ -243,7 +243,7 @@ struct Enroller: Sendable {
 
     // MARK: - A member and a newer token
 
-    /// A token of this node's own fleet says where the controllers are now. It is not used up: the node is a member already.
+    /// A token of this node's own fleet reports where the controllers are now. It is not used up: the node is a member already.
     private mutating func move(
         to token: TokenText, _ request: Request, _ membership: Membership, certificate: inout CertificateKeeper,
         core: inout AgentCore, now: Instant, into out: inout AgentOutbox
@@ -305,7 +305,7 @@ struct Enroller: Sendable {
         return place.texts
     }
 
-    /// The controller answers: anyone who waited for that is to be told that the node has joined.
+    /// The controller answers: anyone who waited for that is to be informed that the node has joined.
     mutating func takeMovers() -> [RequestID] {
         let waiting = movers.map(\.asker)
         movers = []

@@ -13,7 +13,7 @@ struct Enrolment: Sendable {
     /// of its confirmation and another handshake followed, the two ends have different ones in mind.
     var wrongProofs = 0
 
-    /// When it is reported that no controller has answered; `nil`: it was, or somebody waits and is told.
+    /// When it is reported that no controller has answered; `nil`: it was, or somebody waits and is informed.
     var reportAt: Instant?
 
     /// When the controller is to have answered. It may have died with the question, and then nothing else would show it.

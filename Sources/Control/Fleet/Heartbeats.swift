@@ -4,8 +4,8 @@ import Wire
 
 /// # Heartbeats
 ///
-/// Once a second a member says how it is, in one datagram besides the control stream. The answer carries the digests of
-/// what the controller knows, and the revision that it wants.
+/// Once a second a member reports how it is, in one datagram besides the control stream. The answer carries the digests of
+/// what the controller knows, and the revision that it needs.
 struct Heartbeats: Sendable {
     /// Of the last heartbeat sent.
     private(set) var sequence: UInt32 = 0

@@ -22,7 +22,7 @@ struct NameCache: Sendable {
         }
     }
 
-    /// The resolver's answer; none where there is none. True where it says something else than the last one. An empty answer
+    /// The resolver's answer; none where there is none. True where it reports something else than the last one. An empty answer
     /// changes nothing: a name server that is down does not move the controller.
     mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool {
         // A name server gives the same addresses in another order each time.

@@ -47,7 +47,7 @@ struct ReportTracker: Sendable {
         return report
     }
 
-    /// What the controller says it knows.
+    /// What the controller reports it knows.
     mutating func acknowledged(_ ack: HeartbeatAck, health: UInt64) {
         needsHealth = ack.details != health && mayReportAgain(sentHealth, health, ack.sequence)
         needsWorkers = ack.workers != workersDigest && mayReportAgain(sentWorkers, workersDigest, ack.sequence)

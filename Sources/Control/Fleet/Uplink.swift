@@ -144,7 +144,7 @@ struct Uplink: Sendable {
 
     /// Whether a session with this node is the one to use: the one that was asked for, or, while waiting to ask again,
     /// one with any of `controllers`, since a peer that has forgotten a session makes the next one by itself.
-    func wants(_ node: NodeID, among controllers: [ControllerAddress]) -> Bool {
+    func needs(_ node: NodeID, among controllers: [ControllerAddress]) -> Bool {
         switch phase {
         case .idle: false
         case .waiting: controllers.contains { $0.node == node }
@@ -201,6 +201,6 @@ struct Uplink: Sendable {
         if !due.isEmpty { out.actions.append(.resolve(due)) }
     }
 
-    /// The resolver's answer. True where it says something else than the last one.
+    /// The resolver's answer. True where it reports something else than the last one.
     mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool { names.resolved(name, addresses) }
 }

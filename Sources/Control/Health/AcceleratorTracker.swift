@@ -3,7 +3,7 @@ package import Wire
 /// # What is known of a node's accelerators
 ///
 /// Fed with readings of the vendor's tool, it keeps the devices and their verdicts. A device that was there stays, whatever
-/// the tool says next: what cannot be read is unknown, and not what it was. Verdicts on readings themselves are the
+/// the tool reports next: what cannot be read is unknown, and not what it was. Verdicts on readings themselves are the
 /// adapters' (`Health.Verdicts`), which know the vendor.
 package struct AcceleratorTracker: Sendable {
     package enum Reading: Hashable, Sendable {
@@ -39,7 +39,7 @@ package struct AcceleratorTracker: Sendable {
         }
     }
 
-    /// Trouble that says nothing of the devices. Returns it when it begins, once.
+    /// Trouble that reports nothing of the devices. Returns it when it begins, once.
     package mutating func report(_ problem: String) -> String? {
         defer { isTroubled = true }
         return isTroubled ? nil : problem

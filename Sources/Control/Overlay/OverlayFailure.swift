@@ -6,8 +6,8 @@ package enum OverlayFailure: Error, Hashable, Sendable, CaseIterable {
     case noController
     /// The controller or the address's owner was asked and did not answer, or nobody knows where the owner is.
     case noAnswer
-    /// The answer does not prove what it says, the owner is not to be trusted, or it is this very node.
+    /// The answer does not prove what it reports, the owner is not to be trusted, or it is this very node.
     case refused
-    /// Too many addresses are wanted already.
+    /// Too many addresses are desired already.
     case tooMany
 }

@@ -18,7 +18,7 @@ package struct OverlayPool: Sendable {
     /// The number of the first node's address.
     package static let firstOfNodes: UInt64 = 2
 
-    /// A controller's choice of network, as its user says it and as its store has it.
+    /// A controller's choice of network, as its user reports it and as its store has it.
     package enum Fault: Error, Hashable, Sendable {
         case notIPv4(IPPrefix)
         case length(IPPrefix)

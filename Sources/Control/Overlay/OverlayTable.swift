@@ -10,7 +10,7 @@ import Wire
 /// once, however many packets come, until it can be reached or cannot.
 ///
 /// ```
-///  wanted ── the finder: a route ──→ reachable
+///  requested ── the finder: a route ──→ reachable
 ///    │
 ///    └── nobody, or silence ──→ unreachable; a `no` is remembered for a while
 /// ```
@@ -20,8 +20,8 @@ import Wire
 struct OverlayTable: Sendable {
     private enum Entry: Hashable {
         /// The finder looks for it.
-        case wanted
-        /// Not wanted any more: what the answer was, and until when it is remembered.
+        case desired
+        /// Not desired any more: what the answer was, and until when it is remembered.
         case failed(OverlayFailure, until: Instant)
     }
     private var entries = OrderedDictionary<IPAddress, Entry>()
@@ -50,14 +50,14 @@ struct OverlayTable: Sendable {
         let network = address.isIPv4 ? place.network4 : place.network6
         guard network?.contains(address) ?? true else { return refuse(.noSuchAddress, &out) }
         switch entries[address] {
-        case .wanted: return
+        case .desired: return
         case .failed(let failure, let until):
             if until > now { return refuse(failure, &out) }
             entries.removeValue(forKey: address)
         case nil: break
         }
         guard entries.count < Limits.overlayRequested else { return refuse(.tooMany, &out) }
-        entries[address] = .wanted
+        entries[address] = .desired
         // It waits for a controller to ask, so it does not fail here.
         _ = finder.begin(
             PeerFinder.Request(
@@ -102,7 +102,7 @@ struct OverlayTable: Sendable {
 }
 
 extension OverlayFailure {
-    /// `isAnswer`: somebody said no, and will say it again if asked again.
+    /// `isAnswer`: somebody refused, and will refuse again.
     fileprivate static func of(_ failure: PeerFinder.Failure) -> (failure: OverlayFailure, isAnswer: Bool) {
         switch failure {
         case .noController: (.noController, false)

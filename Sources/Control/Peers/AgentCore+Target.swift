@@ -5,7 +5,7 @@ import Wire
 // Whom a person means by a name, an address or an id.
 
 extension AgentCore {
-    /// The peer that a person means; `nil` where that is nobody, which the person is told.
+    /// The peer that a person means; `nil` where that is nobody, which the person is informed.
     func target(
         _ text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) -> (asked: LookUp, known: PeerSummary?)? {
@@ -26,7 +26,7 @@ extension AgentCore {
         return (asked, known.first)
     }
 
-    /// The paths to a peer that a person means; `nil` where there is no session with it, which the person is told.
+    /// The paths to a peer that a person means; `nil` where there is no session with it, which the person is informed.
     func paths(
         to text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) -> (node: NodeID, report: PathReport)? {

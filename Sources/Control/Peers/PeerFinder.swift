@@ -63,7 +63,7 @@ struct PeerFinder: Sendable {
         case timeout
         /// No node of the fleet is meant.
         case unknown(LookUp)
-        /// The directory's answer does not prove what it says.
+        /// The directory's answer does not prove what it reports.
         case unproven
         case isThisNode
         /// The directory does not know where the node is.

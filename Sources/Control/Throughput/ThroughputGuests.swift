@@ -10,7 +10,7 @@ import Wire
 ///  asking ── request ──→ starting ── the shell's server listens ──→ serving ── its end
 /// ```
 ///
-/// Every state ends by itself, and `Limits` says how many there may be.
+/// Every state ends by itself, and `Limits` reports how many there may be.
 struct ThroughputGuests: Sendable {
     private enum Stage: Hashable {
         case asking

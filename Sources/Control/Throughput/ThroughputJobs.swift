@@ -4,14 +4,14 @@ import Wire
 
 /// # Measuring the throughput to a peer
 ///
-/// Somebody on this node wants to measure the path to a peer. The peer is found, asked for a server on a stream
+/// A user of this node measures the path to a peer. The peer is found, asked for a server on a stream
 /// (`BenchRequest`), and its answer goes to the person. The measuring itself is done by programs, over the overlay.
 ///
 /// ```
 ///  finding ── session ──→ asking ── answer ──→ replied
 /// ```
 ///
-/// Every state ends by itself, and `Limits.benchJobs` says how many there may be.
+/// Every state ends by itself, and `Limits.benchJobs` limits how many there may be.
 struct ThroughputJobs: Sendable {
     private enum Stage: Hashable {
         /// The finder looks for the peer.
@@ -179,7 +179,7 @@ struct ThroughputJobs: Sendable {
         _ server: BenchAnswer.Server, _ job: Job, _ node: NodeID, _ certificate: Certificate?,
         into out: inout AgentOutbox
     ) {
-        // Where it listens is what its certificate says: an answer that could name addresses could aim this node.
+        // Where it listens is what its certificate reports: an answer that could name addresses could aim this node.
         let addresses = certificate?.overlayAddresses ?? []
         guard let address = addresses.first(where: { $0.isIPv4 == server.isIPv4 }) else {
             let why = "\(job.name ?? node.short) listens at an address that it does not have"

@@ -3,8 +3,8 @@ package import Wire
 
 /// # The workers of one node
 ///
-/// The supervisor holds what should run, knows what does, and says what to do about the difference. It needs nobody:
-/// cut off from its controller it goes on restarting and ending workers as it was last told.
+/// The supervisor holds what should run, knows what does, and reports what to do about the difference. It needs nobody:
+/// cut off from its controller it goes on restarting and ending workers as it was last informed.
 ///
 /// ```
 ///  controller ── desired ──→ ┌────────────┐ ── launch, signal, killTree, remove ──→ shell ──→ shims
@@ -14,7 +14,7 @@ package import Wire
 ///
 /// Its life begins with `adopted`: all traces that the machine has of workers. Before that it launches nothing and takes
 /// no new requests. The laws, each a test:
-/// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as it is wanted.
+/// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as it is desired.
 /// - Finished work never runs again, whatever crashes when: its end is on the disk before anything is built on it.
 /// - An older revision, an edit of another revision, and a lower generation change nothing.
 /// - What is found alive and is not known is left alive, reported as quarantined, and stands in the way of its name,
@@ -137,7 +137,7 @@ extension Supervisor {
 // MARK: - What happens
 
 extension Supervisor {
-    /// Everything the machine knows of workers, told once, at the start.
+    /// Everything the machine knows of workers, reported once, at the start.
     package mutating func adopted(
         _ found: [AdoptedWorker], at wall: UnixTime, now: Instant, into out: inout [SupervisorAction]
     ) {
@@ -212,7 +212,7 @@ extension Supervisor {
         ended(ref, exit, at: exit.at, now: now, into: &out)
     }
 
-    /// No process of it is left, and nothing says how it ended.
+    /// No process of it is left, and nothing reports how it ended.
     package mutating func lost(
         _ ref: WorkerRef, at wall: UnixTime, now: Instant, into out: inout [SupervisorAction]
     ) {

@@ -9,7 +9,7 @@ package enum SupervisorAction: Hashable, Sendable {
     case signal(WorkerRef, Int32)
     /// SIGKILL to every descendant. Answer with `exited` or `lost` when none is left, with `stillThere` if one stays.
     case killTree(WorkerRef)
-    /// It is dead and nobody wants its record: delete its files. Deleting what is not there is no fault.
+    /// It is dead and nobody needs its record: delete its files. Deleting what is not there is no fault.
     case remove(WorkerRef)
     /// Write this encoded `AgentRecord` to the disk, in place of the one before.
     case persist([UInt8])

@@ -4,11 +4,11 @@ import Wire
 /// # One worker's life
 ///
 /// A `Worker` is one generation of one name, from the request to run it to the proof that it is dead. `WorkerStatus.swift`
-/// in `Wire` draws its states. It decides nothing about other generations; `Supervisor` says when it may start.
+/// in `Wire` draws its states. It decides nothing about other generations; `Supervisor` reports when it may start.
 ///
 /// The laws, each a test:
 /// - It is launched only out of `pending`, and `pending` is entered only where nothing of it lives.
-/// - `finished` is final: no input leads out of it. Anyone who wants another run makes another generation.
+/// - `finished` is final: no input leads out of it. Anyone who needs another run makes another generation.
 /// - A request to end it (`stop`) is never taken back. Before a launch it ends at once; during one it waits for the answer,
 ///   because there is nothing yet to signal; after one it takes the steps of its policy: signal, patience, kill the tree.
 /// - `exited` and `lost` mean that no process of it is left, descendants included. Anyone who reports them has proof.
@@ -56,7 +56,7 @@ struct Worker: Sendable {
 
     /// After this long alive, a worker's earlier failures are forgiven.
     static let failuresExpireAfter = Interval.minutes(10)
-    /// Between one SIGKILL and the next, and until 'stuck' is said.
+    /// Between one SIGKILL and the next, and until 'stuck' is reported.
     static let killPatience = Interval.seconds(10)
 
     init(_ desired: DesiredWorker) {
@@ -173,7 +173,7 @@ extension Worker {
 // MARK: - What happens
 
 extension Worker {
-    /// Nothing of this name lives, and it is wanted: begin.
+    /// Nothing of this name lives, and it is desired: begin.
     mutating func launch(into out: inout [SupervisorAction]) {
         precondition(phase == .pending && !isQuarantined, "launch of \(ref) in \(phase)")
         phase = .starting
@@ -313,7 +313,7 @@ extension Worker {
         consecutiveFailures = record.consecutiveFailures
         restartedAt = record.restartedAt
         reason = record.reason
-        // What was alive is settled by `adopt` or `absent`, before anything else is heard.
+        // What was alive is settled by `adopt` or `absent`, before anything else is received.
         phase =
             switch record.state {
             case .succeeded, .failed, .stopped: .finished(record.state)
@@ -358,7 +358,7 @@ extension Worker {
         }
     }
 
-    /// After a restart of the agent: it lives, or may, and nobody can say more. Its end will be told.
+    /// After a restart of the agent: it lives, or may, and nobody knows more. Its end will be reported.
     mutating func adoptUnseen(_ why: String, now: Instant, into out: inout [SupervisorAction]) {
         if isFinished {
             killRemnant(now: now, into: &out)
@@ -402,7 +402,7 @@ extension Worker {
         switch phase {
         case .finished, .pending, .backoff, .stopping: break
         case .starting: phase = isUnwanted ? .finished(.stopped) : .pending
-        // It ran once, for the record says so; anyone who wiped the traces has not made it unrun.
+        // It ran once, for the record reports it; anyone who wiped the traces has not made it unrun.
         case .running: exited(nil, at: wall, now: now, random: &random)
         }
     }

@@ -31,7 +31,7 @@ package struct HTTPAPI {
         }
     }
 
-    /// What the server says by itself.
+    /// What the server reports by itself.
     package static let tooLarge = Refusal(
         413, APIError(.limit, "the body is longer than \(HTTPServer.Limits().bodyBytes) bytes")
     ).response
@@ -145,7 +145,7 @@ package struct HTTPAPI {
     }
 }
 
-/// A request that goes no further, and what its sender is told.
+/// A request that goes no further, and what its sender is informed.
 struct Refusal: Error {
     var status: Int
     var error: APIError

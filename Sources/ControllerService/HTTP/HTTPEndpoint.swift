@@ -7,7 +7,7 @@ import Glibc
 ///
 /// The HTTP API has no authentication yet: anyone who can connect to it runs commands as root on every node. A unix socket
 /// has owner, group and mode, so that the kernel decides who can connect. A TCP port has nothing of the kind, and that of
-/// loopback is open to every user of the machine. It is therefore served only where `--http-insecure` says so.
+/// loopback is open to every user of the machine. It is therefore served only where `--http-insecure` reports it.
 package enum HTTPEndpoint: Hashable, Sendable {
     case unix(path: String)
     case tcp(SocketAddress)

@@ -165,7 +165,7 @@ package final class HTTPServer {
         run()
     }
 
-    // MARK: What libmicrohttpd tells
+    // MARK: What libmicrohttpd reports
 
     fileprivate func opened(_ socket: Int32) -> Connection {
         counters.connections += 1

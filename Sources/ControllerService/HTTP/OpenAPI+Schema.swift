@@ -1,7 +1,7 @@
 import Base
 import Control
 
-// Shapes of JSON as JSON Schema says them.
+// Shapes of JSON as JSON Schema reports them.
 
 extension OpenAPI {
     /// A shape where it is used: an object is a reference to its description.

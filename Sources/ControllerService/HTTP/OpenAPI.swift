@@ -4,7 +4,7 @@ import Daemon
 
 /// # The API's own description
 ///
-/// An OpenAPI 3.1 document, made from the table of routes: each verb says its route and the schemas of its parameters and
+/// An OpenAPI 3.1 document, made from the table of routes: each verb reports its route and the schemas of its parameters and
 /// of its answer. Tests compare the schemas with what the views really encode to.
 package enum OpenAPI {
     /// The document as it is served.
@@ -43,7 +43,7 @@ package enum OpenAPI {
 
     /// What every refusal has for a body.
     static let failure = Schema.object("Failure", ["error": .of(APIError.self)])
-    /// The document's own schema says no more than that it is an object.
+    /// The document's own schema refuses more than that it is an object.
     static let ownSchema = Schema.object("OpenAPI", [:])
 
     private static var paths: JSONValue {

@@ -9,7 +9,7 @@ package import Wire
 /// # The controller's disk
 ///
 /// One SQLite file, `controller.sqlite`, in a directory that only its owner may enter. SQLite writes ahead to a log (WAL)
-/// and, with `synchronous = FULL`, flushes that log before a transaction is said to be done. So when `apply` returns, its
+/// and, with `synchronous = FULL`, flushes that log before a transaction is reported to be done. So when `apply` returns, its
 /// changes survive kill -9 and a lost power supply, and what was in the middle of being written is gone as if never
 /// begun. The controller replies only after that.
 ///

@@ -1,7 +1,7 @@
 import Control
 import GRDB
 
-/// The tables, and how a file of an earlier version becomes one of this. `application_id` says that the file is ours,
+/// The tables, and how a file of an earlier version becomes one of this. `application_id` reports that the file is ours,
 /// `user_version` how many of the steps below were done to it. A step, once released, is never changed.
 enum StoreSchema {
     /// "ASTR".

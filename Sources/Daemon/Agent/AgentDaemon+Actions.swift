@@ -39,7 +39,7 @@ extension AgentDaemon: PumpShell {
         // A change, which went to `store`.
         case .persistMembership: break
         case .reply(let id, let result): removeCall(id)?(result.map(withShellFacts))
-        // A notice says the same.
+        // A notice reports the same.
         case .ready: break
         case .notice(let notice):
             lines.report(notice)

@@ -26,7 +26,7 @@ extension AgentDaemon {
         }
     }
 
-    /// Packets of the overlay may hold what other users of this machine say to each other in clear, whatever the mode of
+    /// Packets of the overlay may hold what other users of this machine report to each other in clear, whatever the mode of
     /// the socket's file has become.
     static func mayAsk(_ request: AgentRequest, _ asker: ByteStream.Credentials?) -> APIError? {
         guard case .captureStart = request else { return nil }

@@ -71,7 +71,7 @@ extension AgentDaemon {
 }
 
 extension AgentDaemon.Settings {
-    /// What the agent is told at its start.
+    /// What the agent is informed at its start.
     func configuration(containment: Containment, hasDataPlane: Bool) -> AgentConfiguration {
         var configuration = AgentConfiguration(
             name: name, version: AsterismVersion.current, containment: containment)
@@ -95,8 +95,8 @@ extension AgentDaemon.Settings {
 }
 
 extension AgentDaemon.Settings.Token {
-    /// The join, as the agent hears of it. A file that is not there, or cannot be read, does not keep the agent from running: a
-    /// member needs no token any more, and another node reports what is wrong and waits for `asterism join`.
+    /// The join, as the agent learns of it. A file that is not there, or cannot be read, does not keep the agent from
+    /// running: a member needs no token any more, and another node reports what is wrong and waits for `asterism join`.
     func input() -> AgentInput {
         switch self {
         case .text(let token): return .join(token: token)

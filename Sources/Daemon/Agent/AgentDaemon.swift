@@ -19,7 +19,7 @@ import Wire
 ///                                                             └─→ datagrams ──→ UDP
 /// ```
 ///
-/// This file makes the parts, says who hears of what, and ends them. `AgentDaemon+Actions` does what the agent outputs,
+/// This file makes the parts, reports who learns of what, and ends them. `AgentDaemon+Actions` does what the agent outputs,
 /// `AgentDaemon+Requests` answers what concerns the shell alone, `AgentDaemon+Settings` has what is configured. The files of a
 /// node are in `StateFolder`.
 package final class AgentDaemon {
@@ -192,7 +192,7 @@ package final class AgentDaemon {
         }
     }
 
-    /// Asked to end: workers go on, the fleet is told nothing (a restart is no leave), and the loop ends.
+    /// Asked to end: workers go on, the fleet is informed nothing (a restart is no leave), and the loop ends.
     private func stop() {
         guard !isStopping else { return }
         isStopping = true
@@ -201,7 +201,7 @@ package final class AgentDaemon {
         network.stop { me.object?.pump.handle(.stopping(leave: false)) }
     }
 
-    /// All is said, and has left.
+    /// All is reported, and has left.
     package func ended() {
         log.info("stopped")
         sampler.close()
@@ -245,7 +245,7 @@ package final class AgentDaemon {
     private func asked(_ request: AgentRequest, _ answer: @escaping PendingCalls<AgentReply>.Answer) {
         guard !answered(request, answer) else { return }
         let id = calls.add(answer)
-        // Anyone who takes differences wants what was carried until now, and not until the last second. Threads answer later,
+        // Anyone who takes differences needs what was carried until now, and not until the last second. Threads answer later,
         // so with them it is the last second after all.
         if request == .peersList { overlay?.report() }
         guard request == .netcheck else { return pump.handle(.request(id, request)) }

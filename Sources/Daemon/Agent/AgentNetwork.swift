@@ -7,7 +7,8 @@ import Noise
 import Platform
 
 /// What the agent's machine knows of its own network: its addresses, how NATs show it to others (`NATDiscoveryHost`), and the
-/// port that a gateway keeps open for it (`PortMappingHost`). It looks when the kernel reports a change, and reports what is new.
+/// port that a gateway keeps open for it (`PortMappingHost`). It looks when the kernel reports a change, and reports
+/// what is new.
 final class AgentNetwork {
     struct Settings {
         private(set) var portMapping: PortMappingHost.Mode
@@ -96,7 +97,7 @@ final class AgentNetwork {
 
     // MARK: - For people
 
-    /// Calls when the present survey is over, or a person has waited long enough.
+    /// Calls when the present discovery is over, or a person has waited long enough.
     func freshen(then: @escaping () -> Void) { natDiscovery.freshen(then: then) }
 
     var portMappingView: PortMappingView? { portMapping?.view }

@@ -7,7 +7,7 @@ import Wire
 
 /// # Servers for measuring
 ///
-/// A peer that wants to measure the way to this node gets a server of its own: a child process, `asterism bench-serve`,
+/// A peer that measures the way to this node gets a server of its own: a child process, `asterism bench-serve`,
 /// so that what it carries takes no time of the agent's loop. The one-time token goes to the child through its standard
 /// input, which nobody sees in a process list; its two ports come back in one line. It ends by itself, or is killed when
 /// its time is over; and the end of its standard input, which the agent holds open, ends it with the agent.
@@ -28,7 +28,7 @@ final class BenchHost {
         self.onEvent = onEvent
     }
 
-    /// Tells of it before it returns where that fails at once.
+    /// Reports it before it returns where that fails at once.
     func start(_ service: BenchService) {
         let server = BenchServer(service.number), number = service.number
         do throws(SpawnError) {

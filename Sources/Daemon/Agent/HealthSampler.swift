@@ -10,7 +10,7 @@ final class HealthSampler {
     enum Reading {
         case host(HostStatus)
         case accelerators([AcceleratorStatus])
-        /// Said once, when it begins.
+        /// Reported once, when it begins.
         case trouble(String)
     }
 

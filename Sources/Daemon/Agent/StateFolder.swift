@@ -16,7 +16,7 @@ import Wire
 /// workers/      a folder for each generation (ShimProtocol/GenerationDirectory.swift)
 /// ```
 ///
-/// What is damaged is an error that says how to go on, and is never replaced.
+/// What is damaged is an error that reports how to go on, and is never replaced.
 final class StateFolder {
     let path: String
     private let lock: FileDescriptor

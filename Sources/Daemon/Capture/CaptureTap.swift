@@ -33,7 +33,7 @@ final class CaptureTap: Sendable {
     private static let limit = 4 << 20
     private static let cost = 128
 
-    /// Without a layer, both are wanted.
+    /// Without a layer, both are desired.
     init(_ layer: CaptureLayer?) { self.layer = layer }
 
     func records(_ layer: CaptureLayer) -> Bool { self.layer.map { $0 == layer } ?? true }

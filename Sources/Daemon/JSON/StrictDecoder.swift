@@ -103,7 +103,7 @@ extension StrictDecoder: SingleValueDecodingContainer {
         return number
     }
 
-    /// An enumeration says only that a text is none of its values; its values are what helps.
+    /// An enumeration reports only that a text is none of its values; its values are what helps.
     private func explained<Value>(_ error: DecodingError, as type: Value.Type) -> any Error {
         guard case .dataCorrupted(let context) = error, context.codingPath.count == codingPath.count,
             case .string(let text) = value, let choices = type as? any CaseIterable.Type

@@ -8,9 +8,9 @@ import Wire
 /// What a person or a program asks of us arrives as JSON, and a request that is nearly right is wrong: a misspelt
 /// `gracSeconds` that is ignored is a worker killed too early. So a member that nobody asked for is an error that names
 /// it by its path (`spec.limits.memroyBytes`), and so is a member that is missing, or of another kind, or a number that
-/// does not fit. Where one typing error causes two faults, an unknown and a missing member, the unknown one is told.
+/// does not fit. Where one typing error causes two faults, an unknown and a missing member, the unknown one is informed.
 ///
-/// A member that a type has a usual value for may be left out; which ones, the type says itself (`HasUsualMembers`).
+/// A member that a type has a usual value for may be left out; which ones, the type reports itself (`HasUsualMembers`).
 /// `null` is the same as leaving a member out.
 package enum StrictJSON {
     package static func decode<Value: Decodable>(

@@ -22,7 +22,7 @@ extension MachineNetwork {
 
 extension MachineNetwork.Pod {
     /// `nil` outside of Kubernetes. Each pod has the API server's address in its environment, unless it was started without
-    /// one; each has its service account's namespace in a file, unless that is not mounted. Either says that it is a pod.
+    /// one; each has its service account's namespace in a file, unless that is not mounted. Either reports that it is a pod.
     package init?(_ environment: (String) -> String?, root: String = "") {
         let path = "\(root)/var/run/secrets/kubernetes.io/serviceaccount/namespace"
         let file = (try? Files.read(path, limit: 4096)) ?? nil

@@ -29,10 +29,10 @@ package final class NATDiscoveryHost {
     private var lifetimeRun: NATDiscoveryRun<LifetimeDiscovery>?
     private var lifetimeBegan: Instant?
     private var last: NATDiscoveryReport
-    /// Told what is known of how long mappings live; `nil` when that is nothing any more.
+    /// Reported what is known of how long mappings live; `nil` when that is nothing any more.
     package var onLifetime: ((NATLifetime?) -> Void)?
 
-    /// A person waits so long for the end of a NAT discovery, and is then told what is known by then.
+    /// A person waits so long for the end of a NAT discovery, and is then reported what is known by then.
     private static let patience = Interval.seconds(8)
     /// A name that takes longer is done without.
     private static let resolvePatience = Interval.seconds(3)
@@ -90,8 +90,8 @@ package final class NATDiscoveryHost {
         start()
     }
 
-    /// Runs NAT discovery again; `then` is called at its end, or when it has taken too long for a person. At once where there is
-    /// nobody to ask.
+    /// Runs NAT discovery again; `then` is called at its end, or when it has taken too long for a person. At once where
+    /// there is nobody to ask.
     package func freshen(then: @escaping () -> Void) {
         guard !servers.isEmpty else { return then() }
         waiting.append(then)

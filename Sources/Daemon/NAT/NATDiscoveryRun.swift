@@ -9,7 +9,7 @@ final class NATDiscoveryRun<Machine: NATDiscoveryMachine & ~Copyable> {
     private var sockets: [DatagramSocket] = []
     private var timer: Timer!
     private var onEnd: (() -> Void)?
-    /// Where the kernel did not want to send; the machine is told with the loop's next turn.
+    /// Where the kernel did not send; the machine is informed with the loop's next turn.
     private var refused: [SocketAddress] = []
 
     /// Opens `count` sockets at free ports of `any`, and makes the machine, which gets the ports. `onEnd` is called once,
@@ -71,7 +71,7 @@ final class NATDiscoveryRun<Machine: NATDiscoveryMachine & ~Copyable> {
         settle(&out)
     }
 
-    /// Sends what the machine wants sent, and waits for what it waits for.
+    /// Sends what the machine needs sent, and waits for what it waits for.
     private func settle(_ out: inout DatagramBatch) {
         var one = DatagramBatch(capacity: 2048)
         for index in 0..<out.count where !sockets.isEmpty {

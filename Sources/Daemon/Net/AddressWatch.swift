@@ -1,7 +1,7 @@
 import Base
 import Glibc
 
-/// A machine's addresses come and go; the kernel says when (`NetworkChanges`), and is asked for them then.
+/// A machine's addresses come and go; the kernel reports when (`NetworkChanges`), and is asked for them then.
 struct AddressWatch {
     private var last: [SocketAddress]?
 

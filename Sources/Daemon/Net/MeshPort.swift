@@ -98,8 +98,8 @@ package final class MeshPort {
     /// Where it takes connections.
     package var streamAddresses: [SocketAddress] { streams?.localAddresses ?? [] }
 
-    /// Opens all UDP sockets again, as after a change of network, at that port or at one that the kernel chooses (0). The result
-    /// is as of `shares`, for as many pairs. Where something fails, all is as it was.
+    /// Opens all UDP sockets again, as after a change of network, at that port or at one that the kernel chooses (0).
+    /// The result is as of `shares`, for as many pairs. Where something fails, all is as it was.
     @discardableResult
     package func rebind(to number: UInt16, pairs: Int = 0) throws(Errno) -> [PortDescriptors] {
         let shares = try udp.rebind(to: number, pairs: pairs)
@@ -164,7 +164,7 @@ package final class MeshPort {
 
     // MARK: - Trains
 
-    /// Sends trains from `first` on; tells the first that the kernel did not take now.
+    /// Sends trains from `first` on; reports the first that the kernel did not take now.
     package func send(_ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer) -> Int
     {
         var next = first

@@ -2,8 +2,8 @@ package import Base
 package import EventLoop
 package import Logging
 
-/// Says when this machine's addresses and routes are to be looked at: a moment after the kernel has told of a change, and
-/// every half a minute all the same. Where the kernel tells nothing it is asked each second, which is said once.
+/// Reports when this machine's addresses and routes are to be looked at: a moment after the kernel has announced a change, and
+/// every half a minute all the same. Where the kernel reports nothing it is asked each second, which is reported once.
 package final class NetworkChanges {
     private let log: Logger
     private let onLook: () -> Void

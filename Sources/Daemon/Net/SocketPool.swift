@@ -1,8 +1,8 @@
 import Base
 import EventLoop
 
-/// IPv4 sockets besides the node's port, by their numbers, each with a NAT mapping of its own. A socket is opened when the first
-/// datagram is to go by it. One that cannot be opened costs a chance and nothing else, so nobody is told.
+/// IPv4 sockets besides the node's port, by their numbers, each with a NAT mapping of its own. A socket is opened when
+/// the first datagram is to go by it. One that cannot be opened costs a chance and nothing else, so nobody is informed.
 final class SocketPool {
     private var sockets: [UInt16: DatagramSocket] = [:]
     private var receiver: PortReceiver?

@@ -3,8 +3,8 @@ import EventLoop
 import Mesh
 import Wire
 
-/// One TCP connection that carries datagrams (`StreamPort`): what it has of a datagram so far, what waits to be sent, and when it
-/// was used last.
+/// One TCP connection that carries datagrams (`StreamPort`): what it has of a datagram so far, what waits to be sent,
+/// and when it was used last.
 final class StreamConnection {
     struct Key: Hashable {
         private(set) var remote: SocketAddress
@@ -19,7 +19,7 @@ final class StreamConnection {
         /// It did not come about within `connectWithin`.
         case stuck
         /// It has brought nothing that was worth an answer within `greetingTimeout`.
-        case stranger
+        case anonymous
         /// It has brought nothing for `silentAfter`.
         case silent
     }
@@ -68,7 +68,7 @@ final class StreamConnection {
             if stream.isConnecting, now - since >= StreamConnection.connectWithin { return .stuck }
             return now - (sentAt ?? since) >= StreamConnection.idleAfter ? .idle : nil
         }
-        if sentAt == nil, now - since >= StreamConnection.greetingTimeout { return .stranger }
+        if sentAt == nil, now - since >= StreamConnection.greetingTimeout { return .anonymous }
         return now - receivedAt >= StreamConnection.silentAfter ? .silent : nil
     }
 

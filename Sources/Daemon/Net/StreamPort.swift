@@ -13,8 +13,9 @@ import Wire
 /// as UDP would, and does not make every round trip longer.
 ///
 /// - A connection that this node made, and by which it has not sent for `idleAfter`, is closed. One that is over, or did not
-///   come about, is told (`onLost`) and made again when there is something to send; soon after a failure not at once.
-/// - Anyone who connects and brings nothing that is worth an answer within `greetingTimeout` is sent away, and anyone who says
+///   come about, is reported (`onLost`) and made again when there is something to send; soon after a failure not at once.
+/// - Anyone who connects and brings nothing that is worth an answer within `greetingTimeout` is sent away, and anyone
+///   who reports
 ///   nothing for `silentAfter`.
 package final class StreamPort {
     private struct Failure {
@@ -36,7 +37,7 @@ package final class StreamPort {
     private var figures = (accepted: 0, made: 0, failed: 0, unauthenticated: 0, dropped: 0, full: 0, unroutable: 0)
 
     /// Listens at each of `addresses`; a node that only connects listens nowhere. `onLost`: a connection that this node had
-    /// made, or wanted to make, is no more.
+    /// made, or was making, is no more.
     package init(
         on loop: Loop, listen addresses: [SocketAddress], onReceive: @escaping (inout DatagramBatch) -> Void,
         onLost: @escaping (SocketAddress) -> Void
@@ -145,7 +146,7 @@ package final class StreamPort {
             switch fault {
             case .idle, .silent: break
             case .stuck: wait(for: connection.key.remote)
-            case .stranger: figures.unauthenticated += 1
+            case .anonymous: figures.unauthenticated += 1
             }
             over(connection)
         }

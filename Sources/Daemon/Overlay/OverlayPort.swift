@@ -32,7 +32,7 @@ package final class OverlayPort {
         package init() {}
     }
 
-    /// Who is told what the overlay brings, on the agent's loop.
+    /// Who is informed what the overlay brings, on the agent's loop.
     package struct Listener {
         /// Datagrams that are not packets.
         package private(set) var others: (inout DatagramBatch) -> Void
@@ -77,15 +77,15 @@ package final class OverlayPort {
     private var arrived = DatagramBatch()
     private var port: MeshPort?
     private let kernel: Blocking
-    /// What each shard wants, and what the interface has.
+    /// What each shard needs, and what the interface has.
     private var queueLengths: [Int: Int] = [:]
     private var queueLength = QueueLength.wide
     private var isSettingQueue = false
     private var handed = DatagramBatch(capacity: 4096)
-    /// What each thread said last.
+    /// What each thread reported last.
     private var figures: [OverlayCounters] = []
-    /// Activity that some threads have told, and which: the agent hears of both ways at once, or it would believe that what
-    /// it has sent is not answered.
+    /// Activity that some threads have reported, and which: the agent learns of both ways at once, or it would believe
+    /// that what it has sent is not answered.
     private var reported: [DataPlaneActivity] = []
     private var reporters: Set<Int> = []
     private var configured: OverlayPlace?
@@ -216,7 +216,7 @@ package final class OverlayPort {
     }
 
     private func learned(_ events: [DataPlaneEvent]) {
-        // While packets go out, the agent hears of it more often than once a second.
+        // While packets go out, the agent learns of it more often than once a second.
         if events.contains(.active) { reportTimer?.arm(after: DataPlane.reportAfter) }
         listener?.events(events)
     }
@@ -229,23 +229,23 @@ package final class OverlayPort {
 
     // MARK: - The interface's queue
 
-    /// All queues of the interface are of one length: the shortest that somebody wants.
+    /// All queues of the interface are of one length: the shortest that somebody needs.
     private func setQueueLength(_ packets: Int, of shard: Int) {
         queueLengths[shard] = packets
         settleQueue()
     }
 
     private func settleQueue() {
-        let wanted = queueLengths.values.min() ?? QueueLength.wide
-        guard wanted != queueLength, !isSettingQueue else { return }
+        let desired = queueLengths.values.min() ?? QueueLength.wide
+        guard desired != queueLength, !isSettingQueue else { return }
         isSettingQueue = true
         let name = device.name, me = Weak(self)
         kernel.run {
-            // Where it fails the interface is gone, which is told elsewhere.
-            try? TunDevice.set(queue: wanted, of: name)
+            // Where it fails the interface is gone, which is reported elsewhere.
+            try? TunDevice.set(queue: desired, of: name)
         } then: { _ in
             guard let self = me.object else { return }
-            self.queueLength = wanted
+            self.queueLength = desired
             self.isSettingQueue = false
             self.settleQueue()
         }
@@ -253,7 +253,7 @@ package final class OverlayPort {
 
     // MARK: - From the agent
 
-    /// What the agent's endpoint has changed; to be told before datagrams are sent that speak of it.
+    /// What the agent's endpoint has changed; to be reported before datagrams are sent that speak of it.
     package func apply(_ changes: [DataPlaneChange]) {
         if let shard { return shard.apply(changes) }
         // The first pair gets the originals; it may not have them before the others' siblings are made.
@@ -270,7 +270,7 @@ package final class OverlayPort {
         for thread in threads where thread.role.contains(.outward) { thread.send(.unreachable(address)) }
     }
 
-    /// Has traffic told to the listener. To be called about once a second.
+    /// Has traffic reported to the listener. To be called about once a second.
     package func report() {
         if let shard { listener?.activity(shard.takeActivity()) }
         for thread in threads { thread.send(.report) }

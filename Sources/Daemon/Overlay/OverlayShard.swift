@@ -7,7 +7,7 @@ import Mesh
 /// reads, hands on and writes; what a packet means is the data plane's business. Where the port takes no more, the device
 /// rests until it does, so that what waits lies in the kernel's queue, where its senders can see it.
 final class OverlayShard {
-    /// Who is told. Called on the shard's loop.
+    /// Who is informed. Called on the shard's loop.
     struct Listener {
         /// Datagrams that are not packets.
         private(set) var others: (inout DatagramBatch) -> Void

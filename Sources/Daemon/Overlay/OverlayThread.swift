@@ -16,7 +16,7 @@ final class OverlayThread {
         case unreachable(IPAddress)
         /// The node's port was opened again.
         case adopt(PortDescriptors)
-        /// Tell activity and counters.
+        /// Report activity and counters.
         case report
         /// Copy what passes, or do no more.
         case capture(CaptureTap?)

@@ -8,9 +8,10 @@ import Platform
 
 /// # The gateway's door, kept open
 ///
-/// Runs a `PortMapper` for the mesh's port: sees where the node is whenever it is told to look, carries its datagrams and its
-/// HTTP exchanges, and tells which outer addresses lead to the node. Nothing is asked for where nothing could come of it:
-/// without a default gateway, where the node's own address is a public one, and where it listens on another interface only.
+/// Runs a `PortMapper` for the mesh's port: sees where the node is whenever it is instructed to look, carries its
+/// datagrams and its HTTP exchanges, and reports which outer addresses lead to the node. Nothing is asked for where
+/// nothing could come of it: without a default gateway, where the node's own address is a public one, and where it
+/// listens on another interface only.
 package final class PortMappingHost {
     package enum Mode: String, Hashable, Sendable, CaseIterable {
         /// Where the node's own address is private.
@@ -40,7 +41,8 @@ package final class PortMappingHost {
 
     private static let stopPatience = Interval.seconds(1)
 
-    /// `listening` is where the mesh's socket is bound; `root` lies before /proc, for tests. `onChange` is told of each change of
+    /// `listening` is where the mesh's socket is bound; `root` lies before /proc, for tests. `onChange` is informed of
+    /// each change of
     /// the outer addresses.
     package init(
         on loop: Loop, listening: SocketAddress, nonce: [UInt8], root: String = "", log: Logger,
@@ -56,7 +58,7 @@ package final class PortMappingHost {
         timer = Timer(on: loop, "port mapping") { me.object?.drive { $0.tick(now: $1, into: &$2) } }
     }
 
-    /// What a gateway is to know a node's mapping by: bytes that nobody can guess, and the same after a crash, so that the
+    /// What a gateway is to know a node's mapping by: bytes that nobody can predict, and the same after a crash, so that the
     /// mapping of before is taken up again rather than refused as another's until it expires.
     package static func nonce(identity: [UInt8]) -> [UInt8] {
         let key = SecretBytes(identity)

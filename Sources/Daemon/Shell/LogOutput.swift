@@ -16,7 +16,7 @@ package struct LogOutput: LogHandler {
     private let label: String
     private let isJournal: Bool
 
-    /// `isJournal`: what `JOURNAL_STREAM` in the environment tells (systemd.exec(5)).
+    /// `isJournal`: what `JOURNAL_STREAM` in the environment reports (systemd.exec(5)).
     package init(label: String, level: LogLevel, isJournal: Bool) {
         self.label = label
         self.isJournal = isJournal

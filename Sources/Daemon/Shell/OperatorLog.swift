@@ -2,8 +2,8 @@ import Base
 package import EventLoop
 package import Logging
 
-/// Lines of the log that tell an operator what happens in the fleet: one line each, structured, and never a flood. After a
-/// burst of `burst` lines, `perSecond` a second go on; how many were left out is said with the next one that is not.
+/// Lines of the log that inform an operator what happens in the fleet: one line each, structured, and never a flood. After a
+/// burst of `burst` lines, `perSecond` a second go on; how many were left out is reported with the next one that is not.
 package struct OperatorLog {
     private let log: Logger
     private let loop: Loop

@@ -12,7 +12,7 @@ import Mesh
 ///                        └──→ actions, datagrams ──→ held until then ──→ shell
 /// ```
 ///
-/// - **Durability.** An output leaves when every change that the core output before it is durable, so nobody hears of what a
+/// - **Durability.** An output leaves when every change that the core output before it is durable, so nobody learns of what a
 ///   crash could still undo. A change goes to the store at once, in order. A store may answer at once (a file, SQLite) or later
 ///   (etcd), and it may answer in any order.
 /// - **Order.** Outputs leave in the order in which the core appended them, over all turns; in one turn, actions leave before
@@ -86,7 +86,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
         begin(body)
     }
 
-    /// Takes no more inputs from outside. When all outputs have left the shell is told by `ended`, once.
+    /// Takes no more inputs from outside. When all outputs have left the shell is informed by `ended`, once.
     package func end() {
         isEnding = true
         if !isBusy { begin { _, _ in } }

@@ -76,7 +76,7 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
         }
     }
 
-    /// The far end has said all it will; it may still wait for answers.
+    /// The far end has reported all it will; it may still wait for answers.
     private func ended(_ connection: Connection, _ end: ByteStream.End) {
         connection.hasEnded = true
         if connection.waiting == 0 || end != .endOfStream { drop(connection) }

@@ -15,7 +15,7 @@ package final class ToolRunner {
         case notStarted(SpawnError)
     }
 
-    /// Output beyond this is cut off: no tool says so much.
+    /// Output beyond this is cut off: no tool reports it much.
     package static let outputLimit = 8 << 20
 
     private let loop: Loop

@@ -4,7 +4,7 @@ package import Wire
 /// A generation that an agent found when it started.
 package struct AdoptedWorker: Hashable, Sendable {
     package enum State: Hashable, Sendable {
-        /// Its shim lives; an event will tell more.
+        /// Its shim lives; an event will report more.
         case starting
         case running(WorkerStart)
         case exited(WorkerEnd)

@@ -3,7 +3,7 @@ import Glibc
 
 /// # Which cgroup holds the workers
 ///
-/// `--workers-cgroup` says it. The default, `auto`, is the cgroup of the unit `asterism-workers.service` where systemd has
+/// `--workers-cgroup` reports it. The default, `auto`, is the cgroup of the unit `asterism-workers.service` where systemd has
 /// started that, below any mount of cgroup v2: at /sys/fs/cgroup, or at /sys/fs/cgroup/unified next to cgroup v1. Without
 /// it workers are held together by their shims alone.
 package enum WorkerCgroupChoice: Hashable, Sendable {
@@ -66,7 +66,7 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
         return nil
     }
 
-    /// The unit's cgroup below the first mount that has one. `problem` says why a directory cannot be used.
+    /// The unit's cgroup below the first mount that has one. `problem` reports why a directory cannot be used.
     package static func find(mounts: [String], problem: (String) -> Errno?) -> Found {
         guard !mounts.isEmpty else { return Found(problem: "cgroup v2 is not mounted") }
         var reasons: [String] = []

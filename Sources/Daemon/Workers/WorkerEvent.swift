@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-/// What a `WorkerHost` tells its owner. Every launch that did not throw ends in exactly one of `launchFailed`, `exited`
+/// What a `WorkerHost` reports its owner. Every launch that did not throw ends in exactly one of `launchFailed`, `exited`
 /// and `lost`, in this run of the agent or as a finding of `adopt()` in a later one; no process of the generation is left
 /// by then.
 package enum WorkerEvent: Hashable, Sendable {

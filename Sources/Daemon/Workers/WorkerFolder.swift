@@ -5,7 +5,7 @@ import ShimProtocol
 package import Wire
 
 /// Where a node's workers lie on its disk, and the plain file work on one generation's folder. What the files mean is
-/// told in ShimProtocol/GenerationDirectory.swift. `PassableFolder` tells who may enter.
+/// reported in ShimProtocol/GenerationDirectory.swift. `PassableFolder` reports who may enter.
 package struct WorkerFolder: Hashable, Sendable {
     package let worker: WorkerRef
     package let path: String
@@ -17,7 +17,7 @@ package struct WorkerFolder: Hashable, Sendable {
 
     package func path(of file: String) -> String { "\(path)/\(file)" }
 
-    /// Makes the folder; EEXIST if this generation was launched before. Says how many folders above it are new entries of
+    /// Makes the folder; EEXIST if this generation was launched before. Reports how many folders above it are new entries of
     /// their own parents.
     func make(in state: String) throws(Errno) -> UInt8 {
         let above = "\(state)/workers/\(worker.name)"

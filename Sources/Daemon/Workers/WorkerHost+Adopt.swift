@@ -9,7 +9,7 @@ extension WorkerHost {
     /// Finds everything that former agents launched on this node and did not remove. To be called once, before the first
     /// launch.
     ///
-    /// A record of the exit always wins. Without one, the lock says whether a shim lives; if none does, the lock is ours,
+    /// A record of the exit always wins. Without one, the lock reports whether a shim lives; if none does, the lock is ours,
     /// and with it the right to call the generation lost, after its last process is gone.
     package func adopt() -> [AdoptedWorker] {
         loop.preconditionOnLoop()
@@ -48,7 +48,7 @@ extension WorkerHost {
             }
         }
         keep(keeper)
-        // Not at once: the caller must hear of the worker before it hears that it is lost.
+        // Not at once: the caller must learn of the worker before it receives that it is lost.
         keeper.sweepSoon(holding: lock)
         return found(.vanished)
     }

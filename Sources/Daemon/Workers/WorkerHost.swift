@@ -137,7 +137,7 @@ package final class WorkerHost {
     package var live: [WorkerRef] { keepers.keys.sorted() }
 
     /// Starts one generation of a worker, or starts it again after it has ended: then its log goes on where it was. If it
-    /// throws, nothing has run and nothing new is left; otherwise events tell the rest. `operation` is kept with the
+    /// throws, nothing has run and nothing new is left; otherwise events report the rest. `operation` is kept with the
     /// worker, for `adopt()`.
     package func launch(_ worker: WorkerRef, _ spec: WorkerSpec, operation: String) throws(SpecProblem) {
         loop.preconditionOnLoop()

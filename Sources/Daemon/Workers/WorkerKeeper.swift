@@ -5,8 +5,8 @@ import Platform
 import ShimProtocol
 import Wire
 
-/// One living generation as its host sees it: a shim that is a child or was found, what it said, and what it is still to
-/// be told.
+/// One living generation as its host sees it: a shim that is a child or was found, what it reported, and what it is still to
+/// be reported.
 final class WorkerKeeper {
     private enum Phase {
         case starting
@@ -72,7 +72,7 @@ final class WorkerKeeper {
                 readReports()
             }
         } catch {
-            // The shim's end will tell everything but the start, which is then looked for.
+            // The shim's end will report everything but the start, which is then looked for.
             pollFolder(every: .milliseconds(50))
             return
         }

@@ -6,7 +6,7 @@ package import Wire
 /// What is wrong with a specification on this node, and could not be seen elsewhere: users, files, the machine's size.
 /// `WorkerSpec.problems()` comes first; this expects a specification that passed it.
 ///
-/// The launch tries all of it again and has the last word. This exists so that a person hears of a mistake at once, with
+/// The launch tries all of it again and has the last word. This exists so that a person learns of a mistake at once, with
 /// the name of the field, and before anything has changed.
 package struct WorkerSpecCheck {
     private let spec: WorkerSpec

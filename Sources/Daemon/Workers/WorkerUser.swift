@@ -125,7 +125,7 @@ private enum LookUp<Value> {
     case found(Value?)
 }
 
-/// Calls with larger and larger buffers, up to a megabyte, as getpwnam_r(3) and its kin want it.
+/// Calls with larger and larger buffers, up to a megabyte, as getpwnam_r(3) and its kin need it.
 private func withScratch<Value>(_ body: (UnsafeMutableBufferPointer<CChar>) -> LookUp<Value>) -> Value? {
     var size = 4096
     while size <= 1 << 20 {

@@ -1,4 +1,4 @@
-/// What a sender of this node is told by ICMP about a packet of its own.
+/// What a sender of this node is informed by ICMP about a packet of its own.
 enum ControlMessageError: Hashable {
     /// The largest packet that would have gone.
     case tooBig(Int)

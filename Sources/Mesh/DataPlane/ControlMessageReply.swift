@@ -7,7 +7,7 @@ enum ControlMessageReply {
     private static let quote4 = 576 - 28
     private static let quote6 = 1280 - 48
 
-    /// `nil` for packets about which nothing may be said: other errors, and later fragments.
+    /// `nil` for packets about which nothing may be reported: other errors, and later fragments.
     static func make(
         to packet: UnsafeRawPointer, count: Int, _ error: ControlMessageError, from local: OverlayLocal
     ) -> [UInt8]? {

@@ -5,7 +5,7 @@ package import Wire
 ///
 /// A TUN device gives what programs of this node send to overlay addresses; a UDP socket carries it, sealed, to the peer
 /// that has the address; the peer's data plane opens it and gives it to its TUN device. Everything else of the mesh
-/// (handshakes, streams, heartbeats) goes through `Endpoint`, which knows sessions and paths and tells the data plane what
+/// (handshakes, streams, heartbeats) goes through `Endpoint`, which knows sessions and paths and reports the data plane what
 /// it needs of them: keys, addresses, limits, as `DataPlaneChange`s. What the data plane learns on its way, that a peer
 /// has moved, or holds new keys, comes back as `DataPlaneEvent`s.
 ///
@@ -17,8 +17,8 @@ package import Wire
 /// Four things make it fast. Packets come and go by the train: one system call and one pass through the kernel's stack
 /// for up to 64 of them. Nothing is copied but by the cipher: a train is sealed from the device's buffer into the
 /// socket's, and opened in place. Nobody sums payload: the sender's kernel leaves transport checksums partial, a flag in
-/// the authenticated header says so, and the receiver's kernel is told that they are. And the receiver joins segments
-/// again without looking for flows: a flag says that a packet continues the one before it.
+/// the authenticated header reports it, and the receiver's kernel is informed that they are. And the receiver joins segments
+/// again without looking for flows: a flag reports that a packet continues the one before it.
 ///
 /// Both ways work on memory of the caller and allocate nothing. Each may have a thread of its own, or several, each with a
 /// `DataPlane` that knows its role; what they share is made for it (`TxRoute.takeCounters`, `RxEntry.exclusively`,
@@ -33,7 +33,7 @@ package struct DataPlane: ~Copyable {
     let flows: FlowTable
     private let role: DataPlaneRole
     var waiting = WaitingPackets()
-    /// RFC 4443, section 2.4 f wants a limit; a burst of a busy moment is let through.
+    /// RFC 4443, section 2.4 f needs a limit; a burst of a busy moment is let through.
     private var replies = TokenBucket(perSecond: 100, burst: 50, now: .origin)
     /// Nothing was sent since the last report.
     private var isQuiet = true
@@ -51,7 +51,7 @@ package struct DataPlane: ~Copyable {
         receive.isShared = isShared
     }
 
-    /// What `Endpoint` says of sessions and paths; in the order in which it said so.
+    /// What `Endpoint` reports of sessions and paths; in the order in which it reported it.
     package mutating func apply(_ change: DataPlaneChange, now: Instant, into out: inout DataPlaneOutbox) {
         guard !change.role.isDisjoint(with: role) else { return }
         switch change {
@@ -102,7 +102,7 @@ package struct DataPlane: ~Copyable {
         case .dropped(let reason): counters.drop(reason)
         case .noRoute(let key):
             if waiting.hold(packet, count: count, header, for: key, now: now) {
-                out.events.append(.wanted(key.address))
+                out.events.append(.desired(key.address))
             }
             counters.drop(.awaitingSession, count: waiting.takeDropped())
         case .tooBig(let limit):
@@ -123,7 +123,7 @@ package struct DataPlane: ~Copyable {
             counters: &counters, into: &out)
     }
 
-    /// The address's owner cannot be reached, or there is none: what waits for it is given up, and its senders are told.
+    /// The address's owner cannot be reached, or there is none: what waits for it is given up, and its senders are informed.
     package mutating func unreachable(_ address: IPAddress, now: Instant, into out: inout DataPlaneOutbox) {
         for packet in waiting.release(OverlayKey(address)) {
             counters.drop(.unreachable)
@@ -135,7 +135,7 @@ package struct DataPlane: ~Copyable {
         }
     }
 
-    /// Gives up what has waited too long. To be called now and then; `deadline` says when there is something to do.
+    /// Gives up what has waited too long. To be called now and then; `deadline` reports when there is something to do.
     package mutating func tick(now: Instant) {
         counters.drop(.awaitingSession, count: waiting.expire(now))
     }
@@ -201,7 +201,7 @@ package struct DataPlaneRole: OptionSet, Hashable, Sendable {
     package static let inward = DataPlaneRole(rawValue: 2)
 }
 
-/// What `Endpoint` tells the data plane.
+/// What `Endpoint` reports the data plane.
 package enum DataPlaneChange: Sendable {
     /// This node's own addresses.
     case local(OverlayLocal)
@@ -211,7 +211,8 @@ package enum DataPlaneChange: Sendable {
     /// Keys to seal with for a peer, in place of those before.
     case route(TxRoute)
     case unroute(peer: Int)
-    /// Nothing is said to the peer, or heard from it under these indices, for a while: what can be made again is not kept.
+    /// Nothing is reported to the peer, or received from it under these indices, for a while: what can be made again is
+    /// not kept.
     case rest(peer: Int, indices: [UInt32])
     /// Packets go there, and while that is in doubt to `second` too.
     case redirect(peer: Int, PathAddress, second: PathAddress?)
@@ -221,7 +222,7 @@ package enum DataPlaneChange: Sendable {
     case restrict(index: UInt32, PeerPolicy)
     /// Whether replies of the peer need to be remembered.
     case track(peer: Int, Bool)
-    /// The driver is to ask the kernel for the MTU of the way to that address, and to tell `Endpoint.measured`.
+    /// The driver is to ask the kernel for the MTU of the way to that address, and to report `Endpoint.measured`.
     case measure(peer: Int, SocketAddress)
 
     /// Whose business it is.
@@ -240,18 +241,18 @@ package enum DataPlaneChange: Sendable {
     }
 }
 
-/// What the data plane tells `Endpoint` and the layer above.
+/// What the data plane reports `Endpoint` and the layer above.
 package enum DataPlaneEvent: Hashable, Sendable {
     /// The peer has sealed with the keys of this index for the first time, so it holds them.
     case confirmed(index: UInt32, PathAddress)
-    /// The newest packet of the peer, of that counter, came from another address than those before. Threads may tell of
+    /// The newest packet of the peer, of that counter, came from another address than those before. Threads may report
     /// two moves in the wrong order.
     case moved(index: UInt32, PathAddress, counter: UInt64)
-    /// The first packet since the last report was sent: the next report is wanted in a tenth of a second, so that paths
+    /// The first packet since the last report was sent: the next report is desired in a tenth of a second, so that paths
     /// are looked after while they are used.
     case active
     /// A packet waits for a session with the node that has this address.
-    case wanted(IPAddress)
+    case desired(IPAddress)
 }
 
 /// Traffic of one peer since the last report.
@@ -300,7 +301,7 @@ package struct OverlayLocal: Hashable, Sendable {
 
 /// Why a packet went no further.
 package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
-    /// From the device: not IP, cut short, or a header that says nonsense.
+    /// From the device: not IP, cut short, or a header that reports nonsense.
     case malformed
     /// Multicast, broadcast, or another address that is nobody's.
     case multicast
@@ -314,7 +315,7 @@ package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
     case noRoom
     /// Nobody has the address, or its owner does not answer.
     case unreachable
-    /// Larger than the path carries; the sender was told.
+    /// Larger than the path carries; the sender was informed.
     case tooBig
     /// The keys are too old, or used up.
     case expiredKeys
@@ -330,7 +331,7 @@ package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
     case notForUs
     /// The policy does not let the peer reach that port.
     case denied
-    /// It met congestion and its ends cannot be told (RFC 6040, section 4.2).
+    /// It met congestion and its ends cannot be informed (RFC 6040, section 4.2).
     case congested
 
     package var name: String { "\(self)" }

@@ -16,11 +16,11 @@ package struct PolicyRule: Hashable, Sendable {
     /// All of these the peer must have; none: any peer of the fleet.
     package var labels: [Label] = []
 
-    /// The label that says which application a node belongs to.
+    /// The label that reports which application a node belongs to.
     package static let applicationLabel = "app"
 
     /// `PROTOCOL[:PORTS] [from LABEL=VALUE[,LABEL=VALUE...]]`, where the protocol is any, tcp, udp or icmp, and ports are
-    /// numbers and ranges with commas: `tcp:80,8000-8099 from app=web`. The error says what is wrong.
+    /// numbers and ranges with commas: `tcp:80,8000-8099 from app=web`. The error reports what is wrong.
     package init(parsing text: String) throws(PolicyRuleError) {
         let words = text.split(separator: " ")
         guard words.count == 1 || words.count == 3 else { throw .init("write PROTOCOL[:PORTS] [from LABEL=VALUE,...]") }

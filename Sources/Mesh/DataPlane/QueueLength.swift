@@ -45,7 +45,7 @@ package struct QueueLength: Sendable {
         let age = now - began
         guard age >= QueueLength.window else { return nil }
         defer { (self.began, self.count, self.bytes, turns, fullTurns) = (now, 0, 0, 0, 0) }
-        // A window with a pause in it says nothing of what can be carried.
+        // A window with a pause in it reports nothing of what can be carried.
         let isBulk =
             age < QueueLength.window * 2 && fullTurns * 2 >= turns && self.bytes >= QueueLength.bulk * self.count
         fullWindows = isBulk ? fullWindows + 1 : 0
@@ -53,10 +53,10 @@ package struct QueueLength: Sendable {
         bulkAt = now
         guard fullWindows > 1 else { return nil }
         let carried = self.count * Int(QueueLength.patience.nanoseconds) / max(1, Int(age.nanoseconds))
-        let wanted = min(max(carried, QueueLength.least), QueueLength.wide)
-        guard wanted >= packets * 2 || wanted * 2 <= packets else { return nil }
-        packets = wanted
-        return wanted
+        let desired = min(max(carried, QueueLength.least), QueueLength.wide)
+        guard desired >= packets * 2 || desired * 2 <= packets else { return nil }
+        packets = desired
+        return desired
     }
 
     /// To be asked now and then, since after bulk there may be no more turns.

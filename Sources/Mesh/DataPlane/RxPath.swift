@@ -158,7 +158,7 @@ struct RxPath: ~Copyable {
             return nil
         }
         let counter = UnsafeRawPointer(datagram).word64(8), state = entry.state
-        // The window says no before the cipher is asked, and learns the counter only after it said yes.
+        // The window refuses before the cipher is asked, and learns the counter only after it has accepted.
         guard entry.exclusively(isShared, { state.pointee.window.wouldAccept(counter) }) else {
             counters.drop(.replayed)
             return nil

@@ -72,7 +72,7 @@ package struct TrainOutbox: ~Copyable {
         for index in first..<count {
             let train = trains[index]
             let segment = train.segment - path.overhead + second.overhead
-            // What a relay wants before each may make a full train too long.
+            // What a relay needs before each may make a full train too long.
             let most = TrainOutbox.bytesPerTrain / segment
             for begin in stride(from: 0, to: train.datagrams, by: most) {
                 let start = byteCount, datagrams = min(most, train.datagrams - begin)
@@ -95,7 +95,7 @@ package struct TrainOutbox: ~Copyable {
         isOpen = false
     }
 
-    /// Of the trains from `first` on, all of them on `path`, without what relays want.
+    /// Of the trains from `first` on, all of them on `path`, without what relays need.
     func sealedBytes(from first: Int, on path: PathAddress) -> UInt64 {
         (first..<count).reduce(0) { $0 + UInt64(trains[$1].count - trains[$1].datagrams * path.overhead) }
     }

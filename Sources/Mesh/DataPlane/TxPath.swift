@@ -73,7 +73,7 @@ struct TxPath: ~Copyable {
         route.state.pointee.tracksFlows = tracksFlows
     }
 
-    /// Nothing is said to the peer for a while.
+    /// Nothing is reported to the peer for a while.
     func rest(_ peer: Int) {
         guard peer < routes.count, let route = routes[peer] else { return }
         route.state.pointee.key.rest()
@@ -219,7 +219,7 @@ struct TxPath: ~Copyable {
 
     /// TCP's least segment (tcp_min_snd_mss).
     static let leastTCP = 48
-    /// The least that IPv6 wants of any link (RFC 8200, section 5).
+    /// The least that IPv6 needs of any link (RFC 8200, section 5).
     private static let leastIPv6 = 1280
 
     /// A TCP packet of one segment, too large for the path, as a super-packet of smaller ones.
@@ -312,7 +312,7 @@ struct TxPath: ~Copyable {
 
 /// Bits of a packet's second byte.
 enum PacketFlags {
-    /// The transport checksum is only begun; anyone who delivers the packet completes it, or says that it need not be.
+    /// The transport checksum is only begun; anyone who delivers the packet completes it, or reports that it need not be.
     static let partialChecksum: UInt8 = 1
     /// The next segment of the packet with the counter before: the same headers but for lengths, numbers and flags.
     static let continues: UInt8 = 2

@@ -6,7 +6,7 @@ package import Wire
 ///
 /// A beacon keeps, for each node that registers with it, the addresses at which the node may be reached. A node speaks
 /// for itself only: the entry's key is the session's peer, never a field of a message. An entry lives `lifetime` unless
-/// it is registered again. What was said last counts: words of one session keep their order, and a node has one session.
+/// it is registered again. What was reported last counts: words of one session keep their order, and a node has one session.
 package struct Directory: Sendable {
     package struct Entry: Hashable, Sendable {
         package var addresses: [SocketAddress]
@@ -25,7 +25,7 @@ package struct Directory: Sendable {
 
     package var count: Int { entries.count }
 
-    /// Registers or renews. `observed` is where the beacon hears the node from, if it does so directly; it comes first.
+    /// Registers or renews. `observed` is where the beacon receives the node from, if it does so directly; it comes first.
     /// False if there is no room.
     @discardableResult
     package mutating func register(
@@ -46,7 +46,7 @@ package struct Directory: Sendable {
         return true
     }
 
-    /// The node was heard from there, after all that it has registered: it may have moved since.
+    /// The node was received from there, after all that it has registered: it may have moved since.
     package mutating func observe(_ node: NodeID, at observed: SocketAddress, now: Instant) {
         guard let entry = entries[node], entry.expires > now, entry.addresses.first != observed else { return }
         let others = entry.addresses.dropFirst().filter { $0 != observed }

@@ -18,9 +18,9 @@ struct DataLink {
     }
 
     private let slot: Int
-    /// The paths that the data plane was told last.
+    /// The paths that were last reported to the data plane.
     private var path: (primary: PathAddress, second: PathAddress?)?
-    /// The size that it was told last, in bytes of UDP payload.
+    /// The size that was last reported to it, in bytes of UDP payload.
     private var bytes = 0
     /// How large a datagram the present path carries.
     private var size: PathSize?
@@ -29,7 +29,7 @@ struct DataLink {
     private(set) var received = Traffic()
     private(set) var sent = Traffic()
 
-    /// What is believed of a path before the kernel has said more.
+    /// What is believed of a path before the kernel has reported more.
     private static let ethernetMTU = 1500
 
     init(slot: Int) { self.slot = slot }
@@ -37,7 +37,7 @@ struct DataLink {
     /// The data plane has keys to seal with.
     func hasRoute(_ now: Instant) -> Bool { expiresAt.map { $0 > now } ?? false }
 
-    /// Bytes of a datagram of this node's at that path, without what a relay wants before it. What goes two ways must fit
+    /// Bytes of a datagram of this node's at that path, without what a relay needs before it. What goes two ways must fit
     /// into both.
     func datagramBytes(at path: PathAddress, second: PathAddress?) -> Int {
         let overhead = max(path.overhead, second?.overhead ?? 0)
@@ -60,7 +60,7 @@ struct DataLink {
         return bytes
     }
 
-    /// What the data plane is to be told of the peer's paths, as they are now.
+    /// What the data plane is to be informed of the peer's paths, as they are now.
     mutating func changes(primary: PathAddress?, second: PathAddress?) -> [DataPlaneChange] {
         guard let before = path, let primary else { return [] }
         guard before.primary != primary || before.second != second else { return [] }
@@ -83,7 +83,7 @@ struct DataLink {
     /// When a probe of sizes is due.
     var deadline: Instant? { size?.deadline }
 
-    /// What the data plane is to be told of the size.
+    /// What the data plane is to be informed of the size.
     mutating func sizeChange(second: PathAddress?) -> [DataPlaneChange] {
         guard let path = path?.primary else { return [] }
         let now = datagramBytes(at: path, second: second)

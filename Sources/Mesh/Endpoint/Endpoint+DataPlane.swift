@@ -1,7 +1,7 @@
 package import Base
 import Wire
 
-// What the data plane reports. What it is told is in `DataPlaneUpdates`.
+// What the data plane reports. What it is informed is in `DataPlaneUpdates`.
 
 extension Endpoint {
     /// Something that the data plane has learned.
@@ -21,10 +21,10 @@ extension Endpoint {
                 counter >= keypair.movedAt
             else { return }
             keypair.movedAt = counter
-            peer.paths.heard(from: remote, isNewest: true, now: now)
+            peer.paths.arrived(from: remote, isNewest: true, now: now)
             sessions.peers.mark(peer)
         // For the driver, and for the layer above, which looks for the node that has the address.
-        case .active, .wanted: break
+        case .active, .desired: break
         }
         flush(now: now, into: &out)
     }

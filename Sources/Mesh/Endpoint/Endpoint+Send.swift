@@ -3,7 +3,7 @@ package import Base
 // The way outwards, in the order of the functions:
 //
 //   layer above ──→ peers.mark ──→ flush ──→ for each marked peer: one datagram after the other, as long as there is
-//   something to say and the streams' congestion control lets it (`Peer+Send.swift`)
+//   something to report and the streams' congestion control lets it (`Peer+Send.swift`)
 
 extension Endpoint {
     /// Turns everything that waits into datagrams. Called once at the end of each entry point of the layer above.
@@ -12,7 +12,7 @@ extension Endpoint {
         out.closedSockets += traversal.takeClosedSockets()
         if traversal.location.takeChange() {
             out.events.append(.candidatesChanged)
-            // Idle peers are told when they are talked to again.
+            // Idle peers are informed when they are talked to again.
             for peer in sessions.peers where peer.isConnected && peer.liveness.isRecent(now) {
                 sessions.peers.mark(peer)
             }
@@ -50,7 +50,7 @@ extension Endpoint {
         sessions.dataPlane.resize(peer)
     }
 
-    /// The data plane's packets go where the peer's path set says.
+    /// The data plane's packets go where the peer's path set reports.
     private mutating func followPath(of peer: Peer) {
         let news = peer.paths.takeNews()
         for transition in news { counters.switched(transition) }

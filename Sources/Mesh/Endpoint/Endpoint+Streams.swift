@@ -7,7 +7,7 @@ package import Wire
 extension Endpoint {
     // MARK: - Peers
 
-    /// Wants a session with `node`, to be tried at `addresses`. Reports `connected` or `connectFailed` in the end; asking
+    /// Needs a session with `node`, to be tried at `addresses`. Reports `connected` or `connectFailed` in the end; asking
     /// again, or for a session that is there, only adds addresses.
     package mutating func connect(
         to node: NodeID, at addresses: [SocketAddress], through places: [RelayedAddress] = [], now: Instant,
@@ -29,11 +29,11 @@ extension Endpoint {
         }
         peer.paths.add(paths)
         if !places.isEmpty { traversal.reach(peer, through: places, peers: &sessions.peers, now: now) }
-        peer.want(now: now)
+        peer.need(now: now)
         sessions.peers.mark(peer)
     }
 
-    /// Ends the session and tells the peer.
+    /// Ends the session and informs the peer.
     package mutating func disconnect(_ node: NodeID, now: Instant, into out: inout MeshOutbox) {
         guard let peer = sessions.peers[node] else { return }
         end(peer, .local, closing: .goodbye, now: now, into: &out)
@@ -41,7 +41,7 @@ extension Endpoint {
 
     package func isConnected(_ node: NodeID) -> Bool { sessions.peers[node]?.isConnected ?? false }
     package func certificate(of node: NodeID) -> Certificate? { sessions.peers[node]?.certificate }
-    /// Where the peer was last heard from, or is looked for.
+    /// Where the peer was last received from, or is looked for.
     package func address(of node: NodeID) -> SocketAddress? {
         sessions.peers[node]?.paths.primary.flatMap { $0.isDirect ? $0.remote : nil }
     }
@@ -69,7 +69,7 @@ extension Endpoint {
         return true
     }
 
-    /// Asks the peer for an answer; `pong` brings the time it took.
+    /// Asks the peer for an answer; `pong` brings the round-trip time.
     package mutating func ping(_ node: NodeID, token: UInt64, now: Instant) -> Bool {
         guard let peer = connectedPeer(node) else { return false }
         peer.frames.pingSent(token, now: now)

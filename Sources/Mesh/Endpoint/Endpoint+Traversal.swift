@@ -32,7 +32,7 @@ extension Endpoint {
         serviceRelays(now: now, into: &out)
     }
 
-    /// A TCP connection that this node had made is over. The next datagram makes another, and the relay must be told of it
+    /// A TCP connection that this node had made is over. The next datagram makes another, and the relay must be informed of it
     /// before it can be used.
     package mutating func connectionLost(to remote: SocketAddress, now: Instant, into out: inout MeshOutbox) {
         traversal.relays.connectionLost(to: remote, peers: &sessions.peers, now: now)
@@ -40,7 +40,7 @@ extension Endpoint {
         flush(now: now, into: &out)
     }
 
-    /// Where a relay that did not answer has allocations itself, as the directory says: the answer to
+    /// Where a relay that did not answer has allocations itself, as the directory reports: the answer to
     /// `MeshEvent.relayUnreached`.
     package mutating func relayChain(
         to relay: NodeID, through places: [RelayedAddress], now: Instant, into out: inout MeshOutbox
@@ -54,9 +54,9 @@ extension Endpoint {
     mutating func serviceRelays(now: Instant, into out: inout MeshOutbox) {
         traversal.relays.dropUnanswered()
         for position in traversal.relays.clients.indices {
-            let wanted = traversal.serviceRelay(
+            let desired = traversal.serviceRelay(
                 at: position, peers: &sessions.peers, counters: &counters, now: now, into: &out)
-            if let wanted { connect(to: wanted.node, at: wanted.paths, now: now, into: &out) }
+            if let desired { connect(to: desired.node, at: desired.paths, now: now, into: &out) }
         }
     }
 

@@ -7,7 +7,7 @@ import Wire
 /// An endpoint moves bytes between parts that do not know each other: `Sessions` (handshakes and keys), `PathSet` (the
 /// addresses of one peer), `StreamMux` (reliable streams), `Traversal` (candidates, relays, hole punching), `Relay` (this
 /// node as a relay), the data plane, and the layer above. It does no I/O: datagrams come in with a time, datagrams and events
-/// go out into the caller's outbox, and `deadline` says when to call `tick`.
+/// go out into the caller's outbox, and `deadline` reports when to call `tick`.
 ///
 /// - `Endpoint+Receive.swift` is the way of a datagram inwards, in order, to the last frame.
 /// - `Endpoint+Send.swift` is the way outwards.
@@ -81,7 +81,7 @@ package struct Endpoint: ~Copyable {
     // MARK: - Time
 
     /// The driver comes by. If it comes late, and did not meanwhile, this machine or this process stood still, and what
-    /// was not answered was perhaps not heard.
+    /// was not answered was perhaps not received.
     mutating func enter(_ now: Instant, wall: UnixTime) {
         sessions.wall = wall
         defer { lastEntry = now }
@@ -114,7 +114,7 @@ package struct Endpoint: ~Copyable {
 
     // MARK: - Sessions
 
-    /// A session has begun or ended: tells the parts that are not sessions.
+    /// A session has begun or ended: reports the parts that are not sessions.
     mutating func apply(_ change: Sessions.Change?, now: Instant) {
         switch change {
         case nil, .renewed: break

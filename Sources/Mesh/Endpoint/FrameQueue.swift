@@ -79,7 +79,7 @@ struct FrameQueue {
 
 extension MeshFrame {
     /// Whether a healthy peer sends something back for it at once. A heartbeat is answered, an answer is not, and the
-    /// mesh cannot tell one message from the other; the layer above says which it was by whom it sends to.
+    /// mesh cannot distinguish one message from the other; the layer above distinguishes them by their destination.
     fileprivate var expectsReply: Bool {
         switch self {
         case .ping, .allocationRequest: true

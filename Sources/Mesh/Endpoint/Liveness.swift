@@ -24,7 +24,7 @@ struct Liveness {
     private(set) var isResting = false
 
     private static let restAfter = Interval.seconds(20)
-    /// Keys under which a peer is still heard after so long have helped.
+    /// Keys under which a peer is still received after so long have helped.
     private static let effectiveAfter = Interval.seconds(10)
     /// A healthy peer that receives packets sends something within this time.
     private static let silence = Interval.milliseconds(900)
@@ -73,7 +73,7 @@ struct Liveness {
 
     mutating func packetsSent(_ at: Instant) { lastSentAt = max(lastSentAt ?? .origin, at) }
 
-    /// True if the peer has heard nothing for so long that something is to be sent to it.
+    /// True if the peer has received nothing for so long that something is to be sent to it.
     mutating func packetsReceived(_ at: Instant) -> Bool {
         lastReceivedAt = max(lastReceivedAt ?? .origin, at)
         if let since = unansweredSince, at >= since { unansweredSince = nil }

@@ -73,7 +73,7 @@ extension Peer {
     }
 
     /// A datagram with one frame, outside of the streams' congestion control; padded until all of it, with what a relay
-    /// wants before it, has `size` bytes.
+    /// needs before it, has `size` bytes.
     func sealAlone(
         _ frame: MeshFrame, with keypair: Keypair, to address: PathAddress, and second: PathAddress? = nil,
         size: Int = 0, now: Instant, counters: inout MeshCounters, into out: inout MeshOutbox
@@ -83,8 +83,8 @@ extension Peer {
         _ = streams.transmit(
             limit: Peer.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
         // 0 is padding (`StreamFrame`).
-        let wanted = size - address.overhead - DatagramHeader.framesSize - DatagramHeader.tagSize
-        if plain.count < wanted { plain.zeros(wanted - plain.count) }
+        let desired = size - address.overhead - DatagramHeader.framesSize - DatagramHeader.tagSize
+        if plain.count < desired { plain.zeros(desired - plain.count) }
         seal(plain.bytes, with: keypair, to: address, and: second, now: now, counters: &counters, into: &out)
     }
 

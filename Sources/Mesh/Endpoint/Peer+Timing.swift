@@ -30,7 +30,7 @@ extension Peer {
     }
 
     /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
-    /// gone; and a session in which nothing was said under the present keys is left to run out.
+    /// gone; and a session in which nothing was reported under the present keys is left to run out.
     private func rekeyTime(_ keypair: Keypair, _ configuration: MeshConfiguration) -> Instant? {
         let wait =
             keypair.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
@@ -38,7 +38,7 @@ extension Peer {
         return liveness.isActive(since: keypair.createdAt + Peer.confirmationTime) ? keypair.createdAt + wait : nil
     }
 
-    /// What is said so soon after new keys may be no more than their confirmation.
+    /// What is reported to it soon after new keys may be no more than their confirmation.
     private static let confirmationTime = Interval.seconds(1)
 
     /// The next time at which something is due. `traversal`: of what `Traversal` does for the peer.

@@ -9,7 +9,7 @@ import Wire
 /// (`PeerTraversal`), and what the data plane knows of it (`DataLink`).
 ///
 /// - `Peer+Send.swift` makes datagrams.
-/// - `Peer+Timing.swift` says when keys and the session end.
+/// - `Peer+Timing.swift` reports when keys and the session end.
 ///
 /// A peer is a class because its session holds keys, which must not be copied, and because a write to one of a hundred
 /// thousand peers in an array must not move the others.
@@ -58,13 +58,13 @@ final class Peer {
 
     // MARK: - Session
 
-    /// This node wants a session with the peer.
-    func want(now: Instant) {
+    /// This node needs a session with the peer.
+    func need(now: Instant) {
         if !isConnected, requestedAt == nil { requestedAt = now }
         isRequested = true
     }
 
-    /// Whether the peer remembers what was said before the handshake of `keypair`.
+    /// Whether the peer remembers what was reported before the handshake of `keypair`.
     func remembers(_ keypair: Keypair) -> Bool { isConnected && remoteAssociation == keypair.hello.association }
 
     /// The peer has forgotten all that it knew. `streams` replaces what there was.
@@ -90,7 +90,7 @@ final class Peer {
     /// An authentic datagram of so many bytes came that way, sealed with the keys of `keypair`. `isNewest`: none that was sent
     /// later came before.
     func received(_ count: Int, by path: PathAddress, of keypair: Keypair, isNewest: Bool, now: Instant) {
-        paths.heard(from: path, isNewest: isNewest && keypair === session.current, now: now)
+        paths.arrived(from: path, isNewest: isNewest && keypair === session.current, now: now)
         liveness.received(now, keyAge: now - keypair.createdAt)
         bytesReceived += count
     }

@@ -7,7 +7,7 @@ struct ProbeBudget {
     /// Probes of sizes come in dozens. They have a budget of their own, so that they do not take the place of the probes
     /// that find out whether a path is alive.
     private var sizes: TokenBucket
-    /// Tokens count on from here. They travel sealed, so nobody can guess them.
+    /// Tokens count on from here. They travel sealed, so nobody can predict them.
     private(set) var nextToken: UInt64
 
     /// `perSecond`: of each of the two.

@@ -6,7 +6,7 @@ import Wire
 ///
 /// Connects `Handshaker`, which makes and reads messages, to the peers. A session begins when both ends have shown that they
 /// hold its keys. It gets new keys when these are old, when the peer does not answer, or on request. It ends when one end
-/// says so, when nothing is heard for too long, or when its keys are too old.
+/// reports it, when nothing is received for too long, or when its keys are too old.
 ///
 /// What else is to be done when a session begins or ends is not known here: methods return a `Change` for `Endpoint`.
 struct Sessions: ~Copyable {
@@ -275,8 +275,8 @@ struct Sessions: ~Copyable {
         return nil
     }
 
-    /// Ends what there is with `peer` and forgets it; reports that if a session was reported, or wanted. The peer is told
-    /// if there is a `code`.
+    /// Ends what there is with `peer` and forgets it; reports that if a session was reported, or requested. The peer is
+    /// informed if there is a `code`.
     mutating func end(
         _ peer: Peer, _ reason: DisconnectReason, closing code: CloseCode? = nil, counters: inout MeshCounters,
         now: Instant, into out: inout MeshOutbox

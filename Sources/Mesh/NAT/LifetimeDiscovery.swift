@@ -32,7 +32,7 @@ package struct LifetimeDiscovery: ~Copyable {
     }
 
     private enum Outcome: Hashable {
-        case waiting, open, heard, silent
+        case waiting, open, arrived, silent
     }
 
     private var transactions: STUNTransactions<Purpose>
@@ -66,7 +66,7 @@ package struct LifetimeDiscovery: ~Copyable {
     }
 
     /// The server answers to other ports, and the NAT lets it.
-    private var isTried: Bool { outcomes[Int(LifetimeDiscovery.trialSocket)] == .heard }
+    private var isTried: Bool { outcomes[Int(LifetimeDiscovery.trialSocket)] == .arrived }
 
     package mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch) {
         for index in 0..<batch.count where result == nil {
@@ -107,12 +107,12 @@ package struct LifetimeDiscovery: ~Copyable {
             outcomes[Int(opened)] = .open
             if opened == LifetimeDiscovery.trialSocket { reach(opened, now: now, into: &out) }
         case .reach(let target):
-            // To the socket that asked: the server does not know better, or says so.
+            // To the socket that asked: the server does not know better, or reports it.
             guard socket == target else {
                 result = .unknown(.notServed)
                 return
             }
-            outcomes[Int(target)] = .heard
+            outcomes[Int(target)] = .arrived
         case .plain(let target):
             guard socket == 0 else { return }
             plainReceived[Int(target)] = true
@@ -122,7 +122,7 @@ package struct LifetimeDiscovery: ~Copyable {
     }
 
     private mutating func reach(_ socket: UInt16, now: Instant, into out: inout DatagramBatch) {
-        // A mapping that was never seen made tells nothing.
+        // A mapping that was never seen made reports nothing.
         guard let port = mapped[Int(socket)]?.port else { return }
         transactions.ask(.reach(socket), [.responsePort(port)], from: 0, to: server, now: now, into: &out)
         transactions.ask(.plain(socket), from: 0, to: server, now: now, into: &out)
@@ -138,7 +138,7 @@ package struct LifetimeDiscovery: ~Copyable {
         var longest: Interval?
         for (place, wait) in LifetimeDiscovery.waits.enumerated() {
             switch outcomes[place + 1] {
-            case .heard: longest = wait
+            case .arrived: longest = wait
             case .silent:
                 // A line that was dead meanwhile; the waits before it still count.
                 result =

@@ -17,14 +17,14 @@ import Noise
 ///
 /// S is the first server with a second address (S' with the first port, S'' with the second); without one there is no word
 /// on filters, and the mapping is known where several servers can be compared. Nothing is concluded from silence unless
-/// somebody would have been heard: the filter is judged only if S'' answers when it is asked directly.
+/// somebody would have been received: the filter is judged only if S'' answers when it is asked directly.
 ///
 /// A discovery takes as long as the slowest answer that does not come: three seconds for each step, nine at most.
 /// The lifetime of mappings takes minutes and has a machine of its own, `LifetimeDiscovery`.
 package struct NATDiscovery: ~Copyable {
     /// Sockets that the driver opens, numbered from 0; what comes and goes names them so.
     package static let sockets = 5
-    /// Servers that are asked at most; more would tell nothing new.
+    /// Servers that are asked at most; more would report nothing new.
     package static let serverLimit = 8
 
     private enum Purpose: Hashable {
@@ -46,7 +46,7 @@ package struct NATDiscovery: ~Copyable {
 
     /// What came of asking the server to answer from elsewhere.
     private enum Change: Hashable {
-        case pending, heard, silent, notServed
+        case pending, arrived, silent, notServed
     }
 
     private struct Observation {
@@ -69,7 +69,7 @@ package struct NATDiscovery: ~Copyable {
     private var hairpin: NATFinding<Bool> = .unknown(.pending)
 
     /// Begins at once. `servers` are of one family; `own` are this machine's addresses, `ports` those of the sockets.
-    /// `seed` must be fresh: transactions are told apart by what is drawn from it.
+    /// `seed` must be fresh: transactions are distinguished by what is drawn from it.
     package init(
         servers: [SocketAddress], own: [IPAddress], ports: [UInt16], seed: Seed, now: Instant,
         into out: inout DatagramBatch
@@ -173,8 +173,8 @@ package struct NATDiscovery: ~Copyable {
         case .secondAddress, .secondBoth:
             isOtherAlive = true
             observations.append(Observation(remote: remote, mapped: mapped))
-        case .changeBoth: changeBoth = remote == examined?.other ? .heard : .notServed
-        case .changePort: changePort = remote.port == examined?.other?.port ? .heard : .notServed
+        case .changeBoth: changeBoth = remote == examined?.other ? .arrived : .notServed
+        case .changePort: changePort = remote.port == examined?.other?.port ? .arrived : .notServed
         case .hairpin: break
         }
     }
@@ -208,7 +208,7 @@ package struct NATDiscovery: ~Copyable {
         if transactions.isEmpty, phase != .done { finish() }
     }
 
-    /// The server to examine with: the first that has a second address, and if all are heard or given up the first at all.
+    /// The server to examine with: the first that has a second address, and if all are received or given up the first at all.
     private var candidate: Int? {
         if let place = servers.firstIndex(where: { $0.other != nil }) { return place }
         guard !servers.contains(where: { $0.outcome == .pending }) else { return nil }
@@ -277,7 +277,7 @@ extension NATDiscovery {
     private var udp: NATFinding<Bool> {
         if !observations.isEmpty { return .known(true) }
         if servers.isEmpty { return .unknown(.noAnswer) }
-        // What it said is no use, but it came.
+        // What it reported is no use, but it came.
         if servers.contains(where: { if case .refused = $0.outcome { true } else { false } }) { return .known(true) }
         return servers.contains { $0.outcome == .pending } ? .unknown(.pending) : .known(false)
     }
@@ -301,14 +301,14 @@ extension NATDiscovery {
     }
 
     private var filtering: NATFinding<NATFindings.Filtering> {
-        if changeBoth == .heard { return .known(.endpointIndependent) }
+        if changeBoth == .arrived { return .known(.endpointIndependent) }
         guard isDone else { return .unknown(.pending) }
         guard let lastExamined else { return .unknown(.noAnswer) }
         guard lastExamined.other != nil else { return .unknown(.noOtherAddress) }
         if changeBoth == .notServed || changePort == .notServed { return .unknown(.notServed) }
         guard bases[1] != nil, bases[2] != nil else { return .unknown(.noAnswer) }
         guard isOtherAlive else { return .unknown(.otherIsSilent) }
-        return .known(changePort == .heard ? .addressDependent : .addressAndPortDependent)
+        return .known(changePort == .arrived ? .addressDependent : .addressAndPortDependent)
     }
 
     private var allocation: NATFinding<NATFindings.Ports> {

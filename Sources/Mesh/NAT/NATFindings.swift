@@ -17,7 +17,7 @@ package struct NATFindings: Hashable, Sendable {
         /// How it saw the discovery's first socket; a round trip only where one datagram was enough.
         case answered(SocketAddress, roundTrip: Interval?)
         case silent
-        /// This machine could not send, or an ICMP error came back: nobody listens there, or a firewall says no.
+        /// This machine could not send, or an ICMP error came back: nobody listens there, or a firewall refuses.
         case unreachable
         /// It answered with an error of STUN.
         case refused(code: Int)

@@ -2,7 +2,7 @@ package import Base
 
 /// # A message of STUN (RFC 8489)
 ///
-/// STUN tells a host how it is seen from outside. A request goes to a server, and the answer carries the address that it
+/// STUN informs a host how it is seen from outside. A request goes to a server, and the answer carries the address that it
 /// seemed to come from; RFC 5780 adds attributes that ask for the answer to be sent from, or to, somewhere else. A message
 /// is a header of 20 bytes and attributes, each padded to a multiple of four:
 ///
@@ -15,15 +15,16 @@ package import Base
 /// |  value, padded with whatever ...                              |
 /// ```
 ///
-/// An attribute of a type below 0x8000 must be understood by anyone who gets it; which were not is told in `unknownRequired`.
-/// FINGERPRINT is checked where it is there. This node asks without credentials, so MESSAGE-INTEGRITY is only stepped over:
-/// what stands behind it and is no FINGERPRINT is ignored, as section 14.5 demands.
+/// An attribute of a type below 0x8000 must be understood by anyone who gets it; which were not is reported in
+/// `unknownRequired`. FINGERPRINT is checked where it is there. This node asks without credentials, so
+/// MESSAGE-INTEGRITY is only stepped over: what stands behind it and is no FINGERPRINT is ignored, as section 14.5
+/// demands.
 package struct STUNMessage: Hashable, Sendable {
     package enum Class: UInt16, Hashable, Sendable, CaseIterable {
         case request, indication, success, error
     }
 
-    /// 96 bits, told apart by nothing else.
+    /// 96 bits, distinguished by nothing else.
     package struct TransactionID: Hashable, Sendable {
         package let high: UInt32
         package let low: UInt64
@@ -84,7 +85,7 @@ package struct STUNMessage: Hashable, Sendable {
     }
 }
 
-// MARK: - What a message says
+// MARK: - What a message states
 
 extension STUNMessage {
     /// How the server saw the sender.
@@ -276,7 +277,7 @@ extension SocketAddress {
 // MARK: - Writing
 
 extension STUNMessage {
-    /// The message as a datagram; with FINGERPRINT at its end unless told otherwise.
+    /// The message as a datagram; with FINGERPRINT at its end unless instructed otherwise.
     package func encoded(fingerprint hasFingerprint: Bool = true) -> [UInt8] {
         var body = ByteWriter()
         for attribute in attributes { attribute.write(to: &body, transaction) }

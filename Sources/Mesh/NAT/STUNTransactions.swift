@@ -60,7 +60,7 @@ struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
         return found
     }
 
-    /// Sends again what is due, and tells what stays without an answer.
+    /// Sends again what is due, and reports what stays without an answer.
     mutating func tick(now: Instant, into out: inout DatagramBatch) -> [Pending] {
         let silent = pending.filter { now - $0.startedAt >= Self.budget }
         pending.removeAll { now - $0.startedAt >= Self.budget }

@@ -24,7 +24,8 @@ struct HolePunch: Sendable {
     /// The last one was not expected to help.
     var isBrief: Bool { probeLimit < Path.punchTimes.count }
 
-    /// A punch is wanted. False where it is owed: anyone who is told new candidates all the time does not begin again each time.
+    /// A punch is desired. False where it is owed: anyone who is informed new candidates all the time does not begin
+    /// again each time.
     mutating func begin(isBrief: Bool, _ now: Instant) -> Bool {
         probeLimit = isBrief ? HolePunch.briefProbes : Path.punchTimes.count
         if let lastAt, now - lastAt < HolePunch.every {
@@ -37,7 +38,7 @@ struct HolePunch: Sendable {
 
     func isOwed(_ now: Instant) -> Bool { owedAt.map { $0 <= now } ?? false }
 
-    /// Whether the time to try again has come; tells it once.
+    /// Whether the time to try again has come; informs it once.
     mutating func takeRetry(_ now: Instant) -> Bool {
         guard let retryAt, retryAt <= now else { return false }
         self.retryAt = nil

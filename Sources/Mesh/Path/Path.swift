@@ -13,7 +13,7 @@ struct Path: Sendable {
         let token: UInt64
         fileprivate(set) var sentAt: Instant
         fileprivate(set) var isMissed = false
-        /// This machine slept meanwhile: an answer says that the path lives, and nothing of its round trip.
+        /// This machine slept meanwhile: an answer reports that the path lives, and nothing of its round trip.
         fileprivate(set) var isUntimed = false
     }
 
@@ -87,13 +87,13 @@ struct Path: Sendable {
     var firstMissedAt: Instant? { probes.first(where: \.isMissed)?.sentAt }
     var lastProbeAt: Instant? { probes.last?.sentAt }
 
-    /// Nothing was heard that way for so long.
+    /// Nothing was received that way for so long.
     func isSilent(for time: Interval, _ now: Instant) -> Bool { now - (receivedAt ?? .origin) >= time }
 
     // MARK: - What happens
 
     /// An authentic datagram came that way.
-    mutating func heard(_ now: Instant) { receivedAt = now }
+    mutating func arrived(_ now: Instant) { receivedAt = now }
 
     /// A session was made that way.
     mutating func established(_ now: Instant) {
@@ -173,7 +173,7 @@ struct Path: Sendable {
     /// Failures so far do not count any more.
     mutating func forgive() { (bar, barredUntil) = (.zero, .origin) }
 
-    /// This machine stood still for so long: what was not answered meanwhile was perhaps not heard.
+    /// This machine stood still for so long: what was not answered meanwhile was perhaps not received.
     mutating func slept(_ length: Interval) {
         for place in probes.indices where !probes[place].isMissed {
             probes[place].sentAt = probes[place].sentAt + length

@@ -4,7 +4,7 @@ import Wire
 /// # Whether the primary still works
 ///
 /// A doubt begins with the first probe of the primary that is missed, or with an unknown address from which the peer is
-/// heard. While it lasts, data travels on a second path too and both are probed often: every 50 ms, on long ways every
+/// received. While it lasts, data travels on a second path too and both are probed often: every 50 ms, on long ways every
 /// third of a round trip, which may be long because they are full. After a second without any answer it goes more slowly.
 struct PathDoubt: Sendable {
     static let every = Interval.milliseconds(50)
@@ -18,7 +18,7 @@ struct PathDoubt: Sendable {
 
     private(set) var since: Instant?
     private var probes = 0
-    /// An unknown address from which the peer was heard: it may have moved there.
+    /// An unknown address from which the peer was received: it may have moved there.
     private(set) var newAddress: PathAddress?
     private(set) var receivedNewAt: Instant?
 
@@ -32,13 +32,13 @@ struct PathDoubt: Sendable {
 
     mutating func end() { self = PathDoubt() }
 
-    /// The peer was heard from an address that was not known.
+    /// The peer was received from an address that was not known.
     mutating func receivedNew(_ address: PathAddress, _ now: Instant) {
         newAddress = address
         receivedNewAt = now
     }
 
-    /// The peer is at `path` and no more at `primary`: both were probed since it was heard there.
+    /// The peer is at `path` and no more at `primary`: both were probed since it was received there.
     func hasMoved(to path: Path, from primary: Path) -> Bool {
         guard let receivedNewAt, let newAddress, path.address == newAddress, path.tier <= primary.tier else {
             return false
@@ -47,8 +47,8 @@ struct PathDoubt: Sendable {
             && primary.answeredProbeAt < receivedNewAt
     }
 
-    /// Whether an answer to a probe of the primary ends the doubt. What the peer said before it was heard elsewhere says
-    /// nothing of where it is.
+    /// Whether an answer to a probe of the primary ends the doubt. What the peer reported before it was received
+    /// elsewhere reports nothing of where it is.
     func isEnded(byAnswerToProbeAt time: Instant) -> Bool { receivedNewAt.map { time >= $0 } ?? true }
 
     /// A probe went out; true where it is time to try TCP.

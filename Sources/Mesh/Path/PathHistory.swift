@@ -1,4 +1,4 @@
-/// The last changes of the primary, and which of them the layer above has not been told of.
+/// The last changes of the primary, and which of them the layer above has not been informed of.
 struct PathHistory: Sendable {
     private static let limit = 32
 

@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-// What people and the layer above are told of a peer's paths.
+// What people and the layer above are informed of a peer's paths.
 
 extension PathSet {
     /// Why data changed its path.
@@ -11,13 +11,13 @@ extension PathSet {
         /// A class better, such as direct in place of relayed.
         case better
         case faster
-        /// The peer is heard from there, and no more from where it was.
+        /// The peer is received from there, and no more from where it was.
         case moved
         /// Probes of the old one went unanswered.
         case silent
         /// The relay is gone, or reached another way, or the node's own address is gone.
         case withdrawn
-        /// A person wanted it so (`asterism debug`).
+        /// A person requested it so (`asterism debug`).
         case debug
     }
 
@@ -27,7 +27,7 @@ extension PathSet {
         package let to: PathAddress
         package let cause: Cause
         /// How long data had been in doubt, where it was left for silence or because the peer had moved.
-        package let took: Interval?
+        package let elapsed: Interval?
     }
 
     /// What is known of one path, for people.

@@ -3,12 +3,12 @@ package import Wire
 
 /// # The ways to one peer
 ///
-/// A session does not know how its datagrams travel; a path set does, and decides. A path is an address, or a pair of allocations
-/// at a relay. All of them carry the same session with the same keys, so that what is found out about a path with a probe
-/// is true for data, and a change of path costs no handshake.
+/// A session does not know how its datagrams travel; a path set does, and decides. A path is an address, or a pair of
+/// allocations at a relay. All of them carry the same session with the same keys, so that what is found out about a
+/// path with a probe is true for data, and a change of path costs no handshake.
 ///
 /// ```
-///   told, heard ──→ untried ── a probe is answered ──→ alive ──→ primary: data goes here
+///   reported, received ──→ untried ── a probe is answered ──→ alive ──→ primary: data goes here
 ///                      ↑                                 │  └──→ second: warm, and data goes here too while in doubt
 ///                      └──── nothing is answered ────────┘
 /// ```
@@ -22,18 +22,18 @@ package import Wire
 ///   of which the other path has answered one meanwhile, make the other path primary; one answer ends the doubt. So random
 ///   loss and a peer that stands still for a second change nothing, for then the other path does not answer either, or the
 ///   primary does again.
-/// - *Moves* follow the peer: an unknown address from which it is heard raises doubt as well. Data goes there too at once,
+/// - *Moves* follow the peer: an unknown address from which it is received raises doubt as well. Data goes there too at once,
 ///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
 /// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten; but where this node has just
 ///   moved itself, or its NAT has, it is not the path's fault, and it is tried again at once (`moved`).
 ///
-/// Nothing is probed without need: an idle peer costs nothing. Anyone who wants a path kept open says so (`keepsWarm`).
+/// Nothing is probed without need: an idle peer costs nothing. Anyone who needs a path kept open reports it (`keepsWarm`).
 ///
 /// - `Path` is one path and what its probes have shown; `PathTable` is all of them, and which is better.
 /// - `PathDoubt` is the doubt of the primary, `HolePunch` the times at which direct paths are tried.
-/// - `PathKeepAlive` is how often a path is used to be kept open, `RelayOnlyMode` what a person wants for a while.
+/// - `PathKeepAlive` is how often a path is used to be kept open, `RelayOnlyMode` what a person needs for a while.
 /// - `PathHistory` is what has happened, for the layer above.
-/// - `PathSet+Facts.swift` says what is known of each path.
+/// - `PathSet+Facts.swift` reports what is known of each path.
 package struct PathSet: Sendable {
     private(set) var paths = PathTable()
     private var doubt = PathDoubt()
@@ -49,7 +49,7 @@ package struct PathSet: Sendable {
     static let probeEvery = Interval.milliseconds(100)
     /// Data within this long means that the peer is being talked to.
     private static let activeFor = Interval.seconds(30)
-    /// The peer is heard elsewhere and for this long not here.
+    /// The peer is received elsewhere and for this long not here.
     private static let leftAfter = Interval.milliseconds(300)
     private static let settledAfter = Interval.seconds(5)
 
@@ -136,7 +136,7 @@ package struct PathSet: Sendable {
     }
 
     /// `new` is the same way as `old`, but for its beginning, which is known to be open: what is true of the one is taken to
-    /// be true of the other, until a probe says more.
+    /// be true of the other, until a probe reports more.
     mutating func replace(_ old: PathAddress, by new: PathAddress, now: Instant) {
         guard let before = paths.index(of: old) else { return }
         let wasAlive = paths[before].isAlive
@@ -154,9 +154,9 @@ package struct PathSet: Sendable {
     // MARK: - What happens
 
     /// An authentic datagram came that way. `isNewest`: the peer has sent none later that came before.
-    package mutating func heard(from address: PathAddress, isNewest: Bool, now: Instant) {
+    package mutating func arrived(from address: PathAddress, isNewest: Bool, now: Instant) {
         if let known = paths.index(of: address) {
-            paths[known].heard(now)
+            paths[known].arrived(now)
             // The peer has left the primary, perhaps, or only answers: anyone who does not send much finds out this way.
             if isNewest, let primary = paths.primaryIndex, primary != known, doubt.since == nil,
                 paths[primary].isSilent(for: PathSet.leftAfter, now),
@@ -170,7 +170,7 @@ package struct PathSet: Sendable {
         guard isNewest, !paths.isCrowded(address, now) else { return }
         add([address])
         guard let index = paths.index(of: address) else { return }
-        paths[index].heard(now)
+        paths[index].arrived(now)
         paths[index].probe(at: now)
         guard paths.primaryIndex != nil else { return }
         // Data goes there too from now on, for as long as the two probes take.
@@ -178,7 +178,7 @@ package struct PathSet: Sendable {
         beginDoubt(now)
     }
 
-    /// The session was made that way: both ends have heard each other on it.
+    /// The session was made that way: both ends have received each other on it.
     /// `isNew`: the peer has forgotten what was before.
     package mutating func established(at address: PathAddress, isNew: Bool, now: Instant) {
         add([address])
@@ -225,18 +225,18 @@ package struct PathSet: Sendable {
         return nil
     }
 
-    /// This machine stood still for so long: what was not answered meanwhile was perhaps not heard.
+    /// This machine stood still for so long: what was not answered meanwhile was perhaps not received.
     package mutating func slept(_ length: Interval) { for index in paths.indices { paths[index].slept(length) } }
 
-    /// Nothing is said for a while: gives back memory that only mattered meanwhile.
+    /// Nothing is reported for a while: gives back memory that only mattered meanwhile.
     mutating func rest() { for index in paths.indices { paths[index].rest() } }
 
-    /// This node is elsewhere than it was, or is seen elsewhere. That a path has failed says nothing of it any more.
+    /// This node is elsewhere than it was, or is seen elsewhere. That a path has failed reports nothing of it any more.
     package mutating func moved(now: Instant) {
         movedAt = now
         for index in paths.indices {
             paths[index].forgive()
-            // That they once answered says nothing either. The one in use is found out about by itself.
+            // That they once answered reports nothing either. The one in use is found out about by itself.
             if index != paths.primaryIndex, paths[index].address.isDirect { paths[index].died() }
         }
     }
@@ -278,7 +278,7 @@ package struct PathSet: Sendable {
         let length = cause == .silent || cause == .moved ? lengthOfDoubt(now) : nil
         paths.select(index)
         doubt.end()
-        history.append(Transition(at: now, from: old, to: paths[index].address, cause: cause, took: length))
+        history.append(Transition(at: now, from: old, to: paths[index].address, cause: cause, elapsed: length))
         // Another may have been left for silence: see soon whether it is back.
         if cause == .silent || cause == .debug { punching.planRetrySoon(now) }
         if let standby = paths.standby { paths[standby].probeUnlessPlanned(at: now) }
@@ -425,19 +425,19 @@ package struct PathSet: Sendable {
         paths[primary].probe(by: now + wait)
     }
 
-    /// Probes the primary at once: its answer says how this node is seen now.
+    /// Probes the primary at once: its answer reports how this node is seen now.
     mutating func ask(now: Instant) {
         if let primary = paths.primaryIndex { paths[primary].probe(at: now) }
     }
 
-    // MARK: - What people want, to see what comes of it (`asterism debug`)
+    // MARK: - What people need, to see what comes of it (`asterism debug`)
 
     /// Only relays are made use of.
     package var isRelayOnly: Bool { relayOnlyMode.isOn }
     /// Direct addresses that are kept for later meanwhile.
     var setAside: [PathAddress]? { relayOnlyMode.setAside }
 
-    /// With `isOn`, neither data nor probes go directly, and an address from which the peer is heard directly is no path;
+    /// With `isOn`, neither data nor probes go directly, and an address from which the peer is received directly is no path;
     /// what is known of direct addresses is kept, and tried again when it is over.
     package mutating func relayOnly(_ isOn: Bool, now: Instant) {
         if !isOn {

@@ -3,12 +3,12 @@ import Wire
 
 /// # How large a datagram may be
 ///
-/// What the kernel knows of a path is the MTU of its first link and what routers have told it since; routers that drop
-/// what is too large and say nothing (or whose words a firewall drops) leave a hole into which large packets vanish while
+/// What the kernel knows of a path is the MTU of its first link and what routers have reported to it since; routers that drop
+/// what is too large and report nothing (or whose words a firewall drops) leave a hole into which large packets vanish while
 /// small ones pass (tailscale#311, open since 2020). So the size is measured inside the session (RFC 8899, packetization
 /// layer path MTU discovery): with the first packets that go over a path, one probe of each likely size is sent at once, and
 /// the largest that is answered is what the path carries. Until then the kernel is believed, since it is nearly always
-/// right, and a packet that was told to be smaller for a moment would stay so for ten minutes.
+/// right, and a packet that was instructed to be smaller for a moment would stay so for ten minutes.
 ///
 /// While packets flow, every 200 ms a probe has the full size. If two of them are lost in a row while small ones are
 /// answered, the path has become narrower: the least size holds at once, and the search begins again.

@@ -9,7 +9,7 @@ struct PathTable: RandomAccessCollection, Sendable {
 
     /// From so many ports of one host, all of them in use, one more port is no move.
     static let portsOfHost = 4
-    /// In use: heard within this long.
+    /// In use: received within this long.
     private static let crowdedFor = Interval.seconds(1)
 
     var startIndex: Int { 0 }
@@ -47,8 +47,8 @@ struct PathTable: RandomAccessCollection, Sendable {
             ?? paths.indices.first { isMeant(paths[$0].address) && paths[$0].address.isRelayed }
     }
 
-    /// From so many of a host's ports the peer is heard all the time, as when port prediction has opened a dozen at once: one
-    /// more is no move.
+    /// From so many of a host's ports the peer is received all the time, as when port prediction has opened a dozen at
+    /// once: one more is no move.
     func isCrowded(_ address: PathAddress, _ now: Instant) -> Bool {
         guard address.isDirect else { return false }
         return paths.count {

@@ -17,7 +17,7 @@ import Base
 struct IGDClient: Sendable {
     struct Grant: Hashable, Sendable {
         let external: SocketAddress
-        /// 0: for ever, or so the gateway says.
+        /// 0: for ever, or so the gateway reports.
         private(set) var leaseSeconds: UInt32
         let expiresAt: Instant
         var renewAt: Instant
@@ -35,7 +35,7 @@ struct IGDClient: Sendable {
     private struct Call: Hashable, Sendable {
         var id: UInt64
         let step: Step
-        /// Anyone who fetches answers in time, or says why not; this is for one that does not.
+        /// Anyone who fetches answers in time, or reports why not; this is for one that does not.
         let patienceEnds: Instant
     }
 
@@ -88,7 +88,7 @@ struct IGDClient: Sendable {
         }
     }
 
-    // MARK: - What is wanted
+    // MARK: - What is desired
 
     mutating func begin(now: Instant, into out: inout PortMapperOutbox) {
         phase = .searching
@@ -96,7 +96,7 @@ struct IGDClient: Sendable {
         search(now: now, into: &out)
     }
 
-    /// Nothing is wanted any more. A mapping that is being made is undone when it is there.
+    /// Nothing is desired any more. A mapping that is being made is undone when it is there.
     mutating func abandon() {
         isAbandoned = true
         grant = nil
@@ -261,7 +261,7 @@ struct IGDClient: Sendable {
 
     private mutating func added(_ outcome: Outcome, now: Instant, into out: inout PortMapperOutbox) {
         guard let service = services.first else { return }
-        // AddAnyPortMapping says which port it took.
+        // AddAnyPortMapping reports which port it chose.
         if mappingRequest.isAny, case .values(let values) = outcome {
             guard let text = values.first(where: { $0.name == "NewReservedPort" })?.text, let port = UInt16(text),
                 port != 0

@@ -5,7 +5,7 @@ package import Base
 package enum PCP {
     /// Where a gateway listens, for NAT-PMP too.
     package static let serverPort: UInt16 = 5351
-    /// Where clients hear announcements (section 14.1.3; RFC 6886, section 3.2.1), sent to 224.0.0.1.
+    /// Where clients receive announcements (section 14.1.3; RFC 6886, section 3.2.1), sent to 224.0.0.1.
     package static let announcementPort: UInt16 = 5350
     static let version: UInt8 = 2
     /// A message is longer by no means (section 7).

@@ -2,7 +2,7 @@ import Base
 
 /// # Asking by PCP or NAT-PMP
 ///
-/// Both live at one port of the gateway, and one answer tells which it speaks. So both are asked at once: PCP for the
+/// Both live at one port of the gateway, and one answer reports which it speaks. So both are asked at once: PCP for the
 /// mapping, NAT-PMP for the outer address only, which changes nothing at the gateway. A mapping is asked for by NAT-PMP when
 /// PCP is refused, or unanswered where NAT-PMP was answered; never by both, since gateways that speak both keep one table.
 ///
@@ -45,13 +45,13 @@ struct PortControlClient: Sendable {
     private var questions: [Question] = []
     private var sends = 0
     private var nextAt: Instant?
-    /// What NAT-PMP said.
+    /// What NAT-PMP reported.
     private var pmpExternal: IPAddress?
     private var pmpPort: (external: UInt16, lifetimeSeconds: UInt32)?
     private var pcpEpoch = GatewayEpoch()
     private var pmpEpoch = GatewayEpoch()
     private var problem: String?
-    /// What PCP said, where it is more than that it is not spoken.
+    /// What PCP reported, where it is more than that it is not spoken.
     private var pcpRefusal: String?
 
     static let lifetimeSeconds: UInt32 = 7200
@@ -76,7 +76,7 @@ struct PortControlClient: Sendable {
         }
     }
 
-    // MARK: - What is wanted
+    // MARK: - What is desired
 
     mutating func begin(_ random: inout Random, now: Instant, into out: inout PortMapperOutbox) {
         phase = .asking
@@ -96,7 +96,7 @@ struct PortControlClient: Sendable {
         ask([isPCP ? .pcpMap : .pmpMap], &random, now: now, into: &out)
     }
 
-    /// Nothing is wanted any more.
+    /// Nothing is desired any more.
     mutating func abandon() {
         phase = .idle
         grant = nil
@@ -179,7 +179,7 @@ struct PortControlClient: Sendable {
                 take(answer, &random, now: now, into: &out)
             }
         } catch { return }
-        // All of the gateway's clients hear of it at once (RFC 6887, section 8.5).
+        // All of the gateway's clients learn of it at once (RFC 6887, section 8.5).
         if isRestarted { hasten(to: now + random.interval(in: .milliseconds(100)...(.seconds(2)))) }
     }
 
@@ -195,12 +195,12 @@ struct PortControlClient: Sendable {
         _ answer: PCP.Response, _ random: inout Random, now: Instant, into out: inout PortMapperOutbox
     ) {
         guard answer.opcode == PCP.Opcode.map else {
-            // What a gateway of PCP alone says to NAT-PMP; or an announcement.
+            // What a gateway of PCP alone reports to NAT-PMP; or an announcement.
             if answer.result == PCP.ResultCode.unsupportedVersion.rawValue { settle(.pmpAddress) }
             return
         }
         guard questions.contains(.pcpMap) else {
-            // A gateway of PCP alone was asked by NAT-PMP after its refusal, which is what there is to tell.
+            // A gateway of PCP alone was asked by NAT-PMP after its refusal, which is what there is to report.
             guard answer.result == PCP.ResultCode.unsupportedVersion.rawValue else { return }
             return refused(.pmpMap, "the gateway does not know NAT-PMP", &random, now: now, into: &out)
         }
@@ -233,7 +233,7 @@ struct PortControlClient: Sendable {
         }
         switch answer.body {
         case .externalAddress(let address):
-            // Also told unasked, when it changes (RFC 6886, section 3.2.1).
+            // Also reported unasked, when it changes (RFC 6886, section 3.2.1).
             if questions.contains(.pmpAddress) {
                 pmpExternal = address
                 settle(.pmpAddress)

@@ -2,9 +2,9 @@ package import Base
 
 /// # A door in the gateway
 ///
-/// A home's or an office's router opens a port for anyone who asks it by PCP, NAT-PMP or UPnP. A node with such a port is reached
-/// by unauthenticated peers without any punching, even where its NAT gives each conversation another port. `PortMapper` asks,
-/// keeps what it gets alive, and gives it back.
+/// A home's or an office's router opens a port for anyone who asks it by PCP, NAT-PMP or UPnP. A node with such a port
+/// is reached by unauthenticated peers without any punching, even where its NAT gives each conversation another port.
+/// `PortMapper` asks, keeps what it gets alive, and gives it back.
 ///
 /// ```
 ///            place known                 granted                          stop
@@ -16,11 +16,11 @@ package import Base
 ///
 /// One round asks by `PortControlClient` at once, and 500 ms later by `IGDClient` too, which costs more datagrams and some
 /// kilobytes. The first mapping wins; the other is abandoned. The winner keeps the mapping: renews it, and makes it again when
-/// the gateway's count says that it has forgotten. Whatever the gateway does, rounds begin at least five seconds apart.
+/// the gateway's count reports that it has forgotten. Whatever the gateway does, rounds begin at least five seconds apart.
 ///
 /// It speaks IPv4 only: IPv6 has no NATs, and a gateway's IPv6 address is one of the link, which this project's addresses
-/// do not name. The mapping that PCP makes is kept under a nonce; a nonce that is the same after a restart of the process lets it
-/// take up the mapping that it had.
+/// do not name. The mapping that PCP makes is kept under a nonce; a nonce that is the same after a restart of the
+/// process lets it take up the mapping that it had.
 package struct PortMapper: Sendable {
     /// Where the node is. With another place all begins again.
     package struct Place: Hashable, Sendable {
@@ -64,7 +64,8 @@ package struct PortMapper: Sendable {
     private static let firstPause = Interval.minutes(1)
     private static let longestPause = Interval.minutes(60)
 
-    /// `port`: the UDP port that is to be reached. `nonce`: 12 bytes that nobody else knows, the same for the same node. `random`
+    /// `port`: the UDP port that is to be reached. `nonce`: 12 bytes that nobody else knows, the same for the same
+    /// node. `random`
     /// spreads what many nodes would do at once.
     package init(port: UInt16, nonce: [UInt8], random: Random) {
         precondition(nonce.count == PCP.nonceBytes, "a nonce of \(nonce.count) bytes")

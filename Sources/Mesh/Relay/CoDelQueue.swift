@@ -8,7 +8,7 @@ import DequeModule
 /// more after ever shorter times (an interval divided by the root of how many), until the queue is short again. A burst
 /// passes unharmed. Senders take the loss for what it is, and slow down.
 ///
-/// A queue of `limit` datagrams takes no more, and says so.
+/// A queue of `limit` datagrams takes no more, and reports it.
 package struct CoDelQueue: Sendable {
     /// RFC 8289, section 4.2 and 4.3.
     package static let target = Interval.milliseconds(5)

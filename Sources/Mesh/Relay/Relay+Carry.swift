@@ -4,7 +4,7 @@ import Wire
 // What a relay makes of the datagrams and requests that reach this node as one.
 
 extension Relay {
-    /// A datagram of kind 6. It goes on as kind 7, or is dropped, or its sender is told to bind.
+    /// A datagram of kind 6. It goes on as kind 7, or is dropped, or its sender is instructed to bind.
     mutating func carry(
         _ datagram: UnsafeMutableRawBufferPointer, _ allocations: AllocationPair, from remote: PathAddress,
         now: Instant,

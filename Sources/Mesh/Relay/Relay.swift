@@ -4,14 +4,15 @@ package import Wire
 
 /// # A relay
 ///
-/// A beacon carries datagrams between nodes that have no way to each other. Each node that wants so has a *allocation* here: a
+/// A beacon carries datagrams between nodes that have no way to each other. Each node that needs so has a *allocation* here: a
 /// number, given out in the node's session, and the address at which the node has shown to be (`BindKey`). A datagram that
 /// names two allocations and comes from where the one is bound goes to where the other is bound; that is all. The relay keeps
 /// nothing for pairs, opens nothing, and changes one byte.
 ///
-/// A node that cannot reach this relay has its allocation here over another one, and what goes to it goes there in front of that
-/// relay's header. Two relays are the most that anything passes: of two allocations one at most is such an allocation, and
-/// between the two nothing travels that is for relays. So nothing goes in circles, whichever node tries.
+/// A node that cannot reach this relay has its allocation here over another one, and what goes to it goes there in
+/// front of that relay's header. Two relays are the most that anything passes: of two allocations one at most is such
+/// an allocation, and between the two nothing travels that is for relays. So nothing goes in circles, whichever node
+/// tries.
 ///
 /// Nobody is sent anything who has not shown that he receives: an address that is not bound gets at most a challenge, which
 /// is shorter than what asked for it. What a tenant sends is limited by bytes a second, so that one cannot take the others'
@@ -21,7 +22,7 @@ package struct Relay: ~Copyable {
     package enum Verdict: Hashable, Sendable {
         /// It goes there, as kind 7.
         case forward(PathAddress)
-        /// It goes nowhere, and its sender is told to bind.
+        /// It goes nowhere, and its sender is instructed to bind.
         case challenge([UInt8])
         case dropped(DropReason)
     }
@@ -73,8 +74,9 @@ package struct Relay: ~Copyable {
 
     // MARK: - Allocations
 
-    /// A new allocation for a node, if there is room; what the node is to be told, with a challenge for where it is. A node asks
-    /// when it has none, so one that it has bound is of a former life, whose binds somebody may have on record.
+    /// A new allocation for a node, if there is room; what the node is to be informed, with a challenge for where it
+    /// is. A node asks when it has none, so one that it has bound is of a former life, whose binds somebody may have on
+    /// record.
     package mutating func allocation(
         for node: NodeID, tenant: String, at address: PathAddress, now: Instant
     ) -> (number: UInt32, key: [UInt8], challenge: [UInt8])? {
@@ -136,8 +138,8 @@ package struct Relay: ~Copyable {
         challenger.challenge(allocation: allocation.number, at: address.remote, allocations: address.between)
     }
 
-    /// What to do with a datagram of `count` bytes. `allocations` are the sender's; `isForRelays`: what it carries is not between
-    /// two nodes.
+    /// What to do with a datagram of `count` bytes. `allocations` are the sender's; `isForRelays`: what it carries is
+    /// not between two nodes.
     package mutating func carry(
         _ pair: AllocationPair, count: Int, isForRelays: Bool = false, from remote: PathAddress, now: Instant
     ) -> Verdict {

@@ -5,13 +5,13 @@ import Wire
 /// A node's end of one allocation: asks for it, binds it, and keeps it bound.
 ///
 /// ```
-///   wanted ── session ──→ asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
-///     ↑                     │ refused          ↑                         │ a challenge that nobody asked for
-///     └── session lost ─────┴──────────────────┴─────────────────────────┘
+///   requested ── session ──→ asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
+///     ↑                        │ refused          ↑                         │ a challenge that nobody asked for
+///     └── session lost ────────┴──────────────────┴─────────────────────────┘
 /// ```
 struct RelayClient {
     enum State: Hashable {
-        case wanted(again: Instant)
+        case desired(again: Instant)
         case asking(again: Instant)
         case refused(until: Instant)
         case binding(again: Instant, attempts: Int)
@@ -24,7 +24,7 @@ struct RelayClient {
     private(set) var location: ControllerAddress
     /// Kept for this node's own sake; else only as long as a peer is reached through it.
     private(set) var isHome: Bool
-    /// Sessions that were wanted and have not come about, in a row.
+    /// Sessions that were desired and have not come about, in a row.
     private(set) var attempts = 0
     private(set) var allocation: UInt32?
     /// Nothing has come through the allocation where it is to be bound now; a bind that is only renewed changes nothing.
@@ -55,14 +55,14 @@ struct RelayClient {
         relay = place.node
         location = place
         self.isHome = isHome
-        state = .wanted(again: now)
+        state = .desired(again: now)
     }
 
     var isBound: Bool { if case .bound = state { true } else { false } }
 
-    /// What peers are told. It stays while it is bound again, which is a matter of one round trip. Anyone who has the relay by
-    /// TCP alone tells them where it is for others. Of a relay that is behind another one nothing is said: who comes that
-    /// way would use up both hops.
+    /// What peers are informed of. It stays while it is bound again, which is a matter of one round trip. Anyone who has
+    /// the relay by TCP alone informs them where it is for others. Of a relay that is behind another one nothing is
+    /// reported: who comes that way would use up both hops.
     var place: RelayedAddress? {
         guard isAnnounced, let allocation, let path, !path.isRelayed else { return nil }
         guard let address = path.isTCP ? location.addresses.first : path.remote else { return nil }
@@ -71,7 +71,7 @@ struct RelayClient {
 
     var deadline: Instant {
         switch state {
-        case .wanted(let again): min(again, relayChainAt ?? again)
+        case .desired(let again): min(again, relayChainAt ?? again)
         case .asking(let again), .binding(let again, _): again
         case .refused(let until), .bound(let until): until
         }
@@ -94,7 +94,7 @@ struct RelayClient {
         return isNew
     }
 
-    /// True the first time that the allocation is bound in this session: peers may be told of it.
+    /// True the first time that the allocation is bound in this session: peers may be informed of it.
     mutating func announced() -> Bool {
         defer { isAnnounced = true }
         return !isAnnounced
@@ -123,7 +123,7 @@ struct RelayClient {
     }
 
     mutating func disconnected(now: Instant) {
-        state = .wanted(again: now + RelayClient.reconnectAfter)
+        state = .desired(again: now + RelayClient.reconnectAfter)
         allocation = nil
         key = nil
         path = nil
@@ -133,7 +133,7 @@ struct RelayClient {
 
     /// Somebody can be reached through it alone.
     mutating func missed(now: Instant) {
-        guard case .wanted = state, relayChainAt == nil, attempts > 0 else { return }
+        guard case .desired = state, relayChainAt == nil, attempts > 0 else { return }
         relayChainAt = max(now, relayChainedAt.map { $0 + RelayClient.relayChainRetry } ?? now)
     }
 
@@ -201,12 +201,12 @@ struct RelayClient {
     mutating func due(now: Instant) -> Work? {
         guard deadline <= now else { return nil }
         switch state {
-        case .wanted(let again):
+        case .desired(let again):
             if again > now {
                 relayChainAt = nil
                 return .relayChain
             }
-            state = .wanted(again: now + .seconds(10))
+            state = .desired(again: now + .seconds(10))
             attempts += 1
             relayChainAt = relayChainAt ?? now + RelayClient.relayChainAfter
             return .connect
@@ -218,7 +218,7 @@ struct RelayClient {
             return due(now: now)
         case .binding(_, let attempts):
             guard let allocation, let key else { return nil }
-            // It may be that the relay has forgotten us; its session would tell, or a new allocation does.
+            // It may be that the relay has forgotten us; its session would report, or a new allocation does.
             guard attempts < 8 else {
                 state = .asking(again: now)
                 return due(now: now)

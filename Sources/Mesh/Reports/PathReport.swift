@@ -7,9 +7,9 @@ package struct PathReport: Hashable, Sendable {
     package enum RelayReason: String, Hashable, Sendable, CaseIterable {
         /// Direct paths are being tried, for the first time.
         case trying
-        /// The peer has told no address of its own, or not yet.
+        /// The peer has reported no address of its own, or not yet.
         case noCandidates
-        /// Both NATs show each destination another address, so that neither can be told where to send.
+        /// Both NATs show each destination another address, so that neither can learn where to send.
         case bothMappingsDependent
         /// This node's does, and the peer's lets in only whom it knows, port and all.
         case ownMappingDependent
@@ -24,7 +24,7 @@ package struct PathReport: Hashable, Sendable {
         case blocked
         /// What is before one of them is not known, and nothing arrives.
         case unknown
-        /// A person wants it so (`asterism debug relay-only`).
+        /// A person needs it so (`asterism debug relay-only`).
         case relayOnly
     }
 

@@ -5,8 +5,8 @@ package import Wire
 /// Whom a node believes: the keys of its fleet's authorities, and the fleet if it is in one.
 ///
 /// The beginning of a certificate's validity is not checked. No authority of ours signs a certificate for later, so a
-/// certificate from the future only says that two clocks differ, and refusing it would cut off the very node that needs to
-/// be told. The end is checked, except for `pinned` nodes: who knows a controller by its key needs no date to believe it.
+/// certificate from the future only reports that two clocks differ, and refusing it would cut off the very node that needs to
+/// be reported. The end is checked, except for `pinned` nodes: who knows a controller by its key needs no date to believe it.
 package struct CertificateCheck: Sendable {
     package let authorities: [VerifyingKey]
     package let fleet: FleetID?

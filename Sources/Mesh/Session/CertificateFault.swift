@@ -1,4 +1,4 @@
-/// Why a certificate does not prove what it says.
+/// Why a certificate does not prove what it reports.
 package enum CertificateFault: Error, Hashable, Sendable, CaseIterable {
     case unreadable
     case foreignFleet

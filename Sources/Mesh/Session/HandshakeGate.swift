@@ -27,7 +27,7 @@ package struct HandshakeGate: Sendable {
     /// `memory`: how many ephemeral keys are remembered.
     package init(memory: Int = 8192) { self.memory = memory }
 
-    /// Counts an arrival and says whether to go on with it.
+    /// Counts an arrival and reports whether to go on with it.
     package mutating func arrived(from source: IPAddress, hasCookie: Bool, now: Instant) -> Verdict {
         count(now)
         guard inWindow > Limits.handshakesUnloaded || inLastWindow > Limits.handshakesUnloaded else { return .admit }
@@ -71,7 +71,7 @@ package struct HandshakeGate: Sendable {
         return admitted
     }
 
-    /// Buckets that time has filled again say nothing; if there are none, everybody starts again.
+    /// Buckets that time has filled again report nothing; if there are none, everybody starts again.
     private mutating func forgetFull(_ now: Instant) {
         buckets.removeAll { entry in
             var bucket = entry.value

@@ -201,7 +201,7 @@ struct Handshaker: ~Copyable {
         return writer.bytes
     }
 
-    /// The certificate of a first message; `nil` for a node that wants to enrol, where that is allowed.
+    /// The certificate of a first message; `nil` for a node that enrols, where that is allowed.
     private func admit(
         _ encoded: [UInt8], of node: NodeID, hasRoom: Bool, wall: UnixTime
     ) throws(CertificateFault) -> Certificate? {
@@ -239,7 +239,7 @@ struct Handshaker: ~Copyable {
         of state: consuming HandshakeState, localIndex: UInt32, remoteIndex: UInt32, isInitiator: Bool,
         hello: PeerHello, peerHasAESGCM: Bool, now: Instant
     ) -> Keypair {
-        // Both ends say whether they have AES in hardware, under the handshake's encryption; both then take the same.
+        // Both ends report whether they have AES in hardware, under the handshake's encryption; both then take the same.
         let cipher: Cipher = peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly
         let hash = state.handshakeHash
         let dataKeys = hasDataPlane ? state.additionalKeys(Handshaker.dataPlaneLabel, for: cipher) : nil

@@ -10,7 +10,7 @@ final class Keypair {
     /// The initiator makes new keys when these are old; the responder only if nobody else does.
     let isInitiator: Bool
     let handshakeHash: [UInt8]
-    /// What the peer said of itself in this handshake.
+    /// What the peer reported of itself in this handshake.
     let hello: PeerHello
     var keys: TransportKeys
     /// The data plane's keys of the same handshake, until they are given to it.
@@ -48,7 +48,7 @@ final class Keypair {
 
     /// Opens `sealed`, ciphertext and tag, in place.
     func open(_ sealed: UnsafeMutableRawBufferPointer, counter: UInt64, header: UnsafeRawBufferPointer) -> Opened {
-        // The window says no before the cipher is asked, and learns the counter only after it said yes.
+        // The window refuses before the cipher is asked, and learns the counter only after it has accepted.
         guard window.wouldAccept(counter) else { return .replayed }
         guard keys.open(sealed, counter: counter, aad: header) else { return .forged }
         keys.wake()

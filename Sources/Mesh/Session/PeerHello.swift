@@ -1,6 +1,6 @@
 import Wire
 
-/// What a handshake told of the peer.
+/// What a handshake informed of the peer.
 struct PeerHello {
     let association: UInt64
     /// `nil`: the peer has none yet.

@@ -80,7 +80,7 @@ final class Session {
         return released
     }
 
-    /// Nothing is said for a while: keeps what it takes to go on, and little else.
+    /// Nothing is reported for a while: keeps what it takes to go on, and little else.
     func rest() {
         for keypair in [previous, current] { keypair?.rest() }
     }

@@ -2,7 +2,7 @@ import Wire
 
 /// Which session a receiver index means: a flat array, so that a datagram finds its keys with one look. An index is a
 /// slot in the low 18 bits and a random tag above, drawn again at each use of the slot, so that an unauthenticated peer cannot
-/// guess one and an old datagram does not reach a new session.
+/// estimate one and an old datagram does not reach a new session.
 package struct SessionIndex: Sendable {
     private struct Slot {
         private(set) var tag: UInt32

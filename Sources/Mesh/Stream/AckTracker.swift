@@ -2,9 +2,9 @@ import Base
 import DequeModule
 import Wire
 
-/// Which packets came, and when the peer is to hear of it (RFC 9000, section 13.2): at once after two packets that ask
+/// Which packets came, and when the peer is to learn of it (RFC 9000, section 13.2): at once after two packets that ask
 /// for it or where one came out of order, else within `maxDelay`. Remembers a limited number of ranges; a number
-/// below them counts as received, since nobody can tell.
+/// below them counts as received, since nobody can determine.
 struct AckTracker: Sendable {
     /// RFC 9000, section 18.2: the standard max_ack_delay, which the peer's timer counts with.
     static let maxDelay = Interval.milliseconds(25)
@@ -74,7 +74,7 @@ struct AckTracker: Sendable {
         deadline = nil
     }
 
-    /// The peer has an ACK of ours whose largest number was `largest`: lower ranges need not be told again. What is
+    /// The peer has an ACK of ours whose largest number was `largest`: lower ranges need not be reported again. What is
     /// dropped lies so far below that duplicates of it would be refused as old.
     mutating func acknowledged(largest: UInt64) {
         guard received.count > 1, let last = received.last, largest >= last.lowerBound else { return }

@@ -68,7 +68,7 @@ struct CongestionWindow: Sendable {
         size = max(size, minimum)
     }
 
-    /// A packet arrived. `isFilled` says whether the window was what held up the sender, `next` is the number of the
+    /// A packet arrived. `isFilled` reports whether the window was what held up the sender, `next` is the number of the
     /// next packet to be sent.
     mutating func acknowledged(
         _ packet: SentPacket, isFilled: Bool, roundTrip: RoundTripEstimator, next: UInt64, now: Instant
@@ -148,7 +148,7 @@ struct CongestionWindow: Sendable {
         unfilledSince = nil
     }
 
-    /// A packet that was said to be lost arrived. Where that is so for all of an event, the event did not happen.
+    /// A packet that was reported to be lost arrived. Where that is so for all of an event, the event did not happen.
     mutating func arrivedLate(sentAt: Instant) {
         guard let recoveryStart, sentAt <= recoveryStart, event != nil else { return }
         event!.late += 1

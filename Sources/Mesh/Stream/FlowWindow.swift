@@ -6,7 +6,7 @@ import Base
 struct FlowWindow: Sendable {
     private(set) var size: UInt64
     private let maximum: UInt64
-    /// What the peer was told, the largest offset it may reach.
+    /// What the peer was given, the largest offset it may reach.
     private(set) var limit: UInt64
     private(set) var consumed: UInt64 = 0
     private var lastMove: Instant?

@@ -7,7 +7,7 @@ import Wire
 /// RFC 9002. Every packet has a number of its own, so an acknowledgement is never ambiguous; what is sent again travels
 /// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that
 /// was sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
-/// carry the oldest data again, whatever the congestion window says; it doubles up to `maxProbeTimeout`, because a mesh
+/// carry the oldest data again, whatever the congestion window reports; it doubles up to `maxProbeTimeout`, because a mesh
 /// changes paths under a session and must notice soon when one works again.
 ///
 /// Paths that reorder make packets look lost that are late. Numbers declared lost are kept for a while; when one is
@@ -15,8 +15,8 @@ import Wire
 /// but such packets is restored (RFC 9438, section 4.9.2).
 ///
 /// Packets that ask for an ACK lie in a deque by number. All that are a threshold below the largest acknowledged leave
-/// it as acknowledged or lost, so work is proportional to what an ACK newly says, not to what it repeats. A change of
-/// path makes a border in the numbers: packets before it say nothing about the new path's round trip and capacity (RFC
+/// it as acknowledged or lost, so work is proportional to what an ACK newly reports, not to what it repeats. A change of
+/// path makes a border in the numbers: packets before it report nothing about the new path's round trip and capacity (RFC
 /// 9000, section 9.4).
 struct LossRecovery: Sendable {
     /// RFC 9002, section 6.1.1, for a path that does not reorder; and how far reordering may raise it.
@@ -45,7 +45,7 @@ struct LossRecovery: Sendable {
     private var lastElicitingAt = Instant.origin
     private var elicitingInFlight = 0
     private var backoff = 0
-    /// Packets that may go whatever the window says.
+    /// Packets that may go whatever the window reports.
     private(set) var probes = 0
     private var pathStart: UInt64 = 0
     /// The window or the pacer held up data when the sender last looked.
@@ -259,7 +259,7 @@ struct LossRecovery: Sendable {
         }
     }
 
-    /// Data takes another path. `losesInFlight` says that what is in flight on the old one will not arrive.
+    /// Data takes another path. `losesInFlight` reports that what is in flight on the old one will not arrive.
     mutating func pathChanged(
         roundTrip prediction: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout Outcome
     ) {

@@ -9,11 +9,11 @@ import Wire
 ///
 /// Bytes are copied to where they belong, in blocks of `blockSize` aligned to multiples of it, so that overlapping,
 /// repeated and one-byte pieces cost no more memory than the window; only the count of ranges above `contiguous` has to
-/// be limited by the caller. What an application does not want (`stop`) is counted and dropped.
+/// be limited by the caller. What an application does not need (`stop`) is counted and dropped.
 struct ReceiveStream: Sendable {
     enum Phase: Hashable, Sendable {
         case open
-        /// The application wants no more.
+        /// The application needs no more.
         case stopped(code: UInt64)
         /// Everything has been read, or the peer has reset the stream, or it has been stopped and the end is known.
         case done
@@ -105,19 +105,19 @@ struct ReceiveStream: Sendable {
     mutating func read(limit: Int) -> ReadResult {
         guard phase == .open else { return ReadResult(bytes: [], isFinished: false) }
         var bytes: [UInt8] = []
-        var wanted = min(limit, readable)
-        while wanted > 0 {
+        var desired = min(limit, readable)
+        while desired > 0 {
             let start = Int(consumed - blocksStart)
-            let count = min(wanted, Int(ReceiveStream.blockSize) - start)
+            let count = min(desired, Int(ReceiveStream.blockSize) - start)
             if start == 0, count == blocks[0].count, bytes.isEmpty {
                 bytes = blocks[0]
             } else {
-                if bytes.isEmpty { bytes.reserveCapacity(wanted) }
+                if bytes.isEmpty { bytes.reserveCapacity(desired) }
                 bytes.append(contentsOf: blocks[0][start..<start + count])
             }
             consumed += UInt64(count)
             window.consume(UInt64(count))
-            wanted -= count
+            desired -= count
             if consumed == blocksStart + ReceiveStream.blockSize {
                 blocks.removeFirst()
                 blocksStart = consumed
@@ -131,7 +131,7 @@ struct ReceiveStream: Sendable {
         return ReadResult(bytes: bytes, isFinished: isFinished)
     }
 
-    /// The limit to tell the peer, `nil` when it needs none any more.
+    /// The limit to inform the peer, `nil` when it needs none any more.
     mutating func moveWindow(roundTrip: Interval, now: Instant) -> UInt64? {
         guard phase == .open, finalSize == nil else { return nil }
         return window.move(roundTrip: roundTrip, now: now)

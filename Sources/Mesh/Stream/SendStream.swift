@@ -49,7 +49,7 @@ struct SendStream: Sendable {
 
     /// Bytes held: not sent, or sent and not acknowledged.
     var buffered: Int { Int(end - base) }
-    /// What a RESET_STREAM must say (RFC 9000, section 4.5).
+    /// What a RESET_STREAM must report (RFC 9000, section 4.5).
     var finalSize: UInt64 { nextOffset }
     var isDone: Bool { phase == .done }
 

@@ -9,7 +9,7 @@ package enum StreamEvent: Hashable, Sendable {
     case writable(StreamID)
     /// The peer gave up sending; what was not read is gone.
     case reset(StreamID, code: UInt64)
-    /// The peer does not want more; the sending side has been reset with the same code.
+    /// The peer does not need more; the sending side has been reset with the same code.
     case stopped(StreamID, code: UInt64)
     /// All that was written, and the end, has been acknowledged.
     case acknowledged(StreamID)

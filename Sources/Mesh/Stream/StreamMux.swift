@@ -12,7 +12,7 @@ package import Wire
 ///     transmit(limit)                               fills one packet; call it until it returns nil
 ///
 /// **The contract.** After any call of the first three rows, `transmit` is called until it returns `nil`; then
-/// `deadline` says when to `tick`. Packet numbers belong to the mux and rise across keys and paths; the session's
+/// `deadline` reports when to `tick`. Packet numbers belong to the mux and rise across keys and paths; the session's
 /// counters are not seen here. Frames of types 0x20 to 0x3f are the owner's: `received` hands them over, `transmit`
 /// lets them ride in front. They ask for no ACK, take no room in the congestion window and are not repeated.
 ///
@@ -40,7 +40,7 @@ package struct StreamMux: Sendable {
         acks = AckTracker(maxRanges: limits.numberRanges)
     }
 
-    /// Nothing is said for a while: gives back memory that only mattered meanwhile.
+    /// Nothing is reported for a while: gives back memory that only mattered meanwhile.
     mutating func rest() {
         streams.rest()
         recovery.rest()
@@ -48,7 +48,7 @@ package struct StreamMux: Sendable {
 
     // MARK: - What the application does
 
-    /// Opens a stream; `nil` while the peer allows no more, and then `openable` follows. The peer hears of a stream
+    /// Opens a stream; `nil` while the peer allows no more, and then `openable` follows. The peer learns of a stream
     /// with the first frame for it or for a later one.
     package mutating func open() -> StreamID? { streams.open() }
 

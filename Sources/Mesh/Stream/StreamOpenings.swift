@@ -30,7 +30,7 @@ struct StreamOpenings: Sendable {
         return StreamID(sequence: next, opener: role.rawValue)
     }
 
-    /// `open` was refused. Returns whether the peer is to hear of it.
+    /// `open` was refused. Returns whether the peer is to learn of it.
     mutating func request() -> Bool {
         defer { isRequested = true }
         return !isRequested
@@ -59,7 +59,7 @@ struct StreamOpenings: Sendable {
         return (peerNext...id.sequence).map { StreamID(sequence: $0, opener: role.other.rawValue) }
     }
 
-    /// A stream is closed. Returns whether the peer is to be told of a new limit.
+    /// A stream is closed. Returns whether the peer is to be informed of a new limit.
     mutating func closed(_ id: StreamID) -> Bool {
         guard id.opener != role.rawValue else { return false }
         peerClosed += 1

@@ -5,7 +5,7 @@ import Wire
 /// # The streams of one peer
 ///
 /// A stream set knows what each stream has to send and what it has received, how much either side may send (flow control),
-/// and which streams are open. It knows nothing of packets: `StreamMux` hands it frames that came and says which frames
+/// and which streams are open. It knows nothing of packets: `StreamMux` hands it frames that came and reports which frames
 /// were acknowledged or lost, and asks it for frames when a packet has room.
 ///
 /// Streams with something to send stand in a queue and take turns packet by packet; within a stream, lost bytes go before
@@ -46,7 +46,7 @@ struct StreamSet: Sendable {
         window = FlowWindow(size: limits.allowance.window, maximum: limits.maxWindow)
     }
 
-    /// Nothing is said for a while: gives back memory that only mattered meanwhile.
+    /// Nothing is reported for a while: gives back memory that only mattered meanwhile.
     mutating func rest() {
         if table.count == 0 { table = StreamTable() }
         if ready.isEmpty { ready = [] }
@@ -260,12 +260,12 @@ struct StreamSet: Sendable {
         case .stop(let id): if let slot = table.find(id) { queue(control, .stop, slot) }
         case .streamWindow(let id): if let slot = table.find(id) { queue(control, .window, slot) }
         case .window, .streams: controls.append(control)
-        // The peer acts on none of these; another limit reached will say so again.
+        // The peer acts on none of these; another limit reached will report it again.
         case .streamBlocked, .blocked, .streamsBlocked, .ping: break
         }
     }
 
-    /// A stream whose write was cut short hears of room when a quarter of its buffer is free.
+    /// A stream whose write was cut short learns of room when a quarter of its buffer is free.
     private mutating func reportWritable(_ slot: Int, into events: inout [StreamEvent]) {
         guard limits.streamSendBuffer - table[slot].send.buffered >= limits.streamSendBuffer / 4 else { return }
         guard buffered <= limits.sendBuffer / 4 * 3 else { return waitForBuffer(slot) }
@@ -298,7 +298,7 @@ struct StreamSet: Sendable {
         appendStreams(end: end, &contents, to: &writer)
     }
 
-    /// The frame that says how things stand, `nil` where there is nothing to say any more.
+    /// The frame that reports how things stand, `nil` where there is nothing to report any more.
     private mutating func frame(for control: StreamControl, _ roundTrip: Interval, _ now: Instant) -> Frame? {
         switch control {
         case .reset(let id):
@@ -408,7 +408,7 @@ struct StreamSet: Sendable {
         queue(.reset(table[slot].id), .reset, slot)
     }
 
-    /// Says what is done, and frees the stream where both directions are.
+    /// Reports what is done, and frees the stream where both directions are.
     private mutating func settle(_ slot: Int, into events: inout [StreamEvent]) {
         guard table[slot].isDone else { return }
         let id = table[slot].id

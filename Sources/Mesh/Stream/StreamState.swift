@@ -22,7 +22,7 @@ struct StreamState: Sendable {
     private var awaitsWritable = false
     /// It stands in the queue of those that wait for room in the send buffer of all.
     private(set) var waitsForBuffer = false
-    /// `readable` was said, and not everything has been read.
+    /// `readable` was reported, and not everything has been read.
     private var isReadableReported = false
 
     init(id: StreamID, send: SendStream, receive: ReceiveStream) {
@@ -58,17 +58,17 @@ struct StreamState: Sendable {
     }
     mutating func leaveBufferWaiters() { waitsForBuffer = false }
 
-    // MARK: - What the application is told
+    // MARK: - What the application is informed
 
     mutating func writeWasCutShort() { awaitsWritable = true }
     mutating func reportWritable() { awaitsWritable = false }
 
-    /// Something new can be read; whether to say so.
+    /// Something new can be read; whether to report it.
     mutating func reportReadable() -> Bool {
         guard receive.phase == .open, !isReadableReported else { return false }
         isReadableReported = true
         return true
     }
-    /// The application has read; when nothing is left, `readable` may be said again.
+    /// The application has read; when nothing is left, `readable` may be reported again.
     mutating func wasRead() { if receive.readable == 0 { isReadableReported = false } }
 }

@@ -11,7 +11,7 @@ import Wire
 /// |---|---|---|
 /// | nothing | 20 s | Linux forgets after 30 s what was never answered, and others hardly sooner |
 /// | it was there after t | 0.8 t, from 10 s to 110 s | a fifth for clocks and delays, and to ask again what was lost |
-/// | it was gone after the shortest time t | 0.4 t | half of it is the best guess, and a fifth off |
+/// | it was gone after the shortest time t | 0.4 t | half of it is the best estimate, and a fifth off |
 ///
 /// Not more than 110 s: each use also shows that the relay is still there, and keys that were used are made again at 120 s.
 package enum KeepAlive {

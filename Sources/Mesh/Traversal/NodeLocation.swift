@@ -4,7 +4,7 @@ import Wire
 /// # Where this node is in the network
 ///
 /// The addresses of its own interfaces, those that gateways have mapped for it, and those that beacons see (reflexive
-/// addresses). Each change gets a number, so that peers can tell new candidates from old ones. What was found out about
+/// addresses). Each change gets a number, so that peers can determine new candidates from old ones. What was found out about
 /// other sites holds for one location only, so it is forgotten with each change.
 struct NodeLocation {
     /// Where a beacon sees this node's datagrams come from.

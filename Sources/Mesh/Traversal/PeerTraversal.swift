@@ -3,7 +3,7 @@ import Wire
 
 /// # What is known of one peer's place in the network
 ///
-/// Both ends tell each other their candidates, with a number that grows with each change, until the other confirms them.
+/// Both ends inform each other their candidates, with a number that grows with each change, until the other confirms them.
 /// From the peer's candidates follow its allocations at relays and its NAT mapping; then a trial begins, which is over when
 /// a direct path answers or when nothing has helped (`Traversal.judgeTrial`).
 struct PeerTraversal {

@@ -3,7 +3,7 @@ import Wire
 
 /// # Port prediction
 ///
-/// Where one end's NAT gives each destination another port (endpoint-dependent mapping), the other end cannot be told
+/// Where one end's NAT gives each destination another port (endpoint-dependent mapping), the other end cannot be informed
 /// where to send; and where the other end's filter lets in only ports that it knows, it cannot just wait either. What is
 /// left is to predict. The end whose mappings vary, the *opener*, sends from many sockets to the other end's one address, so
 /// that many of its NAT's ports lead to it; the other, the *prober*, sends to many ports of the opener's address. By
@@ -12,8 +12,8 @@ import Wire
 /// a row are met by the first few dozen probes, which go to the ports after the last one seen.
 ///
 /// It costs: 256 sockets and as many entries in the opener's NAT for six seconds, 500 datagrams a second from each
-/// end for four. So it is done after all else was without success, with one peer at a time, and not again with the same peer for
-/// ten minutes (tailscale#5389 says what happens to routers else).
+/// end for four. So it is done after all else was without success, with one peer at a time, and not again with the same
+/// peer for ten minutes (tailscale#5389 reports what happens to routers else).
 struct PortPredictor {
     enum Role: Hashable {
         /// Sends from sockets `first` to `first + sockets - 1` to addresses of the peer.

@@ -33,7 +33,7 @@ struct RelayAllocations {
 
     // MARK: - What there is
 
-    /// Allocations at home relays that peers may be told of.
+    /// Allocations at home relays that peers may be informed of.
     var homePlaces: [RelayedAddress] { clients.filter(\.isHome).compactMap(\.place) }
 
     /// Every relay is reached over TCP: this node's network lets no UDP out.
@@ -83,26 +83,27 @@ struct RelayAllocations {
     mutating func use(
         _ relays: [ControllerAddress], location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
-        let wanted = relays.filter { $0.node != node }.prefix(Limits.homeRelays)
-        spares = relays.filter { relay in relay.node != node && !wanted.contains { $0.node == relay.node } }
+        let desired = relays.filter { $0.node != node }.prefix(Limits.homeRelays)
+        spares = relays.filter { relay in relay.node != node && !desired.contains { $0.node == relay.node } }
         var isChanged = false
         for position in clients.indices {
             let isHome =
-                wanted.contains { $0.node == clients[position].relay } || isInUse(clients[position], insteadOf: wanted)
+                desired.contains { $0.node == clients[position].relay }
+                || isInUse(clients[position], insteadOf: desired)
             if clients[position].setHome(isHome) { isChanged = true }
         }
-        for relay in wanted {
+        for relay in desired {
             add(relay, isHome: true, location: &location, peers: &peers, now: now)
         }
         if isChanged { location.candidatesChanged() }
     }
 
-    /// Whether a relay that was a spare one is to stay: one of those that are `wanted` does not answer, or is behind
-    /// another one, so that it cannot be told to peers.
-    private func isInUse(_ client: RelayClient, insteadOf wanted: ArraySlice<ControllerAddress>) -> Bool {
+    /// Whether a relay that was a spare one is to stay: one of those that are `desired` does not answer, or is behind
+    /// another one, so that it cannot be instructed to peers.
+    private func isInUse(_ client: RelayClient, insteadOf desired: ArraySlice<ControllerAddress>) -> Bool {
         client.isHome && spares.contains { $0.node == client.relay }
             && clients.contains { other in
-                (other.path?.isRelayed ?? (other.attempts > 0)) && wanted.contains { $0.node == other.relay }
+                (other.path?.isRelayed ?? (other.attempts > 0)) && desired.contains { $0.node == other.relay }
             }
     }
 
@@ -183,7 +184,7 @@ struct RelayAllocations {
     /// This node is elsewhere than it was.
     mutating func moved(now: Instant) { for position in clients.indices { clients[position].moved(now: now) } }
 
-    /// A TCP connection to that address is over. The next datagram makes another, and the relay must be told of it before
+    /// A TCP connection to that address is over. The next datagram makes another, and the relay must be informed of it before
     /// it can be used.
     mutating func connectionLost(to remote: SocketAddress, peers: inout PeerTable, now: Instant) {
         for position in clients.indices where clients[position].path == .tcp(remote) {
@@ -204,7 +205,7 @@ struct RelayAllocations {
         else { return }
         clients[position].rerouted(to: path, now: now)
         guard let allocation = clients[position].allocation else { return }
-        // What there is to tell of this node may be another: whether UDP gets out, and which relays are near.
+        // What there is to report this node may be another: whether UDP gets out, and which relays are near.
         if old.isTCP != path.isTCP || old.isRelayed != path.isRelayed { location.candidatesChanged() }
         // The long way is as good as it was until the allocation is bound to the short one.
         if old.isRelayed, !path.isRelayed { return clients[position].keep(old) }
@@ -321,7 +322,7 @@ struct RelayAllocations {
         }
     }
 
-    /// A peer is heard by no path: perhaps nothing gets out any more, relays included, which are asked seldom.
+    /// A peer is received by no path: perhaps nothing gets out any more, relays included, which are asked seldom.
     mutating func suspect(
         because peer: Peer, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
@@ -339,7 +340,7 @@ struct RelayAllocations {
 
     // MARK: - Time
 
-    /// A relay that a peer told of is not asked for ever on the peer's word.
+    /// A relay that a peer informed of is not asked for ever on the peer's word.
     mutating func dropUnanswered() {
         clients.removeAll { !$0.isHome && $0.attempts > RelayAllocations.attemptsLimit }
     }

@@ -4,9 +4,9 @@ import Wire
 /// # What is known to be impossible
 ///
 /// Whether two nodes can be direct is a matter of what is before them, which the nodes of a site mostly share. So when all has
-/// been tried with one node of a site, and was without success, the others of that site, with the same kind of mapping, get a few
-/// first probes only, and no ports are predicted. That is forgotten after an hour, when one of them turns out to be reachable
-/// after all, and when this node itself is elsewhere.
+/// been tried with one node of a site, and was without success, the others of that site, with the same kind of mapping,
+/// get a few first probes only, and no ports are predicted. That is forgotten after an hour, when one of them turns out
+/// to be reachable after all, and when this node itself is elsewhere.
 struct SiteMemo: Sendable {
     static let life = Interval.minutes(60)
     private static let limit = 256

@@ -22,7 +22,7 @@ struct Traversal {
     var location = NodeLocation()
     var relays: RelayAllocations
     private var prediction: PortPrediction
-    /// Peers with which only relays are used, because a person wants it so (`asterism debug relay-only`).
+    /// Peers with which only relays are used, because a person needs it so (`asterism debug relay-only`).
     private(set) var relayOnly: [NodeID] = []
 
     private static let relayOnlyLimit = 64
@@ -73,7 +73,7 @@ struct Traversal {
         location.candidatesChanged()
     }
 
-    /// Has the beacon say how it sees this node now.
+    /// Has the beacon report how it sees this node now.
     private func askAddress(of beacon: NodeID, peers: inout PeerTable, now: Instant) {
         guard let beacon = peers[beacon] else { return }
         beacon.paths.ask(now: now)
@@ -114,7 +114,7 @@ struct Traversal {
 
     // MARK: - Candidates
 
-    /// Tells the peer where this node is, until the peer confirms it.
+    /// Informs the peer where this node is, until the peer confirms it.
     func offerCandidates(to peer: Peer, now: Instant) {
         guard peer.certificate != nil, peer.traversal.isOfferDue(location.number, now: now) else { return }
         let all = candidates
@@ -123,7 +123,7 @@ struct Traversal {
         peer.traversal.offered(now: now)
     }
 
-    /// The peer tells where it is. `overlay`: this node's own overlay addresses.
+    /// The peer reports where it is. `overlay`: this node's own overlay addresses.
     mutating func received(
         _ candidates: [PathCandidate], _ mapping: NATMapping, number: UInt64, from peer: Peer, overlay: [IPAddress],
         peers: inout PeerTable, now: Instant
@@ -145,7 +145,7 @@ struct Traversal {
         findDirectPath(peer, peers: &peers, now: now)
     }
 
-    /// The peer has heard where this node is now, and sends hole-punch probes; whether it did before, when this node's NAT
+    /// The peer has learned where this node is now, and sends hole-punch probes; whether it did before, when this node's NAT
     /// did not let them in yet, is not known.
     mutating func candidatesReceived(_ number: UInt64, by peer: Peer, peers: inout PeerTable, now: Instant) {
         guard peer.traversal.confirmOffer(number), peer.paths.isSettling(now) else { return }
@@ -255,7 +255,7 @@ struct Traversal {
         relays.answered(datagram, allocation: allocation, location: &location, peers: &peers, now: now)
     }
 
-    /// Does what is due for one relay. Returns the relay if a session with it is wanted.
+    /// Does what is due for one relay. Returns the relay if a session with it is desired.
     mutating func serviceRelay(
         at position: Int, peers: inout PeerTable, counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) -> ControllerAddress? {

@@ -1,10 +1,10 @@
 import Base
 import Control
 
-/// A node that cannot be heard is out of routing four seconds later at the latest, as long as the controller itself was
+/// A node that cannot be received is out of routing four seconds later at the latest, as long as the controller itself was
 /// well and as long as no more than a twentieth of those that it knows to be there went at once: then it is right to doubt
 /// itself, and to hold its verdicts on anyone who falls silent meanwhile, too. Nodes go with parts of the network, and also
-/// one by one, by lines that are full or addresses that are new; what counts is what the controller got to hear.
+/// one by one, by lines that are full or addresses that are new; what counts is what the controller got to receive.
 final class DetectionChecker: Checker {
     let name = "detection"
     static let limit = Interval.seconds(4)
@@ -59,14 +59,16 @@ final class DetectionChecker: Checker {
             guard let view = nodes.first(where: { $0.id == machine.node }) else { continue }
             switch view.state {
             case .online, .suspect:
-                found.append("node-\(machine.index) was last heard \(now - since) ago, and is said to be \(view.state)")
+                found.append(
+                    "node-\(machine.index) was last received from \(now - since) ago, and is reported to be \(view.state)"
+                )
             case .offline, .left, .unknown: break
             }
         }
         return found
     }
 
-    /// Whether so many went at once that a loss at `time` need not have been told.
+    /// Whether so many went at once that a loss at `time` need not have been reported.
     private func isHeld(_ time: Instant, of present: Int) -> Bool {
         let together = DetectionChecker.together
         return losses.contains { first in

@@ -24,11 +24,11 @@ final class ExitChecker: Checker {
     }
 
     private func untrue(_ view: WorkerView) -> [String] {
-        guard let said = view.lastExit else { return [] }
+        guard let reported = view.lastExit else { return [] }
         let worker = WorkerRef(view.name, generation: view.generation)
         let all = ends[worker] ?? []
-        if all.contains(where: { $0.hasRecord && isSame($0.exit, said) }) { return [] }
-        return ["\(worker) is said to have ended with \(said), and ended with \(all.map(\.exit.description))"]
+        if all.contains(where: { $0.hasRecord && isSame($0.exit, reported) }) { return [] }
+        return ["\(worker) is reported to have ended with \(reported), and ended with \(all.map(\.exit.description))"]
     }
 
     func unsettled(_ snapshot: FleetSnapshot, now: Instant) -> [String] {
@@ -38,8 +38,8 @@ final class ExitChecker: Checker {
             let worker = WorkerRef(view.name, generation: view.generation)
             guard let last = ends[worker]?.last, last.hasRecord else { continue }
             if !(view.lastExit.map { isSame($0, last.exit) } ?? false) {
-                let said = view.lastExit?.description ?? "nothing"
-                found.append("\(worker) ended with \(last.exit), and what is known of it is \(said)")
+                let reported = view.lastExit?.description ?? "nothing"
+                found.append("\(worker) ended with \(last.exit), and what is known of it is \(reported)")
             }
         }
         return found

@@ -2,8 +2,8 @@ import Base
 import Control
 import Wire
 
-/// No worker outlives a kill. What is said to be over is over, from the moment that it is said and for good; and in the
-/// end, nothing runs that nobody wants to run, and everything that is said to run does.
+/// No worker outlives a kill. What is reported to be over is over, from the moment that it is reported and for good; and in the
+/// end, nothing runs that is not desired, and everything that is reported to run does.
 final class KillChecker: Checker {
     private struct Living {
         var worker: WorkerRef
@@ -12,14 +12,14 @@ final class KillChecker: Checker {
     }
     let name = "kills"
     private var living = Table<WorkerRef, [Living]>()
-    /// Said to be over.
+    /// Reported to be over.
     private var over = Table<WorkerRef, WorkerState>()
 
     func observe(_ fact: Fact, now: Instant) -> [String] {
         switch fact {
         case .processStarted(let machine, let worker, _, let pid):
             living[worker, default: []].append(Living(worker: worker, machine: machine, pid: pid))
-            return over[worker].map { ["\(worker) started (pid \(pid)) after it had been said to be \($0)"] } ?? []
+            return over[worker].map { ["\(worker) started (pid \(pid)) after it had been reported to be \($0)"] } ?? []
         case .processEnded(let machine, let worker, let pid, _, _):
             living[worker]?.removeAll { $0.machine == machine && $0.pid == pid }
             return []
@@ -39,7 +39,7 @@ final class KillChecker: Checker {
             over[worker] = state
             for process in living[worker] ?? [] {
                 found.append(
-                    "\(worker) is said to be \(state) and lives on node-\(process.machine), pid \(process.pid)")
+                    "\(worker) is reported to be \(state) and lives on node-\(process.machine), pid \(process.pid)")
             }
         }
         return found
@@ -63,8 +63,8 @@ final class KillChecker: Checker {
                         "\(process.worker) runs on node-\(machine.index), and the desired state is \(view.desired)")
                 }
                 if view.state != .running || view.pid != process.pid {
-                    let said = view.state.map(\.rawValue) ?? "unknown"
-                    found.append("\(process.worker) runs on node-\(machine.index), and is said to be \(said)")
+                    let reported = view.state.map(\.rawValue) ?? "unknown"
+                    found.append("\(process.worker) runs on node-\(machine.index), and is reported to be \(reported)")
                 }
             }
         }
@@ -79,7 +79,7 @@ final class KillChecker: Checker {
         let what = "\(view.name)/\(view.generation)"
         guard let state = view.state else { return ["\(what) has no state"] }
         switch state {
-        case .running: return runs ? [] : ["\(what) is said to run and does not"]
+        case .running: return runs ? [] : ["\(what) is reported to run and does not"]
         case .pending, .starting: return ["\(what) is still \(state)"]
         case .stopping, .stuck: return ["\(what) is still \(state)"]
         case .backoff, .succeeded, .failed:

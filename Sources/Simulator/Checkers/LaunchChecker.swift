@@ -3,7 +3,7 @@ import Control
 import Wire
 
 /// Every command takes effect exactly once: an accepted `workers.run` is one worker, whatever was repeated and anyone who
-/// crashed; it starts one process, and another only where its restart policy says so; and finished work never runs again.
+/// crashed; it starts one process, and another only where its restart policy requires it; and finished work never runs again.
 final class LaunchChecker: Checker {
     private struct Book {
         var worker: WorkerRef
@@ -24,7 +24,7 @@ final class LaunchChecker: Checker {
     private var operationOfWorker = Table<WorkerRef, String>()
     private var accepted: [WorkerRef] = []
     private var newest = Table<String, UInt64>()
-    /// Names that somebody asked to stop or remove, whether or not it was heard.
+    /// Names that somebody asked to stop or remove, whether or not it was received.
     private var unwanted = Table<String, Bool>()
 
     func observe(_ fact: Fact, now: Instant) -> [String] {
@@ -72,7 +72,7 @@ final class LaunchChecker: Checker {
         return []
     }
 
-    /// A `stop` or `remove` that is said again must not reach a later run of that name.
+    /// A `stop` or `remove` that is reported again must not reach a later run of that name.
     private func ended(by operation: String, _ view: WorkerView) -> [String] {
         let worker = WorkerRef(view.name, generation: view.generation)
         if let first = endOfOperation[operation], first != worker {

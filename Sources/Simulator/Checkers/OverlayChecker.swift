@@ -40,7 +40,7 @@ final class OverlayChecker: Checker {
             }
         case .ended(let address, let failure):
             guard let index = open.firstIndex(where: { $0.machine == machine && $0.address == address }) else {
-                return ["node-\(machine) said what came of \(address), which it was not asked for"]
+                return ["node-\(machine) reported the outcome of \(address), which it was not asked for"]
             }
             let request = open.remove(at: index)
             if request.isNobodys, failure == nil { return ["node-\(machine) reached \(address), which is nobody's"] }
@@ -64,7 +64,7 @@ final class OverlayChecker: Checker {
         let late = open.filter { request in
             request.by < now && snapshot.machines.contains { $0.index == request.machine && $0.isUp }
         }
-        return late.map { "node-\($0.machine) never said what came of \($0.address)" }
+        return late.map { "node-\($0.machine) never reported the outcome of \($0.address)" }
     }
 
     /// What a node was given counts once its disk holds it: before that a crash of the controller may undo it.
@@ -87,10 +87,10 @@ final class OverlayChecker: Checker {
                 found.append("\(node.name) has no IPv4 address")
                 continue
             }
-            if shown[address] != nil { found.append("\(address) is said to belong to two nodes") }
+            if shown[address] != nil { found.append("\(address) is reported to belong to two nodes") }
             shown[address] = true
             if let known = addresses[node.id], known != address {
-                found.append("\(node.name) has \(known), and is said to have \(address)")
+                found.append("\(node.name) has \(known), and is reported to have \(address)")
             }
         }
         return found

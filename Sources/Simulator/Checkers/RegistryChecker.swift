@@ -27,15 +27,15 @@ final class RegistryChecker: Checker {
             }
             switch view.state {
             case .online:
-                if !machine.isUp { found.append("node-\(machine.index) is down, and is said to be online") }
+                if !machine.isUp { found.append("node-\(machine.index) is down, and is reported to be online") }
                 if machine.isUp, view.workersRunning != machine.processes.count {
                     found.append(
-                        "node-\(machine.index) runs \(machine.processes.count) workers, and is said to run "
+                        "node-\(machine.index) runs \(machine.processes.count) workers, and is reported to run "
                             + "\(view.workersRunning)")
                 }
             case .suspect: found.append("node-\(machine.index) is still suspect")
             case .offline, .left, .unknown:
-                if machine.isUp { found.append("node-\(machine.index) lives, and is said to be \(view.state)") }
+                if machine.isUp { found.append("node-\(machine.index) lives, and is reported to be \(view.state)") }
             }
         }
         return found

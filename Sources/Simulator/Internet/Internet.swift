@@ -26,7 +26,7 @@ package struct Internet: Sendable {
     private struct Realm {
         var parent: RealmID?
         var gateway: NATGateway?
-        /// The largest IP packet that the gateway forwards; it says nothing of larger ones.
+        /// The largest IP packet that the gateway forwards; it reports nothing of larger ones.
         var mtu = 1500
         var hosts = Table<IPAddress, Int>()
         /// Realms whose gateways have those addresses here.
@@ -44,7 +44,7 @@ package struct Internet: Sendable {
     package enum Loss: Error, Hashable, Sendable {
         case unreachable
         case refused(NATGateway.Refusal)
-        /// Larger than a link carries, and nobody says so.
+        /// Larger than a link carries, and nobody reports it.
         case tooBig
     }
 

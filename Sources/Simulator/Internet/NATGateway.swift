@@ -31,8 +31,8 @@ package struct NATGateway: Sendable {
 
     /// Which outside port a new mapping gets (RFC 4787, section 4.2).
     package enum PortAllocation: Hashable, Sendable {
-        /// The inside port. Where the mapping depends on the destination, several mappings share it as long as their destinations
-        /// differ, as Linux's masquerading does; else the next one that is free.
+        /// The inside port. Where the mapping depends on the destination, several mappings share it as long as their
+        /// destinations differ, as Linux's masquerading does; else the next one that is free.
         case preserving
         /// The last one and so many more.
         case sequential(step: UInt16)

@@ -1,6 +1,6 @@
 /// # Every kind of gateway against every other
 ///
-/// The kinds are those that are found in the field, by RFC 4787's terms, with the names that people use. The *oracle* says,
+/// The kinds are those that are found in the field, by RFC 4787's terms, with the names that people use. The *oracle* reports,
 /// from the terms alone, what two of them allow; anyone who tests holds the mesh to it.
 package enum GridSite: String, CaseIterable, Sendable {
     case open, firewall, fullCone, addressRestricted, portRestricted, portRestrictedRandom, masquerade

@@ -47,7 +47,7 @@ package enum Reach: String, Sendable {
         }
     }
 
-    /// What the one node may say to the question why it is relayed, once all has been tried; nothing where it is not to be.
+    /// What the one node may report to the question why it is relayed, once all has been tried; nothing where it is not to be.
     package static func reasons(of own: Scenario.Site, to peer: Scenario.Site) -> Set<PathReport.RelayReason> {
         let own = Side(own), peer = Side(peer)
         if own.isBlocked { return [.ownUDPBlocked] }
@@ -86,10 +86,10 @@ package enum Reach: String, Sendable {
 }
 
 extension Trial.Outcome {
-    /// What the two say, the left one first.
+    /// What the two report, the left one first.
     package var reasons: [PathReport.RelayReason?] { [reason, rightReason] }
 
-    /// Whether both nodes say why they are relayed, as the oracle knows it; and nothing where they are not.
+    /// Whether both nodes report why they are relayed, as the oracle knows it; and nothing where they are not.
     package func hasTrueReasons(_ left: Scenario.Site, _ right: Scenario.Site) -> Bool {
         func isTrue(
             _ path: PathAddress?, _ reason: PathReport.RelayReason?, _ own: Scenario.Site, _ peer: Scenario.Site

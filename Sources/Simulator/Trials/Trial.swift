@@ -3,7 +3,7 @@ import Control
 package import Mesh
 package import Wire
 
-/// # Two nodes that want to talk
+/// # Two nodes that are to talk
 ///
 /// A trial is a small fleet in virtual time: a controller and two beacons in the open, which are the fleet's relays, and two
 /// nodes at sites of one's choice. One begins to send, both then send a packet every 10 ms, and what is measured is what a
@@ -31,7 +31,7 @@ package struct Trial: Sendable {
         case loss
         /// The right node's process stands still for a second.
         case stall
-        /// The left node's line carries no more than 1280 bytes, and says nothing of what it drops.
+        /// The left node's line carries no more than 1280 bytes, and reports nothing of what it drops.
         case narrow
     }
 
@@ -74,7 +74,7 @@ package struct Trial: Sendable {
         /// The largest datagram that the left node believes in at the end, and how long after the fault it did so first.
         package var datagramBytes: Int?
         package var sized: Interval?
-        /// Why each node says that it is relayed, if it is.
+        /// Why each node reports that it is relayed, if it is.
         package var reason: PathReport.RelayReason?
         package var rightReason: PathReport.RelayReason?
         package var findings: [String] = []
@@ -92,7 +92,7 @@ package struct Trial: Sendable {
         let simulation = Simulation(scenario, checkers: [], watcher: watcher)
         simulation.begin()
         var course = Course(simulation)
-        // Time to enrol, to be told of relays and to bind to them.
+        // Time to enrol, to be informed of relays and to bind to them.
         simulation.advance(to: simulation.now + .seconds(3))
         course.begin()
         for _ in 0..<(watch.nanoseconds / Trial.every.nanoseconds) { course.step(Trial.every) }

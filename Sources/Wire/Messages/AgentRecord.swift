@@ -3,7 +3,7 @@ import SwiftProtobuf
 
 /// What an agent keeps on its disk of its workers: what is desired, at which revision, and what has ended. A record is
 /// whole, and replaces the one before. After a crash the agent compares it with what is really there; the record never
-/// says that a process lives, because only the machine knows that.
+/// reports that a process lives, because only the machine knows that.
 package struct AgentRecord: Hashable, Sendable {
     /// The revision of desired state that `workers` stand for.
     package var revision: UInt64
@@ -36,7 +36,7 @@ package struct WorkerRecord: Hashable, Sendable {
     /// Failures in a row: what the backoff grows with.
     package var consecutiveFailures: Int64
     package var reason: String?
-    /// Nobody wants it any more: it goes as soon as it is dead.
+    /// Nobody needs it any more: it goes as soon as it is dead.
     package var isLeaving: Bool
 
     package init(_ desired: DesiredWorker, state: WorkerState) {

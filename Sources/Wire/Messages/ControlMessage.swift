@@ -1,6 +1,6 @@
 package import Base
 
-/// # What agents and controllers say
+/// # What agents and controllers report
 ///
 /// One stream a session carries these, both ways, each in a frame of its own (`MessageChannel`). None of them is a
 /// dialogue whose loss would matter: a report is the state itself, and replaces the one before; desired state carries
@@ -26,7 +26,7 @@ package enum ControlMessage: Hashable, Sendable {
     case checkReply(CheckReply)
     case logChunk(LogChunk)
     case goodbye(reason: String)
-    /// Asks for the next certificate; with a description, for one that says that.
+    /// Asks for the next certificate; with a description, for one that reports that.
     case renewCertificate(NodeDescription?)
     case clock(ClockReading)
 
@@ -36,7 +36,7 @@ package enum ControlMessage: Hashable, Sendable {
     case readLog(ReadLog)
     case lookUpReply(LookUpReply)
     case certificateRenewed(CertificateRenewed)
-    /// Nodes that carry datagrams for others, best first for the one who is told.
+    /// Nodes that carry datagrams for others, best first for the one who is informed.
     case relays([ControllerAddress])
     /// The answer to a `renewCertificate` whose description the controller does not accept: the certificate stays as it is.
     case certificateRefused(EnrolRefusal, text: String)
@@ -69,7 +69,7 @@ package struct Enrol: Hashable, Sendable {
     }
 }
 
-/// What a node says of itself, and its certificate then confirms.
+/// What a node reports of itself, and its certificate then confirms.
 package struct NodeDescription: Hashable, Sendable {
     /// `nil`: the name that it has.
     package var name: String?
@@ -331,7 +331,7 @@ package enum LookUp: Hashable, Sendable {
     case name(String)
 }
 
-/// No node: nobody has that address or name. No addresses: the directory does not know the node, or has not heard of it
+/// No node: nobody has that address or name. No addresses: the directory does not know the node, or has not informed of it
 /// for too long.
 package struct LookUpReply: Hashable, Sendable {
     package var asked: LookUp

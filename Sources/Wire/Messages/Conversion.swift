@@ -1,12 +1,12 @@
 import Base
 import SwiftProtobuf
 
-// What all conversions between values and generated messages share. Protobuf has no offsets to tell of, so the errors
-// of this folder name the field, as `messages.proto` does, and say 0.
+// What all conversions between values and generated messages share. Protobuf has no offsets to report, so the errors
+// of this folder name the field, as `messages.proto` does, and report 0.
 
 func invalid(_ field: String) -> DecodeError { DecodeError(.invalidValue, field, at: 0) }
 
-/// Bytes as the generated code wants them, whose type belongs to Foundation and is not named here.
+/// Bytes as the generated code needs them, whose type belongs to Foundation and is not named here.
 func blob<Blob: SwiftProtobufContiguousBytes>(_ bytes: [UInt8]) -> Blob { Blob(bytes) }
 
 func blob(_ bytes: some Collection<UInt8>, count: Int, _ field: String) throws(DecodeError) -> [UInt8] {

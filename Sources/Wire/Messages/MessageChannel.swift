@@ -7,7 +7,7 @@ import Base
 /// messages come out of `nextMessage`; messages to send go into `send`, and `unsent` is what the stream should take next.
 ///
 /// Both queues are bounded. A peer that sends faster than its messages are taken meets `isFull`, and the stream is then
-/// not read, so that flow control holds it back. A peer that does not read fills the out queue, and `send` says no: what
+/// not read, so that flow control holds it back. A peer that does not read fills the out queue, and `send` refuses: what
 /// is sent is state that will be sent again, so its owner drops the channel or waits.
 ///
 /// A length beyond the limit is the one error that cannot be mended, because where the next frame begins is then not
@@ -96,7 +96,7 @@ package struct MessageChannel: Sendable {
 
     package var hasUnsent: Bool { sent < outgoing.count }
 
-    /// At most `limit` bytes that the stream should take next; `taken` says how many it did.
+    /// At most `limit` bytes that the stream should take next; `taken` reports how many it did.
     package func unsent(limit: Int) -> ArraySlice<UInt8> { outgoing[sent..<min(outgoing.count, sent + limit)] }
 
     package mutating func taken(_ count: Int) {

@@ -1,4 +1,4 @@
-/// One accelerator card or die, as its vendor's tool tells of it.
+/// One accelerator card or die, as its vendor's tool reports it.
 package struct AcceleratorStatus: Hashable, Sendable, Codable {
     /// `nvidia`, `ascend`, `amd`, or the name that an exec adapter gives.
     package var vendor: String

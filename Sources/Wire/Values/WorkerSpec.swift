@@ -47,7 +47,7 @@ package struct Label: Hashable, Sendable, Codable {
 }
 
 /// Ceilings for one worker and all its descendants together; `nil` means no ceiling. Where the node has no cgroup to
-/// enforce one, the agent falls back to `setrlimit` (memory, processes, open files) and says so in the worker's status.
+/// enforce one, the agent falls back to `setrlimit` (memory, processes, open files) and reports it in the worker's status.
 package struct WorkerLimits: Hashable, Sendable, Codable {
     package var memoryBytes: Int64?
     /// Thousandths of one processor: 1500 is one and a half.

@@ -1,6 +1,6 @@
 package import Base
 
-/// What an agent knows of one worker. The agent is the truth about what runs; this is how it says so.
+/// What an agent knows of one worker. The agent is the truth about what runs; this is how it reports it.
 package struct WorkerStatus: Hashable, Sendable, Codable {
     package var worker: WorkerRef
     package var state: WorkerState
@@ -10,7 +10,7 @@ package struct WorkerStatus: Hashable, Sendable, Codable {
     /// How often the worker was started again within this generation.
     package var restarts: Int64 = 0
     package var lastExit: WorkerExit?
-    /// Why it is in this state, where the state alone does not say.
+    /// Why it is in this state, where the state alone does not report.
     package var reason: String?
     package var containment: Containment?
     /// Bytes the worker has written to its log in this generation, rotated-away ones included.

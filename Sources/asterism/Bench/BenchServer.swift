@@ -93,7 +93,7 @@ final class BenchServer: Sendable {
         }
     }
 
-    /// Equal, in a time that does not tell where it is not.
+    /// Equal, in a time that does not report where it is not.
     private func matches(_ shown: some Collection<UInt8>) -> Bool {
         shown.count == token.count && zip(shown, token).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
     }

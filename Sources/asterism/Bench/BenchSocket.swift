@@ -112,7 +112,7 @@ final class BenchSocket: Sendable {
         return bytes
     }
 
-    /// Sends zeros until `goesOn` says no or the other end does.
+    /// Sends zeros until `goesOn` refuses or the other end does.
     func flood(while goesOn: () -> Bool) {
         let chunk = [UInt8](repeating: 0, count: BenchSocket.chunk)
         while goesOn() {
@@ -121,7 +121,7 @@ final class BenchSocket: Sendable {
         }
     }
 
-    /// Reads to the end, or until `take`, which gets each count, says no.
+    /// Reads to the end, or until `take`, which gets each count, refuses.
     func drain(_ take: (Int) -> Bool) {
         var chunk = [UInt8](repeating: 0, count: BenchSocket.chunk)
         while true {

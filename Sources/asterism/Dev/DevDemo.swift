@@ -34,7 +34,7 @@ final class DevDemo {
         fleet.printer.note("every step was observed")
     }
 
-    /// One step: its name, and a look that says what was seen.
+    /// One step: its name, and a look that reports what was seen.
     private func step(_ name: String, _ perform: () throws -> String) throws {
         let begin = monotonicSeconds()
         do {

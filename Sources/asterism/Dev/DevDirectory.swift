@@ -7,7 +7,7 @@ import Foundation
 /// controller/controller.sock   its local socket
 /// controller/http.sock         its HTTP API, unless --http names a port
 /// controller/data/             its store
-/// controller/log               what it said
+/// controller/log               what it reported
 /// controller/port              the UDP port it listens on, kept for the next start
 /// agents/<name>/agent.sock     and data/ and log, for each agent
 /// ```

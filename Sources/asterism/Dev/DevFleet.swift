@@ -215,13 +215,13 @@ extension DevFleet {
         }
     }
 
-    /// What happened before this start is not told again.
+    /// What happened before this start is not reported again.
     func skipEvents() throws {
         let events: [EventView] = try ask(EventsList(limit: 1))
         lastEvent = events.last?.id ?? 0
     }
 
-    /// Tells of events that have not been told.
+    /// Reports events that have not been reported.
     func printEvents() throws {
         let events: [EventView] = try ask(EventsList(after: lastEvent, limit: 200))
         for event in events where event.id > lastEvent {
@@ -242,7 +242,7 @@ extension DevFleet {
 // MARK: Stopping
 
 extension DevFleet {
-    /// Stops everything, and says what would not go by itself.
+    /// Stops everything, and reports what would not go by itself.
     func stop() -> [String] {
         var complaints = stopWorkers()
         for name in names { agents[name]?.send(SIGTERM) }

@@ -2,7 +2,7 @@ import Base
 import Control
 import Foundation
 
-/// Says what happens in a fleet for development: a plain line each for people, a JSON object a line for programs.
+/// Reports what happens in a fleet for development: a plain line each for people, a JSON object a line for programs.
 struct DevPrinter {
     let isJSON: Bool
     let terminal: Terminal

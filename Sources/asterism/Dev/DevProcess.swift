@@ -1,6 +1,6 @@
 import Foundation
 
-/// What /proc says of a process. A number alone may be given to another process, a number and a start time never within one
+/// What /proc states of a process. A number alone may be given to another process, a number and a start time never within one
 /// boot.
 struct DevProcess: Hashable {
     var pid: Int32

@@ -7,7 +7,7 @@ final class DevProgram {
     let name: String
     let pid: pid_t
     let log: String
-    /// What waitpid(2) said, once it has.
+    /// What waitpid(2) reported, once it has.
     private(set) var status: Int32?
 
     /// POSIX_SPAWN_SETSID of <spawn.h>, which Swift sees only with _GNU_SOURCE.
@@ -74,7 +74,7 @@ final class DevProgram {
         return true
     }
 
-    /// The last lines of what it said.
+    /// The last lines of what it reported.
     func logTail(_ lines: Int) -> [String] {
         guard let handle = FileHandle(forReadingAtPath: log), let size = try? handle.seekToEnd() else { return [] }
         try? handle.seek(toOffset: size > 65_536 ? size - 65_536 : 0)

@@ -39,7 +39,7 @@ struct DevRun {
         printer.note("Ctrl-C stops everything")
     }
 
-    /// Tells what happens, and starts what has ended again, as systemd would on a real machine: so one may kill any of the
+    /// Reports what happens, and starts what has ended again, as systemd would on a real machine: so one may kill any of the
     /// programs and watch the fleet come through it.
     private func watch() throws {
         var restarts: [String: DevRestarts] = [:]

@@ -89,7 +89,7 @@ struct InstallTarget {
         }
     }
 
-    /// What errno says of a path.
+    /// What errno reports of a path.
     func failure(_ path: String) -> Failure {
         Failure(errno == ENOSPC ? .unavailable : .refused, "\(real(path)): \(String(cString: strerror(errno)))")
     }

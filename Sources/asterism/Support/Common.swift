@@ -27,7 +27,7 @@ struct Common: ParsableArguments {
     private var environment: [String: String] { ProcessInfo.processInfo.environment }
     private var directory: String? { dir ?? environment["ASTERISM_DIR"].flatMap { $0.isEmpty ? nil : $0 } }
 
-    /// Where the programs can be asked, the wanted one first.
+    /// Where the programs can be asked, the requested one first.
     func places(_ order: [Program]) throws -> [Place] {
         if let socket { return [Place(program: nil, path: socket)] }
         return try order.map { Place(program: $0, path: try path($0)) }

@@ -20,7 +20,7 @@ enum Exit {
     /// The part of `--help` that documents the statuses.
     static let table = ExitStatus.allCases.map { "  \($0.rawValue)  \($0.meaning)" }.joined(separator: "\n")
 
-    /// Says what went wrong and ends the process.
+    /// Reports what went wrong and ends the process.
     static func finish(_ error: any Error) -> Never {
         if let failure = error as? Failure { fail(failure) }
         // What people asked to see: help, the version, a completion script.

@@ -2,7 +2,7 @@ import Foundation
 
 /// Where a program can be asked.
 struct Place: Equatable {
-    /// `nil` where the person named a socket without saying whose.
+    /// `nil` where the person named a socket without reporting whose.
     var program: Program?
     var path: String
 

@@ -19,7 +19,7 @@ enum Prometheus {
         ("dropped", "dropped_total", ["reason"], "Dropped datagrams."),
     ]
 
-    /// Figures that say how many there are now; all others only grow.
+    /// Figures that report how many there are now; all others only grow.
     private static let gauges: Set<String> = ["relay.allocations", "tcp.connections", "tcp.waiting"]
 
     static func text(_ view: StatusView) -> String {

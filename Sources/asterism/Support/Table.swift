@@ -2,7 +2,7 @@
 ///
 /// Columns are as wide as their widest cell. Where that is more than the terminal has, the widest column that may shrink
 /// gives way column by column, down to its least width; when all have, whole columns go, the least important first. The
-/// first column always stays. Columns that say nothing of any row go first of all. Without a width nothing is cut and
+/// first column always stays. Columns that report nothing of any row go first of all. Without a width nothing is cut and
 /// nothing goes, so that `grep` and `awk` see everything.
 struct Table {
     struct Column {

@@ -23,7 +23,7 @@ struct Terminal {
             rows: isKnown && size.ws_row > 0 ? Int(size.ws_row) : nil, isRedrawable: !isDumb)
     }
 
-    /// What a colour says, not which one it is.
+    /// What a colour reports, not which one it is.
     enum Style {
         case plain, good, caution, bad, faint, heading
 

@@ -2,7 +2,7 @@ import Base
 
 /// # Sizes, times and shares as people write and read them
 ///
-/// Sizes are binary where the unit says so (KiB, MiB, GiB, TiB; a bare K, M, G, T too, as in systemd), decimal for kB, MB,
+/// Sizes are binary where the unit reports it (KiB, MiB, GiB, TiB; a bare K, M, G, T too, as in systemd), decimal for kB, MB,
 /// GB, TB, and bytes without a unit. Lengths of time are whole seconds: `90`, `90s`, `10m`, `1h30m`, `2d`. Processors are
 /// `1.5`, or `1500m` in thousandths.
 enum Units {
@@ -156,7 +156,7 @@ extension Units {
         count == 0 ? nil : "\(count)/\(size(Int64(bytes)))"
     }
 
-    /// A number as people say it, decimal: `812`, `1.5k`, `2.31M`, `9.4G`.
+    /// A number as people report it, decimal: `812`, `1.5k`, `2.31M`, `9.4G`.
     static func decimal(_ value: Double) -> String {
         var value = max(0, value), unit = 0
         let names = ["", "k", "M", "G", "T"]

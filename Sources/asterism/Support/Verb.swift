@@ -30,7 +30,7 @@ extension Verb {
         }
     }
 
-    /// A table with a line below that says whose view it is.
+    /// A table with a line below that reports whose view it is.
     func showTable<View: Decodable>(
         _ answer: Answer<[View]>, from link: Link, none: String, _ table: ([View]) -> Table
     ) throws {

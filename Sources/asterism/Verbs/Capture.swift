@@ -9,8 +9,8 @@ struct Capture: Verb {
         abstract: "Writes what passes this node's overlay and its sockets to a pcapng file.",
         discussion: """
             Two interfaces are in it: 'inner' has the overlay's packets in clear, 'outer' the datagrams that carry them, \
-            sealed as they are. A comment on each packet says whose it is and which path it took. It lasts until Ctrl-C, \
-            or as long as --count and --seconds say:
+            sealed as they are. A comment on each packet states whose it is and which path it used. It lasts until Ctrl-C, \
+            or as long as --count and --seconds report:
 
               asterism capture -w - | wireshark -k -i -
 

@@ -5,10 +5,10 @@ import Foundation
 
 struct Netcheck: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Says what the network lets this node do, and how that is known.",
+        abstract: "Reports what the network lets this node do, and how that is known.",
         discussion: """
             Beacons report the reflexive address; STUN servers (asterismd --stun) reveal more, and are asked again each time, \
-            which takes up to ten seconds. Whatever is not known says why.
+            which takes up to ten seconds. Whatever is not known reports why.
             """)
 
     @OptionGroup var common: Common
@@ -98,7 +98,7 @@ struct Netcheck: Verb {
             ])
         }
         for server in view.stun {
-            // A name says nothing of which of its addresses was asked.
+            // A name reports nothing of which of its addresses was asked.
             let isNamed = server.address.map { "\($0)" != server.name } ?? false
             let place = isNamed ? " (\(server.address!))" : ""
             table.add([
@@ -116,7 +116,7 @@ struct Netcheck: Verb {
     private static func natSection(_ view: NetcheckView, _ terminal: Terminal) -> String {
         var text = ""
         for (name, family) in [("IPv4", view.ipv4), ("IPv6", view.ipv6)] {
-            // Of a family that is not there, the first lines have said so.
+            // Of a family that is not there, the first lines have reported it.
             if family.udp.unknown == .noAddress { continue }
             if name == "IPv6", family.mapping.value == nil, family.filtering.value == nil { continue }
             var details = Details()

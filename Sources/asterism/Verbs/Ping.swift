@@ -8,7 +8,7 @@ struct Ping: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Measures round trips to a node of the fleet, inside a session with it.",
         discussion: """
-            Each line says which path the answer came by. With --via it is that one, whatever data uses: an address with \
+            Each line states which path the answer came by. With --via it is that one, whatever data uses: an address with \
             its port, a relay's name or id, or 'direct' or 'relay'; 'asterism why' lists them. Exit status 5 where no \
             answer came, or with --until-direct none by a direct path.
             """)

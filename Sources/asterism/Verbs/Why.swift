@@ -6,7 +6,7 @@ import Wire
 
 struct Why: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Says how a peer is reached, what else was tried, and why it is relayed if it is.",
+        abstract: "Reports how a peer is reached, what else was tried, and why it is relayed if it is.",
         discussion: "The peer must have been talked to; 'asterism ping' does.")
 
     @OptionGroup var common: Common

@@ -48,13 +48,13 @@ struct WorkerList: Verb {
 }
 
 extension WorkerView {
-    /// What the agent says, and what is wanted where that is something else.
+    /// What the agent reports, and what is desired where that is something else.
     var stateText: String {
-        let said = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unheard"
+        let reported = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unheard"
         switch desired {
-        case .run: return said
-        case .stop: return state?.isFinal == true || state == .stopping ? said : "\(said), to stop"
-        case .none: return state?.isFinal == true ? said : "\(said), not desired"
+        case .run: return reported
+        case .stop: return state?.isFinal == true || state == .stopping ? reported : "\(reported), to stop"
+        case .none: return state?.isFinal == true ? reported : "\(reported), not desired"
         }
     }
 

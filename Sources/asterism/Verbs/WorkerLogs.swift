@@ -115,7 +115,7 @@ struct LogReader {
         try link.call(WorkersLogs(name: name, offset: offset, limit: limit))
     }
 
-    /// From an offset to the present end. Returns the last piece, and says at which offset the first began.
+    /// From an offset to the present end. Returns the last piece, and reports at which offset the first began.
     @discardableResult
     func read(
         from offset: Int64?, _ take: ([UInt8]) throws -> Void, began: (Int64) -> Void = { _ in }

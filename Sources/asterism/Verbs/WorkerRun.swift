@@ -64,7 +64,7 @@ struct WorkerRun: Verb {
         try finish(try WorkerWait(link: link, worker: view).untilRunning(within: wait))
     }
 
-    /// Says what became of it, and ends with the status for that.
+    /// Reports what became of it, and ends with the status for that.
     private func finish(_ answer: Answer<WorkerView>) throws {
         let view: WorkerView = try answer.view()
         if common.json {
@@ -83,7 +83,7 @@ struct WorkerRun: Verb {
         }
     }
 
-    /// The options as a specification; every fault is told, by the option's name.
+    /// The options as a specification; every fault is reported, by the option's name.
     private func fromOptions() throws(Failure) -> WorkerFile {
         var worker = WorkerFile()
         var faults: [String] = []

@@ -90,7 +90,7 @@ extension WorkerFileReader {
             let words = text.split(separator: " ").map { "\"\($0)\"" }.joined(separator: ", ")
             report("command", "must be a list, not a string; write [\(words)]", entry.valuePlace)
         case .scalar:
-            // Without a value it is as if it were not there; problems() says so.
+            // Without a value it is as if it were not there; problems() reports it.
             break
         case .mapping:
             report("command", "must be a list of the program and its arguments", entry.valuePlace)
@@ -199,7 +199,7 @@ extension WorkerFileReader {
         }
     }
 
-    /// A scalar as it is written: `5`, `true` and `"5"` are all text where text is wanted.
+    /// A scalar as it is written: `5`, `true` and `"5"` are all text where text is desired.
     private mutating func string(_ entry: Entry, allowsEmpty: Bool = false) -> String? {
         guard case .scalar(let text, _, _) = entry.value else {
             report(entry.path, "must be a single value, not \(entry.value.kind)", entry.valuePlace)
@@ -248,7 +248,7 @@ extension WorkerFileReader {
         return nil
     }
 
-    /// Names and values, sorted by name, as a specification wants them.
+    /// Names and values, sorted by name, as a specification needs them.
     private mutating func pairs(_ entry: Entry, _ meaning: String) -> [(String, String)] {
         if case .sequence = entry.value {
             report(entry.path, "must be a mapping of \(meaning), as in {NAME: value}, not a list", entry.valuePlace)

@@ -37,7 +37,7 @@ import Testing
             .write(to: folder.appending(path: "route"), atomically: true, encoding: .utf8)
         let gateway = try #require(DefaultGateway.read(root: root.path()))
         #expect(gateway.gateway == IPAddress("192.168.1.1")! && gateway.interface == "lo")
-        // An interface without an address in the gateway's network says which one it has.
+        // An interface without an address in the gateway's network reports which one it has.
         #expect(gateway.ownAddress == .loopback4)
     }
 

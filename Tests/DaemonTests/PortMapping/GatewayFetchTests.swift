@@ -63,7 +63,8 @@ import Testing
         #expect(why == "an answer of more than \(HTTPAnswer.bytesLimit) bytes")
     }
 
-    @Test func `a server that says nothing is not waited for for ever, and one that is not there not at all`() throws {
+    @Test func `a server that reports nothing is not waited for for ever, and one that is not there not at all`() throws
+    {
         let result = try fetch { _ in }
         guard case .failed(let why) = result.answer else {
             Issue.record("\(String(describing: result.answer))")

@@ -63,7 +63,7 @@ extension OverlayTests {
 
         @Test func `blocked UDP is recognised, and nothing else is claimed`() throws {
             try STUNSite.with(.blocked) { site in
-                try eventually("the agent says that UDP is blocked") {
+                try eventually("the agent reports that UDP is blocked") {
                     let view: NetcheckView = try ask(site.socket, AgentRequest.netcheck)
                     return view.ipv4.udp.value == .blocked && view.stun[0].problem == "does not answer"
                         && view.ipv4.mapping.unknown == .noAnswer && view.ipv4.filtering.unknown == .noAnswer
@@ -102,12 +102,12 @@ extension OverlayTests {
     /// The same from beacons alone: no STUN server is configured.
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct BeaconsTests {
-        @Test func `beacons tell of UDP, the mapping and the relays`() throws {
+        @Test func `beacons report UDP, the mapping and the relays`() throws {
             try Sites.with(.masquerade, .random) { sites in
                 for (node, mapping) in [
                     (sites.a, NetcheckView.Mapping.endpointIndependent), (sites.b, .endpointDependent),
                 ] {
-                    try eventually("both beacons have told \(node.name) how they see it, and carry its datagrams") {
+                    try eventually("both beacons have reported \(node.name) how they see it, and carry its datagrams") {
                         let view: NetcheckView = try ask(node.socket, AgentRequest.netcheck)
                         return view.beacons.count == 2 && view.ipv4.mapping.value == mapping
                             && view.relays.count { $0.state == .bound && $0.roundTripMicroseconds != nil } == 2

@@ -6,7 +6,7 @@ import Testing
 /// # A node, a router and a STUN server
 ///
 /// Three namespaces: a real coturn with two addresses, so that it answers from elsewhere when it is asked to (RFC 5780), and
-/// an agent behind a router with Linux's address translation. The node is in no fleet: a discovery wants none.
+/// an agent behind a router with Linux's address translation. The node is in no fleet: a discovery needs none.
 ///
 /// ```
 ///   node 192.168.1.2 ── router 198.51.100.11 ── hub 198.51.100.1 and .2: turnserver
@@ -16,7 +16,7 @@ final class STUNSite {
     /// Why there can be no such site here; `nil` where there can.
     static let obstacle: String? =
         Sites.obstacle ?? (access(server, X_OK) == 0 ? nil : "needs turnserver, of the package coturn")
-    /// Says once why not.
+    /// Reports once why not.
     static let isPossible: Bool = {
         if let obstacle { print("tests of NAT discovery with coturn are skipped: \(obstacle)") }
         return obstacle == nil
@@ -134,7 +134,7 @@ final class STUNSite {
             })
     }
 
-    /// The agent's view, once it has anything to say of UDP: the server and the agent start at the same time.
+    /// The agent's view, once it has anything to report of UDP: the server and the agent start at the same time.
     func netcheck() throws -> NetcheckView {
         var last: NetcheckView?
         try eventually("the agent has run NAT discovery") {
@@ -148,7 +148,7 @@ final class STUNSite {
     static let secondAddress = IPAddress("192.168.1.3")!
     func addAddress() throws { try node.ip("addr add \(Self.secondAddress)/24 dev eth0") }
 
-    /// NAT discoveries that the agent's log tells of.
+    /// NAT discoveries that the agent's log reports.
     var discoveries: Int { log.split(separator: "\n").count { $0.contains("asterismd: NAT discovery ") } }
 
     private func close() {

@@ -25,20 +25,20 @@ extension OverlayTests.SitesTests {
             let done = Flag()
             let load = try Background { try Exchange.run(near, far, .until(done)) }
             sleep(1)
-            var took: Double?
+            var elapsed: Double?
             let change = Result {
                 try Self.readdress(sites.a, to: "192.168.1.77", gateway: "192.168.1.1")
                 let changed = monotonicSeconds()
                 try eventually("the agent knows its new address") {
                     try Self.listening(sites.a).map { "\($0)" } == ["192.168.1.77:7950"]
                 }
-                took = monotonicSeconds() - changed
+                elapsed = monotonicSeconds() - changed
             }
             sleep(3)
             done.raise()
             let exchange = try load.value()
             try change.get()
-            print("another address under load: known after \(took ?? -1) s, \(exchange)")
+            print("another address under load: known after \(elapsed ?? -1) s, \(exchange)")
             #expect(exchange.longestGap < 2 && exchange.received > 1_000_000)
             _ = try sites.waitForPath(.direct)
             // The router's old entry holds the old port.

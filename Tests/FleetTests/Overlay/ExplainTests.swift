@@ -18,7 +18,7 @@ extension OverlayTests {
             return (program.exitStatus, program.text)
         }
 
-        @Test func `a ping says its path, takes the one that is asked for, and ends with the first direct answer`()
+        @Test func `a ping reports its path, takes the one that is asked for, and ends with the first direct answer`()
             throws
         {
             try Sites.with(.masquerade, .masquerade) { sites in
@@ -43,7 +43,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `who cannot be reached directly is told why`() throws {
+        @Test func `who cannot be reached directly is reported why`() throws {
             try Sites.with(.random, .random) { sites in
                 _ = try sites.waitForPath(.relayed)
                 let ping = try Self.asterism(
@@ -68,7 +68,7 @@ extension OverlayTests {
                     let rebound = try Self.asterism(["debug", "rebind"], at: sites.a)
                     print(rebound.text)
                     #expect(rebound.status == 0 && rebound.text.contains("no longer at 0.0.0.0:7950"))
-                    // All beacons tell at once how the new socket is seen: what one of them saw before is not taken for
+                    // All beacons report at once how the new socket is seen: what one of them saw before is not taken for
                     // another mapping.
                     try eventually("the mapping is known again", within: 5) {
                         try sites.a.why(sites.b).ownMapping == .endpointIndependent
@@ -106,7 +106,7 @@ extension OverlayTests {
             }
         }
 
-        /// Of which the peer is told over a relay each time, and learns the last one.
+        /// Of which the peer is informed over a relay each time, and learns the last one.
         @Test(arguments: [1, 2])
         func `after new sockets, several times in a row, the pair is direct again in seconds`(threads: Int) throws {
             try Sites.with(.masquerade, .masquerade, threads: threads) { sites in
@@ -140,7 +140,7 @@ extension OverlayTests {
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct CaptureFileTests {
         private static let reader = "/usr/bin/tshark"
-        /// Says once why not.
+        /// Reports once why not.
         static let canRead: Bool = {
             let missing = [reader, "/usr/bin/ping"].filter { access($0 as String, X_OK) != 0 }
             if !missing.isEmpty { print("captures are not read back: needs \(missing.joined(separator: " and "))") }
@@ -182,13 +182,13 @@ extension OverlayTests {
                 let file = try temporaryFolder("capture") + "/c.pcapng"
                 let there = try #require(try sites.b.status().overlay4),
                     here = try #require(try sites.a.status().overlay4)
-                let told = try Self.capture([sites.b.name], at: sites.a, to: file) {
+                let informed = try Self.capture([sites.b.name], at: sites.a, to: file) {
                     try sites.a.namespace.run("/usr/bin/ping", "-c 3 -i 0.2 -s 1000 \(there)")
                     _ = try Self.relayOnly(sites, true)
                     _ = try sites.waitForPath(.relayed)
                     try sites.a.namespace.run("/usr/bin/ping", "-c 3 -i 0.2 -s 1000 \(there)")
                 }
-                print(told)
+                print(informed)
                 let packets = try Self.read(
                     file,
                     [
@@ -222,7 +222,7 @@ extension OverlayTests {
                 #expect(packets.allSatisfy { $0[4].contains(" right, ") })
                 let times = packets.compactMap { Double($0[8]) }
                 #expect(times.count == packets.count && times.allSatisfy { abs($0 - wallSeconds()) < 120 })
-                #expect(told.contains("\(packets.count) packets"))
+                #expect(informed.contains("\(packets.count) packets"))
             }
         }
 
@@ -235,16 +235,16 @@ extension OverlayTests {
             try Sites.with(.masquerade, .masquerade) { sites in
                 _ = try sites.waitForPath(.direct)
                 let file = try temporaryFolder("capture") + "/c.pcapng"
-                let told = try Self.capture([], at: sites.a, to: file) {
+                let informed = try Self.capture([], at: sites.a, to: file) {
                     let (near, far) = try sites.connection()
                     let exchange = try Exchange.run(near, far, .bytes(4 << 20), within: 30)
                     #expect(exchange.received == 8 << 20)
                 }
-                print(told)
+                print(informed)
                 let packets = try Self.read(file, ["frame.interface_name", "frame.len", "tcp.port", "_ws.malformed"])
                 let inner = packets.filter { $0[0] == "inner" && $0[2].contains("9000") }
                 #expect(inner.contains { (Int($0[1]) ?? 0) > 1500 } && packets.allSatisfy { $0[3].isEmpty })
-                #expect(told.contains("\(packets.count) packets"))
+                #expect(informed.contains("\(packets.count) packets"))
                 // Nobody captures any more, and somebody may.
                 let view: CaptureView = try ask(sites.a.socket, AgentRequest.captureStart(.init(count: 1)))
                 let error = #expect(throws: (any Error).self) {

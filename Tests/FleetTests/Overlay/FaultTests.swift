@@ -46,7 +46,7 @@ extension OverlayTests {
                 overlay, "disorder, threads: \(threads)", bytes: Self.bytes / 4, sizes: [64, 1392, 5000, 9000])
             let (passed, held, lost) = disorder.figures
             #expect(held > 100 && lost > 30)
-            Self.tell("disorder: of \(passed + lost) frames \(held) were overtaken and \(lost) lost")
+            Self.notify("disorder: of \(passed + lost) frames \(held) were overtaken and \(lost) lost")
         }
     }
 
@@ -62,7 +62,7 @@ extension OverlayTests {
             let exchange = Result { try load.value() }
             let name = try what.get()
             #expect(try exchange.get().received > 1_000_000)
-            tell("\(name): \(try exchange.get())")
+            notify("\(name): \(try exchange.get())")
         }
     }
 
@@ -97,7 +97,7 @@ extension OverlayTests {
         }
     }
 
-    @Test func `what nodes say to each other needs no controller`() throws {
+    @Test func `what nodes report to each other needs no controller`() throws {
         let rekey = ["--debug-rekey-seconds", "2"]
         try Self.underLoad(a: rekey, b: rekey) { overlay in
             overlay.endController()

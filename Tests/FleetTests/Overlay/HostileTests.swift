@@ -35,7 +35,7 @@ extension OverlayTests {
     }
 
     /// Datagrams in a second. Without a limit a thread of a fast machine fills the socket's queue, and the kernel drops good
-    /// and bad alike before anybody could tell them apart.
+    /// and bad alike before anybody could distinguish them .
     private static let flood = 100_000.0
 
     @Test func `floods of garbage take less than their share, and stop nobody`() throws {

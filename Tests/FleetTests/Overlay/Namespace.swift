@@ -59,7 +59,7 @@ final class Namespace: Sendable {
         } catch { return "needs network namespaces: \(error)" }
         return nil
     }()
-    /// Says once why not.
+    /// Reports once why not.
     static let isPossible: Bool = {
         if let obstacle { print("overlay tests are skipped: \(obstacle)") }
         return obstacle == nil

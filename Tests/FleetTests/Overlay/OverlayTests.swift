@@ -6,7 +6,7 @@ import Testing
 /// # The overlay, from a socket on one machine to a socket on another
 ///
 /// A real controller and real agents in network namespaces: what the data plane's own tests cannot see, the kernel's
-/// share of the road, is under test here. One after the other, since each wants the machine for itself.
+/// share of the road, is under test here. One after the other, since each needs the machine for itself.
 @Suite(.serialized, .enabled(if: Namespace.isPossible, "needs root, iproute2, /dev/net/tun and network namespaces"))
 struct OverlayTests {
     /// Release programs are given: more is asked of them.
@@ -21,8 +21,8 @@ struct OverlayTests {
         return (edges + multiples + [8999, 9000]).flatMap { [$0 - 1, $0, $0 + 1] }.filter { (1...9000).contains($0) }
     }()
 
-    /// Says what was measured.
-    static func tell(_ what: String) { print("overlay: \(what)") }
+    /// Reports what was measured.
+    static func notify(_ what: String) { print("overlay: \(what)") }
 
     /// TCP both ways at once, and datagrams of all sizes, over IPv4 and IPv6.
     static func passEverything(
@@ -33,9 +33,9 @@ struct OverlayTests {
             let (near, far) = try Socket.connection(from: overlay.a, to: overlay.b, isIPv4: isIPv4)
             let exchange = try Exchange.run(near, far, .bytes(bytes / 2))
             #expect(exchange.received == bytes / 2 * 2)
-            tell("\(name), \(family): \(exchange)")
+            notify("\(name), \(family): \(exchange)")
             let again = try Echo(from: overlay.a, to: overlay.b, isIPv4: isIPv4).run(sizes: sizes)
-            tell("\(name), \(family): datagrams of \(sizes.count) sizes, \(again) of them sent again")
+            notify("\(name), \(family): datagrams of \(sizes.count) sizes, \(again) of them sent again")
         }
     }
 
@@ -57,7 +57,7 @@ struct OverlayTests {
                 try Socket.connection(
                     from: overlay.a, to: overlay.b, isIPv4: number % 2 == 0, port: UInt16(9200 + number))
             }
-            Self.tell(String(format: "200 connections: %.0f ms", (monotonicSeconds() - began) * 1000))
+            Self.notify(String(format: "200 connections: %.0f ms", (monotonicSeconds() - began) * 1000))
             let loads = try pairs.map { near, far in try Background { try Exchange.run(near, far, .bytes(100_003)) } }
             let received = try loads.reduce(0) { try $0 + $1.value().received }
             #expect(received == 200 * 2 * 100_003)
@@ -100,12 +100,12 @@ struct OverlayTests {
             let echo = try Echo(from: overlay.a, to: overlay.b, isIPv4: true)
             // The packet waits for the session; it need not be sent again.
             #expect(try echo.exchange([1, 2, 3], milliseconds: 5000))
-            Self.tell(String(format: "first answer without a session: %.0f ms", (monotonicSeconds() - began) * 1000))
+            Self.notify(String(format: "first answer without a session: %.0f ms", (monotonicSeconds() - began) * 1000))
             #expect(try overlay.a.peers().contains { $0.overlay4 == overlay.b.v4 && $0.isConnected })
         }
     }
 
-    @Test func `an address that nobody has is unreachable, and its senders are told`() throws {
+    @Test func `an address that nobody has is unreachable, and its senders are informed`() throws {
         try Overlay.with { overlay in
             let nobody4 = try #require(IPAddress("100.64.200.200"))
             var bytes = overlay.a.v6.bytes
@@ -123,7 +123,7 @@ struct OverlayTests {
                 #expect(datagrams.takeError() == EHOSTUNREACH, "\(address)")
                 #expect(stream.wait(POLLOUT, milliseconds: 8000))
                 #expect(stream.takeError() == EHOSTUNREACH, "\(address)")
-                Self.tell(String(format: "\(address) unreachable: %.0f ms", (monotonicSeconds() - began) * 1000))
+                Self.notify(String(format: "\(address) unreachable: %.0f ms", (monotonicSeconds() - began) * 1000))
             }
         }
     }

@@ -35,7 +35,7 @@ extension OverlayTests {
             #expect(try overlay.b.counter("overlay.dropped.denied") > 0)
             let (near, far) = try Socket.connection(from: overlay.a, to: overlay.b, isIPv4: true, port: 9100)
             let exchange = try Exchange.run(near, far, .bytes(Self.bytes / 8))
-            Self.tell("by a rule: \(exchange)")
+            Self.notify("by a rule: \(exchange)")
             // The rule lets nobody begin in the other direction.
             let echo = try Echo(from: overlay.b, to: overlay.a, isIPv4: true, port: 9100)
             #expect(try !echo.exchange([1, 2, 3], milliseconds: 1000))
@@ -82,7 +82,7 @@ extension OverlayTests {
     }
 
     @Test(arguments: Lack.allCases)
-    func `without the privilege an agent does all but the overlay, and says why`(lack: Lack) throws {
+    func `without the privilege an agent does all but the overlay, and reports why`(lack: Lack) throws {
         try Overlay.with(a: ["--overlay", "off"], b: ["--overlay", "off"], isOverlay: false) { overlay in
             let agent = overlay.a
             try agent.restart(["--overlay", "auto"]) { try lack.take() }
@@ -98,7 +98,7 @@ extension OverlayTests {
             #expect(agent.agent.exitStatus.map { $0 != 0 } == true)
             let why = agent.agent.text.split(separator: "\n").last { $0.contains("--overlay: no network interface") }
             #expect(why != nil, "\(agent.agent.text)")
-            Self.tell("without the \(lack): \(why ?? "")")
+            Self.notify("without the \(lack): \(why ?? "")")
         }
     }
 }

@@ -14,7 +14,7 @@ private enum Router {
         }
         return nil
     }()
-    /// Says once why not.
+    /// Reports once why not.
     static let isPossible: Bool = {
         if let obstacle { print("tests of port mapping with a real router are skipped: \(obstacle)") }
         return obstacle == nil
@@ -121,7 +121,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `a router's daemon that starts again is told of the port again`() throws {
+        @Test func `a router's daemon that starts again is informed of the port again`() throws {
             var daemon: Program?
             try Sites.with(
                 .random, .random, network: Router.network, prepare: { daemon = try Router.start($0, "PCP") }
@@ -141,10 +141,10 @@ extension OverlayTests {
             }
         }
 
-        @Test func `a router that may not map says so, and the pair is relayed as ever`() throws {
+        @Test func `a router that may not map reports it, and the pair is relayed as ever`() throws {
             // The daemon takes addresses of documentation for private ones.
             try Sites.with(.random, .random, prepare: { try Router.start($0, "PCP") }) { sites in
-                try eventually("the refusal is told", within: 30) {
+                try eventually("the refusal is reported", within: 30) {
                     let view = try sites.a.status().portMapping
                     return view?.protocol == nil && view?.problem?.contains("PCP: ") == true
                 }

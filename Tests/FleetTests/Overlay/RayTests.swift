@@ -28,6 +28,6 @@ extension OverlayTests {
         try #require(hasEnded, "\(program.text)")
         if program.exitStatus == 77 { try Test.cancel("\(program.text)") }
         #expect(program.exitStatus == 0, "\(program.text)")
-        Self.tell("Ray:\n\(program.text)")
+        Self.notify("Ray:\n\(program.text)")
     }
 }

@@ -30,7 +30,7 @@ final class Sites {
         } catch { return "needs bridges and address translation: \(error)" }
         return nil
     }()
-    /// Says once why not.
+    /// Reports once why not.
     static let isPossible: Bool = {
         if let obstacle { print("tests of address translation are skipped: \(obstacle)") }
         return obstacle == nil
@@ -92,7 +92,8 @@ final class Sites {
     private let threads: Int
     private var programs: [Program] = []
 
-    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With `isApart` the
+    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With
+    /// `isApart` the
     /// controller is no relay, each node reaches a beacon of its own, and neither reaches the other. `prepare` comes before the
     /// agents do.
     static func with(
@@ -196,7 +197,7 @@ final class Sites {
         if nat == .fullCone { try filter(router, "-t nat -A PREROUTING -i eth0 -p udp -j DNAT --to \(inside)") }
     }
 
-    /// The line of a node carries packets of at most so many bytes, and nobody says so.
+    /// The line of a node carries packets of at most so many bytes, and nobody reports it.
     func narrow(_ node: Node, _ mtu: Int) throws {
         // Each datagram by itself: trains pass as one, whatever the line's size.
         for node in [a, b] { try node.namespace.ip("link set eth0 gso_max_segs 1") }
@@ -205,7 +206,7 @@ final class Sites {
         try hub.ip("link set to-\(node.name) mtu \(mtu)")
     }
 
-    /// The router says to both ends of each connection that it is over, once.
+    /// The router reports to both ends of each connection that it is over, once.
     func breakStreams(of node: Node) throws {
         try filter(node.router, "-I FORWARD -p tcp -m limit --limit 1/s -j REJECT --reject-with tcp-reset")
         sleep(2)
@@ -253,7 +254,7 @@ final class Sites {
                     "--data-plane-threads", "\(threads)",
                 ])
         }
-        try eventually("all are online, and the nodes have told where they are") {
+        try eventually("all are online, and the nodes have reported where they are") {
             let nodes: [NodeView] = try ask(socket, ControllerRequest.nodesList)
             guard nodes.count(where: { $0.state == .online }) == 2 + beacons.count else { return false }
             // Both relays are in use when a node has sessions with both.
@@ -261,7 +262,7 @@ final class Sites {
                 try node.peers().count { $0.isConnected } >= 2
             }
         }
-        // An allocation is bound two round trips after its session, and the directory told a moment later.
+        // An allocation is bound two round trips after its session, and the directory reported a moment later.
         usleep(300_000)
     }
 

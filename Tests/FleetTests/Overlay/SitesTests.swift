@@ -40,7 +40,7 @@ extension OverlayTests {
                 print("over a predicted port, \(threads) threads: \(exchange)")
                 #expect(exchange.received == 8 << 20)
                 #expect(try sites.a.why(sites.b).path == .direct && sites.b.why(sites.a).path == .direct)
-                // Threads tell the agent once a second what they have counted.
+                // Threads inform the agent once a second what they have counted.
                 try eventually("both have counted") {
                     try sites.a.counter("overlay.packetsReceived") > 1000
                         && sites.b.counter("overlay.packetsReceived") > 1000
@@ -48,7 +48,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `two routers of random ports are bridged by a relay, and the reason is told`() throws {
+        @Test func `two routers of random ports are bridged by a relay, and the reason is reported`() throws {
             try Sites.with(.random, .random) { sites in
                 let path = try sites.waitForPath(.relayed)
                 #expect(path.reason == .bothMappingsDependent)
@@ -65,7 +65,7 @@ extension OverlayTests {
             }
         }
 
-        /// It joins, finds relays, and carries packets over TCP alone, and says so.
+        /// It joins, finds relays, and carries packets over TCP alone, and reports it.
         @Test(arguments: [1, 2, 4])
         func `an office that lets out nothing but TCP to port 443 is reached over a relay`(threads: Int) throws {
             try Sites.with(.only443, .masquerade, threads: threads) { sites in
@@ -107,7 +107,7 @@ extension OverlayTests {
         }
 
         @Test(arguments: [1280, 1124])
-        func `a megabyte passes a line that drops larger packets and says nothing`(mtu: Int) throws {
+        func `a megabyte passes a line that drops larger packets and reports nothing`(mtu: Int) throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 try sites.narrow(sites.a, mtu)
                 _ = try sites.waitForPath(.direct)

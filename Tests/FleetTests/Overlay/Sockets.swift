@@ -74,7 +74,7 @@ final class Socket {
         }
     }
 
-    /// Begins to connect; `wait` and `takeError` say how it ends.
+    /// Begins to connect; `wait` and `takeError` report how it ends.
     static func connecting(in namespace: Namespace, to address: IPAddress, _ port: UInt16) throws -> Socket {
         try namespace.enter {
             let socket = try Socket(SOCK_STREAM, isIPv4: address.isIPv4)
@@ -150,7 +150,7 @@ final class Socket {
 struct Exchange: CustomStringConvertible {
     enum Amount {
         case bytes(Int)
-        /// Until told.
+        /// Until reported.
         case until(Flag)
     }
 
@@ -254,7 +254,7 @@ struct Exchange: CustomStringConvertible {
     }
 }
 
-/// Said by one thread to another.
+/// Reported by one thread to another.
 final class Flag: @unchecked Sendable {
     private let lock = NSLock()
     private var value = false

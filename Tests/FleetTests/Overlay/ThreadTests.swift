@@ -89,7 +89,7 @@ extension OverlayTests {
         }
     }
 
-    /// What a second agent in the same namespace may not have, and the option that it is told of.
+    /// What a second agent in the same namespace may not have, and the option that it is informed of.
     @Test(
         arguments: [
             ("--listen", 5, ["--overlay", "off", "--listen", "0.0.0.0:7950"]),
@@ -122,7 +122,7 @@ extension OverlayTests {
     @Test func `with threads, an agent outlives its interface`() throws {
         try Overlay.with(a: Self.threads(4)) { overlay in
             try overlay.a.namespace.ip("link del overlay")
-            try eventually("the loss is told") { overlay.a.agent.text.contains("interface was removed") }
+            try eventually("the loss is reported") { overlay.a.agent.text.contains("interface was removed") }
             sleep(2)
             try overlay.waitUntilOnline()
             overlay.a.agent.send(SIGTERM)

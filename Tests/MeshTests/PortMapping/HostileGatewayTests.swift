@@ -3,7 +3,7 @@ import Testing
 
 @testable import Mesh
 
-/// A gateway may be broken, or somebody else's: whatever it says, nothing traps, spins or grows.
+/// A gateway may be broken, or somebody else's: whatever it reports, nothing traps, spins or grows.
 @Suite struct HostileGatewayTests {
     /// Changes some bytes, cuts, repeats or replaces what is between two of them.
     private static func mutated(_ bytes: [UInt8], _ random: inout Random) -> [UInt8]? {

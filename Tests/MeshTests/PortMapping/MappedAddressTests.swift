@@ -22,7 +22,7 @@ import Wire
         )
     }
 
-    @Test func `peers are told of it while the session lasts, and the layer above too`() {
+    @Test func `peers are informed of it while the session lasts, and the layer above too`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))

@@ -110,8 +110,8 @@ struct ModelGateway {
             + big(lifetime)
     }
 
-    private func free(_ wanted: UInt16, for client: IPAddress) -> UInt16 {
-        var port = wanted == 0 ? 20_000 : wanted
+    private func free(_ desired: UInt16, for client: IPAddress) -> UInt16 {
+        var port = desired == 0 ? 20_000 : desired
         while taken.contains(port) || entries[port].map({ $0.client != client }) ?? false { port += 1 }
         return port
     }
@@ -222,7 +222,7 @@ final class MapperWorld {
     /// What was sent, with its time.
     private(set) var sent: [(at: Instant, bytes: [UInt8], remote: SocketAddress)] = []
     private(set) var requested: [PortMapperRequest] = []
-    /// Changes what the gateway says on its way.
+    /// Changes what the gateway reports on its way.
     var onAnswer: (([UInt8]) -> [UInt8]?)?
     static let own = IPAddress("192.168.1.2")!
     static let nonce: [UInt8] = Array(1...12)

@@ -32,7 +32,7 @@ import Testing
         #expect(request.encoded == bytes(golden))
     }
 
-    /// What miniupnpd 2.3.1 said; figures 3 and 10 of RFC 6887.
+    /// What miniupnpd 2.3.1 reported; figures 3 and 10 of RFC 6887.
     @Test func `answers of PCP are read`() throws {
         let granted = """
             02 81 00 00 00001c20 00000003 000000000000000000000000
@@ -46,7 +46,7 @@ import Testing
         let refused = try PCP.Response(decoding: bytes("02 80 00 01 00000000 00000003 000000000000000000000000"))
         #expect(refused.opcode == 0 && refused.result == 1 && refused.map == nil)
         #expect(refused.meaning == "the gateway speaks another version")
-        // A later version says at least that.
+        // A later version reports at least that.
         let later = try PCP.Response(decoding: bytes("03 81 00 01 00000000 00000003 000000000000000000000000"))
         #expect(later.version == 3 && later.result == 1)
         let announcement = try PCP.Response(decoding: bytes("02 80 00 00 00000000 00000000 000000000000000000000000"))
@@ -83,7 +83,7 @@ import Testing
         #expect(end == bytes("00 01 0000 1f0e 0000 00000000"))
     }
 
-    /// What miniupnpd 2.3.1 said.
+    /// What miniupnpd 2.3.1 reported.
     @Test func `answers of NAT-PMP are read`() throws {
         let address = try NATPMP.Response(decoding: bytes("00 80 0000 00000003 cb00700b"))
         #expect(address.body == .externalAddress(Self.suggestion.ip) && address.epochSeconds == 3)
@@ -119,7 +119,7 @@ import Testing
         ("100.63.255.255", false), ("192.0.0.4", true), ("192.0.2.1", false), ("169.254.1.1", true),
         ("0.1.2.3", true), ("127.0.0.1", true), ("198.51.100.7", false), ("8.8.8.8", false), ("2001:db8::1", false),
     ])
-    func `addresses behind a NAT are told from others`(address: String, isPrivate: Bool) {
+    func `addresses behind a NAT are reported from others`(address: String, isPrivate: Bool) {
         #expect(IPAddress(address)!.isOfPrivateNetwork4 == isPrivate)
     }
 }

@@ -84,7 +84,7 @@ import Testing
         #expect(other.status.protocol == .upnp)
     }
 
-    @Test func `a refusal is told in words, with the protocol`() {
+    @Test func `a refusal is reported in words, with the protocol`() {
         let world = world(.pcp, .upnp) {
             $0.pcpResult = 12
             $0.errorOfAdd = 606
@@ -178,13 +178,13 @@ import Testing
     }
 
     @Test(arguments: [PortMappingProtocol.pcp, .natPMP, .upnp])
-    func `another outer address is told once the gateway tells it`(kind: PortMappingProtocol) {
+    func `another outer address is reported once the gateway informs it`(kind: PortMappingProtocol) {
         let world = world(kind)
         world.run(.seconds(60))
         world.gateway.external = IPAddress("203.0.113.77")!
         if kind == .natPMP {
-            let told: [UInt8] = [0, 0x80, 0, 0, 0, 0, 4, 36] + world.gateway.external.bytes
-            world.deliver(told, from: SocketAddress(ModelGateway.inside, 5351))
+            let informed: [UInt8] = [0, 0x80, 0, 0, 0, 0, 4, 36] + world.gateway.external.bytes
+            world.deliver(informed, from: SocketAddress(ModelGateway.inside, 5351))
         }
         world.run(kind == .pcp ? .seconds(4600) : .minutes(11))
         #expect(world.mapper.external == SocketAddress("203.0.113.77:7950"))
@@ -225,7 +225,7 @@ import Testing
     }
 
     @Test(arguments: ["10.1.2.3", "100.72.0.9", "192.168.0.7"])
-    func `an outer address that is private says that there is a second NAT`(address: String) {
+    func `an outer address that is private reports that there is a second NAT`(address: String) {
         for kind in [PortMappingProtocol.pcp, .natPMP, .upnp] {
             let world = world(kind) { $0.external = IPAddress(address)! }
             world.run(.seconds(2))

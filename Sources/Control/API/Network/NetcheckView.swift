@@ -2,7 +2,7 @@ package import Base
 package import Mesh
 import Wire
 
-/// The network that a node is in, as far as it is known. What is not known says why: in each `Finding` either `value` is
+/// The network that a node is in, as far as it is known. What is not known reports why: in each `Finding` either `value` is
 /// there or `unknown`.
 package struct NetcheckView: Hashable, Sendable, Codable {
     package struct Finding<Value: Hashable & Sendable & Codable>: Hashable, Sendable, Codable {
@@ -45,7 +45,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         case works, blocked
     }
     /// RFC 4787, section 4.1. Beacons alone find `untranslated`, `endpointIndependent` and `endpointDependent`; STUN servers
-    /// tell the two kinds of endpoint-dependent mapping apart.
+    /// distinguish the two kinds of endpoint-dependent mapping.
     package enum Mapping: String, Hashable, Sendable, Codable, CaseIterable {
         case untranslated = "none"
         case endpointIndependent, addressDependent, addressAndPortDependent
@@ -199,7 +199,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
 
 // MARK: - Assembly
 
-// Puts together what the mesh knows, what the machine says of itself, and what a NAT discovery found. What is surer wins: a
+// Puts together what the mesh knows, what the machine reports of itself, and what a NAT discovery found. What is surer wins: a
 // discovery's word on the mapping over the beacons', anybody's answer over a server's silence.
 
 extension NetcheckView {

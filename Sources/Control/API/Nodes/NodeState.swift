@@ -1,12 +1,12 @@
 /// Whether a node can be reached, as the controller judges by its heartbeats.
 package enum NodeState: String, Hashable, Sendable, Codable, CaseIterable {
-    /// Enrolled, and never heard of since the controller started.
+    /// Enrolled, and nothing received since the controller started.
     case unknown
     case online
     /// Two heartbeats were missed.
     case suspect
     /// No heartbeat for four seconds.
     case offline
-    /// Said goodbye.
+    /// Reported goodbye.
     case left
 }

@@ -15,7 +15,7 @@ package struct NodeView: Hashable, Sendable, Codable {
     package let enrolledAt: UnixTime
     package let certificateExpiresAt: UnixTime
     package let lastHeartbeatAt: UnixTime?
-    /// The node's clock minus the controller's; absent until the node has said what it shows.
+    /// The node's clock minus the controller's; absent until the node has reported what it shows.
     package let clockOffsetMilliseconds: Int64?
     package let agentVersion: String?
     package let containment: Containment?

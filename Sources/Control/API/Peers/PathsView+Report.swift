@@ -23,7 +23,7 @@ extension PathsView {
                 fromIsTCP: transition.from?.isTCP ?? false, to: transition.to.remote,
                 toIsRelayed: transition.to.isRelayed, toRelay: report.relay(of: transition.to),
                 toIsTCP: transition.to.isTCP,
-                cause: Cause(transition.cause), doubtMilliseconds: transition.took?.milliseconds)
+                cause: Cause(transition.cause), doubtMilliseconds: transition.elapsed?.milliseconds)
         }
     }
 }
@@ -126,7 +126,7 @@ extension PathReport {
         return relay.name == text || (text.utf8.count >= 4 && relay.node.hex.hasPrefix(text))
     }
 
-    /// What can be said instead of a name that means none.
+    /// What can be reported instead of a name that means none.
     var pathNames: String {
         let all = paths.map { facts in
             let address = facts.address

@@ -54,7 +54,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         case silent
         /// The old path is no more.
         case withdrawn
-        /// `asterism debug` wanted it so.
+        /// `asterism debug` requested it so.
         case debug
     }
     /// Why data goes over a relay.

@@ -5,7 +5,7 @@ package struct APIError: Error, Hashable, Sendable, Codable {
     package enum Code: String, Hashable, Sendable, Codable, CaseIterable {
         /// What was named does not exist.
         case notFound
-        /// The request itself is wrong; `field` says where.
+        /// The request itself is wrong; `field` reports where.
         case invalid
         /// It contradicts what is there: a name that is taken, a worker that has ended.
         case conflict
@@ -13,7 +13,7 @@ package struct APIError: Error, Hashable, Sendable, Codable {
         case unavailable
         /// The node was asked and did not answer.
         case timeout
-        /// The node or the controller was asked and said no.
+        /// The node or the controller was asked and refused.
         case refused
         /// A limit of `Limits` is reached.
         case limit

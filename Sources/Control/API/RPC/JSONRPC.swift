@@ -255,7 +255,7 @@ private func describe(_ type: any Any.Type) -> String {
 /// Stands for the parameters of a call that has none: an object without keys.
 private struct EmptyObjectDecoder: Decoder {
     var codingPath: [any CodingKey] { [CallKey.params] }
-    // The protocol wants one; it is empty, so that it has no order.
+    // The protocol needs one; it is empty, so that it has no order.
     let userInfo = [CodingUserInfoKey: Any]()
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedDecodingContainer<Key> {

@@ -1,6 +1,6 @@
 /// # The shape of JSON
 ///
-/// What a view or a verb's parameters look like in JSON, as far as an OpenAPI document says it. It stands besides the type
+/// What a view or a verb's parameters look like in JSON, as far as an OpenAPI document states it. It stands besides the type
 /// that it describes. Tests compare it with what the type really encodes to, so neither can change without the other.
 package indirect enum Schema: Hashable, Sendable {
     case text, flag, integer

@@ -45,7 +45,7 @@ package struct StatusView: Hashable, Sendable, Codable {
     package let overlay6: IPAddress?
     /// What does AES-GCM in this process: `VAES`, or `libsodium` and why.
     package var cryptography: String?
-    /// An agent's, unless it was told to ask for none.
+    /// An agent's, unless it was instructed to ask for none.
     package var portMapping: PortMappingView?
     /// An agent's controllers.
     package let controllers: [ControllerPeerView]?

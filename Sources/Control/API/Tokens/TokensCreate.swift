@@ -44,11 +44,11 @@ package struct TokensCreate: ImmediateControllerVerb {
         }
         out.persist([.token(record), controller.core.record(.tokenCreated, record.id.hex, now: now)])
         let text = TokenText(
-                id: record.id, secret: record.secret, controller: controller.nodeID,
-                authority: controller.core.authority.verifyingKey, fleet: controller.core.authority.fleet,
-                addresses: controller.core.settings.addresses, tcpPorts: controller.core.settings.tcpPorts,
-                names: controller.core.settings.names
-            ).text
+            id: record.id, secret: record.secret, controller: controller.nodeID,
+            authority: controller.core.authority.verifyingKey, fleet: controller.core.authority.fleet,
+            addresses: controller.core.settings.addresses, tcpPorts: controller.core.settings.tcpPorts,
+            names: controller.core.settings.names
+        ).text
         return record.view(token: text)
     }
 
