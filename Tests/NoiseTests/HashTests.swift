@@ -42,7 +42,7 @@ import Testing
                 + "4e775a5c71ec56126c8d2af5487ce5ca7374cd031ffcb6c9eeb1314c89a7aae9"
         ),
     ]) func `HMAC takes short and long keys`(hash: HashFunction, short: String, long: String) {
-        let jefe = hash.hmac(key: SecretBytes("Jefe".utf8), Array("what do ya need for nothing?".utf8))
+        let jefe = hash.hmac(key: SecretBytes("Jefe".utf8), Array("what do ya want for nothing?".utf8))
         #expect(jefe.bytes().hex == short)
         let key = SecretBytes([UInt8](repeating: 0xaa, count: 200))
         let second = hash.hmac(key: key, [UInt8](repeating: UInt8(ascii: "x"), count: 200))
