@@ -5,9 +5,9 @@ import Wire
 /// A node's end of one allocation: asks for it, binds it, and keeps it bound.
 ///
 /// ```
-///   requested ── session ──→ asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
-///     ↑                        │ refused          ↑                         │ a challenge that nobody asked for
-///     └── session lost ────────┴──────────────────┴─────────────────────────┘
+///   desired ── session ──→ asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
+///     ↑                      │ refused          ↑                         │ a challenge that nobody asked for
+///     └── session lost ──────┴──────────────────┴─────────────────────────┘
 /// ```
 struct RelayClient {
     enum State: Hashable {

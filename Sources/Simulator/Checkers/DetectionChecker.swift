@@ -60,7 +60,7 @@ final class DetectionChecker: Checker {
             switch view.state {
             case .online, .suspect:
                 found.append(
-                    "node-\(machine.index) was last received from \(now - since) ago, and is reported to be \(view.state)"
+                    "node-\(machine.index) was last seen \(now - since) ago, and is reported to be \(view.state)"
                 )
             case .offline, .left, .unknown: break
             }
