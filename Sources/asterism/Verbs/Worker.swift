@@ -50,7 +50,7 @@ struct WorkerList: Verb {
 extension WorkerView {
     /// What the agent reports, and what is desired where that is something else.
     var stateText: String {
-        let reported = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unheard"
+        let reported = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unknown"
         switch desired {
         case .run: return reported
         case .stop: return state?.isFinal == true || state == .stopping ? reported : "\(reported), to stop"

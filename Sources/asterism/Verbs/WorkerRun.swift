@@ -72,14 +72,14 @@ struct WorkerRun: Verb {
         } else {
             let pid = view.pid.map { ", pid \($0)" } ?? ""
             let place = view.nodeName ?? view.node?.short ?? "an unknown node"
-            writeOut("\(view.name) on \(place): \(view.state?.rawValue ?? "unheard")\(pid)".printable + "\n")
+            writeOut("\(view.name) on \(place): \(view.state?.rawValue ?? "unknown")\(pid)".printable + "\n")
         }
         switch view.state {
         case .running, .succeeded: break
         case .pending, .starting, .backoff, .stopping, .failed, .stopped, .stuck, nil:
             let reasons = [view.reason, view.lastExit?.description].compactMap { $0 }
             let why = reasons.isEmpty ? "" : ": " + reasons.joined(separator: "; ")
-            throw Failure(.refused, "\(view.name) \(view.state?.rawValue ?? "is unheard of")\(why)")
+            throw Failure(.refused, "\(view.name) \(view.state?.rawValue ?? "is unknown")\(why)")
         }
     }
 
