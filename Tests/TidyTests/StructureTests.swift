@@ -142,16 +142,21 @@ import Testing
         #expect(found.count <= 1, "\(pattern) stands at \(found.joined(separator: ", "))")
     }
 
-    /// A page that sends its reader to a file sends him to one that is there.
-    @Test func `every file that a document names is there`() throws {
+    /// A script that reads a file by an old name fails where no compiler sees it.
+    @Test func `every file that a document or a script names is there`() throws {
         let name = try Regex(#"[A-Za-z0-9/_+-]*[A-Z][A-Za-z0-9/_+-]*\.swift"#)
         let documents = Repository.files(in: ["Sources", ".github"], suffix: ".md")
         #expect(documents.count > 10, "the scan finds no documents")
-        for document in documents {
+        let scripts = Repository.files(in: ["Sources", "Tests", "systemd", ".ci"], suffix: "")
+            .filter { $0.lines[0].hasPrefix("#!") }
+        #expect(scripts.count >= 5, "the scan finds no scripts")
+        let sources = Repository.files(in: ["Sources"], suffix: ".c") + Repository.files(in: ["Sources"], suffix: ".h")
+        for document in documents + scripts + sources {
             for line in document.lines {
                 for match in line.matches(of: name) where !line[match.range].contains("VERB") {
-                    let isThere = Repository.swift.contains { "/\($0.path)".hasSuffix("/\(line[match.range])") }
-                    #expect(isThere || line[match.range] == "Package.swift", "\(document) names \(line[match.range])")
+                    let path = line[match.range].drop { $0 == "/" }
+                    let isThere = Repository.swift.contains { "/\($0.path)".hasSuffix("/\(path)") }
+                    #expect(isThere || path == "Package.swift", "\(document) names \(path)")
                 }
             }
         }
