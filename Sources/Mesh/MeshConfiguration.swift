@@ -1,39 +1,38 @@
 package import Base
 package import Noise
 
-/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is reported (Donenfeld, "WireGuard:
+/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is stated (Donenfeld, "WireGuard:
 /// Next Generation Kernel Network Tunnel", section 6).
 package struct MeshConfiguration: Sendable {
     /// Whether nodes without a certificate may open a session, to enrol. Only a controller needs that.
     package var acceptsAnonymous = false
     /// Authorities trusted before this node has credentials: those that its token names.
     package var authorities: [VerifyingKey] = []
+    /// Keys older than this are replaced.
     package var rekeyAfter = Interval.seconds(120)
-    package private(set) var rejectAfter = Interval.seconds(180)
-    /// First wait for a second message; it doubles up to the next figure, and each is changed by up to 10 %.
-    package private(set) var handshakeRetry = Interval.milliseconds(250)
-    package private(set) var handshakeRetryMax = Interval.seconds(5)
-    /// `connect` fails after so long without an answer.
-    package private(set) var connectTimeout = Interval.seconds(10)
-    /// Something was sent that asks for an answer and nothing came back: make new keys, the peer may have lost its own.
-    /// Five heartbeats' worth of round trips would be too patient, one too nervous.
-    package private(set) var unansweredBeforeHandshake = Interval.milliseconds(2500)
-    /// ... and this long: the session is over.
+    /// A session ends when something that asks for an answer has had none for so long.
     package var unansweredBeforeTimeout = Interval.seconds(15)
-    /// Slack for clocks that differ, when a certificate's validity is checked.
-    package private(set) var clockSlack = Interval.minutes(10)
-    /// Nodes whose certificates are believed without a date (`CertificateCheck.pinned`).
-    package private(set) var pinned: [NodeID] = []
-    package var streams = StreamLimits()
     /// Whether the driver has a data plane, for which keys and routes are then made.
     package var hasDataPlane = false
     /// What peers of other applications may reach on this node.
     package var policy: [PolicyRule] = []
 
+    /// Keys older than this are used no more.
+    static let rejectAfter = Interval.seconds(180)
+    /// First wait for a second message; it doubles up to the next figure, and each is changed by up to 10 %.
+    static let handshakeRetry = Interval.milliseconds(250)
+    static let handshakeRetryMax = Interval.seconds(5)
+    /// `connect` fails after so long without an answer.
+    static let connectTimeout = Interval.seconds(10)
+    /// Something was sent that asks for an answer and nothing came back: make new keys, the peer may have lost its own.
+    /// Five heartbeats' worth of round trips would be too patient, one too nervous.
+    static let unansweredBeforeHandshake = Interval.milliseconds(2500)
+    /// Slack for clocks that differ, when a certificate's validity is checked.
+    package static let clockSlack = Interval.minutes(10)
     /// What the nodes of one application may have carried by this one, where it is a beacon, in bytes a second.
-    package private(set) var relayBytesPerSecond: Int64 = 125_000_000
+    static let relayBytesPerSecond: Int64 = 125_000_000
     /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
-    package private(set) var probesPerSecond: Int64 = 200
+    static let probesPerSecond: Int64 = 200
 
     package init() {}
 }

@@ -56,17 +56,17 @@ import Wire
     // MARK: - Liveness
 
     @Test func `each handshake without effect doubles the wait, until keys have helped`() {
-        let configuration = MeshConfiguration(), once = configuration.unansweredBeforeHandshake
+        let once = MeshConfiguration.unansweredBeforeHandshake
         var liveness = Liveness()
         liveness.handshakeStarted()
-        #expect(liveness.patience(configuration) == once, "nothing was unanswered")
+        #expect(liveness.patience == once, "nothing was unanswered")
         liveness.expectAnswer(Self.now)
         for _ in 0..<5 { liveness.handshakeStarted() }
-        #expect(liveness.patience(configuration) == once * 8)
+        #expect(liveness.patience == once * 8)
         liveness.received(Self.now, keyAge: .seconds(1))
-        #expect(liveness.patience(configuration) == once * 8 && liveness.unansweredSince == nil)
+        #expect(liveness.patience == once * 8 && liveness.unansweredSince == nil)
         liveness.received(Self.now, keyAge: .seconds(10))
-        #expect(liveness.patience(configuration) == once)
+        #expect(liveness.patience == once)
     }
 
     @Test func `a peer that takes packets in silence owes an answer, and one that sends them is owed a word`() {

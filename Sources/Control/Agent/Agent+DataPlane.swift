@@ -11,7 +11,7 @@ extension Agent {
             case .desired(let address): handle(.overlayRequested(address), now: now, into: &out)
             case .active: break
             case .confirmed, .moved:
-                core.endpoint.handle(event, now: now, wall: core.clock.wall(now), into: &out.mesh)
+                core.endpoint.value.handle(event, now: now, wall: core.clock.wall(now), into: &out.mesh)
             }
         }
         finish(now: now, into: &out)
@@ -20,14 +20,14 @@ extension Agent {
     /// Traffic that the data plane has seen; to be reported every second or so.
     package mutating func note(_ activities: [DataPlaneActivity], now: Instant, into out: inout AgentOutbox) {
         guard !activities.isEmpty else { return }
-        core.endpoint.note(activities, now: now)
+        core.endpoint.value.note(activities, now: now)
         finish(now: now, into: &out)
     }
 
     /// Replaces the rules for what peers of other applications may reach on this node.
     package mutating func setPolicy(_ rules: [PolicyRule], now: Instant, into out: inout AgentOutbox) {
         core.configuration.mesh.policy = rules
-        core.endpoint.setPolicy(rules)
+        core.endpoint.value.setPolicy(rules)
         finish(now: now, into: &out)
     }
 
@@ -36,13 +36,13 @@ extension Agent {
     package mutating func measured(
         _ peer: Int?, at remote: SocketAddress, mtu: Int, now: Instant, into out: inout AgentOutbox
     ) {
-        core.endpoint.measured(peer, at: remote, mtu: mtu)
+        core.endpoint.value.measured(peer, at: remote, mtu: mtu)
         finish(now: now, into: &out)
     }
 
     /// All about the paths to a peer; `nil` for a node without a session.
-    package func report(on node: NodeID, now: Instant) -> PathReport? { core.endpoint.report(on: node, now: now) }
+    package func report(on node: NodeID, now: Instant) -> PathReport? { core.endpoint.value.report(on: node, now: now) }
 
     /// What the mesh has counted, by name.
-    package var figures: [(name: String, count: Int)] { core.endpoint.figures }
+    package var figures: [(name: String, count: Int)] { core.endpoint.value.figures }
 }

@@ -36,8 +36,8 @@ extension Agent {
     /// Hands the finder's results to those who asked.
     mutating func apply(_ results: [PeerFinder.Result], now: Instant, into out: inout AgentOutbox) {
         guard !results.isEmpty else { return }
-        RelayChains.apply(results, endpoint: &core.endpoint, now: now, into: &out)
-        routes.apply(results, endpoint: core.endpoint, now: now, into: &out)
+        RelayChains.apply(results, endpoint: &core.endpoint.value, now: now, into: &out)
+        routes.apply(results, endpoint: core.endpoint.value, now: now, into: &out)
         pings.apply(results, finder: &finder, now: now, into: &out)
         throughput.apply(results, core: &core, now: now, into: &out)
     }

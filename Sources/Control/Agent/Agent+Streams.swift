@@ -21,12 +21,12 @@ extension Agent {
             throughput.readable(stream, of: node, core: &core, into: &out)
             guests.readable(stream, of: node, core: &core, now: now, into: &out)
         case .writable(let stream):
-            if core.uplink.isControlStream(stream, of: node) { core.uplink.write(to: &core.endpoint) }
+            if core.uplink.isControlStream(stream, of: node) { core.uplink.write(to: &core.endpoint.value) }
         case .reset(let stream, _), .stopped(let stream, _), .closed(let stream):
             if core.uplink.isControlStream(stream, of: node) { return core.loseControlStream(now: now, into: &out) }
-            if streams.lost(stream, of: node, endpoint: &core.endpoint, into: &out) { return }
+            if streams.lost(stream, of: node, endpoint: &core.endpoint.value, into: &out) { return }
             throughput.lost(stream, of: node, into: &out)
-            guests.lost(stream, of: node, endpoint: &core.endpoint, into: &out)
+            guests.lost(stream, of: node, endpoint: &core.endpoint.value, into: &out)
         case .acknowledged: break
         case .openable: core.uplink.streamsOpenable(now: now)
         }
@@ -64,7 +64,7 @@ extension Agent {
 
     private mutating func readControlStream(now: Instant, into out: inout AgentOutbox) {
         guard let link = core.uplink.link else { return }
-        let received = core.uplink.receive(from: &core.endpoint, into: &out.mesh)
+        let received = core.uplink.receive(from: &core.endpoint.value, into: &out.mesh)
         core.counters.add(.messagesUnreadable, received.unreadable)
         for message in received.messages {
             handle(message, now: now, into: &out)

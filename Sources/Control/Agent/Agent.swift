@@ -79,7 +79,7 @@ package struct Agent: ~Copyable {
     /// The next time at which `tick` has something to do.
     package var deadline: Deadline? {
         mutating get {
-            var earliest = core.endpoint.deadline
+            var earliest = core.endpoint.value.deadline
             func consider(_ deadline: Deadline?) { earliest = Deadline.earliest(earliest, deadline) }
             consider(supervisor.deadline)
             consider(core.uplink.deadline(isLeaving: core.departure != .none))
@@ -109,7 +109,7 @@ package struct Agent: ~Copyable {
     package mutating func received(
         _ batch: inout DatagramBatch, now: Instant, into out: inout AgentOutbox
     ) {
-        core.endpoint.received(&batch, now: now, wall: core.clock.wall(now), into: &out.mesh)
+        core.endpoint.value.received(&batch, now: now, wall: core.clock.wall(now), into: &out.mesh)
         finish(now: now, into: &out)
     }
 
@@ -134,24 +134,24 @@ package struct Agent: ~Copyable {
         case .reconfigured(let changed): certificate.reconfigure(changed, core: &core, into: &out)
         case .addresses(let addresses):
             core.configuration.addresses = addresses
-            core.endpoint.listens(at: addresses, now: now)
+            core.endpoint.value.listens(at: addresses, now: now)
             registration.renew(by: now)
-        case .connectionLost(let remote): core.endpoint.connectionLost(to: remote, now: now, into: &out.mesh)
-        case .mapped(let addresses): core.endpoint.mapped(addresses)
-        case .mappingsLive(let lifetime): core.endpoint.learned(lifetime, now: now)
+        case .connectionLost(let remote): core.endpoint.value.connectionLost(to: remote, now: now, into: &out.mesh)
+        case .mapped(let addresses): core.endpoint.value.mapped(addresses)
+        case .mappingsLive(let lifetime): core.endpoint.value.learned(lifetime, now: now)
         case .overlayRequested(let address):
             routes.request(address, finder: &finder, core: &core, now: now, into: &out)
         case .benchServing(let number, let tcpPort, let udpPort, let token):
             guests.serving(
                 number, tcpPort: tcpPort, udpPort: udpPort, token: token, core: &core, now: now, into: &out)
-        case .benchEnded(let number): guests.ended(number, endpoint: &core.endpoint)
+        case .benchEnded(let number): guests.ended(number, endpoint: &core.endpoint.value)
         case .stopping(let leave): core.depart(leave: leave, now: now, into: &out)
         }
         finish(now: now, into: &out)
     }
 
     package mutating func tick(now: Instant, into out: inout AgentOutbox) {
-        core.endpoint.tick(now: now, wall: core.clock.wall(now), into: &out.mesh)
+        core.endpoint.value.tick(now: now, wall: core.clock.wall(now), into: &out.mesh)
         var actions: [SupervisorAction] = []
         supervisor.tick(now: now, into: &actions)
         report(actions, now: now, into: &out)
@@ -168,7 +168,7 @@ package struct Agent: ~Copyable {
                 for event in events { handle(event, now: now, into: &out) }
             }
             service(now: now, into: &out)
-            core.endpoint.flush(now: now, into: &out.mesh)
+            core.endpoint.value.flush(now: now, into: &out.mesh)
         } while !out.mesh.events.isEmpty
     }
 
@@ -176,7 +176,7 @@ package struct Agent: ~Copyable {
     private mutating func service(now: Instant, into out: inout AgentOutbox) {
         enroller.service(core: &core, now: now, into: &out)
         core.serviceUplink(now: now, into: &out)
-        if let session = core.uplink.openStream(on: &core.endpoint, now: now) {
+        if let session = core.uplink.openStream(on: &core.endpoint.value, now: now) {
             beginControlStream(in: session, now: now, into: &out)
         }
         core.serviceDeparture(now: now, into: &out)
@@ -189,10 +189,10 @@ package struct Agent: ~Copyable {
 
     private mutating func servicePeers(now: Instant, into out: inout AgentOutbox) {
         let ended = finder.expire(canAsk: core.canLookUp, now: now)
-        pings.service(finder: &finder, endpoint: &core.endpoint, now: now, into: &out)
+        pings.service(finder: &finder, endpoint: &core.endpoint.value, now: now, into: &out)
         pings.apply(ended, finder: &finder, now: now, into: &out)
         finder.ask(core: &core, now: now)
-        routes.apply(ended, endpoint: core.endpoint, now: now, into: &out)
+        routes.apply(ended, endpoint: core.endpoint.value, now: now, into: &out)
         routes.service(now: now)
         throughput.apply(ended, core: &core, now: now, into: &out)
         throughput.service(core: &core, now: now, into: &out)

@@ -9,7 +9,7 @@ import Wire
 /// to the controller, the clock, and what this node is. `Agent` owns the core and the features, and hands the core to
 /// each call of a feature.
 struct AgentCore: ~Copyable {
-    var endpoint: Endpoint
+    let endpoint: Box<Endpoint>
     /// The way to the controller.
     var uplink: Uplink
     var configuration: AgentConfiguration
@@ -36,7 +36,7 @@ struct AgentCore: ~Copyable {
         endpoint: consuming Endpoint, configuration: AgentConfiguration, member: Membership?, incarnation: UInt64,
         random: Random, now: Instant, wall: UnixTime
     ) {
-        self.endpoint = endpoint
+        self.endpoint = Box(endpoint)
         self.configuration = configuration
         self.incarnation = incarnation
         self.random = random
@@ -47,7 +47,7 @@ struct AgentCore: ~Copyable {
         startedAt = wall
     }
 
-    var nodeID: NodeID { endpoint.nodeID }
+    var nodeID: NodeID { endpoint.value.nodeID }
 
     /// The name in the certificate; before there is one, the name to enrol under.
     var name: String { standing.membership?.certificate.name ?? configuration.name }
@@ -74,12 +74,12 @@ struct AgentCore: ~Copyable {
 
     /// False where there is no control stream, or too much waits in it. The controller asks for the state again then.
     @discardableResult
-    mutating func send(_ message: ControlMessage) -> Bool { uplink.send(message, to: &endpoint) }
+    mutating func send(_ message: ControlMessage) -> Bool { uplink.send(message, to: &endpoint.value) }
 
     /// Ends the session with the controller without a report, and connects again at once or after a delay.
     mutating func reconnect(_ node: NodeID, after delay: Uplink.Delay, now: Instant, into out: inout AgentOutbox) {
         uplink.retry(after: delay, random: &random, now: now)
-        endpoint.disconnect(node, now: now, into: &out.mesh)
+        endpoint.value.disconnect(node, now: now, into: &out.mesh)
     }
 
     // MARK: - Certificates
@@ -89,7 +89,7 @@ struct AgentCore: ~Copyable {
     mutating func verify(
         _ bytes: [UInt8], of node: NodeID, authorities: [VerifyingKey], fleet: FleetID, now: Instant
     ) throws(CertificateFault) -> Certificate {
-        let check = CertificateCheck(authorities: authorities, fleet: fleet, slack: configuration.mesh.clockSlack)
+        let check = CertificateCheck(authorities: authorities, fleet: fleet, slack: MeshConfiguration.clockSlack)
         do throws(CertificateFault) {
             return try check.check(bytes, of: node, wall: clock.wall(now))
         } catch {
@@ -123,7 +123,7 @@ struct AgentCore: ~Copyable {
         departure = .gone
         let node = uplink.session?.node
         uplink.close()
-        if let node { endpoint.disconnect(node, now: now, into: &out.mesh) }
+        if let node { endpoint.value.disconnect(node, now: now, into: &out.mesh) }
         out.actions.append(.stopped)
     }
 }

@@ -16,19 +16,19 @@ struct FleetDirectory {
 
     /// A member's session has begun: it can be reached where it comes from.
     mutating func connected(_ node: NodeID, core: borrowing ControllerCore, now: Instant) {
-        directory.register(node, addresses: [], through: [], observed: core.endpoint.address(of: node), now: now)
+        directory.register(node, addresses: [], through: [], observed: core.endpoint.value.address(of: node), now: now)
     }
 
     /// A heartbeat has come from the member.
     mutating func arrived(_ node: NodeID, core: borrowing ControllerCore, now: Instant) {
-        if let address = core.endpoint.address(of: node) { directory.observe(node, at: address, now: now) }
+        if let address = core.endpoint.value.address(of: node) { directory.observe(node, at: address, now: now) }
     }
 
     mutating func apply(_ register: Register, of slot: Int, core: inout ControllerCore, now: Instant) {
         let node = core.registry[slot].record.node
         directory.register(
             node, addresses: register.addresses, through: register.relays, tcpPorts: register.tcpPorts,
-            observed: core.endpoint.address(of: node), now: now)
+            observed: core.endpoint.value.address(of: node), now: now)
         sendRelays(to: slot, core: &core, now: now)
     }
 
@@ -38,7 +38,7 @@ struct FleetDirectory {
         _ asked: LookUp, overlay: OverlayAddresses, core: borrowing ControllerCore, now: Instant
     ) -> LookUpReply {
         if FleetDirectory.isOwn(asked, overlay, core: core) {
-            let own = core.endpoint.credentials?.certificate
+            let own = core.endpoint.value.credentials?.certificate
             return LookUpReply(
                 asked, node: core.nodeID, addresses: core.settings.addresses, certificate: own?.encoded())
         }

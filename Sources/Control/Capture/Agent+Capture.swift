@@ -23,10 +23,10 @@ extension Agent {
     package func party(of packet: CapturedPacket) -> CapturedPacket.Party {
         var party = CapturedPacket.Party()
         switch packet.layer {
-        case .inner: party.node = packet.farOverlayAddress.flatMap { core.endpoint.peer(withOverlay: $0) }
-        case .outer: party.node = packet.path.flatMap { core.endpoint.peer(at: $0) }
+        case .inner: party.node = packet.farOverlayAddress.flatMap { core.endpoint.value.peer(withOverlay: $0) }
+        case .outer: party.node = packet.path.flatMap { core.endpoint.value.peer(at: $0) }
         }
-        party.name = party.node.flatMap { core.endpoint.certificate(of: $0)?.name }
+        party.name = party.node.flatMap { core.endpoint.value.certificate(of: $0)?.name }
         party.relay = packet.path.flatMap { core.relayName(of: $0) }
         return party
     }

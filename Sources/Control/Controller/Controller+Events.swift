@@ -23,7 +23,7 @@ extension Controller {
         guard session.certificate != nil else { return enrolments.connected(node, session) }
         // A certificate of ours for a node that we do not know: it was restored from an older copy of the store.
         guard let slot = core.registry.slot(of: node) else {
-            return core.endpoint.disconnect(node, now: now, into: &out.mesh)
+            return core.endpoint.value.disconnect(node, now: now, into: &out.mesh)
         }
         core.registry[slot].dropLink()
         directory.connected(node, core: core, now: now)
@@ -52,7 +52,7 @@ extension Controller {
         let ack = HeartbeatAck(
             answering: heartbeat, revision: entry.record.revision, details: entry.knownDetails,
             workers: entry.knownWorkers)
-        core.endpoint.send(ack.encoded(), to: node, now: now)
+        core.endpoint.value.send(ack.encoded(), to: node, now: now)
         if heartbeat.revision != entry.record.revision { core.sendDesired(slot, now: now) }
     }
 
@@ -110,13 +110,13 @@ extension Controller {
             enrolments.opened(stream, of: node)
         } else if let slot = core.registry.slot(of: node) {
             if let old = core.registry[slot].link {
-                core.endpoint.reset(old.stream, of: node, code: 0, into: &out.mesh)
+                core.endpoint.value.reset(old.stream, of: node, code: 0, into: &out.mesh)
             }
             core.registry[slot].open(stream)
             let entry = core.registry[slot]
             if entry.heartbeat?.revision != entry.record.revision { core.sendDesired(slot, now: now) }
             certificates.giveOverlayAddress(
-                to: slot, shown: core.endpoint.certificate(of: node), overlay: overlay, core: &core, now: now,
+                to: slot, shown: core.endpoint.value.certificate(of: node), overlay: overlay, core: &core, now: now,
                 into: &out)
             questions.askAgain(slot, core: &core)
         }
@@ -130,14 +130,14 @@ extension Controller {
         }
         guard let slot = slot(of: node, linkedBy: stream) else { return }
         while true {
-            let input = core.registry[slot].read(from: &core.endpoint, into: &out.mesh)
+            let input = core.registry[slot].read(from: &core.endpoint.value, into: &out.mesh)
             while let message = core.registry[slot].nextMessage() {
                 handle(message, from: slot, now: now, into: &out)
                 // A message may have ended the link it came by.
                 guard isLinked(slot, by: stream) else { return }
             }
             if input == .end || core.registry[slot].link?.isBroken ?? false {
-                core.endpoint.reset(stream, of: node, code: 1, into: &out.mesh)
+                core.endpoint.value.reset(stream, of: node, code: 1, into: &out.mesh)
                 return core.registry[slot].dropLink()
             }
             if input == .nothing { break }

@@ -20,13 +20,13 @@ extension Controller {
             program: .controller, version: AsterismVersion.current, node: nodeID, name: core.settings.name,
             fleet: core.authority.fleet.hex, phase: .serving, incarnation: core.incarnation,
             startedAt: core.startedAt,
-            certificateExpiresAt: core.endpoint.credentials?.certificate.certificate.notAfter,
+            certificateExpiresAt: core.endpoint.value.credentials?.certificate.certificate.notAfter,
             overlay4: overlay.own4, overlay6: overlay.own6, nodeClocks: NodeClocks.views(core.registry),
             workersActive: core.registry.entries.reduce(0) { $0 + $1.workers.count { !$0.state.isFinal } },
             workersTotal: desired.count,
             verdict: core.registry.entries.filter { $0.state == .online }.map(\.verdict).max(),
             nodes: core.registry.counts,
-            counters: core.endpoint.figures.map { CounterView(name: $0.name, count: $0.count) } + refusals)
+            counters: core.endpoint.value.figures.map { CounterView(name: $0.name, count: $0.count) } + refusals)
     }
 
     /// The overlay's own networks.

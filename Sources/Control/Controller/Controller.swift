@@ -71,7 +71,7 @@ package struct Controller: ~Copyable {
     // MARK: - Entry points
 
     package mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout ControllerOutbox) {
-        core.endpoint.received(&batch, now: now, wall: core.clock.wall(now), into: &out.mesh)
+        core.endpoint.value.received(&batch, now: now, wall: core.clock.wall(now), into: &out.mesh)
         finish(now: now, into: &out)
     }
 
@@ -87,7 +87,7 @@ package struct Controller: ~Copyable {
     }
 
     package mutating func tick(now: Instant, into out: inout ControllerOutbox) {
-        core.endpoint.tick(now: now, wall: core.clock.wall(now), into: &out.mesh)
+        core.endpoint.value.tick(now: now, wall: core.clock.wall(now), into: &out.mesh)
         for change in core.registry.tick(now: now) { out.persist([core.record(change, now: now)]) }
         questions.expire(core: core, now: now, into: &out)
         certificates.renewOwn(overlay: overlay, core: &core, now: now)
@@ -97,7 +97,7 @@ package struct Controller: ~Copyable {
     package var deadline: Deadline? {
         mutating get {
             let first = Deadline.earliest(
-                core.endpoint.deadline, core.registry.deadline.map { Deadline($0, "a node's silence") })
+                core.endpoint.value.deadline, core.registry.deadline.map { Deadline($0, "a node's silence") })
             return Deadline.earliest(first, questions.deadline)
         }
     }
@@ -110,12 +110,12 @@ package struct Controller: ~Copyable {
             out.mesh.events.removeAll(keepingCapacity: true)
             for event in batch { handle(event, now: now, into: &out) }
         }
-        core.endpoint.flush(now: now, into: &out.mesh)
+        core.endpoint.value.flush(now: now, into: &out.mesh)
     }
 
     private mutating func disconnectAll(now: Instant, into out: inout ControllerOutbox) {
-        for summary in core.endpoint.summaries(now: now) {
-            core.endpoint.disconnect(summary.node, now: now, into: &out.mesh)
+        for summary in core.endpoint.value.summaries(now: now) {
+            core.endpoint.value.disconnect(summary.node, now: now, into: &out.mesh)
         }
     }
 }

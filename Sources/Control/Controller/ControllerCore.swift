@@ -8,7 +8,7 @@ import Wire
 ///
 /// As `AgentCore` is to `Agent`: the mesh endpoint, the members, the clock, the fleet's authority, and the log of events.
 struct ControllerCore: ~Copyable {
-    var endpoint: Endpoint
+    let endpoint: Box<Endpoint>
     var registry: Registry
     var settings: ControllerSettings
     var clock: WallClock
@@ -24,7 +24,7 @@ struct ControllerCore: ~Copyable {
         endpoint: consuming Endpoint, authority: consuming Authority, settings: ControllerSettings, stored: StoredState,
         incarnation: UInt64, random: Random, generator: consuming KeyGenerator, now: Instant, wall: UnixTime
     ) {
-        self.endpoint = endpoint
+        self.endpoint = Box(endpoint)
         self.authority = authority
         self.settings = settings
         self.incarnation = incarnation
@@ -38,7 +38,7 @@ struct ControllerCore: ~Copyable {
         startedAt = wall
     }
 
-    var nodeID: NodeID { endpoint.nodeID }
+    var nodeID: NodeID { endpoint.value.nodeID }
 
     /// Where this controller is, for agents.
     var address: ControllerAddress {
@@ -76,7 +76,7 @@ struct ControllerCore: ~Copyable {
     func view(_ slot: Int, withHost: Bool, now: Instant) -> NodeView {
         let entry = registry[slot]
         return entry.view(
-            wall: clock.wall(now), address: endpoint.address(of: entry.record.node), withHost: withHost)
+            wall: clock.wall(now), address: endpoint.value.address(of: entry.record.node), withHost: withHost)
     }
 
     /// A certificate with the next serial, which is to be stored with `counters`.
@@ -96,11 +96,11 @@ struct ControllerCore: ~Copyable {
     /// given up, and the agent opens another, on which the newest state goes first.
     @discardableResult
     mutating func send(_ message: ControlMessage, to slot: Int) -> Bool {
-        registry[slot].send(message, to: &endpoint)
+        registry[slot].send(message, to: &endpoint.value)
     }
 
     /// Gives an agent's stream what it takes.
-    mutating func write(_ slot: Int) { registry[slot].write(to: &endpoint) }
+    mutating func write(_ slot: Int) { registry[slot].write(to: &endpoint.value) }
 
     /// Sends the whole desired state, at most twice a second: the agent's heartbeat reports whether it has arrived.
     mutating func sendDesired(_ slot: Int, now: Instant) {

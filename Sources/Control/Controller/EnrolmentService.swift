@@ -51,14 +51,14 @@ struct EnrolmentService {
         core: inout ControllerCore, now: Instant, into out: inout ControllerOutbox
     ) {
         guard newNodes[node]?.link?.stream == stream else { return }
-        _ = newNodes[node]?.link?.read(from: &core.endpoint, limit: EnrolmentService.bytes, into: &out.mesh)
+        _ = newNodes[node]?.link?.read(from: &core.endpoint.value, limit: EnrolmentService.bytes, into: &out.mesh)
         while let message = newNodes[node]?.link?.nextMessage() {
             guard case .enrol(let enrol) = message else { continue }
             answer(enrol, from: node, &tokens, overlay: overlay, core: &core, now: now, into: &out)
         }
         guard let link = newNodes[node]?.link else { return }
         if link.isBroken || link.pendingBytes >= EnrolmentService.bytes {
-            core.endpoint.disconnect(node, now: now, into: &out.mesh)
+            core.endpoint.value.disconnect(node, now: now, into: &out.mesh)
         }
     }
 
@@ -69,7 +69,7 @@ struct EnrolmentService {
         core: inout ControllerCore, now: Instant, into out: inout ControllerOutbox
     ) {
         guard let new = newNodes[node], new.attempts < EnrolmentService.attempts else {
-            return core.endpoint.disconnect(node, now: now, into: &out.mesh)
+            return core.endpoint.value.disconnect(node, now: now, into: &out.mesh)
         }
         newNodes[node]?.attempts += 1
         let reply: EnrolReply
@@ -82,7 +82,7 @@ struct EnrolmentService {
             reply = .admitted(
                 EnrolmentService.admit(enrol, node, &tokens, overlay: overlay, core: &core, now: now, into: &out))
         }
-        _ = newNodes[node]?.link?.send(.enrolReply(reply), to: &core.endpoint)
+        _ = newNodes[node]?.link?.send(.enrolReply(reply), to: &core.endpoint.value)
     }
 
     private static func objection(

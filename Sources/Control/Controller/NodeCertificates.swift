@@ -35,7 +35,7 @@ struct NodeCertificates {
         guard wall >= ownRenewal else { return }
         let own = NodeCertificates.own(
             core.nodeID, core.settings, overlay, authority: core.authority, wall: wall)
-        core.endpoint.adopt(Credentials(certificate: own, authorities: [core.authority.verifyingKey]))
+        core.endpoint.value.adopt(Credentials(certificate: own, authorities: [core.authority.verifyingKey]))
         ownRenewal = NodeCertificates.renewal(of: own.certificate)
     }
 

@@ -17,13 +17,13 @@ extension AgentCore {
             controllerLostAt: watch.lostAt.map { own + ($0 - now) },
             clock: clock.offset.map { ClockView(own: own, controller: own + $0, differs: clock.isOff) },
             containment: configuration.containment,
-            counters: counters.views + endpoint.figures.map { CounterView(name: $0.name, count: $0.count) })
+            counters: counters.views + endpoint.value.figures.map { CounterView(name: $0.name, count: $0.count) })
     }
 
     private func view(of controller: ControllerAddress) -> ControllerPeerView {
         ControllerPeerView(
             node: controller.node, addresses: uplink.place(of: controller).addresses,
-            names: controller.names.map(\.description), isConnected: endpoint.isConnected(controller.node))
+            names: controller.names.map(\.description), isConnected: endpoint.value.isConnected(controller.node))
     }
 
     /// One line, as service managers show it. `joinProblem`: why the last token was of no use.

@@ -17,9 +17,9 @@ extension AgentCore {
         // The resolver's answer ends the wait.
         guard !place.addresses.isEmpty else { return uplink.retry(after: .backoff, random: &random, now: now) }
         // Nothing would be reported of a session that is there; and it was given up here, for some reason.
-        if endpoint.isConnected(target.node) { endpoint.disconnect(target.node, now: now, into: &out.mesh) }
+        if endpoint.value.isConnected(target.node) { endpoint.value.disconnect(target.node, now: now, into: &out.mesh) }
         uplink.connect(to: target.node)
-        endpoint.connect(to: target.node, at: place.paths, now: now, into: &out.mesh)
+        endpoint.value.connect(to: target.node, at: place.paths, now: now, into: &out.mesh)
     }
 
     /// A session with `node` has begun. It becomes the uplink if it is one with a controller that is desired.
@@ -47,7 +47,7 @@ extension AgentCore {
     }
 
     mutating func loseControlStream(now: Instant, into out: inout AgentOutbox) {
-        uplink.loseStream(on: &endpoint, random: &random, now: now, into: &out.mesh)
+        uplink.loseStream(on: &endpoint.value, random: &random, now: now, into: &out.mesh)
     }
 
     /// Ends what there is with the controller, and begins again at once.
@@ -55,7 +55,7 @@ extension AgentCore {
         let node = uplink.node
         if uplink.session != nil, let node { reportLoss(of: node, .silent, now: now, into: &out) }
         uplink.retry(after: .none, random: &random, now: now)
-        if let node { endpoint.disconnect(node, now: now, into: &out.mesh) }
+        if let node { endpoint.value.disconnect(node, now: now, into: &out.mesh) }
     }
 
     /// The resolver's answer. The controller that has this name may be somewhere else than this node looks for it, or
@@ -150,6 +150,6 @@ extension AgentCore {
             return ControllerAddress(
                 node: relay.node, addresses: relay.addresses + (other?.addresses ?? []), tcpPorts: ports)
         }
-        endpoint.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
+        endpoint.value.useRelays(all.filter { !$0.addresses.isEmpty }, now: now, into: &out.mesh)
     }
 }

@@ -63,14 +63,14 @@ struct CertificateKeeper: Sendable {
         }
         out.actions.append(.persistMembership(MembershipRecord(next.admission).encoded()))
         core.standing = .member(next)
-        core.endpoint.pin(next.admission.controllers.map(\.node))
-        core.endpoint.adopt(next.credentials)
+        core.endpoint.value.pin(next.admission.controllers.map(\.node))
+        core.endpoint.value.adopt(next.credentials)
         renewalAt = now
         if next.admission.certificate != membership.admission.certificate { isEndReported = false }
         let before = membership.certificate.description, after = next.certificate.description
         guard before != after else { return }
         // Peers judge by the certificate that they were shown.
-        core.endpoint.rekeyAll()
+        core.endpoint.value.rekeyAll()
         problem = nil
         out.report(.describedAs(after))
     }

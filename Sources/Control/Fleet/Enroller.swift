@@ -90,8 +90,8 @@ struct Enroller: Sendable {
                 token: token, name: name, askers: asker.map { [$0] } ?? [],
                 giveUpAt: asker == nil ? nil : now + Enrolment.patience,
                 reportAt: asker == nil ? now + Enrolment.reportAfter : nil))
-        core.endpoint.pin([token.controller])
-        core.endpoint.trust([token.authority])
+        core.endpoint.value.pin([token.controller])
+        core.endpoint.value.trust([token.authority])
         core.uplink.retry(after: .none, random: &core.random, now: now)
     }
 
@@ -165,8 +165,8 @@ struct Enroller: Sendable {
         core.uplink.close()
         problem = error.message
         out.report(.joinRefused(error.message))
-        core.endpoint.pin([])
-        core.endpoint.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
+        core.endpoint.value.pin([])
+        core.endpoint.value.disconnect(enrolment.token.controller, now: now, into: &out.mesh)
         for asker in enrolment.askers { out.refuse(asker, error) }
     }
 
@@ -235,8 +235,8 @@ struct Enroller: Sendable {
         // The name that was asked for counts until the next start, which follows the configuration again.
         (core.configuration.name, core.configuration.isNameChosen) = (membership.certificate.name, true)
         out.report(.joined(name: membership.certificate.name, fleet: membership.certificate.fleet))
-        core.endpoint.pin(membership.admission.controllers.map(\.node))
-        core.endpoint.adopt(membership.credentials)
+        core.endpoint.value.pin(membership.admission.controllers.map(\.node))
+        core.endpoint.value.adopt(membership.credentials)
         // The controller knows this session as one without a certificate; the next one shows the certificate.
         core.reconnect(enrolment.token.controller, after: .none, now: now, into: &out)
     }
@@ -300,7 +300,7 @@ struct Enroller: Sendable {
             out.actions.append(.persistMembership(MembershipRecord(admission).encoded()))
             out.report(.controllersChanged(places: place.texts))
             core.standing = .member(next)
-            core.endpoint.pin(admission.controllers.map(\.node))
+            core.endpoint.value.pin(admission.controllers.map(\.node))
         }
         return place.texts
     }

@@ -37,7 +37,7 @@ struct Heartbeats: Sendable {
         heartbeat.hasCgroups = core.configuration.containment == .cgroup
         heartbeat.details = health.published.digest
         heartbeat.workers = reports.workersDigest
-        if core.endpoint.send(heartbeat.encoded(), to: node, expectsReply: true, now: now) {
+        if core.endpoint.value.send(heartbeat.encoded(), to: node, expectsReply: true, now: now) {
             core.counters.add(.heartbeatsSent)
         }
         core.checkController(node, now: now, into: &out)

@@ -24,7 +24,7 @@ struct Registration: Sendable {
     mutating func service(core: inout AgentCore, now: Instant) {
         guard core.canLookUp, let due = dueAt, due <= now else { return }
         var addresses: [SocketAddress] = [], places: [RelayedAddress] = []
-        for candidate in core.endpoint.candidates {
+        for candidate in core.endpoint.value.candidates {
             switch candidate {
             case .direct(let address): addresses.append(address)
             case .relayed(let place): places.append(place)

@@ -31,7 +31,7 @@ extension AgentCore {
         to text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) -> (node: NodeID, report: PathReport)? {
         guard let (_, known) = target(text, id, now: now, into: &out) else { return nil }
-        guard let known, let report = endpoint.report(on: known.node, now: now) else {
+        guard let known, let report = endpoint.value.report(on: known.node, now: now) else {
             let why = "'\(text)': this node has no session with it; asterism ping makes one"
             out.refuse(id, .notFound, why, field: "peer")
             return nil
@@ -42,13 +42,13 @@ extension AgentCore {
     /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
     func peers(called text: String, now: Instant) -> [PeerSummary] {
         guard !text.isEmpty else { return [] }
-        let address = IPAddress(text), all = endpoint.summaries(now: now)
+        let address = IPAddress(text), all = endpoint.value.summaries(now: now)
         // A short name may be the beginning of somebody's id.
         let named = all.filter { $0.name == text }
         guard named.isEmpty else { return named }
         return all.filter { peer in
             if text.utf8.count >= AgentCore.leastDigits, peer.node.hex.hasPrefix(text) { return true }
-            guard let address, let certificate = endpoint.certificate(of: peer.node) else { return false }
+            guard let address, let certificate = endpoint.value.certificate(of: peer.node) else { return false }
             return certificate.overlayAddresses.contains(address)
         }
     }
@@ -68,8 +68,8 @@ extension AgentCore {
 
     /// The relay's name, or the first digits of its id; `nil` for a direct path.
     func relayName(of path: PathAddress) -> String? {
-        guard let node = endpoint.relay(of: path) else { return nil }
-        return endpoint.certificate(of: node)?.name ?? node.short
+        guard let node = endpoint.value.relay(of: path) else { return nil }
+        return endpoint.value.certificate(of: node)?.name ?? node.short
     }
 }
 

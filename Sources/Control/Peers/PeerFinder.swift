@@ -234,11 +234,11 @@ struct PeerFinder: Sendable {
             searches[purpose]?.name = certificate.name
             searches[purpose]?.stage = .connecting
         }
-        if core.endpoint.isConnected(node) { return connected(node, core.endpoint.certificate(of: node)) }
+        if core.endpoint.value.isConnected(node) { return connected(node, core.endpoint.value.certificate(of: node)) }
         if reply.addresses.isEmpty, reply.relays.isEmpty { return fail(meant, .nowhere(name: certificate.name)) }
         // Not by its own overlay addresses, which would lead the mesh through itself.
         let addresses = reply.addresses.filter { !certificate.overlayAddresses.contains($0.ip) }
-        core.endpoint.connect(to: node, at: addresses, through: reply.relays, now: now, into: &out.mesh)
+        core.endpoint.value.connect(to: node, at: addresses, through: reply.relays, now: now, into: &out.mesh)
         return []
     }
 

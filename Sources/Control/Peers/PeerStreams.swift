@@ -49,7 +49,7 @@ struct PeerStreams: Sendable {
         _ stream: StreamID, of node: NodeID, core: inout AgentCore, into out: inout AgentOutbox
     ) -> Named? {
         guard let index = index(of: stream, node) else { return nil }
-        let read = core.endpoint.read(stream, of: node, limit: 1, into: &out.mesh)
+        let read = core.endpoint.value.read(stream, of: node, limit: 1, into: &out.mesh)
         guard let first = read.bytes.first else {
             if read.isFinished { refuse(index, core: &core, into: &out) }
             return nil
@@ -97,6 +97,6 @@ extension AgentCore {
     /// A stream that a peer has opened is of no use here.
     mutating func refuse(_ stream: StreamID, of node: NodeID, into out: inout AgentOutbox) {
         counters.add(.streamsRefused)
-        endpoint.reset(stream, of: node, code: 1, into: &out.mesh)
+        endpoint.value.reset(stream, of: node, code: 1, into: &out.mesh)
     }
 }

@@ -61,7 +61,7 @@ struct PingQueue: Sendable {
     ) {
         lastNumber += 1
         var job = Job(number: lastNumber, id: id, request: request, name: known, next: now)
-        if case .node(let node) = asked, core.endpoint.isConnected(node) {
+        if case .node(let node) = asked, core.endpoint.value.isConnected(node) {
             job.node = node
         } else {
             let search = PeerFinder.Request(

@@ -56,7 +56,7 @@ struct ThroughputGuests: Sendable {
     }
 
     private static func permits(_ node: NodeID, core: borrowing AgentCore) -> Bool {
-        guard let own = core.standing.membership?.certificate, let peer = core.endpoint.certificate(of: node) else {
+        guard let own = core.standing.membership?.certificate, let peer = core.endpoint.value.certificate(of: node) else {
             return false
         }
         switch core.configuration.bench {
@@ -114,7 +114,7 @@ struct ThroughputGuests: Sendable {
     ) {
         guard let index = index(of: stream, node), guests[index].stage == .asking else { return }
         let room = BenchRequest.size + 1 - guests[index].bytes.count
-        let read = core.endpoint.read(stream, of: node, limit: room, into: &out.mesh)
+        let read = core.endpoint.value.read(stream, of: node, limit: room, into: &out.mesh)
         guests[index].bytes += read.bytes
         guard read.isFinished || guests[index].bytes.count > BenchRequest.size else { return }
         apply(index, core: &core, now: now, into: &out)
@@ -132,10 +132,10 @@ struct ThroughputGuests: Sendable {
             return core.refuse(guest.stream, of: guest.node, into: &out)
         }
         guard core.configuration.mesh.hasDataPlane, let place = core.overlay,
-            let peer = core.endpoint.certificate(of: guest.node)
-        else { return answer(index, .refused(.noOverlay), endpoint: &core.endpoint) }
+            let peer = core.endpoint.value.certificate(of: guest.node)
+        else { return answer(index, .refused(.noOverlay), endpoint: &core.endpoint.value) }
         guard serverCount < Limits.benchServers else {
-            return answer(index, .refused(.busy), endpoint: &core.endpoint)
+            return answer(index, .refused(.busy), endpoint: &core.endpoint.value)
         }
         lastNumber += 1
         let seconds = Int64(request.seconds), address4 = peer.overlay4Given == nil ? nil : place.v4
@@ -166,7 +166,7 @@ struct ThroughputGuests: Sendable {
         else { return out.actions.append(.benchEnd(number)) }
         guests[index].until = now + .seconds(seconds) + ThroughputGuests.grace
         let server = BenchAnswer.Server(isIPv4: isIPv4, tcpPort: tcpPort, udpPort: udpPort, token: token)
-        answer(index, .serving(server), endpoint: &core.endpoint)
+        answer(index, .serving(server), endpoint: &core.endpoint.value)
         guests[index].stage = .serving(number: number)
         core.counters.add(.benchesServed)
     }
@@ -190,7 +190,7 @@ struct ThroughputGuests: Sendable {
                 guests.remove(at: index)
                 core.refuse(guest.stream, of: guest.node, into: &out)
             case .starting(let number, _, _):
-                answer(index, .refused(.failed), endpoint: &core.endpoint)
+                answer(index, .refused(.failed), endpoint: &core.endpoint.value)
                 out.actions.append(.benchEnd(number))
             case .serving: dismiss(index, into: &out)
             }

@@ -58,7 +58,7 @@ struct ThroughputJobs: Sendable {
     ) {
         let patience = ThroughputJobs.findPatience
         var job = Job(id: id, seconds: seconds, askBy: now + patience.total, name: known)
-        if case .node(let node) = asked, core.endpoint.isConnected(node) {
+        if case .node(let node) = asked, core.endpoint.value.isConnected(node) {
             job.node = node
             job.stage = .waiting(until: job.askBy)
             jobs.append(job)
@@ -95,11 +95,11 @@ struct ThroughputJobs: Sendable {
     /// There is a session with `node`: those that wait for it ask.
     mutating func connected(_ node: NodeID, core: inout AgentCore, now: Instant) {
         for index in jobs.indices where jobs[index].node == node {
-            guard case .waiting = jobs[index].stage, let stream = core.endpoint.openStream(to: node) else { continue }
+            guard case .waiting = jobs[index].stage, let stream = core.endpoint.value.openStream(to: node) else { continue }
             // A new stream has room for eight bytes.
-            _ = core.endpoint.write(BenchRequest(seconds: jobs[index].seconds).encoded(), to: stream, of: node)
-            core.endpoint.finish(stream, of: node)
-            jobs[index].name = core.endpoint.certificate(of: node)?.name
+            _ = core.endpoint.value.write(BenchRequest(seconds: jobs[index].seconds).encoded(), to: stream, of: node)
+            core.endpoint.value.finish(stream, of: node)
+            jobs[index].name = core.endpoint.value.certificate(of: node)?.name
             jobs[index].stage = .asking(stream, until: now + ThroughputJobs.answerPatience)
         }
     }
@@ -136,7 +136,7 @@ struct ThroughputJobs: Sendable {
         let isOver = { (job: Job) in job.until.map { $0 <= now } ?? false }
         for job in jobs where isOver(job) {
             if case .asking(let stream, _) = job.stage, let node = job.node {
-                core.endpoint.reset(stream, of: node, code: 0, into: &out.mesh)
+                core.endpoint.value.reset(stream, of: node, code: 0, into: &out.mesh)
                 out.refuse(job.id, .timeout, "\(job.name ?? node.short) does not answer")
             } else {
                 out.refuse(job.id, PeerFinder.Failure.timeout.error)
@@ -153,11 +153,11 @@ struct ThroughputJobs: Sendable {
     ) {
         guard let index = index(of: stream, node) else { return }
         let room = BenchAnswer.size + 1 - jobs[index].bytes.count
-        let read = core.endpoint.read(stream, of: node, limit: room, into: &out.mesh)
+        let read = core.endpoint.value.read(stream, of: node, limit: room, into: &out.mesh)
         jobs[index].bytes += read.bytes
         guard read.isFinished || jobs[index].bytes.count > BenchAnswer.size else { return }
         let job = jobs.remove(at: index)
-        if !read.isFinished { core.endpoint.reset(stream, of: node, code: 1, into: &out.mesh) }
+        if !read.isFinished { core.endpoint.value.reset(stream, of: node, code: 1, into: &out.mesh) }
         let who = job.name ?? node.short
         let answer: BenchAnswer
         do throws(DecodeError) {
@@ -171,7 +171,7 @@ struct ThroughputJobs: Sendable {
         case .refused(.busy): out.refuse(job.id, .unavailable, "\(who) is being measured by others already")
         case .refused(.noOverlay): out.refuse(job.id, .unavailable, "\(who) has no network interface of the overlay")
         case .refused(.failed): out.refuse(job.id, .unavailable, "\(who) cannot start its server")
-        case .serving(let server): report(server, job, node, core.endpoint.certificate(of: node), into: &out)
+        case .serving(let server): report(server, job, node, core.endpoint.value.certificate(of: node), into: &out)
         }
     }
 

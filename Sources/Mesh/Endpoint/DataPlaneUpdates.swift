@@ -13,12 +13,10 @@ struct DataPlaneUpdates {
     private var own: Certificate?
     /// What peers of other applications may reach on this node.
     private var rules: [PolicyRule]
-    private let keyLife: Interval
 
     init(_ configuration: MeshConfiguration) {
         isOn = configuration.hasDataPlane
         rules = configuration.policy
-        keyLife = configuration.rejectAfter
     }
 
     mutating func append(_ change: DataPlaneChange) { if isOn { changes.append(change) } }
@@ -46,7 +44,7 @@ struct DataPlaneUpdates {
                     index: keypair.localIndex, peer: peer.slot, key: receive,
                     address4: certificate.overlay4Given, address6: certificate.overlay6,
                     policy: PeerPolicy(own: own, peer: certificate, rules: rules), remote: remote,
-                    isConfirmed: isConfirmed, expiresAt: keypair.createdAt + keyLife)))
+                    isConfirmed: isConfirmed, expiresAt: keypair.createdAt + MeshConfiguration.rejectAfter)))
     }
 
     /// Packets to the peer are sealed with the keys of `keypair` from now on.
@@ -55,7 +53,7 @@ struct DataPlaneUpdates {
             let remote = peer.paths.primary
         else { return }
         let policy = PeerPolicy(own: own, peer: certificate, rules: rules)
-        let expiresAt = keypair.createdAt + keyLife
+        let expiresAt = keypair.createdAt + MeshConfiguration.rejectAfter
         let bytes = peer.link.route(to: remote, second: peer.paths.second, until: expiresAt)
         append(
             .route(

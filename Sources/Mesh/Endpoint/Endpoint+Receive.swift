@@ -56,7 +56,7 @@ extension Endpoint {
         // Packets are for the data plane, which takes its own before they come here.
         case .packet: counters.drop(.noDataPlane)
         case .toRelay(let allocations):
-            relay.carry(datagram, allocations, from: remote, now: now, counters: &counters, into: &out)
+            relay.value.carry(datagram, allocations, from: remote, now: now, counters: &counters, into: &out)
         case .fromRelay(let allocations):
             receive(
                 UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.relayedSize...]),
@@ -65,7 +65,7 @@ extension Endpoint {
                 into: &out)
         case .bind:
             guard traversal.relays.isOwnPath(remote) else { return counters.drop(.badBind) }
-            relay.receiveBind([UInt8](datagram), from: remote, now: now, counters: &counters, into: &out)
+            relay.value.receiveBind([UInt8](datagram), from: remote, now: now, counters: &counters, into: &out)
         case .bindAnswer(let allocation):
             guard traversal.bindAnswered([UInt8](datagram), allocation: allocation, peers: &sessions.peers, now: now)
             else {
@@ -80,7 +80,7 @@ extension Endpoint {
         now: Instant, into out: inout MeshOutbox
     ) {
         guard let (peer, keypair) = sessions.find(receiver) else { return counters.drop(.unknownSession) }
-        guard now - keypair.createdAt < configuration.rejectAfter else { return counters.drop(.expiredKeys) }
+        guard now - keypair.createdAt < MeshConfiguration.rejectAfter else { return counters.drop(.expiredKeys) }
         let header = UnsafeRawBufferPointer(rebasing: datagram[..<DatagramHeader.framesSize])
         let sealed = UnsafeMutableRawBufferPointer(rebasing: datagram[DatagramHeader.framesSize...])
         switch keypair.open(sealed, counter: counter, header: header) {
@@ -158,7 +158,7 @@ extension Endpoint {
         case .close(let code, _): return .disconnected(peer.node, .closedByPeer(code))
         case .allocationRequest:
             let certificate = isBeacon ? peer.certificate : nil
-            peer.frames.reply(relay.grant(to: peer.node, certificate, at: remote, now: now), by: remote)
+            peer.frames.reply(relay.value.grant(to: peer.node, certificate, at: remote, now: now), by: remote)
         case .allocation(let allocation, let key, let challenge):
             traversal.relays.update(peer.node) { $0.granted(allocation, key: key, challenge: challenge, now: now) }
         case .allocationRefused: traversal.relays.update(peer.node) { $0.refused(now: now) }

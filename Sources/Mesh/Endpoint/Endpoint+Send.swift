@@ -34,7 +34,7 @@ extension Endpoint {
             traversal.judgeTrial(with: peer, counters: &counters, now: now)
         }
         guard peer.isConnected, let keypair = peer.session.current, let address = peer.paths.primary,
-            now - keypair.createdAt < configuration.rejectAfter
+            now - keypair.createdAt < MeshConfiguration.rejectAfter
         else { return }
         if credentials != nil { traversal.offerCandidates(to: peer, now: now) }
         var datagrams = 0

@@ -22,7 +22,7 @@ package struct Endpoint: ~Copyable {
     var sessions: Sessions
     var traversal: Traversal
     /// Has no allocations unless the node is a beacon.
-    var relay: Relay
+    let relay: Box<Relay>
     var probes: ProbeBudget
     /// For jitter and port prediction; keys have a generator of their own.
     var random: Random
@@ -38,9 +38,9 @@ package struct Endpoint: ~Copyable {
         let node = identity.nodeID
         let checker = CookieChecker(responder: node, using: &generator, now: now)
         random = Random(Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64()))
-        relay = Relay(using: &generator, bytesPerSecond: configuration.relayBytesPerSecond, now: now)
+        relay = Box(Relay(using: &generator, bytesPerSecond: MeshConfiguration.relayBytesPerSecond, now: now))
         probes = ProbeBudget(
-            perSecond: configuration.probesPerSecond, firstToken: generator.uint64(), now: now)
+            perSecond: MeshConfiguration.probesPerSecond, firstToken: generator.uint64(), now: now)
         let handshaker = Handshaker(
             identity: identity, credentials: credentials, configuration: configuration, checker: checker,
             generator: generator)
@@ -56,7 +56,7 @@ package struct Endpoint: ~Copyable {
     package var credentials: Credentials? { sessions.credentials }
 
     /// All figures with their names, a relay's own among them, in a fixed order.
-    package var figures: [(name: String, count: Int)] { counters.all + (isBeacon ? relay.counters : []) }
+    package var figures: [(name: String, count: Int)] { counters.all + (isBeacon ? relay.value.counters : []) }
 
     /// Whether this node carries datagrams for others.
     var isBeacon: Bool { credentials?.certificate.certificate.roles.contains(.beacon) ?? false }
@@ -119,10 +119,10 @@ package struct Endpoint: ~Copyable {
         switch change {
         case nil, .renewed: break
         case .began(let peer, let path):
-            relay.release(peer.node)
+            relay.value.release(peer.node)
             traversal.connected(peer, at: path, peers: &sessions.peers, now: now)
         case .ended(let peer):
-            relay.release(peer.node)
+            relay.value.release(peer.node)
             traversal.removed(peer, peers: &sessions.peers, now: now)
         }
     }

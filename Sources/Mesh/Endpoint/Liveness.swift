@@ -45,8 +45,8 @@ struct Liveness {
 
     /// How long to wait for an answer before new keys are made. New keys help a peer that has lost its own, and burden a
     /// peer that receives badly, so the wait doubles each time that they did not help.
-    func patience(_ configuration: MeshConfiguration) -> Interval {
-        configuration.unansweredBeforeHandshake * Int64(1 << min(ineffectiveHandshakes, 3))
+    var patience: Interval {
+        MeshConfiguration.unansweredBeforeHandshake * Int64(1 << min(ineffectiveHandshakes, 3))
     }
 
     // MARK: - Events

@@ -13,19 +13,19 @@ extension Peer {
         }
         if session.current != nil || session.previous != nil { return nil }
         guard let initiation = session.initiation else { return .idle }
-        return now - initiation.startedAt >= configuration.connectTimeout ? .idle : nil
+        return now - initiation.startedAt >= MeshConfiguration.connectTimeout ? .idle : nil
     }
 
     /// There is no session, and no more reason to wait for one.
-    func hasGivenUp(_ configuration: MeshConfiguration, now: Instant) -> Bool {
-        if let requestedAt { return now - requestedAt >= configuration.connectTimeout }
+    func hasGivenUp(now: Instant) -> Bool {
+        if let requestedAt { return now - requestedAt >= MeshConfiguration.connectTimeout }
         return session.pending.isEmpty && session.initiation == nil
     }
 
     func needsHandshake(_ configuration: MeshConfiguration, now: Instant) -> Bool {
         guard session.initiation == nil else { return false }
         guard let current = session.current else { return isRequested }
-        if let since = liveness.unansweredSince, now - since >= liveness.patience(configuration) { return true }
+        if let since = liveness.unansweredSince, now - since >= liveness.patience { return true }
         return rekeyTime(current, configuration).map { $0 <= now } ?? false
     }
 
@@ -43,21 +43,21 @@ extension Peer {
 
     /// The next time at which something is due. `traversal`: of what `Traversal` does for the peer.
     func deadline(traversal: Instant?, _ configuration: MeshConfiguration) -> Instant? {
-        var times = [streams.deadline?.at, session.expiry(life: configuration.rejectAfter)]
+        var times = [streams.deadline?.at, session.expiry(life: MeshConfiguration.rejectAfter)]
         if let initiation = session.initiation {
             times.append(initiation.nextAt)
             if session.current == nil, session.previous == nil {
-                times.append(initiation.startedAt + configuration.connectTimeout)
+                times.append(initiation.startedAt + MeshConfiguration.connectTimeout)
             }
         } else if let current = session.current {
             times.append(rekeyTime(current, configuration))
-            times.append(liveness.unansweredSince.map { $0 + liveness.patience(configuration) })
+            times.append(liveness.unansweredSince.map { $0 + liveness.patience })
         }
         if isConnected {
             times.append(liveness.unansweredSince.map { $0 + configuration.unansweredBeforeTimeout })
             if isAnonymous, !isRequested { times.append(createdAt + Limits.anonymousSessionLife) }
         } else {
-            times.append(requestedAt.map { $0 + configuration.connectTimeout })
+            times.append(requestedAt.map { $0 + MeshConfiguration.connectTimeout })
         }
         // Without keys or a path nothing can be sent, and what is due must not wake anybody.
         if isConnected, session.current != nil, paths.primary != nil {

@@ -19,7 +19,7 @@ struct Sessions: ~Copyable {
     }
 
     private let configuration: MeshConfiguration
-    private var handshaker: Handshaker
+    private let handshaker: Box<Handshaker>
     var peers = PeerTable()
     /// Peers with a session and without a certificate.
     private var anonymousCount = 0
@@ -32,20 +32,20 @@ struct Sessions: ~Copyable {
         self.configuration = configuration
         dataPlane = DataPlaneUpdates(configuration)
         if let certificate = handshaker.credentials?.certificate.certificate { dataPlane.adopt(certificate) }
-        self.handshaker = handshaker
+        self.handshaker = Box(handshaker)
     }
 
     // MARK: - This node
 
-    var nodeID: NodeID { handshaker.nodeID }
-    var credentials: Credentials? { handshaker.credentials }
+    var nodeID: NodeID { handshaker.value.nodeID }
+    var credentials: Credentials? { handshaker.value.credentials }
 
     mutating func adopt(_ credentials: Credentials) {
-        handshaker.adopt(credentials)
+        handshaker.value.adopt(credentials)
         dataPlane.adopt(credentials.certificate.certificate)
     }
-    mutating func trust(_ authorities: [VerifyingKey]) { handshaker.trust(authorities) }
-    mutating func pin(_ nodes: [NodeID]) { handshaker.pin(nodes) }
+    mutating func trust(_ authorities: [VerifyingKey]) { handshaker.value.trust(authorities) }
+    mutating func pin(_ nodes: [NodeID]) { handshaker.value.pin(nodes) }
 
     // MARK: - Peers
 
@@ -56,7 +56,7 @@ struct Sessions: ~Copyable {
         if let known = peers[node] { return known }
         guard !peers.isFull else { return nil }
         let streams = newStreams(with: node, now: now)
-        let association = handshaker.association()
+        let association = handshaker.value.association()
         let peer = peers.insert { slot in
             Peer(
                 node: node, slot: slot, association: association, paths: PathSet(addresses), streams: streams,
@@ -67,12 +67,12 @@ struct Sessions: ~Copyable {
     }
 
     private func newStreams(with node: NodeID, now: Instant) -> StreamMux {
-        StreamMux(role: nodeID < node ? .lower : .higher, limits: configuration.streams, now: now)
+        StreamMux(role: nodeID < node ? .lower : .higher, now: now)
     }
 
     /// The peer and the keys that a receiver index means.
     func find(_ index: UInt32) -> (peer: Peer, keypair: Keypair)? {
-        guard let peer = handshaker.slot(of: index).flatMap({ peers[$0] }),
+        guard let peer = handshaker.value.slot(of: index).flatMap({ peers[$0] }),
             let keypair = peer.session.keypair(of: index)
         else { return nil }
         return (peer, keypair)
@@ -81,7 +81,7 @@ struct Sessions: ~Copyable {
     // MARK: - Initiator
 
     private mutating func startHandshake(with peer: Peer, counters: inout MeshCounters, now: Instant) {
-        guard let local = handshaker.allocateIndex(for: peer.slot) else { return counters.drop(.tooManySessions) }
+        guard let local = handshaker.value.allocateIndex(for: peer.slot) else { return counters.drop(.tooManySessions) }
         peer.session.initiation = Initiation(index: local, now: now)
         counters.startedHandshake()
     }
@@ -103,24 +103,24 @@ struct Sessions: ~Copyable {
         guard let initiation = peer.session.initiation, initiation.nextAt <= now else { return }
         let targets = peer.paths.targets(attempt: initiation.attempts)
         guard
-            let message = handshaker.firstMessage(
+            let message = handshaker.value.firstMessage(
                 to: peer.node, association: peer.association, of: initiation, cookies: &peer.cookies, now: now)
         else {
             peer.session.initiation = nil
-            handshaker.release(initiation.index)
+            handshaker.value.release(initiation.index)
             return counters.drop(.handshakeFailed)
         }
         for target in targets { out.send(message, to: target, counters: &counters) }
         // Twice the round trip, where one is known: on a slow path impatience makes the queues that it waits for.
-        let patience = max(configuration.handshakeRetry, (peer.paths.smoothedRoundTrip ?? .zero) * 2)
+        let patience = max(MeshConfiguration.handshakeRetry, (peer.paths.smoothedRoundTrip ?? .zero) * 2)
         let doubled = patience * Int64(1 << min(initiation.attempts, 10))
-        initiation.nextAt = now + random.jittered(min(doubled, configuration.handshakeRetryMax), percent: 10)
+        initiation.nextAt = now + random.jittered(min(doubled, MeshConfiguration.handshakeRetryMax), percent: 10)
         initiation.attempts += 1
     }
 
     /// The peer whose handshake a second message or a cookie answers.
     private func initiator(_ receiver: UInt32) -> (peer: Peer, initiation: Initiation)? {
-        guard let peer = handshaker.slot(of: receiver).flatMap({ peers[$0] }), let initiation = peer.session.initiation,
+        guard let peer = handshaker.value.slot(of: receiver).flatMap({ peers[$0] }), let initiation = peer.session.initiation,
             initiation.index == receiver
         else { return nil }
         return (peer, initiation)
@@ -134,7 +134,7 @@ struct Sessions: ~Copyable {
             counters.drop(.unsolicitedResponse)
             return nil
         }
-        let outcome = handshaker.readSecond(
+        let outcome = handshaker.value.readSecond(
             datagram, sender: sender, to: initiation, of: peer.node, now: now, wall: wall)
         if let sentAt = outcome.sentAt { peer.paths.measured(now - sentAt, at: remote) }
         switch outcome.verdict {
@@ -173,7 +173,7 @@ struct Sessions: ~Copyable {
         added: (Peer) -> Void, into out: inout MeshOutbox
     ) {
         let hasRoom = anonymousCount < Limits.anonymousSessions
-        let outcome = handshaker.readFirst(
+        let outcome = handshaker.value.readFirst(
             datagram, sender: sender, from: remote.remote, hasRoom: hasRoom, now: now, wall: wall)
         switch consume outcome {
         case .dropped(let reason): counters.drop(reason)
@@ -192,12 +192,12 @@ struct Sessions: ~Copyable {
         _ request: consuming Handshaker.Request, of peer: Peer, from remote: PathAddress,
         counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) {
-        guard let local = handshaker.allocateIndex(for: peer.slot) else { return counters.drop(.tooManySessions) }
+        guard let local = handshaker.value.allocateIndex(for: peer.slot) else { return counters.drop(.tooManySessions) }
         guard
-            let (keypair, message) = handshaker.answer(
+            let (keypair, message) = handshaker.value.answer(
                 request, localIndex: local, association: peer.association, now: now)
         else {
-            handshaker.release(local)
+            handshaker.value.release(local)
             return counters.drop(.handshakeFailed)
         }
         dataPlane.install(keypair, of: peer, from: remote, isConfirmed: false)
@@ -254,7 +254,7 @@ struct Sessions: ~Copyable {
     mutating func service(
         _ peer: Peer, random: inout Random, counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) -> Change? {
-        for released in peer.session.expire(now, life: configuration.rejectAfter) { release(released) }
+        for released in peer.session.expire(now, life: MeshConfiguration.rejectAfter) { release(released) }
         if peer.isConnected {
             if let reason = peer.endOfConnection(configuration, now: now) {
                 return end(peer, reason, counters: &counters, now: now, into: &out)
@@ -263,7 +263,7 @@ struct Sessions: ~Copyable {
             peer.streams.tick(now: now, into: &events)
             out.append(events, of: peer.node)
             if peer.restIfIdle(now: now) { dataPlane.rest(peer) }
-        } else if peer.hasGivenUp(configuration, now: now) {
+        } else if peer.hasGivenUp(now: now) {
             return end(peer, .timeout, counters: &counters, now: now, into: &out)
         }
         if peer.needsHandshake(configuration, now: now) {
@@ -300,7 +300,7 @@ struct Sessions: ~Copyable {
 
     /// The index is nobody's any more.
     private mutating func release(_ index: UInt32) {
-        handshaker.release(index)
+        handshaker.value.release(index)
         dataPlane.append(.remove(index: index))
     }
 

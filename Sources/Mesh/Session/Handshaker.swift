@@ -25,8 +25,7 @@ struct Handshaker: ~Copyable {
     /// Authorities that are trusted until there are credentials.
     private var authorities: [VerifyingKey]
     /// Nodes whose certificates are believed without a date.
-    private var pinned: [NodeID]
-    private let clockSlack: Interval
+    private var pinned: [NodeID] = []
     private let acceptsAnonymous: Bool
     private let hasDataPlane: Bool
     private var generator: KeyGenerator
@@ -41,8 +40,6 @@ struct Handshaker: ~Copyable {
         self.identity = identity
         self.credentials = credentials
         authorities = configuration.authorities
-        pinned = configuration.pinned
-        clockSlack = configuration.clockSlack
         acceptsAnonymous = configuration.acceptsAnonymous
         hasDataPlane = configuration.hasDataPlane
         self.generator = generator
@@ -253,7 +250,7 @@ struct Handshaker: ~Copyable {
     private var certificateCheck: CertificateCheck {
         CertificateCheck(
             authorities: credentials?.authorities ?? authorities,
-            fleet: credentials?.certificate.certificate.fleet, slack: clockSlack, pinned: pinned)
+            fleet: credentials?.certificate.certificate.fleet, slack: MeshConfiguration.clockSlack, pinned: pinned)
     }
 
     private func payload(_ association: UInt64) -> HandshakePayload {

@@ -26,11 +26,11 @@ package struct DropPath: AgentVerb {
             let why = "'\(self.path)': no path of the peer; \(report.pathNames)"
             return out.refuse(id, .notFound, why, field: "path")
         }
-        guard agent.core.endpoint.drop(path, of: node, now: now) else {
+        guard agent.core.endpoint.value.drop(path, of: node, now: now) else {
             let why = "'\(self.path)': data goes there, and there is no other path"
             return out.refuse(id, .refused, why, field: "path")
         }
-        guard let left = agent.core.endpoint.report(on: node, now: now) else { return }
+        guard let left = agent.core.endpoint.value.report(on: node, now: now) else { return }
         out.reply(id, Self.reply(PathsView(of: left, now: now)))
     }
 }

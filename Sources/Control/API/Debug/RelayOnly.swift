@@ -21,11 +21,11 @@ package struct RelayOnly: AgentVerb {
 
     package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
         guard let (node, report) = agent.core.paths(to: peer, id, now: now, into: &out) else { return }
-        guard agent.core.endpoint.relayOnly(node, isOn, now: now) else {
+        guard agent.core.endpoint.value.relayOnly(node, isOn, now: now) else {
             let why = "'\(peer)': no relay leads to it, or too many peers are kept on relays; \(report.pathNames)"
             return out.refuse(id, .refused, why, field: "peer")
         }
-        guard let changed = agent.core.endpoint.report(on: node, now: now) else { return }
+        guard let changed = agent.core.endpoint.value.report(on: node, now: now) else { return }
         out.reply(id, Self.reply(PathsView(of: changed, now: now)))
     }
 }

@@ -16,7 +16,7 @@ package struct NetworkCheck: AgentVerb {
     package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
         // The shell adds what it knows of the machine.
         let view = NetcheckView(
-            of: agent.core.endpoint.networkReport(now: now), isMember: agent.core.standing.membership != nil)
+            of: agent.core.endpoint.value.networkReport(now: now), isMember: agent.core.standing.membership != nil)
         out.reply(id, Self.reply(view))
     }
 }

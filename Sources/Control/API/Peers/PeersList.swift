@@ -18,15 +18,15 @@ package struct PeersList: ImmediateControllerVerb, AgentVerb {
     package func answer(
         from controller: inout Controller, now: Instant, into out: inout ControllerOutbox
     ) throws(APIError) -> [PeerView] {
-        controller.core.endpoint.summaries(now: now).map {
-            PeerView(of: $0, controller.core.endpoint.certificate(of: $0.node))
+        controller.core.endpoint.value.summaries(now: now).map {
+            PeerView(of: $0, controller.core.endpoint.value.certificate(of: $0.node))
         }
     }
 
     package func apply(to agent: inout Agent, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {
-        let views = agent.core.endpoint.summaries(now: now).map {
+        let views = agent.core.endpoint.value.summaries(now: now).map {
             PeerView(
-                of: $0, agent.core.endpoint.certificate(of: $0.node),
+                of: $0, agent.core.endpoint.value.certificate(of: $0.node),
                 relay: $0.path.flatMap { agent.core.relayName(of: $0) })
         }
         out.reply(id, Self.reply(views))
