@@ -18,7 +18,7 @@ extension ControllerDaemon {
             for path in store.renamed { log.warning("renamed a file of the old fleet", metadata: ["path": "\(path)"]) }
             let fleet = try load(store).0.fleet
             try store.close()
-            log.notice("a new fleet is made; start the controller", metadata: ["fleet": "\(fleet.hex)"])
+            log.notice("a new fleet was made; start the controller", metadata: ["fleet": "\(fleet.hex)"])
         } catch { throw StartError("--data", error.description, error.status) }
     }
 

@@ -160,7 +160,7 @@ package final class ControllerDaemon {
     package func stop() {
         guard !isStopping else { return }
         isStopping = true
-        signals.stopping("stopping; workers go on")
+        signals.stopping("stopping; workers continue to run")
         pump.handle(.stopping)
         // Not now: this may be called from within a request or a signal.
         ending = Timer(on: loop, "the end") { [weak self] in self?.pump.end() }

@@ -86,7 +86,7 @@ package struct CapturedPacket: Hashable, Sendable {
 
     private var kindText: String {
         let inside = bytes.dropFirst(path?.overhead ?? 0).first
-        guard let kind = inside.flatMap({ DatagramKind(rawValue: $0) }) else { return "of no kind of ours" }
+        guard let kind = inside.flatMap({ DatagramKind(rawValue: $0) }) else { return "of an unknown kind" }
         return switch kind {
         case .handshakeFirst: "first message of a handshake"
         case .handshakeSecond: "second message of a handshake"

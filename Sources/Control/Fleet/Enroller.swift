@@ -216,7 +216,7 @@ struct Enroller: Sendable {
         }
         guard let membership = Membership(admission) else {
             core.counters.add(.certificatesRefused)
-            let error = APIError(.refused, "the controller's admission cannot be read")
+            let error = APIError(.refused, "the controller's answer cannot be read")
             giveUp(enrolment, error, core: &core, now: now, into: &out)
             return []
         }

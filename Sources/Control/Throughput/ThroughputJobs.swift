@@ -127,7 +127,7 @@ struct ThroughputJobs: Sendable {
     mutating func lost(_ stream: StreamID, of node: NodeID, into out: inout AgentOutbox) {
         guard let index = index(of: stream, node) else { return }
         let job = jobs.remove(at: index)
-        let why = "\(job.name ?? node.short) does not let itself be measured (asterismd --bench)"
+        let why = "\(job.name ?? node.short) does not permit measurements (asterismd --bench)"
         out.refuse(job.id, .refused, why)
     }
 
@@ -168,7 +168,7 @@ struct ThroughputJobs: Sendable {
             return out.refuse(job.id, .refused, "\(who) gave an answer that cannot be read")
         }
         switch answer {
-        case .refused(.busy): out.refuse(job.id, .unavailable, "\(who) is being measured by others already")
+        case .refused(.busy): out.refuse(job.id, .unavailable, "\(who) is already being measured by others")
         case .refused(.noOverlay): out.refuse(job.id, .unavailable, "\(who) has no network interface of the overlay")
         case .refused(.failed): out.refuse(job.id, .unavailable, "\(who) cannot start its server")
         case .serving(let server): report(server, job, node, core.endpoint.certificate(of: node), into: &out)

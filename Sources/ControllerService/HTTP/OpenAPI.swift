@@ -34,7 +34,7 @@ package enum OpenAPI {
             "schemas": .object(schemas),
             "responses": .of([
                 "Error": .of([
-                    "description": .string("It was not done, and why"),
+                    "description": .string("The request failed; the answer gives the reason"),
                     "content": jsonContent(json(failure)),
                 ])
             ]),

@@ -28,7 +28,7 @@ struct BenchClient {
     func run() throws(BenchFault) -> BenchReport {
         let control = try connect(.control)
         control.setTimeout(seconds: 5)
-        guard control.receive(1) != nil else { throw BenchFault("the server does not take the token", EACCES) }
+        guard control.receive(1) != nil else { throw BenchFault("the server does not accept the token", EACCES) }
         let idle = try trips(for: BenchClient.idleSeconds(seconds)).join()
         progress("idle", idle.text)
         let there = try there()

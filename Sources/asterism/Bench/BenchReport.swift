@@ -57,7 +57,7 @@ struct BenchReport: Codable, Equatable {
 
         var text: String {
             "\(Units.rate(bitsPerSecond: Double(bitsPerSecond))) over \(Units.thousandths(Int64(milliseconds)))s, "
-                + "\(retransmits) segments sent again; \(trips.text)"
+                + "\(retransmits) segments retransmitted; \(trips.text)"
         }
     }
 

@@ -6,7 +6,7 @@ import Wire
 /// # The tour
 ///
 /// Each step does something and then looks for its effect, in the controller's answers and in /proc, until it is there or
-/// its time is over. A step whose effect was not seen ends the tour with an exit status that is not zero.
+/// its time is over. A step whose effect was not seen ends the demo with an exit status that is not zero.
 final class DevDemo {
     let fleet: DevFleet
     /// The process of the worker of the second half, and what it was at first.
@@ -17,14 +17,14 @@ final class DevDemo {
     private static let script = "i=0; while :; do i=$((i+1)); echo \"line $i of $$\"; sleep 0.2; done"
 
     func perform() throws {
-        fleet.printer.note("the tour: a controller and \(fleet.names.count) agents in \(fleet.directory.root)")
+        fleet.printer.note("the demo: a controller and \(fleet.names.count) agents in \(fleet.directory.root)")
         var failure: Failure?
         do {
             try enrol()
             try launchAndStop()
             try crashAndAdopt()
         } catch is DevFleet.Interrupted {
-            failure = Failure(.refused, "the tour was interrupted")
+            failure = Failure(.refused, "the demo was interrupted")
         } catch {
             failure = (error as? Failure) ?? Failure(.refused, "\(error)")
             fleet.printLogs()
@@ -47,7 +47,7 @@ final class DevDemo {
             let lines = (error as? Failure)?.lines ?? (error as? APIError)?.lines ?? ["\(error)"]
             let text = "\(name): \(lines.joined(separator: "; "))"
             fleet.printer.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
-            throw Failure(.refused, "the tour failed at: \(text)")
+            throw Failure(.refused, "the demo failed at: \(text)")
         }
     }
 
@@ -62,7 +62,7 @@ final class DevDemo {
         complaints.forEach(fleet.printer.error)
         let text = "everything is stopped and nothing is left: \(complaints.joined(separator: "; "))"
         fleet.printer.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
-        return failure ?? Failure(.refused, "the tour failed at: \(text)")
+        return failure ?? Failure(.refused, "the demo failed at: \(text)")
     }
 
     private func worker(_ name: String) throws -> WorkerView { try fleet.ask(WorkersGet(name: name)) }

@@ -292,12 +292,12 @@ extension DevFleet {
             if found.isEmpty { return complaints }
             for process in found where process.isAlive {
                 let words = process.arguments.joined(separator: " ").cut(to: 80).printable
-                complaints.append("process \(process.pid) was left and was killed: \(words)")
+                complaints.append("process \(process.pid) was left over and was killed: \(words)")
                 kill(process.pid, SIGKILL)
             }
             usleep(100_000)
         }
-        return complaints + ["processes are left that SIGKILL does not end"]
+        return complaints + ["some processes survive SIGKILL"]
     }
 
     /// Kills an agent as a crash would, and forgets it.

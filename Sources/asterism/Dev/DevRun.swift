@@ -1,7 +1,7 @@
 import Control
 import Foundation
 
-/// `asterism dev` without the tour: a fleet until it is interrupted.
+/// `asterism dev` without `--demo`: a fleet that runs until it is interrupted.
 struct DevRun {
     let fleet: DevFleet
 
@@ -20,13 +20,13 @@ struct DevRun {
         let complaints = fleet.stop()
         complaints.forEach(fleet.printer.error)
         if let failure { throw Failure(failure.status, "the fleet has ended: \(failure.lines[0])") }
-        guard complaints.isEmpty else { throw Failure(.refused, "not everything stopped as it should") }
+        guard complaints.isEmpty else { throw Failure(.refused, "some processes did not stop cleanly") }
         fleet.printer.note("everything is stopped")
     }
 
     private func start() throws {
         let printer = fleet.printer
-        printer.note("the fleet lies in \(fleet.directory.root)")
+        printer.note("the fleet's directory is \(fleet.directory.root)")
         try fleet.startController()
         _ = try fleet.waitForController(within: 15)
         try fleet.skipEvents()
@@ -59,7 +59,7 @@ struct DevRun {
                         try fleet.startAgent(program.name)
                     }
                 case .giveUp:
-                    throw Failure(.refused, "\(program.name) ends again and again (\(program.ending))")
+                    throw Failure(.refused, "\(program.name) ends repeatedly (\(program.ending))")
                 }
             }
             // A slow moment of the controller is not the end of the fleet.

@@ -28,7 +28,7 @@ struct Installer {
         let missing = paths.filter { access($0, X_OK) != 0 }
         guard missing.isEmpty else {
             throw Failure(
-                .usage, missing.map { "\($0) is not there; all programs must lie in the directory of this one" })
+                .usage, missing.map { "\($0) is missing; all programs must be in the directory of this one" })
         }
         try DpkgPackages(target).check(InstallRole.allCases.map(\.package))
         guard target.isMachine else { return }

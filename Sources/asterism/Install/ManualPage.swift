@@ -56,8 +56,8 @@ enum ManualPage {
         page.prose(
             """
             asterismd(8) starts one asterism-shim for each worker. It starts the worker's program, writes its log, \
-            collects the descendants that the program leaves, and records its exit. It outlives the agent, so that \
-            workers run on while the agent is restarted or upgraded. It is not meant to be run by hand.
+            collects the descendants that the program leaves, and records its exit. It outlives the agent, so workers \
+            continue to run while the agent is restarted or upgraded. Do not run it by hand.
             """)
         page.heading("FILES")
         page.item("/var/lib/asterism/workers", "A directory for each worker, with its log and exit record.")

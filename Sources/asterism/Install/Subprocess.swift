@@ -40,7 +40,7 @@ enum Subprocess {
         guard code == 0 else { throw Failure(.refused, "\(path): \(String(cString: strerror(code)))") }
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 {
-            guard errno == EINTR else { throw Failure(.refused, "\(path): its end is not known") }
+            guard errno == EINTR else { throw Failure(.refused, "\(path): its exit status is not known") }
         }
         lseek(output, 0, SEEK_SET)
         let bytes = (try? FileHandle(fileDescriptor: output).readToEnd()) ?? Data()

@@ -12,7 +12,7 @@ struct Answer<View: Decodable> {
             return try reply.result.get()
         } catch let error as DecodingError {
             let reason = APIError(error).message
-            throw Failure(.refused, "the answer is not of the form that this version knows (\(reason))")
+            throw Failure(.refused, "the answer has a form that this version does not know (\(reason))")
         }
     }
 

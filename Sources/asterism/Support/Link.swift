@@ -101,7 +101,7 @@ final class Link {
             throw error.apiError
         }
         guard envelope.id == answer.id else {
-            throw Failure(.refused, "\(place.description) answered another question")
+            throw Failure(.refused, "\(place.description) answered another request")
         }
         return answer.line
     }

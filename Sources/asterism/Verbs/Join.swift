@@ -23,7 +23,7 @@ struct Join: Verb {
             """) var token: String?
     @Option(help: ArgumentHelp("A file that holds the token; - is the standard input.", valueName: "path"))
     var tokenFile: String?
-    @Option(help: "The node's name; otherwise what the agent was started with.") var name: String?
+    @Option(help: "The node's name; by default the name that the agent was started with.") var name: String?
 
     func validate() throws {
         guard (token == nil) != (tokenFile == nil) else {

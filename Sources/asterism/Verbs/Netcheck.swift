@@ -5,10 +5,10 @@ import Foundation
 
 struct Netcheck: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Reports what the network lets this node do, and how that is known.",
+        abstract: "Reports what the network permits this node to do, and how that is known.",
         discussion: """
-            Beacons report the reflexive address; STUN servers (asterismd --stun) reveal more, and are asked again each time, \
-            which takes up to ten seconds. Whatever is not known reports why.
+            Beacons report the reflexive address. STUN servers (asterismd --stun) reveal more. They are asked again \
+            each time, which takes up to ten seconds. For each value that is unknown, the reason is printed.
             """)
 
     @OptionGroup var common: Common
@@ -54,7 +54,7 @@ struct Netcheck: Verb {
             let witnesses = [
                 beacons > 0 ? counted(beacons, "beacon") : nil, answering > 0 ? counted(answering, "STUN server") : nil,
             ].compactMap { $0 }
-            guard !witnesses.isEmpty else { return ("works: something came back", .good) }
+            guard !witnesses.isEmpty else { return ("works: an answer arrived", .good) }
             return ("works: \(witnesses.joined(separator: " and ")) answered", .good)
         case .blocked where isIPv4 && view.relays.contains { $0.isTCP && $0.state == .bound }:
             return ("blocked: relays are reached over TCP alone", .bad)

@@ -12,14 +12,14 @@ struct Token: ParsableCommand {
 
 struct TokenCreate: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Makes a token with which new nodes join.",
-        discussion: "The token alone goes to the standard output, and is shown only this once.")
+        commandName: "create", abstract: "Makes a token that lets new nodes join.",
+        discussion: "Only the token is written to the standard output. It is not shown again.")
 
     @OptionGroup var common: Common
-    @Option(help: ArgumentHelp("How long it can be used: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
+    @Option(help: ArgumentHelp("How long the token can be used: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
     @Option(help: "How many nodes may join with it.") var uses: Int64 = 1
-    @Option(help: "A name for it, to know it again.") var name: String?
-    @Flag(help: "Nodes that join with it carry datagrams for others that have no way to each other.") var beacon = false
+    @Option(help: "A name for the token, as 'asterism token list' shows it.") var name: String?
+    @Flag(help: "Nodes that join with the token become beacons: they relay datagrams for other nodes.") var beacon = false
 
     func perform() throws {
         let seconds: Int64

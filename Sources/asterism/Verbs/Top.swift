@@ -5,15 +5,15 @@ import Foundation
 
 struct Top: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Shows who this node exchanges packets with, and how fast, again and again.",
+        abstract: "Shows the traffic with each peer as rates, updated each interval.",
         discussion: """
-            On a terminal the table is drawn again each interval, busiest peers first, until it is interrupted. Elsewhere, \
-            and with --json, each interval is one JSON document on a line.
+            On a terminal the table is drawn again each interval, busiest peers first, until Ctrl-C. Elsewhere, and \
+            with --json, each interval is one JSON document on a line.
             """)
 
     @OptionGroup var common: Common
-    @Option(name: .shortAndLong, help: "Seconds from one look to the next, 0.1 to 3600.") var interval: Double = 1
-    @Option(name: [.customShort("n"), .long], help: "End after so many intervals.") var count: Int?
+    @Option(name: .shortAndLong, help: "Seconds between two updates, 0.1 to 3600.") var interval: Double = 1
+    @Option(name: [.customShort("n"), .long], help: "Stop after this many intervals.") var count: Int?
 
     func validate() throws {
         guard (0.1...3600).contains(interval) else {

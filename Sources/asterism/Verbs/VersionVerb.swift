@@ -4,7 +4,7 @@ import Control
 
 struct VersionVerb: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Shows the version of this program and of those that answer here.")
+        commandName: "version", abstract: "Shows the versions of this program and of the daemons of this machine.")
 
     @OptionGroup var common: Common
 

@@ -14,10 +14,10 @@ struct Worker: ParsableCommand {
 struct WorkerList: Verb {
     static let configuration = CommandConfiguration(
         commandName: "ps", abstract: "Lists workers.",
-        discussion: "A state with a question mark is old news: its node is not online.", aliases: ["list"])
+        discussion: "A state with a question mark may be outdated: its node is not online.", aliases: ["list"])
 
     @OptionGroup var common: Common
-    @Option(help: "Only those of a node.") var node: String?
+    @Option(help: "Only the workers of this node.") var node: String?
 
     func perform() throws {
         let link = try common.link(.controller)
@@ -81,15 +81,15 @@ func drawOperation() -> String {
 
 struct WorkerStop: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "stop", abstract: "Ends workers.",
+        commandName: "stop", abstract: "Stops workers.",
         discussion:
             "Waits until no process is left: the stop signal, the grace period, then SIGKILL to every descendant.")
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]
-    @Option(help: ArgumentHelp("In place of the specification's grace: 10s, 0.", valueName: "time")) var grace: String?
-    @Flag(help: "Return when the command is taken, without waiting for the end.") var noWait = false
-    @Option(help: ArgumentHelp("How many seconds to wait, in addition to the grace period.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Replaces the specification's grace period: 10s, 0.", valueName: "time")) var grace: String?
+    @Flag(help: "Return when the command is accepted, without waiting for the end.") var noWait = false
+    @Option(help: ArgumentHelp("Seconds to wait, in addition to the grace period.", valueName: "seconds"))
     var wait: Double =
         30
 
@@ -133,8 +133,8 @@ struct WorkerStop: Verb {
 
 struct WorkerRemove: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "rm", abstract: "Forgets workers that have ended, and removes their logs.",
-        discussion: "One that runs is refused: stop it first.", aliases: ["remove"])
+        commandName: "rm", abstract: "Removes workers that have ended, and their logs.",
+        discussion: "A worker that still runs is refused; stop it first.", aliases: ["remove"])
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]

@@ -8,15 +8,16 @@ struct WorkerLogs: Verb {
     static let configuration = CommandConfiguration(
         commandName: "logs", abstract: "Shows what a worker wrote to its standard output and error.",
         discussion: """
-            The bytes are given as they are. With --json they are base64: one document, or a line for each piece while \
-            following. Following ends when the worker has, and outlives a restart of the controller and of the agent.
+            The bytes are printed unchanged. With --json they are base64: one document, or a line for each piece while \
+            following. Following ends when the worker has ended. It survives a restart of the controller and of the \
+            agent.
             """)
 
     @OptionGroup var common: Common
     @Argument(help: "The worker's name.") var name: String
-    @Flag(name: [.customShort("f"), .long], help: "Go on with what comes.") var follow = false
-    @Option(name: [.customShort("n"), .long], help: "Only the last so many lines.") var tail: Int?
-    @Option(help: ArgumentHelp("Only the last so many bytes, as in 64KiB.", valueName: "size")) var bytes: String?
+    @Flag(name: [.customShort("f"), .long], help: "Print new output as it is written.") var follow = false
+    @Option(name: [.customShort("n"), .long], help: "Print only this many lines, the last ones.") var tail: Int?
+    @Option(help: ArgumentHelp("Print only this many bytes, the last ones, as in 64KiB.", valueName: "size")) var bytes: String?
 
     static let pollMicroseconds: UInt32 = 200_000
     /// How long a node may be gone before following is given up, in seconds.
