@@ -49,7 +49,7 @@ extension Agent {
 
     // MARK: - The control stream
 
-    /// A control stream has opened: this node shows what it has to show.
+    /// A control stream has opened: this node sends its proof, certificate request and reports.
     mutating func beginControlStream(in session: PeerSession, now: Instant, into out: inout AgentOutbox) {
         reports.forget()
         switch core.standing {

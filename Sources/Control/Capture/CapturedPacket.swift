@@ -2,7 +2,7 @@ package import Base
 import Mesh
 package import Wire
 
-/// One packet that has passed, as the shell has seen it.
+/// One packet, as the shell has captured it.
 package struct CapturedPacket: Hashable, Sendable {
     /// Nanoseconds since 1970.
     package let at: UInt64
@@ -21,11 +21,11 @@ package struct CapturedPacket: Hashable, Sendable {
         self.bytes = bytes
     }
 
-    /// Whose it is.
+    /// The peer, and the relay if there is one.
     package struct Party: Hashable, Sendable {
         package var node: NodeID?
         package var name: String?
-        /// Whose relay has it carried.
+        /// The name of the relay that carried it.
         package var relay: String?
 
         package init(node: NodeID? = nil, name: String? = nil, relay: String? = nil) {
@@ -35,7 +35,7 @@ package struct CapturedPacket: Hashable, Sendable {
         }
     }
 
-    /// The way of a datagram: the far end, and the allocations that stand at its beginning where a relay carries it.
+    /// The path of a datagram: the far end, and the allocations at its beginning where a relay carries it.
     package static func path(
         of datagram: UnsafeRawBufferPointer, _ remote: SocketAddress, socket: UInt16, isOutward: Bool
     ) -> PathAddress {

@@ -99,10 +99,10 @@ struct ControllerCore: ~Copyable {
         registry[slot].send(message, to: &endpoint)
     }
 
-    /// Gives an agent's stream what it takes.
+    /// Writes to an agent's stream as much as it accepts.
     mutating func write(_ slot: Int) { registry[slot].write(to: &endpoint) }
 
-    /// Sends the whole desired state, at most twice a second: the agent's heartbeat reports whether it has arrived.
+    /// Sends the whole desired state, at most twice a second: the agent's heartbeat shows whether it has arrived.
     mutating func sendDesired(_ slot: Int, now: Instant) {
         guard registry[slot].mayResend(now: now) else { return }
         let entry = registry[slot]

@@ -6,7 +6,7 @@ import Wire
 /// # Certificates that a controller issues
 ///
 /// A member's certificate is renewed on request, when two thirds of its life are over or when the member needs another name,
-/// site or labels. The controller renews its own by itself.
+/// site or labels. The controller also renews its own certificate.
 struct NodeCertificates {
     private var ownRenewal: UnixTime
 

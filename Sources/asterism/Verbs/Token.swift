@@ -16,10 +16,10 @@ struct TokenCreate: Verb {
         discussion: "Only the token is written to the standard output. It is not shown again.")
 
     @OptionGroup var common: Common
-    @Option(help: ArgumentHelp("How long the token can be used: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
+    @Option(help: ArgumentHelp("How long it is valid: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
     @Option(help: "How many nodes may join with it.") var uses: Int64 = 1
     @Option(help: "A name for the token, as 'asterism token list' shows it.") var name: String?
-    @Flag(help: "Nodes that join with the token become beacons: they relay datagrams for other nodes.") var beacon = false
+    @Flag(help: "Nodes that join with it become beacons: they relay datagrams for other nodes.") var beacon = false
 
     func perform() throws {
         let seconds: Int64

@@ -87,7 +87,7 @@ struct WorkerStop: Verb {
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]
-    @Option(help: ArgumentHelp("Replaces the specification's grace period: 10s, 0.", valueName: "time")) var grace: String?
+    @Option(help: ArgumentHelp("Replaces the specification's grace: 10s, 0.", valueName: "time")) var grace: String?
     @Flag(help: "Return when the command is accepted, without waiting for the end.") var noWait = false
     @Option(help: ArgumentHelp("Seconds to wait, in addition to the grace period.", valueName: "seconds"))
     var wait: Double =

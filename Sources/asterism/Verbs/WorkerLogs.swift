@@ -16,8 +16,8 @@ struct WorkerLogs: Verb {
     @OptionGroup var common: Common
     @Argument(help: "The worker's name.") var name: String
     @Flag(name: [.customShort("f"), .long], help: "Print new output as it is written.") var follow = false
-    @Option(name: [.customShort("n"), .long], help: "Print only this many lines, the last ones.") var tail: Int?
-    @Option(help: ArgumentHelp("Print only this many bytes, the last ones, as in 64KiB.", valueName: "size")) var bytes: String?
+    @Option(name: [.customShort("n"), .long], help: "Lines to print, from the end.") var tail: Int?
+    @Option(help: ArgumentHelp("Bytes to print, from the end, as in 64KiB.", valueName: "size")) var bytes: String?
 
     static let pollMicroseconds: UInt32 = 200_000
     /// How long a node may be gone before following is given up, in seconds.

@@ -1,5 +1,5 @@
 package struct RebindSockets: ShellVerb {
-    /// Without it, whichever the kernel gives.
+    /// Without it, the kernel chooses one.
     package private(set) var port: Int64?
 
     package init(port: Int64? = nil) { self.port = port }

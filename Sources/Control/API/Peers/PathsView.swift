@@ -1,6 +1,6 @@
 package import Base
 
-/// The ways to one peer, and why data goes the way it does.
+/// The paths to one peer, and why data uses the one in use.
 package struct PathsView: Hashable, Sendable, Codable {
     package struct Path: Hashable, Sendable, Codable {
         package let address: SocketAddress
@@ -54,7 +54,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         case silent
         /// The old path is no more.
         case withdrawn
-        /// `asterism debug` requested it so.
+        /// `asterism debug` requested it.
         case debug
     }
     /// Why data goes over a relay.
