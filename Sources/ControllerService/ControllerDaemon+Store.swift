@@ -47,7 +47,7 @@ extension ControllerDaemon {
         } catch { throw StartError("--overlay-network", error.description) }
     }
 
-    /// Whether a network can be the overlay's at all; without a look at what is kept.
+    /// Whether a network can be the overlay's, without regard to the stored state.
     package static func checkOverlayNetwork(_ network: IPPrefix) throws(StartError) {
         do throws(OverlayPool.Fault) {
             _ = try OverlayPool.network(asked: network, kept: StoredCounters())

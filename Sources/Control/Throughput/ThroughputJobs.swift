@@ -179,7 +179,8 @@ struct ThroughputJobs: Sendable {
         _ server: BenchAnswer.Server, _ job: Job, _ node: NodeID, _ certificate: Certificate?,
         into out: inout AgentOutbox
     ) {
-        // Where it listens is what its certificate reports: an answer that could name addresses could aim this node.
+        // The server's address follows from the peer's certificate: an answer that could name addresses could direct
+        // this node at a third party.
         let addresses = certificate?.overlayAddresses ?? []
         guard let address = addresses.first(where: { $0.isIPv4 == server.isIPv4 }) else {
             let why = "\(job.name ?? node.short) listens at an address that it does not have"
