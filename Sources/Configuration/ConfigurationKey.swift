@@ -18,9 +18,9 @@ package struct ConfigurationKey: Hashable, Sendable {
     /// As on the command line, without the dashes.
     package let name: String
     package let kind: Kind
-    /// What the option has when it is not given; empty where that is nothing, or depends on the machine.
+    /// The value when the option is not given; empty where there is none, or where it depends on the machine.
     package let defaults: [String]
-    /// In words, what holds where `defaults` is empty.
+    /// A description of the default where `defaults` is empty.
     package let defaultNote: String?
     /// `systemctl reload` applies a change; others need a restart.
     package let isReloaded: Bool

@@ -11,7 +11,7 @@ import Base
 ///
 /// ```
 ///   node                                        relay
-///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: nothing is reported
+///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: no answer
 ///    │ ←── challenge for this source, MAC ────── │   right: never longer than what it answers
 ///    │ ── bind, number 8, challenge, MAC ─────→  │   bound, if no bind with such a number came before
 ///    │ ←── bound (no challenge), MAC ─────────── │

@@ -9,7 +9,7 @@ import CSodium
 ///     message = body ‖ mac1 (16) ‖ mac2 (16)
 ///
 ///     mac1   = MAC(BLAKE2b-256("asterism mac1" ‖ responder's public key), body)
-///              the sender knows whom it talks to: an idle scanner gets no answer at all
+///              the sender knows the responder's key: a scanner gets no answer
 ///     mac2   = MAC(cookie, body ‖ mac1), or zeros without a cookie
 ///              the sender can be reached at its source address
 ///     cookie = MAC(secret, source address)                  the secret is new every 120 s, so nothing is stored

@@ -5,7 +5,7 @@ package import Base
 /// Two nodes that know (or come to know) each other's static X25519 keys agree on fresh keys, as the Noise Protocol
 /// Framework reports (revision 34, https://noiseprotocol.org/noise.html). Names here are the specification's:
 ///
-///     ProtocolName ── reports ──► HandshakePattern (tokens, as data) + CipherSuite
+///     ProtocolName ── names ──► HandshakePattern (tokens, as data) + CipherSuite
 ///     HandshakeState           keys s, e, rs, re; walks the tokens, one message at a time     section 5.3
 ///       └─ SymmetricState      ck and h: every secret is mixed into one, every byte into the other      5.2
 ///            └─ CipherState    a key and a nonce                                                        5.1

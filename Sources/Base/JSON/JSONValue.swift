@@ -40,7 +40,7 @@ package enum JSONValue: Hashable, Sendable {
         }
     }
 
-    /// What it is, for messages.
+    /// The kind of value, for messages.
     package var kind: String {
         switch self {
         case .null: "null"

@@ -46,7 +46,7 @@ struct Enroller: Sendable {
         let asker: RequestID?
     }
 
-    /// Returns the askers that are to be informed that the node has joined.
+    /// Returns the callers to which the join is to be reported.
     mutating func join(
         _ request: Request, certificate: inout CertificateKeeper, core: inout AgentCore, now: Instant,
         into out: inout AgentOutbox

@@ -2,7 +2,7 @@ import Base
 
 /// What to launch, and how to keep and end it. A specification is data: the agent compares, stores and reports it, and
 /// nothing in it is code. `WorkerSpec.problems()` finds what can be seen without the node; the node itself checks the
-/// user and the binary before the controller takes the worker into its desired state.
+/// user and the binary before the controller adds the worker to its desired state.
 package struct WorkerSpec: Hashable, Sendable, Codable {
     /// The program and its arguments. The program is a path, or a name that is looked up in the worker's PATH.
     package var command: [String]
