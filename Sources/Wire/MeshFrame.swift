@@ -6,7 +6,7 @@ package import Base
 /// ```
 /// 0x20 ping                  token 8
 /// 0x21 pong                  token 8 | the address that the ping came from
-/// 0x22 message               length varint, bytes                          unreliable
+/// 0x22 message               length varint, bytes                          unreliable, at most 1000 bytes
 /// 0x23 close                 code varint | reason text
 /// 0x24 allocation request                                                  asks a relay for an allocation
 /// 0x25 allocation            allocation 4 | key 32 | challenge 16          the answer; the challenge is for a first bind

@@ -3,13 +3,14 @@ import Control
 import Foundation
 import Wire
 
-/// # The tour
+/// # The demo
 ///
-/// Each step does something and then looks for its effect, in the controller's answers and in /proc, until it is there or
-/// its time is over. A step whose effect was not seen ends the demo with an exit status that is not zero.
+/// Each step performs an action. It then looks for the effect in the controller's answers and in /proc, until the effect
+/// is seen or the step's time is over. A step whose effect was not seen ends the demo with an exit status that is not
+/// zero.
 final class DevDemo {
     let fleet: DevFleet
-    /// The process of the worker of the second half, and what it was at first.
+    /// The process of the worker of the second half, as it was at first.
     private var kept: DevProcess?
 
     init(fleet: DevFleet) { self.fleet = fleet }
@@ -34,7 +35,7 @@ final class DevDemo {
         fleet.printer.note("every step was observed")
     }
 
-    /// One step: its name, and a look that reports what was seen.
+    /// One step: its name, and a closure that returns what was seen.
     private func step(_ name: String, _ perform: () throws -> String) throws {
         let begin = monotonicSeconds()
         do {

@@ -39,8 +39,8 @@ struct DevRun {
         printer.note("Ctrl-C stops everything")
     }
 
-    /// Reports what happens, and starts what has ended again, as systemd would on a real machine: so one may kill any of the
-    /// programs and watch the fleet come through it.
+    /// Prints events, and restarts programs that have ended, as systemd does on a real machine. So one may kill any of the
+    /// programs and watch the fleet recover.
     private func watch() throws {
         var restarts: [String: DevRestarts] = [:]
         while true {
@@ -62,7 +62,7 @@ struct DevRun {
                     throw Failure(.refused, "\(program.name) ends repeatedly (\(program.ending))")
                 }
             }
-            // A slow moment of the controller is not the end of the fleet.
+            // A slow answer of the controller must not end the fleet.
             try? fleet.printEvents()
         }
     }
@@ -76,7 +76,7 @@ struct DevRestarts {
     private var endedAt: Double?
     private var starts: [Double] = []
 
-    /// It is seen to have ended, now or still.
+    /// Called while the program is seen to have ended.
     mutating func ended(at now: Double) -> Step {
         guard let since = endedAt else {
             endedAt = now

@@ -2,8 +2,8 @@ import Base
 
 /// # Manual pages
 ///
-/// They are made from what a program reports of its own command line, in the macros of man(7). The verbs of `asterism`
-/// are subsections of one page. An option that most verbs have is described once.
+/// They are made from a program's description of its command line, in the macros of man(7). The verbs of `asterism` are
+/// subsections of one page. An option that most verbs have is described once.
 enum ManualPage {
     /// The page of a program, in the section of commands (1) or of daemons (8).
     static func text(_ tool: ToolInfo, section: Int) -> String {
@@ -93,7 +93,7 @@ enum ManualPage {
         }
     }
 
-    /// The options that more than half of the verbs have, word for word.
+    /// The options that more than half of the verbs have, with the same text.
     private static func commonOptions(_ verbs: [ToolInfo.Command]) -> [ToolInfo.Argument] {
         var seen: [ToolInfo.Argument] = []
         for argument in verbs.flatMap(\.shownArguments) where argument.kind != .positional && !isHelp(argument) {

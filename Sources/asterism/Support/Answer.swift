@@ -2,7 +2,7 @@ import Base
 import Control
 import Foundation
 
-/// An answer, as it came and as a view.
+/// An answer, as received and as a view.
 struct Answer<View: Decodable> {
     let line: [UInt8]
 

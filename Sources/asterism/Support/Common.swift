@@ -2,7 +2,7 @@ import ArgumentParser
 import Control
 import Foundation
 
-/// What every verb takes.
+/// The options of every verb.
 struct Common: ParsableArguments {
     @Flag(help: "Print the answer as JSON, with sorted keys: one document, or a line each while following.")
     var json = false
@@ -27,7 +27,7 @@ struct Common: ParsableArguments {
     private var environment: [String: String] { ProcessInfo.processInfo.environment }
     private var directory: String? { dir ?? environment["ASTERISM_DIR"].flatMap { $0.isEmpty ? nil : $0 } }
 
-    /// Where the programs can be asked, the requested one first.
+    /// The sockets of the programs, in the order in which they are tried.
     func places(_ order: [Program]) throws -> [Place] {
         if let socket { return [Place(program: nil, path: socket)] }
         return try order.map { Place(program: $0, path: try path($0)) }

@@ -32,7 +32,7 @@ struct Bench: Verb {
         let link = try common.link(.agent)
         let seconds = Double(duration)
         let request = BenchStart(peer: peer, seconds: BenchClient.serverSeconds(seconds))
-        // An answer that was lost is a server that nobody uses; a second one would be one too many.
+        // A lost answer leaves one unused server; a repeated request would start a second one.
         let answer = try link.call(request, repeats: false, within: common.timeout + 20)
         let server: BenchView = try answer.view()
         guard let token = [UInt8](hex: server.token), token.count == BenchSocket.tokenCount else {
@@ -53,7 +53,7 @@ struct Bench: Verb {
 }
 
 extension String {
-    /// To the width of the longest word that begins a line.
+    /// Padded to the width of the longest word that begins a line.
     fileprivate var padded: String { self + String(repeating: " ", count: max(0, 5 - count)) }
 }
 
@@ -81,7 +81,7 @@ struct BenchServe: ParsableCommand {
         Foundation.exit(ExitStatus.ok.rawValue)
     }
 
-    /// Unauthenticated peers speak to this process, and nothing that it does needs rights.
+    /// Unauthenticated peers connect to this process, and it needs no privileges.
     private func dropPrivileges() {
         let nobody: uid_t = 65_534
         guard geteuid() == 0 else { return }

@@ -48,7 +48,7 @@ struct Capture: Verb {
     }
 
     func perform() throws {
-        // From here on a signal is waited for: the file gets its end.
+        // From here on signals are waited for, so that the file is completed.
         var signals = DevSignals()
         let link = try common.link(.agent)
         let layer: CaptureLayer? = inner ? .inner : outer ? .outer : nil
@@ -56,7 +56,8 @@ struct Capture: Verb {
             peer: peer, layer: layer, count: count.map { Int64($0) }, seconds: seconds.map { Int64($0) })
         var view: CaptureView = try link.call(order, repeats: false).view()
         do { try follow(&view, link, &signals) } catch {
-            // Others may capture now, and not only when the agent has noticed that nobody reads.
+            // Ends the capture at once, so that others may capture. The agent would end it only after a while without a
+            // reader.
             _ = try? link.call(CaptureStop(capture: view.capture), repeats: false)
             throw error
         }
@@ -69,9 +70,9 @@ struct Capture: Verb {
         }
     }
 
-    /// Writes what there is until the end.
+    /// Writes the pieces until the end.
     private func follow(_ view: inout CaptureView, _ link: Link, _ signals: inout DevSignals) throws {
-        // The file is made when there is something to write: a refusal leaves what was there alone.
+        // The file is made when there is something to write, so that a refusal does not change an existing file.
         let output = try open()
         defer { close(output) }
         try write(view, output)

@@ -47,7 +47,7 @@ struct Install: ParsableCommand {
         if let text { try join(text, layout, report) }
     }
 
-    /// Before anything is installed: the standard input may be the only copy of it.
+    /// Reads the token before anything is installed: the standard input may be its only copy.
     private func read(_ path: String) throws -> String {
         let handle: FileHandle
         if path == "-" {

@@ -46,7 +46,7 @@ struct Join: Verb {
         }
     }
 
-    /// All of it, however many writes it comes in. A token has less than a kilobyte.
+    /// Reads to the end of the input. A token has less than a kilobyte.
     private static func contents(of handle: FileHandle, _ path: String) throws -> Data {
         var bytes = Data()
         while let piece = try handle.read(upToCount: 65_536), !piece.isEmpty {
@@ -61,7 +61,7 @@ struct Join: Verb {
         return String(cString: strerror(Int32(truncatingIfNeeded: code)))
     }
 
-    /// A slip of the hand is found before anybody is asked.
+    /// Copying errors are found before a request is sent.
     private func checkedToken() throws -> String {
         let text: String
         if let token {

@@ -48,7 +48,7 @@ struct Ping: Verb {
             sum = total
             if !common.json { writeOut(Ping.line(view, number)) }
             if untilDirect, view.answers.contains(where: { !$0.isRelayed }) { break }
-            // So many pings take as long as they take.
+            // With a count, the time of all pings is added to the limit.
             if count == nil, untilDirect, monotonicSeconds() >= end { break }
             if number < limit, signals.sleep(max(0, Double(interval) / 1000 - (monotonicSeconds() - begin))) { break }
         }
@@ -64,7 +64,7 @@ struct Ping: Verb {
         do {
             return try ping(peer, link)
         } catch let error as APIError where error.code == .notFound && error.field == "peer" {
-            // An agent knows the first digits of few ids. Where the controller is at hand, it knows all.
+            // An agent knows only the ids of its peers. A controller on this machine knows all.
             guard let id = try? idAtController() else { throw error }
             return try ping(id, link)
         }
@@ -85,7 +85,7 @@ struct Ping: Verb {
         return view.reason.map { Why.explanation(of: $0) } ?? "data goes \(Why.headline(view))"
     }
 
-    /// Both together; the answers of the second count on.
+    /// The sum of both; the numbers of the second continue those of the first.
     private static func sum(_ first: PingView, _ second: PingView) -> PingView {
         var sum = first
         for answer in second.answers {

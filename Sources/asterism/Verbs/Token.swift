@@ -29,7 +29,7 @@ struct TokenCreate: Verb {
         guard seconds > 0 else { throw Failure(.usage, "ttl: must be above 0, not \(ttl)") }
         guard uses > 0 else { throw Failure(.usage, "uses: must be at least 1, not \(uses)") }
         let link = try common.link(.controller)
-        // Asked twice, it would be two tokens.
+        // A repeated request would make a second token.
         let request = TokensCreate(ttlSeconds: seconds, uses: uses, name: name, isForBeacons: beacon ? true : nil)
         let answer = try link.call(request, repeats: false)
         try show(answer) { ($0.token ?? "") + "\n" }

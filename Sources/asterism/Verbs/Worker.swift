@@ -48,7 +48,7 @@ struct WorkerList: Verb {
 }
 
 extension WorkerView {
-    /// What the agent reports, and what is desired where that is something else.
+    /// The state that the agent reports, and the desired one where it differs.
     var stateText: String {
         let reported = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unknown"
         switch desired {
@@ -69,7 +69,7 @@ extension WorkerView {
     }
 }
 
-/// The caller's name for a command: 128 bits, drawn here, so that asking again after a lost connection is the same command.
+/// The operation id of a command: 128 random bits. A request that is repeated after a lost connection has the same id.
 func drawOperation() -> String {
     let words = (Entropy.word(), Entropy.word())
     func digits(_ word: UInt64) -> String {
@@ -151,7 +151,7 @@ struct WorkerRemove: Verb {
     }
 }
 
-/// Looks at one generation of a worker until it is where it should be.
+/// Polls one generation of a worker until it has the expected state.
 struct WorkerWait {
     let link: Link
     let worker: WorkerView

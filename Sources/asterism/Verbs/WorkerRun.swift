@@ -52,7 +52,7 @@ struct WorkerRun: Verb {
             name: name ?? worker.name, node: node ?? worker.node, spec: worker.spec, operation: drawOperation())
         let answer: Answer<WorkerView>
         do {
-            // The node is asked whether it can, and a lost connection is made again.
+            // The node is asked whether it can run the worker, and a lost connection is made again.
             answer = try link.call(request, within: max(common.timeout, 30))
         } catch {
             throw worker.failure(error)
@@ -65,7 +65,7 @@ struct WorkerRun: Verb {
         try finish(try WorkerWait(link: link, worker: view).untilRunning(within: wait))
     }
 
-    /// Reports what became of it, and ends with the status for that.
+    /// Prints the result, and exits with its status.
     private func finish(_ answer: Answer<WorkerView>) throws {
         let view: WorkerView = try answer.view()
         if common.json {
@@ -84,7 +84,7 @@ struct WorkerRun: Verb {
         }
     }
 
-    /// The options as a specification; every fault is reported, by the option's name.
+    /// The options as a specification; every error is reported with the option's name.
     private func fromOptions() throws(Failure) -> WorkerFile {
         var worker = WorkerFile()
         var faults: [String] = []
