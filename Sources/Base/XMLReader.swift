@@ -2,7 +2,7 @@
 ///
 /// It is strict about structure, since that distinguishes a truncated report from a complete one. Every element is
 /// closed by its own name, and only blanks and comments are outside of the one root element. It is bounded in depth and
-/// size, and not recursive. It supports no entity definitions, so a document cannot expand beyond its own size: a
+/// size, and not recursive. It supports no entity definitions, so a document cannot expand beyond its own size. A
 /// DOCTYPE is skipped, and one with an internal subset is refused.
 ///
 /// It is lenient in two points. nvidia-smi writes the names of arbitrary processes into its report, and a worker's name

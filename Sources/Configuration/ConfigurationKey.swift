@@ -1,8 +1,8 @@
 /// # Keys of the configuration files
 ///
 /// Each option of a daemon's command line has a key of the same name in its file. The options themselves are declared once,
-/// for ArgumentParser, in the programs; a test compares them with this table, and another one compares the table in the
-/// documentation with it.
+/// for ArgumentParser, in the programs. A test compares them with this table. Another test compares the table in the
+/// documentation with this one.
 package struct ConfigurationKey: Hashable, Sendable {
     package enum Kind: Hashable, Sendable {
         case text

@@ -10,8 +10,8 @@ import Wire
 // The controller as its database has it.
 
 extension ControllerDaemon {
-    /// Makes the database of a new fleet where the one of the old fleet is empty or lost, and nothing else: the service is
-    /// started as usual afterwards. What is left of the old fleet is renamed.
+    /// Makes the database of a new fleet where the one of the old fleet is empty or lost. It does nothing else: the
+    /// service is started as usual afterwards. What is left of the old fleet is renamed.
     package static func makeFleet(_ settings: Settings, log: Logger) throws(StartError) {
         do throws(StoreError) {
             let store = try Store(directory: settings.dataDirectory, isNewFleet: true)

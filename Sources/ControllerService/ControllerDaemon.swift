@@ -11,9 +11,9 @@ import Wire
 
 /// # The controller's shell
 ///
-/// It owns the clock, the entropy, the sockets and the database, and decides nothing: what happens goes into
-/// `Controller`, and what comes out is done, in order. Changes are durable before the replies and datagrams that follow
-/// them leave. So no one learns of a change that a crash could still undo.
+/// It owns the clock, the entropy, the sockets and the database, and decides nothing. Inputs go into `Controller`, and
+/// its outputs are performed in order. Changes are durable before the replies and datagrams that follow them leave. So
+/// no one learns of a change that a crash could still undo.
 ///
 /// ```
 ///  UDP, timer, HTTP, local socket ──→ inputs ──→ Controller ──→ changes ──→ SQLite

@@ -5,7 +5,7 @@ import Base
 /// A relay sends datagrams for a node to the address that the node's allocation is bound to. So an attacker who could
 /// bind it wrongly could make the relay flood a third party. Authentication is not enough for a bind: a datagram may be
 /// recorded and sent again from elsewhere, or with another source address. So the relay answers a bind with a
-/// *challenge*: 16 bytes that are valid for this allocation at this source address for two to four minutes. It accepts
+/// *challenge* of 16 bytes. It is valid for this allocation at this source address for two to four minutes. It accepts
 /// the bind that returns them, since only a receiver at that address can have them. The relay keeps no state for it;
 /// the challenge is a MAC under a secret of the relay.
 ///
@@ -19,8 +19,8 @@ import Base
 ///
 /// Numbers rise, so that a replayed bind from an earlier address of the node has no effect.
 ///
-/// A node that reaches the relay over another one is at that one's address and a pair of allocations there; then the challenge
-/// holds for all three together.
+/// A node may reach the relay over another one. Its address is then that relay's address and a pair of allocations there, and
+/// the challenge is valid for all three together.
 package final class BindKey: Sendable {
     package static let count = 32
     package static let macCount = Cookie.macCount

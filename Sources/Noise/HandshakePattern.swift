@@ -24,7 +24,7 @@ package struct HandshakePattern: Hashable, Sendable {
     package static let xx = known("XX")
     package static let nk = known("NK")
 
-    /// One message, and only the initiator speaks afterwards.
+    /// One message, and only the initiator sends afterwards.
     package var isOneWay: Bool { messages.count == 1 }
     package var pskCount: Int { messages.reduce(0) { $0 + $1.tokens.count { $0 == .psk } } }
 

@@ -8,8 +8,8 @@ import CSodium
 /// cryptography can be repeated exactly.
 ///
 /// The generator is ChaCha20 with fast key erasure (D. J. Bernstein, "Fast-key-erasure random-number generators",
-/// 2017): each draw runs the key stream of the present key, uses its first 32 bytes as the next key, wipes the present
-/// one, and returns the rest. An attacker who reads the memory later learns nothing about earlier keys.
+/// 2017): each draw runs the key stream of the present key. Its first 32 bytes become the next key, the present key is
+/// wiped, and the rest is returned. An attacker who reads the memory later learns nothing about earlier keys.
 package struct KeyGenerator: ~Copyable, Sendable {
     private var key: SecretBytes
 

@@ -82,8 +82,8 @@ package struct TransportKeys: ~Copyable, Sendable {
             from: source, count: count, to: destination, nonce: Nonce(counter, for: cipher), aad: aad)
     }
 
-    /// REKEY of section 4.2, for what is sent from here on; counters go on. The other side must do `rekeyReceiving` at
-    /// the same counter.
+    /// REKEY of section 4.2, for messages that are sent from here on; counters continue. The other side must do
+    /// `rekeyReceiving` at the same counter.
     package mutating func rekeySending() { sendKey = sendKey.rekeyed() }
     package mutating func rekeyReceiving() { receiveKey = receiveKey.rekeyed() }
 }

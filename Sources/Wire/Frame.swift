@@ -3,8 +3,8 @@ package import Base
 /// # Frames of reliable streams
 ///
 /// The plaintext of a frames packet is `varint packetNumber`, then frames until the end. A frame is one byte of type
-/// and its fields; integers are varints (RFC 9000, section 16) in the shortest form when written, in any form when
-/// read.
+/// and its fields. Integers are varints (RFC 9000, section 16). They are written in the shortest form, and read in any
+/// form.
 ///
 ///     0x00 PADDING              -
 ///     0x01 PING                 -                                                    asks for an ACK, nothing else
@@ -22,8 +22,8 @@ package import Base
 ///     0x16 STREAMS_BLOCKED      limit
 ///     0x20 ... 0x3f             frames of the mesh, not read here; they ask for no ACK
 ///
-/// Numbers and meaning are QUIC's with three differences: a STREAM frame always states its length; there are only
-/// bidirectional streams (bit 0 of an id names the opener, the rest counts); the delay of an ACK is in microseconds.
+/// Numbers and meaning are QUIC's with three differences. A STREAM frame always states its length. There are only
+/// bidirectional streams (bit 0 of an id names the opener, the rest counts). The delay of an ACK is in microseconds.
 
 package enum Frame: Hashable, Sendable {
     case padding

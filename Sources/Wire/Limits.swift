@@ -7,14 +7,14 @@ package enum Limits {
     package static let datagramBytes = 1064
     /// Bytes of a datagram that are read at all; a longer one is dropped as `oversized`.
     package static let receivedDatagramBytes = 65_535
-    /// A certificate: fixed part 142, name 63, site 63, labels 16 x 2 x 64; it must fit in a handshake datagram
-    /// (1064 - 104 of IK's first message - 32 of MACs - 12 of payload).
+    /// A certificate: fixed part 142, name 63, site 63, labels 16 x 2 x 64. It must fit in a handshake datagram (1064 -
+    /// 104 of IK's first message - 32 of MACs - 12 of payload).
     package static let certificateBytes = 900
     package static let nameBytes = 63
     package static let labels = 16
     package static let labelBytes = 63
-    /// Of all labels of a node together, each with two bytes more than its name and value: what a certificate has room for
-    /// with the longest name and site.
+    /// Bytes of all labels of a node together, with two bytes more than name and value for each. A certificate has this
+    /// room with the longest name and site.
     package static let labelsBytes = 600
     /// One control message: a desired state of a thousand workers of a few hundred bytes each, with a reserve.
     package static let controlMessageBytes = 4 << 20
@@ -23,8 +23,8 @@ package enum Limits {
     package static let heartbeatBytes = 64
     /// Sessions that a node keeps, and how many of them may belong to peers that have shown no certificate.
     package static let sessions = 65_536
-    /// The low bits of a session's index are its slot in a table, those above a random tag: a session has up to four
-    /// indices, one for each keypair.
+    /// The low bits of a session's index are its slot in a table, and those above are a random tag. A session has up to
+    /// four indices, one for each keypair.
     package static let sessionSlotBits: UInt32 = 18
     package static let sessionSlotMask: UInt32 = 1 << sessionSlotBits - 1
     package static let anonymousSessions = 256
@@ -55,8 +55,8 @@ package enum Limits {
     package static let overlayWaitingBytes = 512 << 10
     /// Flows with peers of other applications that are remembered: 32 bytes each.
     package static let overlayFlows = 16_384
-    /// The longest time of a server for measuring, the number of such servers at once, and the number of peers' streams
-    /// that have not named their service yet.
+    /// The longest time of a server for measuring, and the number of such servers at once. Then the number of peers'
+    /// streams that have not named their service yet.
     package static let benchSeconds = 120
     package static let benchServers = 2
     package static let benchGuests = 4

@@ -1,6 +1,6 @@
 package import Base
 
-/// The frames of the mesh itself, besides those of streams (`StreamFrame`), inside a sealed datagram of kind 4. Types
+/// The frames of the mesh itself, without those of streams (`StreamFrame`), inside a sealed datagram of kind 4. Types
 /// 0x20 to 0x3f are these:
 ///
 /// ```
@@ -15,9 +15,9 @@ package import Base
 /// 0x28 candidates received   number varint                                 of the newest that were received
 /// ```
 ///
-/// `mapping` is what the sender knows of its NAT: 0 nothing, 1 there is none, 2 all peers see the same address, 3 each
-/// peer sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and
-/// the allocation (4).
+/// `mapping` is what the sender knows of its NAT: 0 nothing, 1 no NAT, 2 all peers see one address, 3 each peer sees
+/// another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the
+/// allocation (4).
 ///
 /// An address is one byte, 4 or 6, then 4 or 16 bytes and a port. A text or a byte string is a varint length (RFC 9000,
 /// section 16) and as many bytes.

@@ -1,8 +1,8 @@
 /// # The JSON reader
 ///
 /// A pull parser for RFC 8259 in its strict form. It refuses duplicate keys, comments, trailing commas, a byte-order mark,
-/// lone surrogates, text other than UTF-8, and anything after the document. Everything that this project reads as JSON from
-/// people and tools goes through it: requests (`JSONValue`, then `StrictJSON` in Daemon), the output of health commands,
+/// lone surrogates, text other than UTF-8, and anything after the document. All JSON that this project reads from people and
+/// tools goes through it. That is requests (`JSONValue`, then `StrictJSON` in Daemon), the output of health commands, and
 /// replay traces. Depth, keys of an object, strings and numbers have limits, so that a document cannot spend more memory than
 /// its own size. An error names the path (`devices[3].powerWatts`), the line, the column and the byte.
 ///

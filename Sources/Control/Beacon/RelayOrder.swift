@@ -5,7 +5,7 @@ package import Wire
 ///
 /// Each node orders the fleet's relays by rendezvous hashing (Thaler and Ravishankar, 1998). So relays share the load,
 /// and a relay that is added or removed does not change the order of the others. A node keeps the first two. One failure
-/// should not affect both: so the second is the first of those in another *failure domain* than the best one, if there is
+/// should not affect both. So the second is the first of those in another *failure domain* than the best one, if there is
 /// one. The rest keep their order.
 ///
 /// A domain is a site, as beacons' certificates have it. Beacons without a site count as one domain, since nothing shows

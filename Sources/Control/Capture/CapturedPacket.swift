@@ -99,8 +99,9 @@ package struct CapturedPacket: Hashable, Sendable {
         }
     }
 
-    /// The IP packet: the bytes themselves, or a datagram's with the headers that it travelled with, as far as they are
-    /// known: `local` is this node's end. One that travelled over TCP has the headers that it would have had.
+    /// The IP packet. For a packet of the overlay it is the bytes themselves. A datagram gets its IP and UDP headers,
+    /// as far as they are known; `local` is this node's end. A datagram over TCP gets the headers that it would have
+    /// had over UDP.
     package func packet(local: SocketAddress) -> [UInt8] {
         guard layer == .outer, let far = path?.remote else { return bytes }
         // Ends of two families are a mistake of the caller's; the far one is known for sure.

@@ -92,8 +92,8 @@ struct ControllerCore: ~Copyable {
 
     // MARK: - Control streams
 
-    /// Queues a message for an agent. False if there is no stream to it, or too much waits already: then the stream is
-    /// given up, and the agent opens another, on which the newest state goes first.
+    /// Queues a message for an agent. False if there is no stream to it, or too much waits already. Then the stream is
+    /// closed. The agent opens another one, on which the newest state is sent first.
     @discardableResult
     mutating func send(_ message: ControlMessage, to slot: Int) -> Bool {
         registry[slot].send(message, to: &endpoint)

@@ -118,7 +118,7 @@ struct DesiredState {
         return .done(done.worker, view?.generation == done.worker.generation ? view : nil)
     }
 
-    /// Beginnings and ends have names of their own, so that one is never taken for the other.
+    /// Starts and ends have separate keys, so that one is never mistaken for the other.
     private static func endKey(_ operation: String) -> String { "end \(operation)" }
 
     private mutating func remember(

@@ -4,8 +4,8 @@ import Wire
 
 /// # A member's certificate
 ///
-/// It is renewed over the control stream when two thirds of its life are over, and at once where the configuration has
-/// another name, site or labels than the certificate.
+/// It is renewed over the control stream when two thirds of its life are over. It is renewed at once where the
+/// configuration has another name, site or labels than the certificate.
 struct CertificateKeeper: Sendable {
     /// When the renewal may be asked for again; `nil` before the first control stream.
     private var renewalAt: Instant?

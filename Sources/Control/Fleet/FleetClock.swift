@@ -21,8 +21,8 @@ struct FleetClock: Sendable {
 
     init(_ wall: UnixTime, at now: Instant) { clock = WallClock(wall, at: now) }
 
-    /// The time of this machine's clock. True where it has been set by much since the last time, at once or in small steps:
-    /// then the controller's clock is to be asked for.
+    /// The time of this machine's clock. Returns true where it has been set by much since the last time, at once or in
+    /// small steps. Then the controller's clock is to be requested.
     mutating func set(_ wall: UnixTime, now: Instant) -> Bool {
         let change = wall - clock.wall(now)
         clock.set(wall, now: now)

@@ -1,7 +1,7 @@
 import Base
 import Wire
 
-/// # Reports besides the heartbeat
+/// # Reports in addition to the heartbeat
 ///
 /// Workers and health are reported when they have changed, and again where the answer to a heartbeat shows that the
 /// controller does not know them. A change of a worker is reported at once, at most every 20 ms.

@@ -4,7 +4,7 @@ import Wire
 
 /// # The way to a controller
 ///
-/// One session with one controller, one control stream in it, and heartbeats besides the stream.
+/// One session with one controller, one control stream in it, and heartbeats outside of the stream.
 ///
 /// ```
 ///  idle ──→ waiting ── connect ──→ connecting ── session ──→ connected ── stream ──→ up
@@ -16,7 +16,7 @@ import Wire
 /// It retries forever, first after 0.2 s, later after at most 5 s. After each failure the next controller is tried.
 struct Uplink: Sendable {
     enum Phase: Sendable {
-        /// Nobody to connect to.
+        /// There is no controller to connect to.
         case idle
         case waiting(until: Instant)
         case connecting(NodeID)

@@ -143,7 +143,7 @@ struct PeerFinder: Sendable {
     /// `canAsk`: there is a controller.
     func deadline(canAsk: Bool) -> Deadline? {
         var first: Instant?
-        // Nobody is waiting for relays.
+        // No caller waits for relays.
         for search in searches.values where search.request.goal != .relays {
             var time = search.until
             if canAsk, case .asking(_, let next) = search.stage { time = min(time, next) }

@@ -16,7 +16,7 @@ struct ThroughputJobs: Sendable {
     private enum Stage: Hashable {
         /// The finder looks for the peer.
         case finding
-        /// There is a session, and no stream could be opened. Nobody has a thousand streams to an agent.
+        /// There is a session, and no stream could be opened. The limit of a thousand streams is hardly ever reached.
         case waiting(until: Instant)
         case asking(StreamID, until: Instant)
     }

@@ -124,8 +124,8 @@ struct Worker: Sendable {
 // MARK: - Requests
 
 extension Worker {
-    /// The same generation was asked for again, perhaps with `run` withdrawn. What it runs is settled for good; how it
-    /// is to be ended is not.
+    /// The same generation was requested again, possibly with `run` withdrawn. Its program cannot change any more; how
+    /// it is to be ended is not.
     mutating func update(_ target: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
         precondition(target.worker == ref, "\(target.worker) is not \(ref)")
         if isQuarantined {

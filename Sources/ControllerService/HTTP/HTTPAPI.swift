@@ -10,7 +10,7 @@ package struct HTTPAPI {
     private let sites: SiteCheck
     private let ask: Ask
 
-    /// `names` are those, besides `localhost`, by which the server is reached (`SiteCheck`).
+    /// `names` are those, in addition to `localhost`, by which the server is reached (`SiteCheck`).
     package init(names: [String] = [], ask: @escaping Ask) {
         sites = SiteCheck(names: names)
         self.ask = ask

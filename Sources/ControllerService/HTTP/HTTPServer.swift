@@ -19,8 +19,8 @@ import Glibc
 /// within `send`. These are total times, so a client that sends a byte now and then is not kept longer than one that sends
 /// none. Further connections wait in the kernel's queue until one is free.
 ///
-/// libmicrohttpd itself answers what is not HTTP (400), headers that are too long (431) and the like, with a short page
-/// in HTML, and closes the connection.
+/// libmicrohttpd itself answers input that is not HTTP (400), headers that are too long (431) and similar errors. It
+/// sends a short page in HTML and closes the connection.
 package final class HTTPServer {
     package struct Limits: Hashable, Sendable {
         package var connections = 256
@@ -40,7 +40,7 @@ package final class HTTPServer {
         package var tooLarge = 0
         /// Connections closed because a request did not come, or an answer was not taken, in time.
         package var slow = 0
-        /// Requests that nobody answered in time.
+        /// Requests that were not answered in time.
         package var unanswered = 0
     }
 

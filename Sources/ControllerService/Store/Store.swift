@@ -59,8 +59,8 @@ package final class Store {
         }
     }
 
-    /// Makes a database under another name and renames it when it is whole: a first start that is killed leaves no empty
-    /// file, which the next one would refuse.
+    /// Makes a database under another name and renames it when it is complete. So a first start that is killed leaves no
+    /// empty file, which the next start would refuse.
     private static func make(_ path: String) throws(StoreError) {
         let temporary = "\(path).new"
         for suffix in StoreFolder.suffixes { unlink(temporary + suffix) }

@@ -265,7 +265,7 @@ package struct LogChunk: Hashable, Sendable {
 /// The state that a node should have, or an edit of it.
 package struct Desired: Hashable, Sendable {
     package var revision: UInt64
-    /// The revision that this is an edit of; 0 where it is the whole set, and workers that it does not name are to be
+    /// The revision that this is an edit of. It is 0 for the whole set: workers that it does not name are to be
     /// removed.
     package var baseRevision: UInt64
     package var upserts: [DesiredWorker]

@@ -5,8 +5,8 @@ import Synchronization
 
 /// # The near end of a measurement
 ///
-/// It measures UDP round trips at a hundred a second, first on the idle path, then under TCP load in one direction,
-/// then in the other. Loads and round trips run in separate threads, so that neither waits for the other.
+/// It measures UDP round trips at a hundred a second. It does so first on the idle path, then under TCP load in one
+/// direction, then in the other. Loads and round trips run in separate threads, so that neither waits for the other.
 struct BenchClient {
     let server: BenchView
     let token: [UInt8]

@@ -182,7 +182,7 @@ extension DevDemo {
             view = try worker(name)
             return "pid \(process.pid)"
         }
-        try step("kill -9 of \(agent): the controller notices, the worker lives on") {
+        try step("kill -9 of \(agent): the controller notices, the worker survives") {
             guard let kept, fleet.crash(agent) else { throw Failure(.refused, "the agent did not die") }
             return try fleet.wait(within: 15, "the node's absence") {
                 let state = try node(agent).state

@@ -5,8 +5,8 @@ import Wire
 
 /// # A fleet on one machine
 ///
-/// Starts the programs, observes that they do what they should, and stops everything: workers through the controller, then
-/// agents, then the controller, then all processes that are left.
+/// Starts the programs, observes that they do what they should, and stops everything. Workers are stopped through the
+/// controller, then agents, then the controller, then all processes that are left.
 final class DevFleet {
     struct Interrupted: Error {}
 

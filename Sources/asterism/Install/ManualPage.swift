@@ -83,7 +83,7 @@ enum ManualPage {
         ],
     ]
 
-    /// The verbs without verbs of their own, by depth.
+    /// The verbs without subcommands, by depth.
     private static func leaves(
         _ command: ToolInfo.Command, path: [String]
     ) -> [(path: [String], command: ToolInfo.Command)] {

@@ -1,9 +1,9 @@
 /// # How wide text is on a terminal
 ///
-/// A character cell is one column; East Asian wide and full-width characters and emoji take two (Unicode Standard Annex 11),
-/// marks that combine with the letter before take none. The table below holds the wide blocks as whole ranges, which is what
-/// terminals do too. Escape sequences, line breaks and direction overrides in a name or message from the network are shown
-/// as a visible substitute, so that a node's name cannot rewrite the user's screen.
+/// A character cell is one column. East Asian wide and full-width characters and emoji take two (Unicode Standard Annex 11).
+/// Marks that combine with the letter before take none. The table below holds the wide blocks as whole ranges, which is what
+/// terminals do too. Names and messages from the network may contain escape sequences, line breaks and direction overrides.
+/// These are shown as a visible substitute, so that a node's name cannot rewrite the user's screen.
 extension Character {
     var displayWidth: Int {
         guard let first = unicodeScalars.first else { return 0 }

@@ -48,7 +48,7 @@ struct Ping: Verb {
             sum = total
             if !common.json { writeOut(Ping.line(view, number)) }
             if untilDirect, view.answers.contains(where: { !$0.isRelayed }) { break }
-            // With a count, the time of all pings is added to the limit.
+            // A given count is not ended by the time limit.
             if count == nil, untilDirect, monotonicSeconds() >= end { break }
             if number < limit, signals.sleep(max(0, Double(interval) / 1000 - (monotonicSeconds() - begin))) { break }
         }

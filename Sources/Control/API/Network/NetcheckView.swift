@@ -95,7 +95,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package private(set) var roundTripMicroseconds: Int64?
     }
 
-    /// How a STUN server sees a socket of its own kind.
+    /// How a STUN server sees a socket of the NAT discovery.
     package struct Server: Hashable, Sendable, Codable {
         /// As it was configured.
         package private(set) var name: String
@@ -278,7 +278,7 @@ extension NetcheckView {
 }
 
 extension NetcheckView.Family {
-    /// Without a NAT discovery, by beacons alone; `nobody`: why there is none.
+    /// Without a NAT discovery, by beacons alone; `nobody`: the reason where no beacon has answered.
     fileprivate init(isSeen: Bool, _ nobody: NetcheckView.Unknown) {
         udp = isSeen ? .known(.works) : .unknown(nobody)
         mapping = .unknown(nobody)

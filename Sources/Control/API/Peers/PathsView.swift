@@ -17,7 +17,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         package private(set) var sinceAnsweredMilliseconds: Int64?
         package private(set) var sinceReceivedMilliseconds: Int64?
         package let missed: Int
-        /// It failed, and is not taken for so long.
+        /// It failed, and is not used for this time.
         package private(set) var barredMilliseconds: Int64?
         package let isPunching: Bool
         /// How long ago the newest probe was sent, and what came of it.
@@ -85,7 +85,7 @@ package struct PathsView: Hashable, Sendable, Codable {
     package let ownMapping: Mapping
     package let peerMapping: Mapping
     package var datagramBytes: Int?
-    /// Of the path in use: the largest IP packet that it carries, as far as is known; absent where this node carries no
+    /// The largest IP packet that the path in use carries, as far as is known. Absent where this node carries no
     /// packets of the overlay.
     package var pathMTU: Int?
     package var paths: [Path]

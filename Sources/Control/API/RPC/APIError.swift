@@ -51,7 +51,7 @@ package struct APIError: Error, Hashable, Sendable, Codable {
         }
     }
 
-    /// JSON-RPC 2.0 leaves -32000 to -32099 to implementations; a wrong parameter has a number of its own.
+    /// JSON-RPC 2.0 leaves -32000 to -32099 to implementations; a wrong parameter has its own number.
     package var jsonRPCCode: Int {
         switch code {
         case .invalid: -32602
