@@ -31,7 +31,7 @@ package final class ControllerDaemon {
     private let port: MeshPort
     private let pump: Pump<PumpedController>
     private var operatorLog: OperatorLog
-    /// The log of refused nodes. It is separate, so that refusals do not hide other events.
+    /// The log of refused nodes. It has its own rate limit, so that refusals do not hide other events.
     private var refusalLog: OperatorLog
     private var network: NetworkChanges?
     private var calls = PendingCalls<ControllerReply>()

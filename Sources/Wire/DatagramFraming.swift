@@ -33,7 +33,7 @@ package struct DatagramFraming: Sendable {
     /// Bytes that are not a whole datagram yet.
     package var pendingBytes: Int { buffer.count - start }
 
-    /// Takes received bytes and hands on each complete datagram. It may be changed in place.
+    /// Takes received bytes and hands on each complete datagram, which may be changed in place.
     package mutating func receive(
         _ bytes: [UInt8], _ body: (UnsafeMutableRawBufferPointer) -> Void
     ) throws(Fault) {

@@ -96,7 +96,7 @@ package struct MessageChannel: Sendable {
 
     package var hasUnsent: Bool { sent < outgoing.count }
 
-    /// At most `limit` bytes that the stream should take next; `taken` states how many it took.
+    /// At most `limit` bytes that the stream should take next; `taken` states how many it accepted.
     package func unsent(limit: Int) -> ArraySlice<UInt8> { outgoing[sent..<min(outgoing.count, sent + limit)] }
 
     package mutating func taken(_ count: Int) {

@@ -8,10 +8,9 @@ struct Ping: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Measures round trips to a node of the fleet, inside a session with it.",
         discussion: """
-            Each line states the path of the answer. With --via the ping uses the given path, and data stays on its \
-            own: an address with its port, a relay's name or id, or 'direct' or 'relay'. 'asterism why' lists the \
-            paths. The exit status is 5 if no answer arrived, or with --until-direct if none arrived over a direct \
-            path.
+            Each line states the path of the answer. --via selects the path of the ping; data stays on its own path. A \
+            path is an address with its port, a relay's name or id, 'direct' or 'relay'; 'asterism why' lists them. \
+            The exit status is 5 if no answer arrived, or with --until-direct if none arrived over a direct path.
             """)
 
     @OptionGroup var common: Common
