@@ -118,7 +118,7 @@ package struct Pcapng: Sendable {
         mutating func u32(_ value: UInt32) { append(UInt64(value), 4) }
         mutating func u64(_ value: UInt64) { append(value, 8) }
 
-        /// The upper half first, whatever the order of bytes (section 4.3).
+        /// The upper half first, in both byte orders (section 4.3).
         mutating func time(_ nanoseconds: UInt64) {
             u32(UInt32(truncatingIfNeeded: nanoseconds >> 32))
             u32(UInt32(truncatingIfNeeded: nanoseconds))

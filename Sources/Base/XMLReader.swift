@@ -5,7 +5,7 @@
 /// size, and not recursive. It supports no entity definitions, so a document cannot expand beyond its own size. A
 /// DOCTYPE is skipped, and one with an internal subset is refused.
 ///
-/// It is lenient in two points. nvidia-smi writes the names of arbitrary processes into its report, and a worker's name
+/// It is lenient in two points. nvidia-smi writes the names of arbitrary processes into its report. A worker's name
 /// must not make the report unreadable. So an ampersand that begins no known entity is literal text, and `rawText`
 /// reads everything up to a named end tag. Text may hold bytes that are not UTF-8.
 package struct XMLReader {

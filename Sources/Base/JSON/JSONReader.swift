@@ -19,10 +19,10 @@
 /// Measured with the FoundationEssentials of Swift 6.3.1 on 2026-12-01. `JSONDecoder` silently uses the first of two members
 /// of one name, and accepts a trailing comma and a byte-order mark. It ignores unknown members, has no limit except 512
 /// levels, and loses the order of members. Its errors have neither line nor column. A request with a small mistake must be
-/// refused with its place, so a second parser would have to run before it. It is not faster either. A document of 507 kB with
-/// 10,000 objects takes it 21 ms and 18 MB at the peak, and `JSONValue` 11 to 20 ms and 14 MB. A small request takes 4.0 to
-/// 4.7 µs against 1.6 to 2.8 µs. The command line uses `JSONDecoder` where it must accept members that a newer program adds,
-/// and every program uses `JSONEncoder` for what it writes.
+/// refused with its place, so a second parser would have to run before it. It is not faster either. For a document of 507 kB
+/// with 10,000 objects it needs 21 ms and 18 MB at the peak. `JSONValue` needs 11 to 20 ms and 14 MB. A small request takes
+/// 4.0 to 4.7 µs against 1.6 to 2.8 µs. The command line uses `JSONDecoder` where it must accept members that a newer program
+/// adds, and every program uses `JSONEncoder` for what it writes.
 package struct JSONReader {
     /// The largest document that is read. The defaults limit the depth alone.
     package struct Limits: Sendable {

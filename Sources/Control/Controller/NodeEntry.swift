@@ -21,7 +21,7 @@ struct NodeEntry {
     private var agentVersion: String?
     private var containment: Containment?
     private(set) var verdict = Verdict.unknown
-    /// The node's clock minus the controller's, as it last reported.
+    /// The node's clock minus the controller's, as last reported.
     private(set) var clockOffset: Interval?
     /// The difference that was last put into the event log.
     private var reportedOffset: Interval?

@@ -1,6 +1,6 @@
 import Base
 
-/// An attempt to be let in.
+/// An attempt to enrol.
 struct Enrolment: Sendable {
     let token: TokenText
     let name: String

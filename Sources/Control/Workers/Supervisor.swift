@@ -14,7 +14,8 @@ package import Wire
 ///
 /// Its life begins with `adopted`: all traces that the machine has of workers. Before that it launches nothing and
 /// accepts no new requests. The rules, each with a test:
-/// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as it is desired.
+/// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as a newer one is
+///   desired.
 /// - A finished generation never runs again, whatever crashes: its end is on the disk before anything depends on it.
 /// - An older revision, an edit of another revision, and a lower generation change nothing.
 /// - A process that is found alive and is not known stays alive. It is reported as quarantined, and its name cannot be
