@@ -1,5 +1,5 @@
-/// A cursor over somebody else's bytes. Integers are big-endian unless reported otherwise; every read names its field, so
-/// that an error does.
+/// A cursor over received bytes. Integers are big-endian unless stated otherwise. Every read names its field, for the
+/// error message.
 package struct ByteReader: ~Escapable {
     private let bytes: RawSpan
     package private(set) var offset = 0

@@ -1,5 +1,5 @@
 /// Datagrams of one turn of the loop, in one block of memory: what a socket gave, or what is to be sent. The driver owns
-/// a batch and uses it again and again; the core works on it in place, and memory moves only when a batch grows.
+/// a batch and reuses it. The core works on it in place, and memory moves only when a batch grows.
 package struct DatagramBatch: ~Copyable {
     /// One datagram: where it lies, and the far end.
     package struct Entry: Sendable {
@@ -37,7 +37,8 @@ package struct DatagramBatch: ~Copyable {
         }
     }
 
-    /// Lets `fill` write a datagram of at most `limit` bytes in place and keeps as many as it reports; 0 keeps nothing.
+    /// Lets `fill` write a datagram of at most `limit` bytes in place, and keeps as many as it returns; 0 keeps
+    /// nothing.
     package mutating func append(
         reserving limit: Int, remote: SocketAddress, socket: UInt16 = 0, fill: (UnsafeMutableRawBufferPointer) -> Int
     ) {
@@ -51,7 +52,7 @@ package struct DatagramBatch: ~Copyable {
         used = start + count
     }
 
-    /// Reports by which socket a datagram came.
+    /// Records the socket by which a datagram came.
     package mutating func setSocket(_ socket: UInt16, at index: Int) { entries[index].socket = socket }
 
     /// The bytes of one datagram, to be read or changed in place.

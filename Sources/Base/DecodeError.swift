@@ -1,4 +1,4 @@
-/// Why bytes from outside could not be read: what was desired, and where.
+/// Why bytes from outside could not be read: the expected field, and the place.
 package struct DecodeError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Reason: Hashable, Sendable {
         /// The input ends before the field does.

@@ -1,5 +1,5 @@
-/// A 64-bit digest for 'has this changed?': FNV-1a. Same bytes, same value, on every machine and in every run. Not for
-/// adversaries: what must resist them is hashed with BLAKE2b in `Noise`.
+/// A 64-bit digest for 'has this changed?': FNV-1a. Same bytes, same value, on every machine and in every run. It does
+/// not resist attackers; `Noise` has BLAKE2b for that.
 package struct Fingerprint: Hashable, Sendable {
     package private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 

@@ -1,7 +1,7 @@
 /// A host name with a port, such as `controller.example.org:7950`: an address that can move, because the name is resolved
 /// again each time it is needed.
 ///
-/// A name is letters, digits, `-`, `_` and `.`, at most 253 bytes (RFC 1123, section 2.1; `_` occurs in practice), and ends
+/// A name is letters, digits, `-`, `_` and `.`, at most 253 bytes (RFC 1123, section 2.1; `_` occurs in practice). It ends
 /// in a label that is not all digits: `10.0.0.300` is a mistyped address and not a name.
 package struct HostPort: Hashable, Sendable, Comparable, CustomStringConvertible {
     /// In lower case: names are compared without regard to case (RFC 4343).

@@ -1,8 +1,8 @@
 /// # Time as a value
 ///
 /// Nothing in the pure targets can ask for the time. A driver (the daemon's pump, the simulator) reads its clock once a
-/// batch and hands the result in as an `Instant`; a caller that needs to be woken returns a `Deadline`, which carries the
-/// reason, because a loop that spins must be able to report why.
+/// batch and hands the result in as an `Instant`. Code that needs to be woken returns a `Deadline`. It carries the
+/// reason, so that the cause of a spinning loop can be found.
 
 /// A point on the monotonic clock: nanoseconds since an origin that only the driver knows.
 package struct Instant: Hashable, Comparable, Sendable {

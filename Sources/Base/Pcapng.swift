@@ -1,8 +1,8 @@
-/// # Packets in a file that others read
+/// # Packets in a pcapng file
 ///
-/// pcapng (draft-ietf-opsawg-pcapng): blocks one behind the other, each with its type and twice its length. A section
-/// header comes first, then what the packets' interfaces are, then packets, and in the end how many there were and how
-/// many were lost.
+/// pcapng (draft-ietf-opsawg-pcapng): a sequence of blocks, each with its type and twice its length. A section header
+/// comes first, then the descriptions of the interfaces, then packets. At the end come the counts of packets and of
+/// lost packets.
 ///
 /// ```
 /// section header │ interface 0 │ interface 1 │ packet │ packet │ ... │ statistics of 0 │ of 1
@@ -27,7 +27,7 @@ package struct Pcapng: Sendable {
             body.u32(0x1a2b_3c4d)
             body.u16(1)
             body.u16(0)
-            // How long the section is, is not known while it is written.
+            // The length of the section is not known while it is written.
             body.u64(.max)
             body.option(4, Array(application.utf8))
             body.endOptions()
@@ -118,7 +118,7 @@ package struct Pcapng: Sendable {
         mutating func u32(_ value: UInt32) { append(UInt64(value), 4) }
         mutating func u64(_ value: UInt64) { append(value, 8) }
 
-        /// The upper half first, whatever the order of bytes (section 4.3).
+        /// The upper half first, in both byte orders (section 4.3).
         mutating func time(_ nanoseconds: UInt64) {
             u32(UInt32(truncatingIfNeeded: nanoseconds >> 32))
             u32(UInt32(truncatingIfNeeded: nanoseconds))

@@ -61,7 +61,7 @@ package struct Random: Sendable {
         for last in stride(from: array.count - 1, to: 0, by: -1) { array.swapAt(last, index(below: last + 1)) }
     }
 
-    /// A generator of its own for a part, so that one part's draws do not shift another's.
+    /// A separate generator for a part, so that one part's draws do not change another's.
     package mutating func split() -> Random { Random(Seed(next(), next(), next(), next())) }
 
     private func rotate(_ x: UInt64, _ by: UInt64) -> UInt64 { (x << by) | (x >> (64 - by)) }

@@ -1,5 +1,5 @@
-/// A hash table that cannot be iterated. Swift seeds each `Dictionary` differently, so an order that came out of one
-/// would differ from run to run; what pure code looks up but never walks goes in here.
+/// A hash table that cannot be iterated. Swift seeds each `Dictionary` differently, so the order of one would differ
+/// from run to run. Pure code uses this type for data that it looks up but never iterates.
 package struct Table<Key: Hashable, Value> {
     private var storage: [Key: Value] = [:]
 

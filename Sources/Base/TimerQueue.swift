@@ -1,7 +1,8 @@
 import HeapModule
 
-/// Many deadlines, one earliest. An entry is never taken out of the middle: setting a key's time again leaves the old
-/// entry behind, and it is thrown away when it comes up. Keys are small integers (slots of an array).
+/// A queue of deadlines that gives the earliest one. An entry is never removed from the middle. Setting a key's time
+/// again leaves the old entry in the queue, and it is discarded when its time comes. Keys are small integers (slots of
+/// an array).
 package struct TimerQueue: Sendable {
     private struct Entry: Comparable {
         var at: Instant
@@ -19,7 +20,7 @@ package struct TimerQueue: Sendable {
         guard times[key] != time else { return }
         times[key] = time
         if let time { heap.insert(Entry(at: time, key: key)) }
-        // Left-behind entries may outnumber live ones when keys move often; then it pays to build again.
+        // When keys move often, old entries may outnumber valid ones. Then the queue is built again.
         if heap.count > 64, heap.count > times.count * 4 { rebuild() }
     }
 

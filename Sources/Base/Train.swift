@@ -1,5 +1,4 @@
-/// Datagrams of one size to one peer, one behind the other in memory: what UDP_SEGMENT sends by one call. The last may be
-/// shorter.
+/// Datagrams of one size to one peer, contiguous in memory: UDP_SEGMENT sends them by one call. The last may be shorter.
 package struct Train: Sendable {
     package var remote: SocketAddress
     package var offset: Int

@@ -1,13 +1,13 @@
 /// # A pull parser for the XML that tools and routers print
 ///
-/// Strict about structure, which is what distinguishes a cut-off report from a whole one: every element is closed by
-/// its own name, nothing but blanks and comments stands outside the one root element. Bounded in depth and size, never
-/// recursive, and without entity definitions, so that no document can be larger inside than it is outside: a DOCTYPE is
-/// skipped, and one with an internal subset is refused.
+/// It is strict about structure, since that distinguishes a truncated report from a complete one. Every element is
+/// closed by its own name, and only blanks and comments are outside of the one root element. It is bounded in depth and
+/// size, and not recursive. It supports no entity definitions, so a document cannot expand beyond its own size. A
+/// DOCTYPE is skipped, and one with an internal subset is refused.
 ///
-/// Lenient in two points, because nvidia-smi pastes the names of other people's processes into its report and a worker
-/// must not be able to blind the agent with its name: an ampersand that begins no known entity is itself, and
-/// `rawText` reads up to a named end tag whatever stands before it. Text may hold bytes that are no UTF-8.
+/// It is lenient in two points. nvidia-smi writes the names of arbitrary processes into its report. A worker's name
+/// must not make the report unreadable. So an ampersand that begins no known entity is literal text, and `rawText`
+/// reads everything up to a named end tag. Text may hold bytes that are not UTF-8.
 package struct XMLReader {
     package enum Event: Hashable, Sendable {
         /// `name` has begun; `attribute(_:)` looks into its tag.
@@ -52,7 +52,7 @@ package struct XMLReader {
     package var name: String { String(decoding: bytes[nameRange], as: UTF8.self) }
     package var depth: Int { open.count }
 
-    /// The next event; `nil` once, and for ever after, the root element has been closed.
+    /// The next event; always `nil` after the root element has been closed.
     package mutating func next() throws(XMLError) -> Event? {
         if isEmptyElement {
             isEmptyElement = false
@@ -321,7 +321,7 @@ package struct XMLError: Error, Hashable, Sendable {
         case malformed
         /// Longer or deeper than what the reader was given as limits.
         case tooLarge
-        /// Legal, and refused here: an internal DTD subset.
+        /// Valid XML that is refused here: an internal DTD subset.
         case unsupported
     }
     package var reason: Reason

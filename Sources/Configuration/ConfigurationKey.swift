@@ -1,8 +1,8 @@
 /// # Keys of the configuration files
 ///
 /// Each option of a daemon's command line has a key of the same name in its file. The options themselves are declared once,
-/// for ArgumentParser, in the programs; a test compares them with this table, and another one compares the table in the
-/// documentation with it.
+/// for ArgumentParser, in the programs. A test compares them with this table. Another test compares the table in the
+/// documentation with this one.
 package struct ConfigurationKey: Hashable, Sendable {
     package enum Kind: Hashable, Sendable {
         case text
@@ -18,9 +18,9 @@ package struct ConfigurationKey: Hashable, Sendable {
     /// As on the command line, without the dashes.
     package let name: String
     package let kind: Kind
-    /// What the option has when it is not given; empty where that is nothing, or depends on the machine.
+    /// The value when the option is not given; empty where there is none, or where it depends on the machine.
     package let defaults: [String]
-    /// In words, what holds where `defaults` is empty.
+    /// A description of the default where `defaults` is empty.
     package let defaultNote: String?
     /// `systemctl reload` applies a change; others need a restart.
     package let isReloaded: Bool

@@ -14,7 +14,7 @@ package import Logging
 ///                                              --check-config, --print-config, or the daemon ──┘
 /// ```
 ///
-/// Everything that is wrong is collected before the program ends, so that one look at the journal shows it all.
+/// All errors are collected before the program ends, so that the journal shows them together.
 package protocol DaemonCommand: ParsableCommand {
     associatedtype Settings
 
@@ -24,7 +24,7 @@ package protocol DaemonCommand: ParsableCommand {
     var printConfig: Bool { get }
     var logLevel: String { get }
 
-    /// What the options mean; what is wrong with them goes to `problems`. Touches no socket and no state.
+    /// Converts the options to settings, and adds errors to `problems`. Uses no socket and no state.
     func settings(_ given: EffectiveConfiguration, _ problems: inout StartProblems) -> Settings?
 }
 
@@ -105,8 +105,8 @@ extension DaemonCommand {
         throw CleanExit.message("")
     }
 
-    /// Ends with what ArgumentParser has to report: help, the version, a completion script, or an error. The usage block is
-    /// for options that do not exist.
+    /// Ends with the output of ArgumentParser: help, the version, a completion script, or an error. The usage block is for
+    /// options that do not exist.
     private static func finish(_ error: any Error) -> Never {
         let text = fullMessage(for: error)
         if exitCode(for: error).isSuccess {
@@ -125,7 +125,7 @@ extension DaemonCommand {
 /// Reads the configuration again while the program runs.
 package final class ConfigurationReload<Command: DaemonCommand> {
     private let words: [String]
-    /// What the program works by: the file of its start, with what reloads have changed.
+    /// The configuration in force: that of the start, with the changes of reloads.
     private var running: EffectiveConfiguration
 
     init(_ words: [String], running: EffectiveConfiguration) {
@@ -145,7 +145,7 @@ package final class ConfigurationReload<Command: DaemonCommand> {
         let changed = loaded.effective.changed(from: running)
         let applied = changed.filter(\.isReloaded).map(\.name)
         let waiting = changed.filter { !$0.isReloaded }.map(\.name)
-        // The report is to be seen at the old level and at the new one.
+        // The report must be visible at the old level and at the new one.
         level.current = min(level.current, loaded.level)
         apply(loaded.settings)
         log.notice("reloaded: \(applied.isEmpty ? "nothing has changed" : applied.joined(separator: ", "))")

@@ -1,7 +1,7 @@
 import Base
 package import Daemon
 
-/// # What is in force, and where it is from
+/// # The configuration in force, and its origin
 ///
 /// The file's values become options that stand before those of the command line, and ArgumentParser reads them all. A key
 /// that the command line gives replaces the file's whole, lists as well.
@@ -62,7 +62,7 @@ package struct EffectiveConfiguration: Sendable {
             }
             let value = Value(text: text, origin: .flag)
             if let known = found.firstIndex(where: { $0.name == name }) {
-                // Of an option that is not for repeating the last one counts.
+                // The last value counts where an option may not be repeated.
                 found[known].values = key.isRepeated ? found[known].values + [value] : [value]
             } else {
                 found.append((name, [value]))

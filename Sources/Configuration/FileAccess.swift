@@ -55,7 +55,7 @@ extension ConfigurationFile {
             bytes = access.isRegular ? try file.readAll(limit: YAMLText.limit + 1) : []
         } catch {
             if error.code == ENOENT, !isNamed { return nil }
-            // More than the limit: the reader reports it.
+            // More than the limit, so that the reader can report an oversized file.
             if error.code == EFBIG { return [UInt8](repeating: UInt8(ascii: "#"), count: YAMLText.limit + 1) }
             throw StartFailure(ExitStatus(error), ["\(path): \(error.message)"])
         }

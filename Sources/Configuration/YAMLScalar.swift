@@ -1,6 +1,6 @@
 import Base
 
-/// Text as a YAML scalar: as it is where every reader takes it for this text, else in double quotes.
+/// Text as a YAML scalar: plain where every reader reads it as this text, else in double quotes.
 enum YAMLScalar {
     static func text(_ text: String) -> String {
         isPlain(text) ? text : "\"" + text.unicodeScalars.map(escaped).joined() + "\""
@@ -11,7 +11,7 @@ enum YAMLScalar {
         let special = "-?:,[]{}#&*!|>'\"%@` \t"
         guard !special.unicodeScalars.contains(first), last != ":", last != " ", last != "\t" else { return false }
         guard !text.contains(": "), !text.contains(" #") else { return false }
-        // What YAML 1.1 takes for a truth value is text here; `~` is null.
+        // A boolean of YAML 1.1 is text here; `~` is null.
         guard text != "~", text.lowercased() != "null" else { return false }
         return text.unicodeScalars.allSatisfy {
             $0.value >= 0x20 && $0.value != 0x7f && !(0x80...0x9f).contains($0.value)

@@ -1,7 +1,7 @@
 package import Base
 
-/// Delays that double from `first` to `longest`, each changed by up to 25 % either way, so that many who failed together
-/// do not come back together.
+/// Delays that double from `first` to `longest`, each changed by up to 25 % either way, so that nodes that failed
+/// together do not retry together.
 package struct Backoff: Sendable {
     package static let jitterPercent: Int64 = 25
 
@@ -28,7 +28,7 @@ package struct Backoff: Sendable {
         while count < failures, delay < longest {
             // Half of the longest first, so that doubling cannot overflow.
             delay = delay.nanoseconds > longest.nanoseconds / 2 ? longest : delay * 2
-            // Zero doubles to zero for ever.
+            // Zero stays zero when doubled.
             if delay == .zero { break }
             count += 1
         }

@@ -1,7 +1,7 @@
 package import Base
 
-/// Wall-clock time for a brain that has no clock: the driver reports once in a while what time it is, and the monotonic
-/// instants in between are added to that. A step of the wall clock is followed from the next reporting on.
+/// Wall-clock time for a core without a clock. The driver sets the time now and then, and the monotonic time since then
+/// is added. A step of the wall clock takes effect when the driver sets the time again.
 package struct WallClock: Hashable, Sendable {
     private var reference: UnixTime
     private var instant: Instant

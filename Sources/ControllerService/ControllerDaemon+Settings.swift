@@ -7,7 +7,7 @@ extension ControllerDaemon {
     package struct Settings: Sendable {
         package var dataDirectory: String
         package var listen: SocketAddress
-        /// Where datagrams are taken over TCP; `nil`: where it listens, if that can be had.
+        /// Where datagrams are accepted over TCP; `nil`: at the address of `listen`, if it is free.
         package var tcpListen: [SocketAddress]?
         package static let tcpListenLimit = Limits.tcpPorts
         /// Where agents reach this controller; goes into tokens. Empty: where it listens.
@@ -16,7 +16,7 @@ extension ControllerDaemon {
         package var http: HTTPEndpoint?
         package var socketPath: String
         package var name: String
-        /// Where overlay addresses are from; `nil`: from where they are, or the default.
+        /// The network of the overlay's addresses; `nil`: the one in use, or the default.
         package var overlayNetwork: IPPrefix?
         /// Whether it carries datagrams for nodes, as beacons do.
         package var isRelay = true

@@ -10,15 +10,15 @@ import Wire
 // The controller as its database has it.
 
 extension ControllerDaemon {
-    /// Makes the database of a new fleet where the one of the old fleet is empty or lost, and nothing else: the service is
-    /// started as usual afterwards. What is left of the old fleet is renamed.
+    /// Makes the database of a new fleet where the one of the old fleet is empty or lost. It does nothing else: the
+    /// service is started as usual afterwards. What is left of the old fleet is renamed.
     package static func makeFleet(_ settings: Settings, log: Logger) throws(StartError) {
         do throws(StoreError) {
             let store = try Store(directory: settings.dataDirectory, isNewFleet: true)
             for path in store.renamed { log.warning("renamed a file of the old fleet", metadata: ["path": "\(path)"]) }
             let fleet = try load(store).0.fleet
             try store.close()
-            log.notice("a new fleet is made; start the controller", metadata: ["fleet": "\(fleet.hex)"])
+            log.notice("a new fleet was made; start the controller", metadata: ["fleet": "\(fleet.hex)"])
         } catch { throw StartError("--data", error.description, error.status) }
     }
 
@@ -47,7 +47,7 @@ extension ControllerDaemon {
         } catch { throw StartError("--overlay-network", error.description) }
     }
 
-    /// Whether a network can be the overlay's at all; without a look at what is kept.
+    /// Whether a network can be the overlay's, without regard to the stored state.
     package static func checkOverlayNetwork(_ network: IPPrefix) throws(StartError) {
         do throws(OverlayPool.Fault) {
             _ = try OverlayPool.network(asked: network, kept: StoredCounters())

@@ -11,9 +11,9 @@ import Wire
 
 /// # The controller's shell
 ///
-/// It owns the clock, the entropy, the sockets and the database, and decides nothing: what happens goes into
-/// `Controller`, and what comes out is done, in order. Changes are durable before the replies and datagrams that follow
-/// them leave, so nobody learns of what a crash could still undo.
+/// It owns the clock, the entropy, the sockets and the database, and decides nothing. Inputs go into `Controller`, and
+/// its outputs are performed in order. Changes are durable before the replies and datagrams that follow them leave. So
+/// no one learns of a change that a crash could still undo.
 ///
 /// ```
 ///  UDP, timer, HTTP, local socket ──→ inputs ──→ Controller ──→ changes ──→ SQLite
@@ -24,14 +24,14 @@ package final class ControllerDaemon {
     private typealias RPC = RPCServer<ControllerRequest, ControllerReply>
 
     private let loop: Loop
-    /// As at the start, but for what a reload has changed.
+    /// As at the start, except for what a reload has changed.
     private var settings: Settings
     private let log: Logger
     private let store: Store
     private let port: MeshPort
     private let pump: Pump<PumpedController>
     private var operatorLog: OperatorLog
-    /// What nodes bring about that are refused, lest they hide what others do.
+    /// The log of refused nodes. It has its own rate limit, so that refusals do not hide other events.
     private var refusalLog: OperatorLog
     private var network: NetworkChanges?
     private var calls = PendingCalls<ControllerReply>()
@@ -44,14 +44,15 @@ package final class ControllerDaemon {
     /// Reads the configuration again, and calls `reload` with it.
     package var onReload: (() -> Void)?
 
-    /// Takes the data directory, the ports and the socket. Throws what stands in the way, in words for a person.
+    /// Opens the data directory, the ports and the socket. Throws the reason as a text for people where one of them
+    /// cannot be opened.
     package init(
         _ settings: Settings, on loop: Loop, log: Logger, environment: (String) -> String?
     ) throws(StartError) {
         self.loop = loop
         self.settings = settings
         self.log = log
-        // What makes no sense whatever is kept is reported before a folder is made.
+        // Settings that are wrong for any stored state are refused before a folder is made.
         _ = try ControllerDaemon.overlayNetwork(settings, kept: StoredCounters())
         do throws(StoreError) { store = try Store(directory: settings.dataDirectory) } catch {
             throw StartError("--data", error.description, error.status)
@@ -156,18 +157,18 @@ package final class ControllerDaemon {
         warnOfNoAddress()
     }
 
-    /// Asked to end: workers and agents go on without the controller.
+    /// Asked to end: workers and agents continue without the controller.
     package func stop() {
         guard !isStopping else { return }
         isStopping = true
-        signals.stopping("stopping; workers go on")
+        signals.stopping("stopping; workers continue to run")
         pump.handle(.stopping)
         // Not now: this may be called from within a request or a signal.
         ending = Timer(on: loop, "the end") { [weak self] in self?.pump.end() }
         ending?.arm(at: loop.now)
     }
 
-    /// All is reported, and has left.
+    /// Everything has been sent.
     package func ended() {
         rpc.close()
         http?.close()
@@ -186,8 +187,8 @@ package final class ControllerDaemon {
 
     // MARK: - Where it is
 
-    /// Where agents reach it: what it is configured to advertise, else the addresses of this machine, without those that the
-    /// overlay has given to an agent here: a node that is no member cannot reach them.
+    /// Where agents reach it: the configured addresses, else those of this machine. Overlay addresses of an agent on this
+    /// machine are left out: a node that is not a member cannot reach them.
     private func lookAtNetwork() {
         guard settings.advertised.isEmpty, settings.advertisedNames.isEmpty, let listening = port.localAddress else {
             return
@@ -249,12 +250,12 @@ package final class ControllerDaemon {
 // MARK: - What comes out
 
 extension ControllerDaemon: PumpShell {
-    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the program; anyone who starts it
-    /// again finds the state of before.
+    /// Nothing may depend on what is not on the disk, so a disk that cannot be written ends the program. After the next
+    /// start the earlier state is there.
     package func store(_ change: [StoreChange], durable: @escaping () -> Void) {
         do throws(StoreError) { try store.apply(change) } catch {
             log.critical("cannot keep state", metadata: ["reason": "\(error)"])
-            // Nothing is tidied up, as with kill -9.
+            // Nothing is cleaned up, as with kill -9.
             _exit(ExitStatus.unavailable.rawValue)
         }
         durable()

@@ -1,9 +1,9 @@
 package import Base
 
-/// Makes and knows challenges; one a relay.
+/// Makes and checks challenges; one for each relay.
 package struct BindChallenger: ~Copyable, Sendable {
     package static let challengeCount = Cookie.macCount
-    /// How long one secret makes challenges; they hold for as long again.
+    /// How long one secret is used for challenges; they are valid for the same time after that.
     package static let lifetime = Interval.seconds(120)
 
     private var secret: SecretBytes

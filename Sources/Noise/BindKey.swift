@@ -2,25 +2,25 @@ import Base
 
 /// # How a relay knows where a node is
 ///
-/// A relay sends what comes for a node to the address that the node's allocation is bound to, so anyone who could bind
-/// it wrongly could have the relay flood an unauthenticated peer. Being authentic is not enough for a bind: a datagram
-/// may be recorded and sent again from elsewhere, or with another's source address. So the relay answers a bind with a
-/// *challenge*, 16 bytes that hold for this allocation at this source address for two to four minutes, and believes the
-/// bind that brings them back: only who receives at an address can have them. The relay keeps nothing for it; the
-/// challenge is a MAC under a secret of its own.
+/// A relay sends datagrams for a node to the address that the node's allocation is bound to. So an attacker who could
+/// bind it wrongly could make the relay flood a third party. Authentication is not enough for a bind: a datagram may be
+/// recorded and sent again from elsewhere, or with another source address. So the relay answers a bind with a
+/// *challenge* of 16 bytes. It is valid for this allocation at this source address for two to four minutes. It accepts
+/// the bind that returns them, since only a receiver at that address can have them. The relay keeps no state for it;
+/// the challenge is a MAC under a secret of the relay.
 ///
 /// ```
 ///   node                                        relay
-///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: nothing is reported
+///    │ ── bind, number 7, no challenge, MAC ──→  │   the MAC, by the allocation's key, is wrong: no answer
 ///    │ ←── challenge for this source, MAC ────── │   right: never longer than what it answers
 ///    │ ── bind, number 8, challenge, MAC ─────→  │   bound, if no bind with such a number came before
 ///    │ ←── bound (no challenge), MAC ─────────── │
 /// ```
 ///
-/// Numbers rise, so that an old bind, sent again from an address that the node has left, binds nothing.
+/// Numbers rise, so that a replayed bind from an earlier address of the node has no effect.
 ///
-/// A node that reaches the relay over another one is at that one's address and a pair of allocations there; then the challenge
-/// holds for all three together.
+/// A node may reach the relay over another one. Its address is then that relay's address and a pair of allocations there, and
+/// the challenge is valid for all three together.
 package final class BindKey: Sendable {
     package static let count = 32
     package static let macCount = Cookie.macCount
@@ -34,7 +34,7 @@ package final class BindKey: Sendable {
 
     package init(using generator: inout KeyGenerator) { key = generator.secretBytes(BindKey.count) }
 
-    /// To be sent to the node, sealed.
+    /// The bytes that are sent to the node, sealed.
     package var bytes: [UInt8] { key.bytes() }
 
     package func mac(of message: [UInt8]) -> [UInt8] { Cookie.mac(message.span.bytes, key: key).bytes() }

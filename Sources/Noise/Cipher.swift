@@ -26,7 +26,7 @@ package enum Cipher: Hashable, Sendable, CaseIterable {
     }
 
     /// After how many messages a session should move to new keys. For AES-GCM 2^28 datagrams of 1500 bytes (2^35
-    /// blocks) keep an attacker's advantage below 2^-57, as RFC 8446, section 5.5 needs it; for ChaCha20-Poly1305 it is
+    /// blocks) keep an attacker's advantage below 2^-57, as RFC 8446, section 5.5 requires. For ChaCha20-Poly1305 it is
     /// WireGuard's REKEY_AFTER_MESSAGES.
     package var rekeyAfterMessages: UInt64 {
         switch self {

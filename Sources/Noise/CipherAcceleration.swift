@@ -2,17 +2,17 @@ import Base
 package import FastAES
 import Synchronization
 
-/// Whether AES-GCM may be something faster than libsodium's: one setting for the process, to be made at its start. Keys
-/// that are there already stay what they are. It cannot be seen in any byte that is sent.
+/// Whether an implementation of AES-GCM that is faster than libsodium's may be used. It is one setting for the process,
+/// to be made at its start. Existing keys do not change. The bytes that are sent are the same.
 package enum CipherAcceleration: String, Hashable, Sendable, CaseIterable {
-    /// Where the processor has the instructions, and if all messages of a self-test came out as libsodium's.
+    /// Used where the processor has the instructions, and if all messages of a self-test were equal to libsodium's.
     case auto
     /// libsodium does everything.
     case off
 
     private static let isOff = Atomic(false)
 
-    /// What keys made from here on do, unless configured otherwise.
+    /// The setting for keys that are made from now on.
     package static var current: CipherAcceleration {
         get { isOff.load(ordering: .relaxed) ? .off : .auto }
         set { isOff.store(newValue == .off, ordering: .relaxed) }
@@ -24,7 +24,7 @@ package enum CipherAcceleration: String, Hashable, Sendable, CaseIterable {
     /// Whether a key of AES-GCM made with this is an accelerated one.
     package var isEffective: Bool { self == .auto && CipherAcceleration.isTrusted }
 
-    /// For logs and for people: who does AES-GCM in this process.
+    /// For logs and for people: the implementation of AES-GCM in this process.
     package static func describe() -> String {
         guard Cipher.aesGCM.isAvailable else { return "none (the processor has no AES)" }
         if current == .off { return "libsodium (acceleration is off)" }
@@ -32,8 +32,8 @@ package enum CipherAcceleration: String, Hashable, Sendable, CaseIterable {
         return isTrusted ? "VAES" : "libsodium (VAES failed its self-test)"
     }
 
-    /// Some hundreds of messages of all lengths that take a way of their own, each compared with libsodium's, and each
-    /// forged once. `make` is for tests that check that it fails.
+    /// Some hundreds of messages, of all lengths that have their own code path. Each is compared with libsodium's, and
+    /// each is forged once. `make` is for tests of a failure.
     package static func agreesWithLibsodium(_ make: (UnsafeRawPointer) -> FastAESKey) -> Bool {
         guard Cipher.aesGCM.isAvailable else { return false }
         var random = Random(Seed(0x6763_6d))

@@ -1,11 +1,11 @@
 import CSodium
 import FastAES
 
-/// A key, made ready for its cipher: seals and opens, and never allocates. Memory is the caller's. Which implementation
-/// it uses is settled when it is made, and the bytes are the same with each.
+/// A key that is prepared for its cipher: it seals and opens, and never allocates. Memory is the caller's. The
+/// implementation is chosen when the key is made, and all give the same bytes.
 ///
-/// What is made ready takes 512 or 768 bytes. A key that is not used for a while can rest: it keeps its 32 bytes, does what
-/// it always does, and is made ready for each message again, in less than a microsecond.
+/// A prepared key needs 512 or 768 bytes. A key that is not used for a while can rest. Then it keeps only its 32 bytes,
+/// still works, and is prepared again for each message, in less than a microsecond.
 package struct CipherKey: ~Copyable, Sendable {
     package let cipher: Cipher
     private var engine: Engine
@@ -72,7 +72,7 @@ package struct CipherKey: ~Copyable, Sendable {
         if !isResting { self = resting() }
     }
 
-    /// Is made ready again, where it rests.
+    /// Prepares the key again, if it rests.
     package mutating func wake() {
         if isResting { self = awake() }
     }
@@ -100,7 +100,7 @@ package struct CipherKey: ~Copyable, Sendable {
         }
     }
 
-    /// Whether something faster than libsodium does the work.
+    /// Whether an implementation that is faster than libsodium is used.
     package var isAccelerated: Bool {
         switch engine {
         case .chaChaPoly: false
@@ -167,7 +167,7 @@ package struct CipherKey: ~Copyable, Sendable {
         }
     }
 
-    // Apart, so that they are of no weight where keys are awake.
+    // Separate functions, so that they cost nothing for keys that do not rest.
     @inline(never)
     private func sealResting(
         from source: UnsafeRawPointer, count: Int, to destination: UnsafeMutableRawPointer, nonce: Nonce,

@@ -1,10 +1,10 @@
-/// Section 5.1 of the Noise specification: a key, perhaps not there yet, and the nonce of its next message.
+/// Section 5.1 of the Noise specification: a key, which may be empty, and the nonce of its next message.
 package struct CipherState: ~Copyable, Sendable {
     package let cipher: Cipher
     private(set) var key: CipherKey?
     package private(set) var nonce: UInt64 = 0
 
-    /// Without a key; the cipher then lets everything through unchanged.
+    /// Without a key; messages are then passed unchanged.
     init(_ cipher: Cipher) {
         self.cipher = cipher
         key = nil
@@ -91,7 +91,7 @@ package struct CipherState: ~Copyable, Sendable {
         }
     }
 
-    /// The key alone, for who keeps a counter of his own. There must be one.
+    /// The key alone, for a caller with its own counter. There must be one.
     package consuming func takeKey() -> CipherKey {
         switch consume key {
         case .some(let key): return key
@@ -100,7 +100,7 @@ package struct CipherState: ~Copyable, Sendable {
     }
 }
 
-/// What Split() gives: one state for each direction.
+/// The result of Split(): one state for each direction.
 package struct CipherStates: ~Copyable, Sendable {
     package var send: CipherState
     package var receive: CipherState

@@ -1,7 +1,7 @@
 package import Base
 import CSodium
 
-/// # Work for those who can be reached
+/// # Cookies: work only for reachable senders
 ///
 /// A handshake message costs its sender nothing and the responder three multiplications on the curve. Two MACs at the
 /// end of the message guard the responder, after the WireGuard paper (J. Donenfeld, NDSS 2017, sections 5.3 and 5.4.7):
@@ -9,16 +9,16 @@ import CSodium
 ///     message = body ‖ mac1 (16) ‖ mac2 (16)
 ///
 ///     mac1   = MAC(BLAKE2b-256("asterism mac1" ‖ responder's public key), body)
-///              the sender knows whom it talks to: an idle scanner gets no answer at all
+///              the sender knows the responder's key: a scanner gets no answer
 ///     mac2   = MAC(cookie, body ‖ mac1), or zeros without a cookie
 ///              the sender can be reached at its source address
 ///     cookie = MAC(secret, source address)                  the secret is new every 120 s, so nothing is stored
 ///     reply  = nonce (24) ‖ XChaCha20-Poly1305(BLAKE2b-256("asterism cookie" ‖ responder's public key), nonce,
 ///              cookie, aad: mac1)                           only who sent that message can use the reply
 ///
-/// MAC is keyed BLAKE2b with 16 bytes of output. A responder that is not under load looks at mac1 only. Under load it
-/// answers a message without a good mac2 with a reply, which is shorter than any handshake message, so it amplifies
-/// nothing; the initiator tries again with mac2.
+/// MAC is keyed BLAKE2b with 16 bytes of output. A responder that is not under load checks mac1 only. Under load it
+/// answers a message without a valid mac2 with a reply. The reply is shorter than any handshake message, so it
+/// amplifies nothing. The initiator tries again with mac2.
 package enum Cookie {
     package static let macCount = 16
     /// Both MACs, at the end of a handshake message.
@@ -29,7 +29,7 @@ package enum Cookie {
 
     fileprivate static let nonceCount = 24
 
-    /// A key that anybody can make who knows whom he talks to.
+    /// A key that anyone can derive who knows the responder's public key.
     fileprivate static func key(_ label: String, _ responder: NodeID) -> SecretBytes {
         SecretBytes(Hash.blake2b(Array(label.utf8) + responder.bytes, length: 32))
     }
@@ -54,11 +54,11 @@ package enum Cookie {
     }
 }
 
-/// A responder's side: one a node, for all initiators.
+/// A responder's side: one for each node, for all initiators.
 package struct CookieChecker: ~Copyable, Sendable {
     private let mac1Key: SecretBytes
     private let replyKey: SecretBytes
-    /// What cookies are made of, and since when; replaced when it is too old.
+    /// The secret of cookies, and since when it is used; replaced when it is too old.
     private var secret: SecretBytes
     private var secretBorn: Instant
 
@@ -69,7 +69,7 @@ package struct CookieChecker: ~Copyable, Sendable {
         secretBorn = now
     }
 
-    /// `message` is the whole of it, both MACs included. False if it is too short for them.
+    /// `message` is the whole message, both MACs included. False if it is too short for them.
     package func mac1IsValid(_ message: RawSpan) -> Bool {
         guard message.byteCount >= Cookie.trailerCount else { return false }
         return Cookie.isValid(message, macAt: message.byteCount - Cookie.trailerCount, key: mac1Key)
@@ -113,11 +113,11 @@ package struct CookieChecker: ~Copyable, Sendable {
 }
 
 extension SocketAddress {
-    /// 6 or 18 bytes: no IPv4 address can be taken for an IPv6 one.
+    /// 6 or 18 bytes: an IPv4 address never equals an IPv6 one.
     var unmistakable: [UInt8] { ip.bytes + [UInt8(port >> 8), UInt8(truncatingIfNeeded: port)] }
 }
 
-/// An initiator's side: one a responder.
+/// An initiator's side: one for each responder.
 package struct CookieJar: ~Copyable, Sendable {
     private let mac1Key: SecretBytes
     private let replyKey: SecretBytes

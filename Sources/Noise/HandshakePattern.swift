@@ -1,8 +1,8 @@
-/// What a handshake sends and mixes, message by message: data, as the Noise specification prints it (revision 34,
+/// The messages of a handshake with their tokens, as data in the notation of the Noise specification (revision 34,
 /// sections 7 and 18).
 package struct HandshakePattern: Hashable, Sendable {
     package enum Token: Hashable, Sendable {
-        /// A public key goes over: the ephemeral one; the static one.
+        /// A public key is sent: the ephemeral one; the static one.
         case e, s
         /// A Diffie-Hellman of the initiator's key (first letter) with the responder's.
         case ee, es, se, ss
@@ -16,7 +16,7 @@ package struct HandshakePattern: Hashable, Sendable {
 
     /// With its modifiers: `IKpsk2`.
     package let name: String
-    /// Whose static keys the other side knows beforehand, in the order in which they are hashed.
+    /// The roles of which the other side knows the static keys beforehand, in the order in which they are hashed.
     package let knownStatics: [Role]
     package let messages: [Message]
 
@@ -24,11 +24,11 @@ package struct HandshakePattern: Hashable, Sendable {
     package static let xx = known("XX")
     package static let nk = known("NK")
 
-    /// One message, and only the initiator speaks afterwards.
+    /// One message, and only the initiator sends afterwards.
     package var isOneWay: Bool { messages.count == 1 }
     package var pskCount: Int { messages.reduce(0) { $0 + $1.tokens.count { $0 == .psk } } }
 
-    /// Whether this side needs a static key of its own.
+    /// Whether this side needs its own static key.
     package func needsStatic(_ role: Role) -> Bool {
         knownStatics.contains(role) || messages.contains { $0.writer == role && $0.tokens.contains(.s) }
     }
@@ -45,7 +45,7 @@ package struct HandshakePattern: Hashable, Sendable {
         if base.count < name.count {
             var last = -1
             for modifier in name.dropFirst(base.count).split(separator: "+", omittingEmptySubsequences: false) {
-                // One digit suffices: no pattern has ten messages.
+                // One digit is enough: no pattern has ten messages.
                 guard modifier.utf8.count == 4, modifier.hasPrefix("psk"), let place = Int(modifier.suffix(1)),
                     place > last, place <= messages.count
                 else { return nil }

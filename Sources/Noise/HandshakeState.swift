@@ -2,24 +2,23 @@ package import Base
 
 /// # The handshake
 ///
-/// Two nodes that know (or come to know) each other's static X25519 keys agree on fresh keys, as the Noise Protocol
-/// Framework reports (revision 34, https://noiseprotocol.org/noise.html). Names here are the specification's:
+/// Two nodes that know (or learn) each other's static X25519 keys agree on fresh keys, as the Noise Protocol Framework
+/// specifies (revision 34, https://noiseprotocol.org/noise.html). Names here are the specification's:
 ///
-///     ProtocolName ── reports ──► HandshakePattern (tokens, as data) + CipherSuite
+///     ProtocolName ── names ──► HandshakePattern (tokens, as data) + CipherSuite
 ///     HandshakeState           keys s, e, rs, re; walks the tokens, one message at a time     section 5.3
 ///       └─ SymmetricState      ck and h: every secret is mixed into one, every byte into the other      5.2
 ///            └─ CipherState    a key and a nonce                                                        5.1
 ///     split() ──► CipherStates, of which a session makes TransportKeys
 ///
-/// The mesh speaks IK: `-> e es s ss`, `<- e ee se`. The initiator knows the responder's key beforehand and sends its
-/// own in the first message, encrypted. After reading that message the responder knows `remoteStatic` and the payload,
-/// both authenticated by the static keys, and may decide whether to answer at all; but anyone who holds a recording can
-/// send the first message again, so nothing may change because of it. Only the first transport message proves that the
-/// initiator is there.
+/// The mesh uses IK: `-> e es s ss`, `<- e ee se`. The initiator knows the responder's key beforehand and sends its own
+/// in the first message, encrypted. After that message the responder knows `remoteStatic` and the payload, both
+/// authenticated by the static keys, and may decide whether to answer. But a recorded first message can be replayed, so
+/// it must not change any state. Only the first transport message proves that the initiator is there.
 ///
-/// A failed message leaves the state as it was: forged answers from somebody off the path cannot end a handshake. What
-/// an unauthenticated peer gets wrong is a `HandshakeError`; calling out of turn, or without a key that the pattern needs, is a
-/// bug of ours and stops the process.
+/// A failed message leaves the state unchanged: forged answers of an off-path attacker cannot end a handshake. An error of an
+/// unauthenticated peer is a `HandshakeError`. A call out of turn, or without a key that the pattern needs, is a bug and stops
+/// the process.
 ///
 /// Nothing is random here. The caller draws the one ephemeral key that a side needs, from its `KeyGenerator`, or takes
 /// it from a test vector.
@@ -42,8 +41,8 @@ package struct HandshakeState: ~Copyable, Sendable {
     private var psksUsed = 0
     private var messagesDone = 0
 
-    /// Initialize() of section 5.3. A static key is needed where the pattern reports it, and ignored elsewhere; `psks` are
-    /// 32 bytes each, in the order of use. The cipher must be available.
+    /// Initialize() of section 5.3. A static key is needed where the pattern requires one, and ignored elsewhere; `psks`
+    /// are 32 bytes each, in the order of use. The cipher must be available.
     package init(
         _ name: ProtocolName, _ role: Role, prologue: [UInt8] = [], localStatic: consuming SecretKey? = nil,
         ephemeral: consuming SecretKey, remoteStatic: NodeID? = nil, psks: [[UInt8]] = []
@@ -75,12 +74,12 @@ package struct HandshakeState: ~Copyable, Sendable {
 
     /// Whether all messages of the pattern are done.
     package var isFinished: Bool { messagesDone == name.pattern.messages.count }
-    /// Whether the next message is ours to write.
+    /// Whether this side writes the next message.
     package var isOurTurn: Bool { !isFinished && name.pattern.messages[messagesDone].writer == role }
     /// Binds what follows to this handshake (section 11.2) once it is finished.
     package var handshakeHash: [UInt8] { symmetric.handshakeHash }
 
-    /// The next message. It must be our turn. Throws `tooLong`, or `lowOrderPoint` for a remote key that is none.
+    /// The next message. It must be our turn. Throws `tooLong`, or `lowOrderPoint` for an invalid remote key.
     package mutating func writeMessage(payload: [UInt8] = []) throws(HandshakeError) -> [UInt8] {
         precondition(isOurTurn, "\(name): message \(messagesDone) is not the \(role)'s to write")
         let saved = checkpoint()
@@ -92,7 +91,7 @@ package struct HandshakeState: ~Copyable, Sendable {
         }
     }
 
-    /// The payload of the other side's next message. It must be their turn. An error leaves everything as it was.
+    /// The payload of the other side's next message. It must be their turn. An error leaves the state unchanged.
     package mutating func readMessage(_ message: [UInt8]) throws(HandshakeError) -> [UInt8] {
         precondition(!isFinished && !isOurTurn, "\(name): message \(messagesDone) is not the \(role)'s to read")
         let saved = checkpoint()
@@ -110,7 +109,7 @@ package struct HandshakeState: ~Copyable, Sendable {
         return split(for: cipher)
     }
 
-    /// The transport keys, for another cipher than the handshake's: one that both sides named in its payloads.
+    /// The transport keys, for a cipher other than the handshake's, which both sides named in the payloads.
     package consuming func split(for cipher: Cipher) -> CipherStates {
         precondition(isFinished, "\(name): split after \(messagesDone) messages")
         return symmetric.split(role, cipher: cipher)
@@ -118,8 +117,8 @@ package struct HandshakeState: ~Copyable, Sendable {
 }
 
 extension HandshakeState {
-    /// Two more transport keys, for a second channel with counters of its own: HKDF of the final chaining key and `label`
-    /// in place of Split()'s empty input, after the draft of Noise's additional symmetric keys. To be asked for before
+    /// Two more transport keys, for a second channel with its own counters. They are HKDF of the final chaining key and
+    /// `label` in place of Split()'s empty input, after the draft of Noise's additional symmetric keys. Call this before
     /// `split`.
     package func additionalKeys(_ label: String, for cipher: Cipher) -> CipherStates {
         precondition(isFinished, "\(name): keys after \(messagesDone) messages")
@@ -181,7 +180,7 @@ extension HandshakeState {
 
     private mutating func mixEphemeral(_ key: [UInt8]) {
         symmetric.mixHash(key)
-        // Section 9.2: with pre-shared keys in play, keys must depend on something fresh.
+        // Section 9.2: with pre-shared keys, the keys must depend on a fresh value.
         if name.pattern.pskCount > 0 { symmetric.mixKey(SecretBytes(key)) }
     }
 
@@ -215,7 +214,7 @@ extension HandshakeState {
         }
     }
 
-    /// What a message changes.
+    /// The state that a message changes.
     private struct Checkpoint: ~Copyable {
         var symmetric: SymmetricState
         var remoteStatic, remoteEphemeral: NodeID?
@@ -236,7 +235,7 @@ extension HandshakeState {
     }
 }
 
-/// Why a handshake message, or a message under its keys, was not taken.
+/// Why a handshake message, or a message under its keys, was refused.
 package enum HandshakeError: Error, Hashable, Sendable {
     case tooShort
     /// Above 65535 bytes.

@@ -19,7 +19,7 @@ package enum HashFunction: Hashable, Sendable, CaseIterable {
         case .sha512, .blake2b: 128
         }
     }
-    /// As protocol names have it.
+    /// Its name in protocol names.
     package var name: String {
         switch self {
         case .sha256: "SHA256"
@@ -74,7 +74,7 @@ package enum HashFunction: Hashable, Sendable, CaseIterable {
         return result
     }
 
-    /// HKDF as Noise has it (section 4.3): `outputs` blocks of `length` bytes, one after the other.
+    /// HKDF as Noise defines it (section 4.3): `outputs` blocks of `length` bytes, one after the other.
     package func hkdf(
         chainingKey: borrowing SecretBytes, input: borrowing SecretBytes, outputs: Int
     ) -> SecretBytes {

@@ -3,13 +3,13 @@ import CSodium
 
 /// # Where secrets come from
 ///
-/// The daemon draws 32 bytes from the kernel once, the simulator takes them from its seed, and everything secret
-/// unfolds from there: ephemeral keys, cookie secrets, nonces. One seed gives one sequence, which is what lets a
-/// simulated fleet with real cryptography run twice alike.
+/// The daemon draws 32 bytes from the kernel once, and the simulator takes them from its seed. All secrets are derived
+/// from them: ephemeral keys, cookie secrets, nonces. One seed gives one sequence, so a simulated fleet with real
+/// cryptography can be repeated exactly.
 ///
 /// The generator is ChaCha20 with fast key erasure (D. J. Bernstein, "Fast-key-erasure random-number generators",
-/// 2017): each draw runs the key stream of the present key, takes its first 32 bytes as the next key, wipes the present
-/// one, and hands out what follows. Anyone who reads the memory later learns nothing about keys drawn earlier.
+/// 2017): each draw runs the key stream of the present key. Its first 32 bytes become the next key, the present key is
+/// wiped, and the rest is returned. An attacker who reads the memory later learns nothing about earlier keys.
 package struct KeyGenerator: ~Copyable, Sendable {
     private var key: SecretBytes
 
@@ -35,14 +35,14 @@ package struct KeyGenerator: ~Copyable, Sendable {
         return (0..<8).reduce(0) { $0 | UInt64(stream.pointer[KeyGenerator.keyCount + $1]) << UInt64($1 * 8) }
     }
 
-    /// A generator of its own for a part, so that one part's draws do not shift another's.
+    /// A separate generator for a part, so that one part's draws do not change another's.
     package mutating func split() -> KeyGenerator { KeyGenerator(key: secretBytes(KeyGenerator.keyCount)) }
 
     private static let keyCount = 32
 
     private init(key: consuming SecretBytes) { self.key = key }
 
-    /// The key stream: the next key, which is taken here, then `count` bytes for the caller.
+    /// The key stream: the next key, which is kept here, then `count` bytes for the caller.
     private mutating func draw(_ count: Int) -> SecretBytes {
         precondition(count >= 0, "a draw of \(count) bytes")
         let stream = SecretBytes(count: KeyGenerator.keyCount + count)

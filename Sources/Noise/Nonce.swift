@@ -2,7 +2,8 @@ import CSodium
 
 /// The 96-bit nonce that both ciphers take.
 package struct Nonce: Sendable {
-    /// Eight bytes and four, in memory order: ciphers read them so, and a processor waits where a read spans two writes.
+    /// Eight bytes and four, in memory order. Ciphers read them in these parts, and a processor stalls where a read
+    /// spans two writes.
     private var parts: (UInt64, UInt32)
 
     /// Section 12.3: 32 bits of zeros, then the counter, little-endian for ChaChaPoly and big-endian for AESGCM.

@@ -1,10 +1,10 @@
-/// # Seen before?
+/// # The replay window
 ///
 /// A window over the last 8192 counters, after RFC 6479: a ring of words, one bit a counter, which is never shifted.
-/// When a counter goes beyond the highest so far, the words it enters are cleared on the way. The ring has one word
-/// more than the window needs, so that the window's last word is whole wherever the highest counter stands in its own.
+/// When a counter goes beyond the highest so far, the words up to it are cleared. The ring has one word more than the
+/// window needs, so that the window's last word is complete for every position of the highest counter.
 ///
-/// `accept` belongs after authentication. Before it, `wouldAccept` may spare the work of opening.
+/// `accept` must be called after authentication. Before that, `wouldAccept` may save the cost of opening.
 package struct ReplayWindow: ~Copyable, @unchecked Sendable {
     /// How far behind the highest counter one is still accepted, in counters.
     package static let size: UInt64 = 8192
@@ -12,9 +12,9 @@ package struct ReplayWindow: ~Copyable, @unchecked Sendable {
     private static let wordCount: UInt64 = size / 64 + 1
     /// Made with the first counter: most sessions of a large fleet never carry a packet.
     private var words: UnsafeMutablePointer<UInt64>?
-    /// The highest counter accepted; of no meaning before the first.
+    /// The highest counter accepted; undefined before the first.
     private var highest: UInt64 = 0
-    /// Counters below are too old, wherever the window stands.
+    /// Counters below this are too old, independently of the window.
     private var floor: UInt64 = 0
 
     package init() {}
@@ -29,7 +29,7 @@ package struct ReplayWindow: ~Copyable, @unchecked Sendable {
         return words[slot(counter)] & bit(counter) == 0
     }
 
-    /// True once for each counter, as long as the window has not left it behind.
+    /// Returns true once for each counter that is not older than the window.
     package mutating func accept(_ counter: UInt64) -> Bool {
         guard wouldAccept(counter) else { return false }
         let words = self.words ?? make()
@@ -46,8 +46,8 @@ package struct ReplayWindow: ~Copyable, @unchecked Sendable {
         return true
     }
 
-    /// Forgets which of the counters so far came and which did not: none of them is accepted any more. For when nothing
-    /// has come for so long that nothing of it will.
+    /// Discards the record of earlier counters: none of them is accepted any more. For a peer that was silent for so
+    /// long that no earlier datagram can still arrive.
     package mutating func rest() {
         guard let words else { return }
         words.deallocate()

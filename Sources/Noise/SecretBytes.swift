@@ -1,17 +1,17 @@
 import CSodium
 
-/// libsodium, made ready once: it looks at the processor and picks its implementations. Everything that calls into it
-/// comes through a type that has touched this.
+/// Initialises libsodium once: it examines the processor and chooses its implementations. Every type that calls
+/// libsodium uses this first.
 let sodiumIsReady: Void = {
     let result = sodium_init()
     precondition(result >= 0, "sodium_init: \(result)")
 }()
 
-/// Bytes that nobody else may read: owned by one, never copied unasked, wiped when they go.
+/// Secret bytes: they have one owner, are never copied implicitly, and are wiped when they are freed.
 package struct SecretBytes: ~Copyable, @unchecked Sendable {
     package let count: Int
-    /// Aligned to 64 bytes where it is large, as libsodium's expanded keys need. Written only while its owner is being
-    /// made, which is why the type may be shared between threads.
+    /// Aligned to 64 bytes where it is large, as libsodium's expanded keys need. It is written only while its owner is
+    /// being made, so the type may be shared between threads.
     let pointer: UnsafeMutablePointer<UInt8>
 
     /// Zeros.
@@ -47,10 +47,10 @@ package struct SecretBytes: ~Copyable, @unchecked Sendable {
 
     package func copy() -> SecretBytes { slice(0..<count) }
 
-    /// A copy that nobody wipes: for a file of keys, and for tests.
+    /// A copy that is not wiped: for a file of keys, and for tests.
     package func bytes() -> [UInt8] { [UInt8](buffer) }
 
-    /// Takes the same time wherever the two differ.
+    /// Takes the same time for every place of a difference.
     package func matches(_ other: borrowing SecretBytes) -> Bool {
         count == other.count && sodium_memcmp(pointer, other.pointer, count) == 0
     }

@@ -34,7 +34,7 @@ package struct SecretKey: ~Copyable, Sendable {
         self.publicKey = publicKey
     }
 
-    /// The private key, to be kept in a file; nobody wipes this copy.
+    /// The private key, to be kept in a file; this copy is not wiped.
     package func bytes() -> [UInt8] { secret.bytes() }
 
     /// The raw X25519 secret, 32 bytes: input of a key derivation, never itself a key.

@@ -1,7 +1,7 @@
 import Base
 import CSodium
 
-/// An Ed25519 private key (RFC 8032): what a fleet's CA signs with.
+/// An Ed25519 private key (RFC 8032), with which a fleet's CA signs.
 package struct SigningKey: ~Copyable, Sendable {
     package static let count = 32
 
@@ -28,7 +28,7 @@ package struct SigningKey: ~Copyable, Sendable {
         verifyingKey = VerifyingKey(point)!
     }
 
-    /// The private key, to be kept in a file; nobody wipes this copy.
+    /// The private key, to be kept in a file; this copy is not wiped.
     package func bytes() -> [UInt8] { secret.slice(0..<SigningKey.count).bytes() }
 
     /// 64 bytes, the same each time for the same message.

@@ -1,5 +1,5 @@
-/// Section 5.2 of the Noise specification: the chaining key `ck`, into which every secret is mixed, and the hash `h` of
-/// everything sent so far, which every ciphertext authenticates.
+/// Section 5.2 of the Noise specification. Every secret is mixed into the chaining key `ck`. Every ciphertext
+/// authenticates `h`, the hash of everything sent so far.
 package struct SymmetricState: ~Copyable, Sendable {
     package let hash: HashFunction
     private var cipherState: CipherState

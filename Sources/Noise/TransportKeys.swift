@@ -1,10 +1,10 @@
 /// # Keys of a session
 ///
-/// Datagrams get lost and overtake each other, so unlike `CipherState` a session sends its counter along and the
-/// receiver takes it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the
-/// caller's memory and allocate nothing. A counter is used once: anyone who seals takes it from `nextCounter` first, and
-/// after 2^60 of them there is no more. Opening reports only that a datagram is authentic; whether it came before is for a
-/// `ReplayWindow`, which is asked after that, never before: else a forger could move the window.
+/// Datagrams get lost and overtake each other. So unlike `CipherState`, a session sends its counter, and the receiver
+/// reads it from the header (Noise revision 34, section 11.4). Sealing and opening happen in place in the caller's memory
+/// and allocate nothing. A counter is used once: the sender gets it from `nextCounter`, and there are 2^60 of them.
+/// Opening proves only that a datagram is authentic. A `ReplayWindow` then checks whether it came before. It must be asked
+/// after opening: else a forger could move the window.
 package struct TransportKeys: ~Copyable, Sendable {
     /// No more messages than this under one key (WireGuard's REKEY_AFTER_MESSAGES).
     package static let counterLimit: UInt64 = 1 << 60
@@ -21,7 +21,7 @@ package struct TransportKeys: ~Copyable, Sendable {
 
     package var cipher: Cipher { sendKey.cipher }
 
-    /// Keep only the keys while nothing is sealed or opened, and are made ready again; see `CipherKey`.
+    /// Keeps only the raw keys while nothing is sealed or opened; see `CipherKey`.
     package mutating func rest() {
         sendKey.rest()
         receiveKey.rest()
@@ -31,7 +31,7 @@ package struct TransportKeys: ~Copyable, Sendable {
         receiveKey.wake()
     }
 
-    /// Whether the session should shake hands again because of the number of messages.
+    /// Whether the session should make a new handshake because of the number of messages.
     package var needsRekey: Bool { sent >= cipher.rekeyAfterMessages }
 
     /// The counter of the next message; `nil` if there are none left.
@@ -82,8 +82,8 @@ package struct TransportKeys: ~Copyable, Sendable {
             from: source, count: count, to: destination, nonce: Nonce(counter, for: cipher), aad: aad)
     }
 
-    /// REKEY of section 4.2, for what is sent from here on; counters go on. The other side must do `rekeyReceiving` at
-    /// the same counter.
+    /// REKEY of section 4.2, for messages that are sent from here on; counters continue. The other side must do
+    /// `rekeyReceiving` at the same counter.
     package mutating func rekeySending() { sendKey = sendKey.rekeyed() }
     package mutating func rekeyReceiving() { receiveKey = receiveKey.rekeyed() }
 }

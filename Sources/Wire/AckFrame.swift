@@ -1,6 +1,6 @@
 package import Base
 
-/// What an ACK frame reports: which packet numbers have arrived.
+/// The content of an ACK frame: the packet numbers that have arrived.
 package struct AckFrame: Hashable, Sendable {
     package struct ECN: Hashable, Sendable {
         package var ect0, ect1, ce: UInt64

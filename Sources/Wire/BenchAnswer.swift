@@ -3,7 +3,7 @@ package import Base
 /// See `BenchRequest`.
 package enum BenchAnswer: Hashable, Sendable {
     package enum Refusal: UInt8, Hashable, Sendable, CaseIterable {
-        /// As many as are allowed run already.
+        /// The permitted number of measurements is already running.
         case busy = 1
         /// The node has no network interface of the overlay.
         case noOverlay = 2

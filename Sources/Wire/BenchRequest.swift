@@ -2,15 +2,15 @@ package import Base
 
 /// # One node asks another to be measured
 ///
-/// On a stream of its own, that begins with these eight bytes and is then at its end:
+/// It is sent on a separate stream that holds only these eight bytes:
 ///
 /// ```
 /// request    "bench 1" 7 | seconds 1
 /// answer     "bench 1" 7 | result 1 | if that is 0: family 1 (4 or 6) | TCP port 2 | UDP port 2 | token 16
 /// ```
 ///
-/// The answer is a server that listens for so many seconds at the answerer's overlay address of that family, which the
-/// asker knows from the certificate and never from here. Anyone who shows the token is served.
+/// The answer names a server that listens for that many seconds at the answering node's overlay address of that family.
+/// The asking node takes that address from the certificate only. Every client that shows the token is served.
 package struct BenchRequest: Hashable, Sendable {
     package static let size = 8
     static let magic = Array("bench 1".utf8)

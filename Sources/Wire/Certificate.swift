@@ -1,7 +1,7 @@
 package import Base
 
-/// What the fleet's authority reports of a node. The encoded form is signed with Ed25519; anyone who holds a certificate whose
-/// `node` is a peer's static key, and whose signature is a trusted authority's, knows with whom it speaks.
+/// What the fleet's authority states of a node. The encoded form is signed with Ed25519. A certificate proves the identity of
+/// a peer if its `node` is the peer's static key and its signature is from a trusted authority.
 ///
 /// ```
 /// version 1 | fleet 16 | serial 8 | node 32 | roles 1 | not before 8 | not after 8 | IPv4 4
@@ -118,7 +118,7 @@ package struct FleetID: Hashable, Sendable {
     package var hex: String { bytes.hex }
 }
 
-/// What a node may be for others.
+/// The roles that a node may have for others.
 package struct Roles: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }

@@ -1,23 +1,23 @@
 /// # Datagrams over TCP
 ///
-/// Where a network lets no UDP out, a node's datagrams to a relay go through a TCP connection, one behind the other, each
-/// after its length:
+/// Where a network blocks UDP, a node's datagrams to a relay go through a TCP connection, one after the other, each after
+/// its length:
 ///
 /// ```
 /// first, from the one who connects:   "AST" 1
 /// then, both ways:                    length 2 | datagram        and so on
 /// ```
 ///
-/// Nothing is sealed besides the datagrams themselves, which are what they are over UDP: so the relay opens nothing here
-/// either, and nothing is sealed twice. The four bytes distinguish a browser that came to the wrong port from a node, before
-/// anything is kept for it. Lengths are big-endian, from 1 to `DatagramFraming.limit`; any other ends the connection.
+/// Only the datagrams themselves are sealed, as over UDP. So the relay opens nothing here either, and nothing is sealed
+/// twice. The four bytes distinguish a node from another client, such as a browser at the wrong port, before any state
+/// is kept for it. Lengths are big-endian, from 1 to `DatagramFraming.limit`; any other ends the connection.
 package struct DatagramFraming: Sendable {
     package static let greeting: [UInt8] = [0x41, 0x53, 0x54, 1]
     package static let lengthSize = 2
     /// Bytes of a datagram: those of the largest frames that networks have.
     package static let limit = 9216
 
-    /// What can be no frame.
+    /// Why bytes are not a frame.
     package enum Fault: Error, Hashable, Sendable {
         case badGreeting
         case badLength(Int)
@@ -27,13 +27,13 @@ package struct DatagramFraming: Sendable {
     private var buffer: [UInt8] = []
     private var start = 0
 
-    /// `isServer`: the far end has connected to this one, and reports it first.
+    /// `isServer`: the far end has connected to this one, and sends the greeting first.
     package init(isServer: Bool) { awaitsGreeting = isServer }
 
     /// Bytes that are not a whole datagram yet.
     package var pendingBytes: Int { buffer.count - start }
 
-    /// Takes what came, and hands on each datagram that is whole; what is handed on may be changed in place.
+    /// Takes received bytes and hands on each complete datagram, which may be changed in place.
     package mutating func receive(
         _ bytes: [UInt8], _ body: (UnsafeMutableRawBufferPointer) -> Void
     ) throws(Fault) {
@@ -43,7 +43,7 @@ package struct DatagramFraming: Sendable {
         }
         buffer += bytes
         if awaitsGreeting {
-            // Anyone who begins otherwise is informed at once, not when four bytes are there.
+            // A wrong greeting is refused at its first wrong byte, not after four bytes.
             guard buffer.starts(with: DatagramFraming.greeting.prefix(buffer.count)) else { throw .badGreeting }
             guard buffer.count >= DatagramFraming.greeting.count else { return }
             awaitsGreeting = false

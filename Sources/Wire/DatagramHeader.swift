@@ -23,7 +23,7 @@ package enum DatagramHeader: Hashable, Sendable {
     /// MAC1 and MAC2 at the end of both handshake messages.
     package static let macsSize = 32
 
-    /// Length limits of the kinds: what is shorter cannot be whole, what is longer is not ours.
+    /// Length limits of the kinds: a shorter datagram is incomplete, a longer one is not of this protocol.
     package static let firstLengths = firstSize + 32 + 48 + 16 + macsSize...Limits.datagramBytes
     package static let secondLengths = secondSize + 32 + 16 + macsSize...Limits.datagramBytes
     package static let cookieLength = cookieSize + 24 + 32

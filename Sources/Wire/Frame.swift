@@ -3,8 +3,8 @@ package import Base
 /// # Frames of reliable streams
 ///
 /// The plaintext of a frames packet is `varint packetNumber`, then frames until the end. A frame is one byte of type
-/// and its fields; integers are varints (RFC 9000, section 16) in the shortest form when written, in any form when
-/// read.
+/// and its fields. Integers are varints (RFC 9000, section 16). They are written in the shortest form, and read in any
+/// form.
 ///
 ///     0x00 PADDING              -
 ///     0x01 PING                 -                                                    asks for an ACK, nothing else
@@ -22,9 +22,8 @@ package import Base
 ///     0x16 STREAMS_BLOCKED      limit
 ///     0x20 ... 0x3f             frames of the mesh, not read here; they ask for no ACK
 ///
-/// Numbers and meaning are QUIC's with three differences: a STREAM frame always reports its length, there are only
-/// bidirectional streams (bit 0 of an id names the opener, the rest counts), and the delay of an ACK is in
-/// microseconds.
+/// Numbers and meaning are QUIC's with three differences. A STREAM frame always states its length. There are only
+/// bidirectional streams (bit 0 of an id names the opener, the rest counts). The delay of an ACK is in microseconds.
 
 package enum Frame: Hashable, Sendable {
     case padding
@@ -40,7 +39,7 @@ package enum Frame: Hashable, Sendable {
     case streamDataBlocked(StreamID, UInt64)
     case streamsBlocked(UInt64)
 
-    /// More ranges are not written, and refused when read.
+    /// More ranges are never written, and are refused when read.
     package static let maxAckRanges = 32
     /// The largest offset and varint, 2^62 - 1.
     package static let maxOffset: UInt64 = (1 << 62) - 1
@@ -121,7 +120,7 @@ package enum Frame: Hashable, Sendable {
         return rest <= 16_387 ? 16_383 : min(rest - 4, (1 << 30) - 1)
     }
 
-    /// Whether the peer must be informed of the frame's arrival (RFC 9000, section 13.2).
+    /// Whether the frame must be acknowledged (RFC 9000, section 13.2).
     package var elicitsAck: Bool {
         switch self {
         case .padding, .ack: false

@@ -6,13 +6,13 @@ package import Base
 /// version 1 | flags 1 | association 8 | certificate length varint, bytes | zeros to the end
 /// ```
 ///
-/// `association` is drawn again whenever the sender forgets what it knew of the receiver (a restart, a time-out): a
-/// receiver that sees another number than last time knows that its streams with that peer are gone. The zeros pad the
-/// first message to at least the size of the second, so that a responder amplifies nothing.
+/// `association` is drawn again when the sender has lost its state of the receiver (a restart, a time-out). A receiver
+/// that sees another number than last time knows that its streams with that peer are lost. The zeros pad the first
+/// message to at least the size of the second, so that a responder amplifies nothing.
 package struct HandshakePayload: Hashable, Sendable {
     package static let version: UInt8 = 1
 
-    /// The sender can do AES-256-GCM in hardware.
+    /// The sender has AES-256-GCM in hardware.
     package var hasAESGCM: Bool
     package var association: UInt64
     /// An encoded `SignedCertificate`; empty if the sender has none yet and enrols.

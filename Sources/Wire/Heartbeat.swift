@@ -1,7 +1,7 @@
 package import Base
 
-/// The pulse of a node: once a second, unreliable, 47 bytes. It holds what every reader needs each second, and
-/// fingerprints of the rest, so that details travel only when they changed.
+/// A node's heartbeat: once a second, unreliable, 47 bytes. It holds what is needed each second, and fingerprints of
+/// the rest, so that details are sent only when they have changed.
 ///
 /// ```
 /// kind 1 (=1) | state 1 | incarnation 8 | sequence 4 | revision 8
@@ -18,12 +18,12 @@ package struct Heartbeat: Hashable, Sendable {
     /// Drawn at each start of the agent's process; a lower sequence under a new incarnation is no replay.
     package var incarnation: UInt64
     package var sequence: UInt32
-    /// The revision of desired state that the agent works by.
+    /// The revision of desired state that the agent has applied.
     package var revision: UInt64
     package var processorLoad: UInt8 = unknownLoad
     package var memoryLoad: UInt8 = unknownLoad
     package var acceleratorLoad: UInt8 = unknownLoad
-    /// How many workers more the node would take.
+    /// How many more workers the node accepts.
     package var freeSlots: UInt16 = 0
     package var worst = Verdict.unknown
     package var hasCgroups = false
@@ -85,8 +85,8 @@ package struct Heartbeat: Hashable, Sendable {
     }
 }
 
-/// The controller's answer to a heartbeat, 37 bytes: what it needs, and what it knows. An agent that reads another
-/// fingerprint than its own sends a report.
+/// The controller's answer to a heartbeat, 37 bytes: the revision of desired state, and the fingerprints of what it
+/// knows. An agent that reads another fingerprint than its own sends a report.
 ///
 /// ```
 /// kind 1 (=2) | incarnation 8 | sequence 4 | revision 8 | details 8 | workers 8
@@ -139,11 +139,11 @@ package enum MessageKind: UInt8, Hashable, Sendable, CaseIterable {
     case heartbeatAck = 2
 }
 
-/// What a node reports of itself.
+/// The phase of a node, as it reports it.
 package enum NodePhase: UInt8, Hashable, Sendable, CaseIterable {
     case running = 1
-    /// Takes no new workers; what runs goes on.
+    /// Accepts no new workers; running workers continue.
     case draining = 2
-    /// Is going away now, and should be routed to no more.
+    /// Leaves the fleet now; no more traffic should be routed to it.
     case leaving = 3
 }

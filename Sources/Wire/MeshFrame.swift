@@ -1,22 +1,22 @@
 package import Base
 
-/// The frames of the mesh itself, besides those of streams (`StreamFrame`), inside a sealed datagram of kind 4. Types
+/// The frames of the mesh itself, without those of streams (`StreamFrame`), inside a sealed datagram of kind 4. Types
 /// 0x20 to 0x3f are these:
 ///
 /// ```
-/// 0x20 ping      token 8
-/// 0x21 pong      token 8 | the address that the ping came from
-/// 0x22 message   length varint, bytes        unreliable, at most 1024 bytes
-/// 0x23 close     code varint | reason text
-/// 0x24 allocation request                                        to a relay: give me an allocation
-/// 0x25 allocation                allocation 4 | key 32 | challenge 16   a relay's answer; the challenge is for a first bind
-/// 0x26 allocation refused        reason 1                        or that
-/// 0x27 candidates         number varint | mapping 1 | count varint, candidates
-/// 0x28 candidates received   number varint                   of the newest that were received
+/// 0x20 ping                  token 8
+/// 0x21 pong                  token 8 | the address that the ping came from
+/// 0x22 message               length varint, bytes                          unreliable, at most 1000 bytes
+/// 0x23 close                 code varint | reason text
+/// 0x24 allocation request                                                  asks a relay for an allocation
+/// 0x25 allocation            allocation 4 | key 32 | challenge 16          the answer; the challenge is for a first bind
+/// 0x26 allocation refused    reason 1                                      the other answer
+/// 0x27 candidates            number varint | mapping 1 | count varint, candidates
+/// 0x28 candidates received   number varint                                 of the newest that were received
 /// ```
 ///
-/// `mapping` is what the sender knows of its NAT: 0 nothing, 1 there is none, 2 all see the same address, 3 each
-/// sees another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the
+/// `mapping` is what the sender knows of its NAT: 0 nothing, 1 no NAT, 2 all peers see one address, 3 each peer sees
+/// another. A candidate is one byte, 0, and an address; or 1, the address of a relay, the relay's id (32) and the
 /// allocation (4).
 ///
 /// An address is one byte, 4 or 6, then 4 or 16 bytes and a port. A text or a byte string is a varint length (RFC 9000,
@@ -116,7 +116,7 @@ package enum MeshFrame: Hashable, Sendable {
 
 /// Why a relay has no allocation for a node.
 package enum AllocationRefusal: UInt8, Hashable, Sendable, CaseIterable {
-    /// The node asked is no relay.
+    /// The node is not a relay.
     case notARelay = 1
     /// It serves as many nodes as it can.
     case full = 2
@@ -128,7 +128,7 @@ package enum CloseCode: UInt64, Hashable, Sendable, CaseIterable {
     case goodbye = 0
     /// The far end broke the protocol of streams.
     case protocolViolation = 1
-    /// The certificate was revoked or has run out.
+    /// The certificate was revoked or has expired.
     case notAuthorised = 2
     /// The far end has no room for another session.
     case overloaded = 3
@@ -144,7 +144,7 @@ extension SocketAddress {
         case 6: ip = IPAddress(bytes: try reader.bytes(16, "IPv6 address"))
         case _: throw DecodeError(.invalidValue, "address family", at: start)
         }
-        // A mapped address would make two spellings of one.
+        // A mapped address would be a second form of the same address.
         guard let ip, ip.isIPv4 == (family == 4) else { throw DecodeError(.invalidValue, "address", at: start) }
         self.init(ip, try reader.uint16("port"))
     }

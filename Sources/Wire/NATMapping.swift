@@ -1,14 +1,14 @@
 import Base
 
-/// What a node has found out about the NAT before it (RFC 4787, section 4.1).
+/// What a node knows of the NAT in front of it (RFC 4787, section 4.1).
 package enum NATMapping: UInt8, Hashable, Sendable, CaseIterable {
     case unknown = 0
     /// Others see it at its own address.
     case none = 1
-    /// Everybody sees it at the same address: endpoint-independent mapping, or ports that are preserved.
+    /// All peers see it at the same address: endpoint-independent mapping, or ports that are preserved.
     case endpointIndependent = 2
-    /// Each sees it at another.
+    /// Each peer sees it at another address.
     case endpointDependent = 3
-    /// No UDP gets out, or none comes back: it has relays over TCP alone.
+    /// UDP is blocked, outgoing or incoming: it has relays over TCP only.
     case blocked = 4
 }

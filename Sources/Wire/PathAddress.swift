@@ -1,14 +1,14 @@
 package import Base
 
-/// One way to a peer: the address to which its datagrams go and from which they come, and, where a relay has that
-/// address, the allocations that they name. A relay may itself be behind one: then `allocations` are those at the far relay.
+/// One path to a peer: the address to which its datagrams go and from which they come. Where a relay has that address, it
+/// also has the allocations that the datagrams name. A relay may itself be behind one: then `allocations` are those at the
+/// far relay.
 ///
 /// ```
-///   remote                          direct
-///   remote: relay, allocations             one hop
-///   remote: relay, via, allocations        two hops: `via` are the allocations at the relay that has the address, of this node
-///   and of
-///                                   the far relay; `allocations` those at the far relay, of this node and of the peer
+///   remote                            direct
+///   remote: relay, allocations        one hop
+///   remote: relay, via, allocations   two hops: `via` are the allocations of this node and of the far relay, at the relay
+///                                     that has the address; `allocations` those of this node and of the peer, at the far relay
 /// ```
 package struct PathAddress: Hashable, Sendable {
     package var remote: SocketAddress
@@ -36,15 +36,15 @@ package struct PathAddress: Hashable, Sendable {
     package static func tcp(_ remote: SocketAddress) -> PathAddress { PathAddress(remote, socket: tcpOut) }
 
     package var isRelayed: Bool { allocations != nil }
-    /// How many relays carry what goes this way.
+    /// The number of relays on this path.
     package var hops: Int { allocations == nil ? 0 : via == nil ? 1 : 2 }
     package var isTCP: Bool { socket >= PathAddress.tcpOut }
     /// Straight to the node, by UDP.
     package var isDirect: Bool { !isRelayed && !isTCP }
-    /// Bytes that stand before a datagram that goes this way.
+    /// Bytes of the headers before a datagram on this path.
     package var overhead: Int { hops * DatagramHeader.relayedSize }
 
-    /// Writes those bytes, if there are any: what the nearer relay is to read comes first.
+    /// Writes those headers, if there are any. The header for the nearer relay comes first.
     package func write(to buffer: UnsafeMutableRawBufferPointer) {
         guard let allocations else { return }
         var writer = ByteWriter(reserving: overhead)
@@ -53,12 +53,13 @@ package struct PathAddress: Hashable, Sendable {
         buffer.copyBytes(from: writer.bytes)
     }
 
-    /// The way to anyone who has `allocations` at the relay that this is the way to; `nil` where that would be a third hop.
+    /// The path to the owner of `allocations` at the relay to which this path leads; `nil` where that would be a third
+    /// hop.
     package func extended(by allocations: AllocationPair) -> PathAddress? {
         hops < 2 ? PathAddress(remote, allocations: allocations, via: self.allocations, socket: socket) : nil
     }
 
-    /// Whether it goes by that allocation of this node's, at whichever of its relays.
+    /// Whether it uses that allocation of this node, at any of its relays.
     package func uses(allocation: UInt32) -> Bool { allocations?.near == allocation || via?.near == allocation }
 }
 

@@ -1,6 +1,6 @@
 package import Base
 
-/// Where a node may be reached, as it reports of itself.
+/// Where a node may be reached, as it announces it.
 package enum PathCandidate: Hashable, Sendable {
     case direct(SocketAddress)
     case relayed(RelayedAddress)

@@ -1,6 +1,6 @@
 package import Base
 
-/// A certificate and its signature, as it travels and lies on disk.
+/// A certificate and its signature, as it is sent and stored.
 package struct SignedCertificate: Hashable, Sendable {
     package var certificate: Certificate
     package var signature: [UInt8]

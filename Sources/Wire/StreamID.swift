@@ -1,6 +1,6 @@
 import Base
 
-/// A stream of a session: bit 0 reports which side opened it, the other bits count that side's streams from 0.
+/// A stream of a session: bit 0 states which side opened it, the other bits count that side's streams from 0.
 package struct StreamID: Hashable, Comparable, Sendable, CustomStringConvertible {
     package var rawValue: UInt64
 

@@ -1,4 +1,4 @@
-/// What of YAML a kind of file may use.
+/// The part of YAML that a kind of file may use.
 package enum YAMLDialect: Hashable, Sendable {
     /// A configuration needs neither anchors, aliases nor tags; each is refused with its place. So is a tab in the indentation.
     case configuration

@@ -1,6 +1,6 @@
 /// A part of a YAML document, with the place at which it begins.
 package indirect enum YAMLNode {
-    /// `isPlain`: without quotes and not a block scalar, so that `null` means nothing rather than a word.
+    /// `isPlain`: without quotes and not a block scalar, so that `null` is no value and not a word.
     case scalar(String, isPlain: Bool, at: YAMLPlace)
     case sequence([YAMLNode], at: YAMLPlace)
     case mapping([(key: YAMLNode, value: YAMLNode)], at: YAMLPlace)

@@ -2,16 +2,16 @@ import CLibyaml
 
 /// # YAML with libyaml alone
 ///
-/// Debian's libyaml, linked statically, gives events; this file makes a tree of them. It is the only YAML reader: a library
-/// that decodes into `Codable` types needs the whole of Foundation, about 6 MiB resident in an agent that is to idle below
-/// 20 MiB, and reports a repeated key only the mapping that it lies in.
+/// Debian's libyaml, linked statically, gives events; this file makes a tree of them. It is the only YAML reader. A library
+/// that decodes into `Codable` types needs the whole of Foundation, about 6 MiB resident in an agent that must idle below
+/// 20 MiB. For a repeated key such a library names only the mapping that contains it.
 ///
 /// Scalars stay text. The key that a scalar belongs to gives the text its meaning, so `no` is never a boolean by accident.
 /// Several documents, and nodes that are nested too deeply, are refused with their place.
 package struct YAMLReader {
-    /// Documents of ours have four levels; the rest is there to be refused with words.
+    /// Our documents have four levels. Deeper ones are read up to this depth, so that the error can name the place.
     private static let depthLimit = 16
-    /// Aliases of aliases multiply; this is more than any file of 1 MiB needs that reports what it means.
+    /// Aliases of aliases multiply. This is more than any useful file of 1 MiB needs.
     private static let nodeLimit = 100_000
 
     fileprivate struct Event {

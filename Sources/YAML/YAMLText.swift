@@ -2,10 +2,10 @@ import Base
 
 /// A file's bytes as the text of one YAML document: UTF-8 without a byte order mark, lines that end in LF.
 ///
-/// Some mistakes are found here because libyaml's words for them do not help: a tab in the indentation is "a character that
-/// cannot start any token", and a control character has an offset and no line.
+/// Some mistakes are found here because libyaml's messages for them do not help. For a tab in the indentation it reports "a
+/// character that cannot start any token". For a control character it gives an offset and no line.
 package struct YAMLText {
-    /// Bytes. A larger file is no configuration and no document of ours.
+    /// Bytes. A larger file is refused.
     package static let limit = 1 << 20
 
     let bytes: [UInt8]
@@ -27,7 +27,7 @@ package struct YAMLText {
                 problems.append(YAMLProblem(YAMLPlace(line: index + 1, column: 1), message))
             }
             guard dialect == .configuration else { continue }
-            // libyaml takes no tab before a comment, nor on a line that is empty else.
+            // libyaml accepts no tab before a comment, and none on a line that is otherwise empty.
             for place in YAMLText.indentation(lines[index]).indices { lines[index][place] = 0x20 }
         }
         guard problems.isEmpty else { throw YAMLProblems(problems) }

@@ -41,8 +41,8 @@ struct AsterismController: DaemonCommand {
     var listen = "0.0.0.0:7950"
     @Option(
         help: """
-            A TCP address, IP:PORT, for agents whose networks let no UDP out, such as 0.0.0.0:443; may be given more \
-            than once; or off. (default: the address of --listen, over TCP)
+            A TCP address, IP:PORT, for agents whose networks block UDP, such as 0.0.0.0:443, or off; may be given \
+            more than once. (default: the address of --listen, over TCP)
             """)
     var tcpListen: [String] = []
     @Option(
@@ -53,10 +53,11 @@ struct AsterismController: DaemonCommand {
     var advertise: [String] = []
     @Option(
         help: """
-            Where HTTP is served: off, unix:/PATH (its owner and group may connect), or IP:PORT with --http-insecure.
+            Address of the HTTP API: off, unix:/PATH (its owner and group may connect), or IP:PORT with \
+            --http-insecure.
             """)
     var http = "off"
-    @Flag(help: "Serve HTTP at IP:PORT although anyone who can connect runs commands as root on every node.")
+    @Flag(help: "Serve HTTP at IP:PORT. Anyone who can connect runs commands as root on every node.")
     var httpInsecure = false
     @Option(help: "Path of the local socket that the asterism command uses.")
     var socket = "/run/asterism-controller/controller.sock"
@@ -68,7 +69,7 @@ struct AsterismController: DaemonCommand {
             has an address. (default: \(ControllerDaemon.Settings.overlayNetworkDefault), or the one in use)
             """)
     var overlayNetwork: String?
-    @Option(help: "Whether to be a relay for nodes that find no other way to each other, as beacons are: on or off.")
+    @Option(help: "Relay datagrams for nodes without a direct path, as beacons do: on or off.")
     var relay = "on"
     @Option(help: .hidden)
     var debugClockOffsetSeconds: Int?

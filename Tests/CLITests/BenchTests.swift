@@ -66,7 +66,7 @@ import Wire
         #expect(run.lines.map { String($0.prefix(5)) } == ["gpu-7", "idle ", "there", "there", "back ", "back "])
         #expect(run.lines[0] == "gpu-7 at 127.0.0.1, through the mesh")
         #expect(run.lines[1].contains("p99") && run.lines[1].contains("of 100 lost"))
-        #expect(run.lines[2].contains("1s") && run.lines[5].contains("segments sent again; round trip p50"))
+        #expect(run.lines[2].contains("1s") && run.lines[5].contains("segments retransmitted; round trip p50"))
         #expect(server.hasEnded(within: 2) && server.process.terminationStatus == 0)
         guard case .agent(.benchStart(let request))? = agent.questions.first else {
             Issue.record("nobody was asked")
@@ -94,7 +94,7 @@ import Wire
         let agent = try agent(server.view(token: String(repeating: "00", count: 16)))
         let run = try self.run(agent, "x", "--duration", "1")
         #expect(run.status == 5)
-        #expect(run.errors.contains("does not take the token"))
+        #expect(run.errors.contains("does not accept the token"))
         #expect(server.process.isRunning)
         try server.endInput()
         #expect(server.hasEnded(within: 3))

@@ -36,7 +36,7 @@ import Wire
                 2: gpu-7 910us, relay beacon (203.0.113.1:7950)
                 3: gpu-7 1.25ms, relay tcp 203.0.113.2:7950
                 4: no answer from gpu-7
-                4 sent, 3 answered, 25% lost; least 840us, median 910us, most 1.25ms
+                4 sent, 3 answered, 25% lost; min 840us, median 910us, max 1.25ms
 
                 """)
         // Whom it is about is known after the first.

@@ -42,7 +42,7 @@ import Wire
         #expect(
             Self.outer([1], isOutward: false).comment(.init())
                 == "in from ?, direct 198.51.100.12:7950, first message of a handshake")
-        #expect(Self.outer([], isOutward: false).comment(.init(node: Self.node)).contains("of no kind of ours"))
+        #expect(Self.outer([], isOutward: false).comment(.init(node: Self.node)).contains("of an unknown kind"))
         var stream = Self.outer(Self.datagram, isOutward: true)
         stream.path?.socket = PathAddress.tcpOut
         #expect(stream.comment(Self.party) == "out to gpu-7, direct 198.51.100.12:7950 over TCP, packet")

@@ -167,7 +167,7 @@ import Wire
             program = try Program(directory, ["--new-fleet"], waits: false)
             #expect(program.wait() == .exited(0))
             #expect(program.output.contains("renamed a file of the old fleet"), "\(program.output)")
-            #expect(program.output.contains("a new fleet is made; start the controller"), "\(program.output)")
+            #expect(program.output.contains("a new fleet was made; start the controller"), "\(program.output)")
             program = try Program(directory)
             #expect(try program.ask("GET", "/v1/status").body["fleet"] != fleet)
         }

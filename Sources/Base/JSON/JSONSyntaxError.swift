@@ -1,4 +1,4 @@
-/// Where a document stops being JSON.
+/// The place at which a document is not JSON, with the reason.
 package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Reason: Hashable, Sendable {
         /// The text ends too early.
@@ -11,7 +11,7 @@ package struct JSONSyntaxError: Error, Hashable, Sendable, CustomStringConvertib
     }
     package var reason: Reason
     package var message: String
-    /// The way through the document, `devices[3].powerWatts`; empty at the top.
+    /// The path in the document, `devices[3].powerWatts`; empty at the top.
     package var path: String
     /// Bytes before the mistake.
     package var offset: Int

@@ -1,4 +1,4 @@
-/// A JSON document as it was written: members keep their order, and numbers stay text, so that no digit of a 64-bit number is
+/// A JSON document as it was written. Members keep their order. Numbers stay text, so that no digit of a 64-bit number is
 /// lost on its way to an integer.
 package enum JSONValue: Hashable, Sendable {
     case null
@@ -40,7 +40,7 @@ package enum JSONValue: Hashable, Sendable {
         }
     }
 
-    /// What it is, for messages.
+    /// The kind of value, for messages.
     package var kind: String {
         switch self {
         case .null: "null"

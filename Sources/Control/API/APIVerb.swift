@@ -1,8 +1,8 @@
 /// # Verbs
 ///
-/// A verb is one thing that a program can be asked. Its file holds all that there is to know of it: the parameters, which
-/// are the value itself, the type of the answer, the names under which JSON-RPC, HTTP and the command line know it, one
-/// line for people, and the work: the checks of its parameters, and what features do for it.
+/// A verb is one request that a program answers. Its file holds everything about it. The parameters are the value itself.
+/// The file also has the type of the answer, one line for people, and the names for JSON-RPC, HTTP and the command line.
+/// It does the work: it checks the parameters and calls the features.
 ///
 /// `ControllerRequest` and `AgentRequest` list the verbs of the two programs. The methods of JSON-RPC, the routes of HTTP,
 /// the OpenAPI document and the table in `API.md` are derived from those lists and from the verbs.

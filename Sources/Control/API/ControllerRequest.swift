@@ -2,7 +2,7 @@
 ///
 /// A new verb gets a case here, a line in `verb` and one in `verbs`; in `ControllerReply` it takes the case of its answer.
 package enum ControllerRequest: Hashable, Sendable {
-    /// What becomes of a request.
+    /// The result of a request.
     package typealias Outcome = Result<ControllerReply, APIError>
 
     case status

@@ -1,6 +1,6 @@
 package import Base
 
-/// A verb of the agent that is done by its shell, which has the sockets. A core without one refuses it.
+/// A verb of the agent that its shell performs, since the shell has the sockets. A core without a shell refuses it.
 package protocol ShellVerb: AgentVerb {}
 
 extension ShellVerb {

@@ -4,7 +4,7 @@ package struct VerbDescription: Hashable, Sendable {
     package let method: String
     /// What it does or answers with, in one line.
     package let summary: String
-    /// The commands of `asterism` that ask it, without the program's name.
+    /// The commands of `asterism` that send it, without the program's name.
     package let commands: [String]
 
     package init(_ method: String, _ summary: String, commands: [String] = []) {

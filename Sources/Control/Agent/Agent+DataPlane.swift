@@ -31,8 +31,8 @@ extension Agent {
         finish(now: now, into: &out)
     }
 
-    /// The kernel's answer to `DataPlaneChange.measure`, or what it reported of a datagram that was too large (then there is
-    /// no peer named).
+    /// The kernel's answer to `DataPlaneChange.measure`, or its report of a datagram that was too large (then no peer is
+    /// named).
     package mutating func measured(
         _ peer: Int?, at remote: SocketAddress, mtu: Int, now: Instant, into out: inout AgentOutbox
     ) {
@@ -40,7 +40,7 @@ extension Agent {
         finish(now: now, into: &out)
     }
 
-    /// All about the paths to a peer; `nil` for a node without a session.
+    /// The report on the paths to a peer; `nil` for a node without a session.
     package func report(on node: NodeID, now: Instant) -> PathReport? { core.endpoint.value.report(on: node, now: now) }
 
     /// What the mesh has counted, by name.

@@ -16,7 +16,7 @@ extension Agent {
             streams.disconnected(node)
             throughput.disconnected(node, into: &out)
             guests.disconnected(node, into: &out)
-            // Anyone who ends a session here has reported already what comes next.
+            // The code here that ends a session has already decided what happens next.
             guard core.uplink.node == node, reason != .local else { return }
             core.counters.add(.uplinksLost)
             core.loseUplink(node, .ended, now: now, into: &out)
@@ -28,7 +28,7 @@ extension Agent {
         case .pong(_, let token, let roundTrip, let path):
             pings.pong(token: token, roundTrip: roundTrip, by: path, relay: core.relayName(of: path))
         case .relayUnreached(let relay): RelayChains.find(relay, finder: &finder, core: &core, now: now)
-        // Those who look for this node should find it; not at once for each of several changes.
+        // Nodes that look for this node should find it. Several changes in a row are registered together.
         case .candidatesChanged: registration.renew(by: now + Registration.coalesce)
         }
     }

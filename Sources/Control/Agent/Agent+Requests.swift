@@ -2,7 +2,7 @@ import Base
 import Mesh
 import Wire
 
-// What the local user asks. Each verb does its work by its file in `API`.
+// Requests of the local user. Each verb is implemented by its file in `API`.
 
 extension Agent {
     mutating func handle(_ request: AgentRequest, _ id: RequestID, now: Instant, into out: inout AgentOutbox) {

@@ -49,7 +49,8 @@ extension Agent {
 
     // MARK: - The control stream
 
-    /// A control stream has opened: this node shows what it has to show.
+    /// A control stream has opened. A node that enrols sends its proof. A member registers, sends its clock, and renews
+    /// its certificate if that is due.
     mutating func beginControlStream(in session: PeerSession, now: Instant, into out: inout AgentOutbox) {
         reports.forget()
         switch core.standing {

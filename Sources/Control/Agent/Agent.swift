@@ -5,19 +5,20 @@ package import Wire
 
 /// # What a node does
 ///
-/// An agent is a mesh endpoint, a supervisor of workers and a reporter, composed. It belongs to a fleet or is to
-/// (`Standing`), keeps one session with a controller (`Uplink`), and reports once a second how it is (`Heartbeats`).
+/// An agent is a mesh endpoint, a supervisor of workers and a reporter, composed. It belongs to a fleet or is joining
+/// one (`Standing`). It keeps one session with a controller (`Uplink`), and reports its state once a second
+/// (`Heartbeats`).
 ///
-/// It sends state, and state is what it is sent, so every loss heals by itself:
-/// - A heartbeat carries the revision that the agent works by; the controller sends desired state to an agent that shows an
+/// It sends and receives state, not commands, so every loss is repaired:
+/// - A heartbeat carries the revision that the agent has applied; the controller sends desired state to an agent with an
 ///   older one.
 /// - The answer carries the digests of what the controller knows; the agent reports to a controller that shows others.
 /// - A change of a worker is reported at once, at most every 20 ms; if that report is lost, the digests show it.
 ///
-/// Cut off, it goes on: the supervisor needs nobody, and the uplink tries again for ever.
+/// Without a connection it continues: the supervisor needs no controller, and the uplink retries forever.
 ///
-/// A feature is a value type with private state in a folder of its own. The agent owns the features, and `AgentCore`, which
-/// all of them need. It hands events to features, and calls `service` of each when time has passed.
+/// A feature is a value type with private state in its own folder. The agent owns the features, and `AgentCore`, which all
+/// of them need. It hands events to features, and calls `service` of each when time has passed.
 ///
 /// - `Agent+Events.swift`: events of the mesh, by feature.
 /// - `Agent+Streams.swift`: events of streams, by service.
@@ -49,8 +50,8 @@ package struct Agent: ~Copyable {
         identity: consuming Identity, membership: MembershipRecord?, record: AgentRecord,
         configuration: AgentConfiguration, incarnation: UInt64, seed: Seed, now: Instant, wall: UnixTime
     ) {
-        // Jitter can be seen from outside, and a `Random` can be reckoned back from what it gave: it never shares its
-        // seed with the generator of keys.
+        // Jitter can be observed from outside, and the state of a `Random` can be computed from its output. So it never
+        // shares its seed with the generator of keys.
         var generator = KeyGenerator(seed)
         func draw() -> Seed {
             Seed(generator.uint64(), generator.uint64(), generator.uint64(), generator.uint64())
@@ -91,8 +92,8 @@ package struct Agent: ~Copyable {
             consider(routes.deadline)
             consider(finder.deadline(canAsk: core.canLookUp))
             consider(enroller.deadline(core.standing))
-            // Under the conditions of `service`: a deadline that nobody serves would make the driver spin. Without a stream
-            // there is nobody to report to, and the answers to heartbeats will ask.
+            // Under the conditions of `service`: a deadline that is not served would make the driver spin. Without a stream
+            // no report can be sent, and the answers to heartbeats will request it later.
             if case .member = core.standing, core.uplink.link != nil { consider(reports.deadline) }
             if core.canLookUp {
                 consider(registration.deadline)
@@ -172,7 +173,7 @@ package struct Agent: ~Copyable {
         } while !out.mesh.events.isEmpty
     }
 
-    /// Does what is due. Each part asks the time, so that calling it too often is no fault.
+    /// Does what is due. Each part checks the time, so extra calls do no harm.
     private mutating func service(now: Instant, into out: inout AgentOutbox) {
         enroller.service(core: &core, now: now, into: &out)
         core.serviceUplink(now: now, into: &out)

@@ -1,8 +1,8 @@
 package import Base
 package import Wire
 
-/// What the shell is to do for an agent, in this order, and before it sends the datagrams of the same outbox: so that
-/// nobody learns of what a crash could still undo.
+/// What the shell is to do for an agent, in this order, before it sends the datagrams of the same outbox. So no peer
+/// learns of a change that a crash could still undo.
 package enum AgentAction: Hashable, Sendable {
     case worker(SupervisorAction)
     /// Is the user there, is the binary? Answer with `checked`.
@@ -16,16 +16,16 @@ package enum AgentAction: Hashable, Sendable {
     case resolve([HostPort])
     /// A line for the log.
     case notice(AgentNotice)
-    /// A session with the owner of an address that was desired is there.
+    /// There is a session with the owner of a requested address.
     case overlayReachable(IPAddress)
-    /// An address that was desired cannot be reached now. Its packets may be dropped; requested again, it is tried again.
+    /// A requested address cannot be reached now. Its packets may be dropped. A new request starts a new attempt.
     case overlayUnreachable(IPAddress, OverlayFailure)
     /// Run a server for measuring, and end it when its time is over. Answer with `benchServing` or `benchEnded`.
     case benchServe(BenchService)
-    /// End that server; nobody waits for it.
+    /// End that server; its result is not needed.
     case benchEnd(UInt64)
     /// A controller has answered a heartbeat for the first time.
     case ready
-    /// After `stopping`: all is reported, the process may end.
+    /// After `stopping`: everything has been sent, the process may end.
     case stopped
 }

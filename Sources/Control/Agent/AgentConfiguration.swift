@@ -2,11 +2,11 @@ package import Base
 package import Mesh
 package import Wire
 
-/// What an agent is informed when it is made; it does not change while the process lives.
+/// The configuration that an agent is created with; it does not change while the process lives.
 package struct AgentConfiguration: Sendable {
     /// The name to enrol under.
     package var name: String
-    /// Whether somebody chose that name. If not, it is the host's, and a member keeps the name that it has.
+    /// Whether the name was configured. If not, it is the host's, and a member keeps the name that it has.
     package var isNameChosen = false
     package var site = ""
     /// Sorted by name, no name twice.

@@ -5,12 +5,12 @@ import Wire
 
 /// # What all features of an agent share
 ///
-/// A feature is a value type with private state. What it needs besides its own state is here: the mesh endpoint, the way
-/// to the controller, the clock, and what this node is. `Agent` owns the core and the features, and hands the core to
+/// A feature is a value type with private state. Everything else that it needs is here: the mesh endpoint, the uplink to
+/// the controller, the clock, and this node's identity. `Agent` owns the core and the features, and hands the core to
 /// each call of a feature.
 struct AgentCore: ~Copyable {
     let endpoint: Box<Endpoint>
-    /// The way to the controller.
+    /// The connection to the controller.
     var uplink: Uplink
     var configuration: AgentConfiguration
     var clock: FleetClock
@@ -27,7 +27,7 @@ struct AgentCore: ~Copyable {
 
     enum Departure: Hashable, Sendable {
         case none
-        /// Reports it in heartbeats until one is answered, or until this time.
+        /// Announces in heartbeats that it leaves, until one is answered or until this time.
         case leaving(until: Instant)
         case gone
     }
@@ -102,7 +102,7 @@ struct AgentCore: ~Copyable {
 
     static let leavingPatience = Interval.seconds(1)
 
-    /// The process ends. With `isLeaving` the node leaves to its fleet first.
+    /// The process ends. With `isLeaving` the node first announces to its fleet that it leaves.
     mutating func depart(leave isLeaving: Bool, now: Instant, into out: inout AgentOutbox) {
         guard departure == .none else { return }
         if isLeaving, case .member = standing, uplink.session != nil {
@@ -118,7 +118,7 @@ struct AgentCore: ~Copyable {
         if case .leaving(let until) = departure, until <= now { leave(now: now, into: &out) }
     }
 
-    /// The controller has received the goodbye, or was given time enough.
+    /// The controller has received the goodbye, or the time for that is over.
     mutating func leave(now: Instant, into out: inout AgentOutbox) {
         departure = .gone
         let node = uplink.session?.node

@@ -9,9 +9,9 @@ struct AgentCounters: Hashable, Sendable {
         case reportsSent
         /// Messages of the controller that cannot be read.
         case messagesUnreadable
-        /// Messages that only an agent sends, or that nobody asked for.
+        /// Messages that only an agent sends, or that were not requested.
         case messagesUnexpected
-        /// Streams that somebody else than the controller opened, and that no service has taken.
+        /// Streams that a node other than the controller opened, and that no service accepted.
         case streamsRefused
         /// Servers for measuring that were opened for peers.
         case benchesServed

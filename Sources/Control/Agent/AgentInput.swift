@@ -20,7 +20,7 @@ package enum AgentInput: Hashable, Sendable {
     case logRead(LogRead)
     /// A token from a file: tried until it is accepted or refused.
     case join(token: String)
-    /// There should be a token, and there is none, with the reason. A member needs none.
+    /// A token is configured but cannot be read, with the reason. A member needs none.
     case noToken(String)
     case request(RequestID, AgentRequest)
     case clock(UnixTime)
@@ -30,20 +30,20 @@ package enum AgentInput: Hashable, Sendable {
     case reconfigured(NodeDescription)
     /// Where this node listens has changed.
     case addresses([SocketAddress])
-    /// A TCP connection that was made for a datagram is over, or did not come about.
+    /// A TCP connection that was made for a datagram has ended, or could not be made.
     case connectionLost(SocketAddress)
     /// Gateways keep ports open that lead to this node's; none any more where there are none.
     case mapped([SocketAddress])
-    /// How long the NATs before this node remember a conversation over IPv4; `nil`: that is not known (any more).
+    /// How long the NATs in front of this node keep an IPv4 mapping; `nil`: that is not known (any more).
     case mappingsLive(NATLifetime?)
-    /// A packet waits for this overlay address, and there is no session with the node that has it. May be reported for
-    /// each packet: what is desired already is not desired twice. Answered by `overlayReachable` or
+    /// A packet waits for this overlay address, and there is no session with the node that has it. May be sent for each
+    /// packet: an address that is already requested is not requested twice. Answered by `overlayReachable` or
     /// `overlayUnreachable`, within twelve seconds.
     case overlayRequested(IPAddress)
     /// The answer to `AgentAction.benchServe`: a server listens, and serves anyone who shows the token.
     case benchServing(UInt64, tcpPort: UInt16, udpPort: UInt16, token: [UInt8])
     /// A server has ended, or never began.
     case benchEnded(UInt64)
-    /// The process is about to end. With `leave` the node leaves to its fleet; else it will be back.
+    /// The process is about to end. With `leave` the node announces that it leaves its fleet; else it will return.
     case stopping(leave: Bool)
 }

@@ -1,13 +1,13 @@
 package import Base
 package import Wire
 
-/// What an operator needs to read in a node's log: each is one line there. The core decides what is worth a line, the shell
+/// Events that an operator needs to see in a node's log: each is one line there. The core decides what is logged, the shell
 /// writes it.
 package enum AgentNotice: Hashable, Sendable {
     case joined(name: String, fleet: FleetID)
-    /// A token was of no use, with the reason.
+    /// A token was refused, with the reason.
     case joinRefused(String)
-    /// A token is good as a text, and no controller has answered yet.
+    /// A token is well-formed, and no controller has answered yet.
     case joinWaiting(places: [String])
     /// A token of this node's own fleet has named other addresses.
     case controllersChanged(places: [String])
@@ -18,7 +18,7 @@ package enum AgentNotice: Hashable, Sendable {
     case controllerFound(NodeID, after: Interval?)
     case clockDiffers(own: UnixTime, controller: UnixTime)
     case clockAgrees
-    /// The certificate ends soon, and no controller has renewed it.
+    /// The certificate expires soon, and no controller has renewed it.
     case certificateEnds(UnixTime)
     /// A certificate with another name, site or labels has come.
     case describedAs(NodeDescription)

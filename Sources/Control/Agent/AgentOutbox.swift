@@ -1,7 +1,7 @@
 package import Mesh
 import Wire
 
-/// What an `Agent` needs done. The driver owns one, hands it to every call, and empties it after each.
+/// What an `Agent` requests from its driver. The driver owns one, hands it to every call, and empties it after each.
 package struct AgentOutbox: ~Copyable {
     package var mesh = MeshOutbox()
     package var actions: [AgentAction] = []

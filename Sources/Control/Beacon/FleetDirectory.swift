@@ -9,7 +9,7 @@ import Wire
 struct FleetDirectory {
     private var directory = Directory()
 
-    /// Relays that a member is informed of.
+    /// The number of relays that are sent to a member.
     private static let relayLimit = 4
 
     // MARK: - Registration

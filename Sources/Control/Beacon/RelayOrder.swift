@@ -3,13 +3,13 @@ package import Wire
 
 /// # Which relays a node keeps
 ///
-/// Each node has an order of its own for the fleet's relays, by rendezvous hashing (Thaler and Ravishankar, 1998): relays
-/// share the load, and one that comes or goes changes the order of the others for nobody. A node keeps the first two, and
-/// what takes the one with it should leave the other: so the second is the first of those that are in another *failure
-/// domain* than the best one, wherever there is such. The rest follow in the order of before.
+/// Each node orders the fleet's relays by rendezvous hashing (Thaler and Ravishankar, 1998). So relays share the load,
+/// and a relay that is added or removed does not change the order of the others. A node keeps the first two. One failure
+/// should not affect both. So the second is the first of those in another *failure domain* than the best one, if there is
+/// one. The rest keep their order.
 ///
-/// A domain is a site, as beacons' certificates have it. Beacons of no site are taken for neighbours of each other, since
-/// nothing reports that they are not. The controller is a domain of its own.
+/// A domain is a site, as beacons' certificates have it. Beacons without a site count as one domain, since nothing shows
+/// that they are not. The controller is a separate domain.
 package struct RelayOrder: Sendable {
     package enum Domain: Hashable, Sendable {
         case controller
@@ -22,7 +22,7 @@ package struct RelayOrder: Sendable {
     /// Of the relays that `node` may use.
     package init(for node: NodeID) { self.node = node }
 
-    /// A node is no relay of its own.
+    /// A node is not its own relay.
     package mutating func add(_ place: ControllerAddress, in domain: Domain) {
         guard place.node != node else { return }
         var print = Fingerprint()

@@ -2,7 +2,7 @@ package import Base
 import Mesh
 import Wire
 
-// What the shell asks for a capture. The shell captures; the agent knows whose the packets are.
+// What the shell asks for a capture. The shell captures; the agent knows the peer of each packet.
 
 extension Agent {
     /// A peer that this node knows, for a capture of its packets alone.
@@ -19,7 +19,7 @@ extension Agent {
         return .success(peer.node)
     }
 
-    /// Whose a captured packet is, and whose relay has carried it.
+    /// The peer of a captured packet, and the relay that carried it.
     package func party(of packet: CapturedPacket) -> CapturedPacket.Party {
         var party = CapturedPacket.Party()
         switch packet.layer {

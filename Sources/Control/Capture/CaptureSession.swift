@@ -2,9 +2,9 @@ package import Base
 
 /// # One capture
 ///
-/// What passes the node's interface and its sockets becomes a pcapng file, a piece at a time, for as long as somebody
-/// reads the pieces. Two interfaces are in it: `inner` has the overlay's packets in clear, `outer` the datagrams that carry
-/// them, sealed as they are. Both are IP packets, and each has a comment that reports whose it is and which way it went.
+/// Packets of the node's interface and its sockets become a pcapng file, a piece at a time, as long as a client reads the
+/// pieces. The file has two interfaces: `inner` has the overlay's packets in clear, `outer` the sealed datagrams that carry
+/// them. Both are IP packets. Each has a comment that states its peer and its path.
 ///
 /// Keys are never in it: handshakes and frames stay sealed. Super-packets of the overlay are as large as the kernel makes
 /// them, and checksums that hardware is to complete are not complete.
@@ -23,7 +23,7 @@ package struct CaptureSession: Sendable {
     /// Bytes that wait to be read; when there are more, packets wait where they are, or are dropped there.
     private static let room = 1 << 20
 
-    /// `peer`: only what is reported to and by that one. `now`: nanoseconds since 1970.
+    /// `peer`: only packets to and from that one. `now`: nanoseconds since 1970.
     package init(number: Int64, layer: CaptureLayer?, peer: NodeID?, count: Int?, version: String, now: UInt64) {
         self.number = number
         self.layer = layer
@@ -38,7 +38,7 @@ package struct CaptureSession: Sendable {
     package var hasRoom: Bool { file.bytes.count < CaptureSession.room }
     package var hasNews: Bool { !file.bytes.isEmpty || isEnded }
 
-    /// A packet that has passed, and whose it is. `local` is this node's end of the datagram.
+    /// A captured packet and its peer. `local` is this node's end of the datagram.
     package mutating func add(_ packet: CapturedPacket, _ party: CapturedPacket.Party, local: SocketAddress) {
         guard !isEnded, layer.map({ $0 == packet.layer }) ?? true, peer.map({ $0 == party.node }) ?? true else {
             return

@@ -2,7 +2,7 @@ package import Base
 import Mesh
 package import Wire
 
-/// One packet that has passed, as the shell has seen it.
+/// One packet, as the shell has captured it.
 package struct CapturedPacket: Hashable, Sendable {
     /// Nanoseconds since 1970.
     package let at: UInt64
@@ -21,11 +21,11 @@ package struct CapturedPacket: Hashable, Sendable {
         self.bytes = bytes
     }
 
-    /// Whose it is.
+    /// The peer, and the relay if there is one.
     package struct Party: Hashable, Sendable {
         package var node: NodeID?
         package var name: String?
-        /// Whose relay has it carried.
+        /// The name of the relay that carried it.
         package var relay: String?
 
         package init(node: NodeID? = nil, name: String? = nil, relay: String? = nil) {
@@ -35,7 +35,7 @@ package struct CapturedPacket: Hashable, Sendable {
         }
     }
 
-    /// The way of a datagram: the far end, and the allocations that stand at its beginning where a relay carries it.
+    /// The path of a datagram: the far end, and the allocations at its beginning where a relay carries it.
     package static func path(
         of datagram: UnsafeRawBufferPointer, _ remote: SocketAddress, socket: UInt16, isOutward: Bool
     ) -> PathAddress {
@@ -86,7 +86,7 @@ package struct CapturedPacket: Hashable, Sendable {
 
     private var kindText: String {
         let inside = bytes.dropFirst(path?.overhead ?? 0).first
-        guard let kind = inside.flatMap({ DatagramKind(rawValue: $0) }) else { return "of no kind of ours" }
+        guard let kind = inside.flatMap({ DatagramKind(rawValue: $0) }) else { return "of an unknown kind" }
         return switch kind {
         case .handshakeFirst: "first message of a handshake"
         case .handshakeSecond: "second message of a handshake"
@@ -99,8 +99,9 @@ package struct CapturedPacket: Hashable, Sendable {
         }
     }
 
-    /// The IP packet: the bytes themselves, or a datagram's with the headers that it travelled with, as far as they are
-    /// known: `local` is this node's end. One that travelled over TCP has the headers that it would have had.
+    /// The IP packet. For a packet of the overlay it is the bytes themselves. A datagram gets its IP and UDP headers,
+    /// as far as they are known; `local` is this node's end. A datagram over TCP gets the headers that it would have
+    /// had over UDP.
     package func packet(local: SocketAddress) -> [UInt8] {
         guard layer == .outer, let far = path?.remote else { return bytes }
         // Ends of two families are a mistake of the caller's; the far one is known for sure.

@@ -2,7 +2,8 @@ package import Base
 package import Noise
 package import Wire
 
-/// The fleet's authority: anyone who holds its Ed25519 key reports who belongs to the fleet. Only a controller has one.
+/// The fleet's authority: the holder of its Ed25519 key decides which nodes belong to the fleet. Only a controller has
+/// one.
 package struct Authority: ~Copyable {
     package let fleet: FleetID
     private let key: SigningKey

@@ -21,7 +21,7 @@ extension Controller {
         _ node: NodeID, _ session: PeerSession, now: Instant, into out: inout ControllerOutbox
     ) {
         guard session.certificate != nil else { return enrolments.connected(node, session) }
-        // A certificate of ours for a node that we do not know: it was restored from an older copy of the store.
+        // A valid certificate of an unknown node: the store was restored from an older copy.
         guard let slot = core.registry.slot(of: node) else {
             return core.endpoint.value.disconnect(node, now: now, into: &out.mesh)
         }
@@ -40,7 +40,7 @@ extension Controller {
             var reader = ByteReader(message.span.bytes)
             heartbeat = try Heartbeat(reading: &reader)
         } catch { return }
-        // Messages may overtake each other; an older one of the same process reports nothing new.
+        // Messages may overtake each other; an older one of the same process contains nothing new.
         if let last = core.registry[slot].heartbeat, last.incarnation == heartbeat.incarnation,
             heartbeat.sequence <= last.sequence
         {

@@ -39,7 +39,7 @@ extension Controller {
 
     // MARK: - Answers
 
-    /// The node's answer on a worker: only now is it desired, or refused.
+    /// The node's answer on a worker: only now does the worker become desired, or is refused.
     private mutating func apply(_ reply: CheckReply, of slot: Int, now: Instant, into out: inout ControllerOutbox) {
         let isCheck = { (kind: Question.Kind) in if case .check = kind { true } else { false } }
         guard let question = questions.take(reply.operation, from: slot, where: isCheck),

@@ -2,8 +2,8 @@ package import Base
 import Mesh
 import Wire
 
-// What people and programs ask. Each request is answered once: by its verb's file in `API`, or when an agent has answered,
-// or when it has not.
+// Requests of people and programs. Each request is answered once: by its verb's file in `API`, when an agent has answered,
+// or when an agent's time is over.
 
 extension Controller {
     mutating func handle(

@@ -2,8 +2,9 @@ import Base
 import Noise
 import Wire
 
-// Edits of desired state. A command bears its caller's name for it (`operation`), and is done once, however often it is
-// reported. Running is done in two steps: the node is asked whether it could, and only then is anything changed.
+// Edits of desired state. A command carries an operation id of its caller (`operation`), and is done once, however
+// often it is sent. A run has two steps: the node is asked whether it can run the worker, and only then is anything
+// changed.
 
 extension Controller {
     // MARK: - Run

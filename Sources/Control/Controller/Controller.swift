@@ -7,8 +7,8 @@ import Wire
 /// # The fleet's memory of what should be
 ///
 /// A controller knows who belongs to the fleet (`Authority`, `TokenRegistry`), who is there (`Registry`), what should run
-/// where (`DesiredState`), and what happened (`EventLog`). It never does anything to a worker: it edits a node's
-/// desired state, and the node's agent, which is the truth about what runs, makes it so and reports.
+/// where (`DesiredState`), and what happened (`EventLog`). It never acts on a worker. It edits a node's desired state.
+/// The node's agent, which is the truth about what runs, applies it and reports.
 ///
 /// ```
 ///  people ── request ──→ ┌────────────┐ ── persist, reply ──→ shell ──→ SQLite, sockets
@@ -16,9 +16,9 @@ import Wire
 ///                        └────────────┘
 /// ```
 ///
-/// Everything it sends is state: a desired state carries its revision, a heartbeat's answer reports which revision is desired
-/// and which reports are known. So any message may be lost, and any program may be killed at any point; what was
-/// persisted is reported again until it is acknowledged.
+/// Everything it sends is state. A desired state carries its revision. A heartbeat's answer states which revision is desired
+/// and which reports are known. So any message may be lost, and any program may be killed at any point. What was persisted is
+/// sent again until it is acknowledged.
 ///
 /// Features are composed as in `Agent`.
 ///

@@ -92,17 +92,17 @@ struct ControllerCore: ~Copyable {
 
     // MARK: - Control streams
 
-    /// Queues a message for an agent. False if there is no stream to it, or too much waits already: then the stream is
-    /// given up, and the agent opens another, on which the newest state goes first.
+    /// Queues a message for an agent. False if there is no stream to it, or too much waits already. Then the stream is
+    /// closed. The agent opens another one, on which the newest state is sent first.
     @discardableResult
     mutating func send(_ message: ControlMessage, to slot: Int) -> Bool {
         registry[slot].send(message, to: &endpoint.value)
     }
 
-    /// Gives an agent's stream what it takes.
+    /// Writes to an agent's stream as much as it accepts.
     mutating func write(_ slot: Int) { registry[slot].write(to: &endpoint.value) }
 
-    /// Sends the whole desired state, at most twice a second: the agent's heartbeat reports whether it has arrived.
+    /// Sends the whole desired state, at most twice a second: the agent's heartbeat shows whether it has arrived.
     mutating func sendDesired(_ slot: Int, now: Instant) {
         guard registry[slot].mayResend(now: now) else { return }
         let entry = registry[slot]

@@ -2,7 +2,7 @@ package import Base
 import Wire
 
 package enum ControllerInput: Hashable, Sendable {
-    /// What the wall clock reports; to be reported at least once a minute, and after a step.
+    /// The wall-clock time. It must be given at least once a minute, and after a step of the clock.
     case clock(UnixTime)
     /// Where agents reach this controller has changed: addresses ...
     case addresses([SocketAddress])

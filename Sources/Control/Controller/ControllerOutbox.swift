@@ -1,6 +1,6 @@
 package import Mesh
 
-/// What a controller needs done: first all actions in order, then the datagrams.
+/// What a controller requests from its driver: first all actions in order, then the datagrams.
 package struct ControllerOutbox: ~Copyable {
     package var mesh = MeshOutbox()
     package var actions: [ControllerAction] = []

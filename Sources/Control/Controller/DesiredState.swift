@@ -5,10 +5,11 @@ import Wire
 
 /// # What should run where
 ///
-/// Edits of desired state. A command bears its caller's name for it (`operation`), and is done once, however often it is
-/// sent. Each edit gives the node's desired state a new revision; what is returned is to be stored before it is sent.
+/// Edits of desired state. A command carries an operation id of its caller (`operation`), and is done once, however
+/// often it is sent. Each edit gives the node's desired state a new revision; what is returned is to be stored before it
+/// is sent.
 struct DesiredState {
-    /// Which node a worker of that name is desired on.
+    /// The node on which a worker of that name is desired.
     private var slots = OrderedDictionary<String, Int>()
     private var operations: OrderedDictionary<String, OperationRecord>
 
@@ -96,7 +97,7 @@ struct DesiredState {
     // MARK: - Operations
 
     enum Repetition {
-        /// It was done: this came of it. `nil`: the worker is gone since.
+        /// It was done, with this result. `nil`: the worker has been removed since.
         case done(WorkerRef, WorkerView?)
         case new
     }
@@ -117,7 +118,7 @@ struct DesiredState {
         return .done(done.worker, view?.generation == done.worker.generation ? view : nil)
     }
 
-    /// Beginnings and ends have names of their own, so that one is never taken for the other.
+    /// Starts and ends have separate keys, so that one is never mistaken for the other.
     private static func endKey(_ operation: String) -> String { "end \(operation)" }
 
     private mutating func remember(
@@ -141,7 +142,7 @@ struct DesiredState {
 
     // MARK: - Edits
 
-    /// A node would run a worker that was asked for: from here on it is desired. Returns it with its generation.
+    /// A node accepts a requested worker: from here on it is desired. Returns it with its generation.
     mutating func start(
         _ asked: DesiredWorker, on slot: Int, core: inout ControllerCore, now: Instant,
         into out: inout ControllerOutbox

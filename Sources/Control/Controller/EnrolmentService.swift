@@ -7,7 +7,7 @@ import Wire
 /// # How a node is let into the fleet
 ///
 /// A node without a certificate has a session for half a minute. In it, it opens a stream and shows the proof of a token.
-/// It may be wrong a few times; then it must come again, through the handshake.
+/// After a few wrong proofs the session ends, and the node must repeat the handshake.
 struct EnrolmentService {
     /// A node without a certificate.
     private struct NewNode {
@@ -21,7 +21,7 @@ struct EnrolmentService {
 
     /// Wrong proofs that one session may bring.
     private static let attempts = 3
-    /// A few hundred bytes are all that a new node has to report; anyone who begins to report more is sent away.
+    /// A new node needs to send only a few hundred bytes. A node that sends more is refused.
     private static let bytes = 16 << 10
 
     /// How often enrolment was refused for this reason.

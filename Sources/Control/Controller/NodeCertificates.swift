@@ -6,7 +6,7 @@ import Wire
 /// # Certificates that a controller issues
 ///
 /// A member's certificate is renewed on request, when two thirds of its life are over or when the member needs another name,
-/// site or labels. The controller renews its own by itself.
+/// site or labels. The controller also renews its own certificate.
 struct NodeCertificates {
     private var ownRenewal: UnixTime
 
@@ -88,8 +88,8 @@ struct NodeCertificates {
         out.persist(changes)
     }
 
-    /// A member whose certificate has no overlay address is given one when it comes: it enrolled before there were any,
-    /// or while the network was full of others. `shown` is what it came with; the last answer may have been lost.
+    /// A member without an overlay address in its certificate is given one when it connects. It enrolled before there
+    /// were addresses, or while the network was full. `shown` is what it came with; the last answer may have been lost.
     func giveOverlayAddress(
         to slot: Int, shown: Certificate?, overlay: OverlayAddresses, core: inout ControllerCore, now: Instant,
         into out: inout ControllerOutbox

@@ -3,10 +3,11 @@ import Wire
 
 /// # Nodes whose clocks are wrong
 ///
-/// Nodes report what their clocks show when they connect, when their clock is set, and when the controller's is set and
-/// it asks. The controller's clock counts (`FleetClock`); it only reports who differs.
+/// Nodes report their clocks when they connect, when their clock is set, and when the controller asks because its own
+/// clock was set. The controller's clock is the reference (`FleetClock`). The controller only reports the nodes that
+/// differ.
 struct NodeClocks {
-    /// How far the controller's clock has been set, in steps too small to be reported each.
+    /// How far the controller's clock has been set, in steps that are too small to be reported one by one.
     private var moved = Interval.zero
 
     private static let viewLimit = 20

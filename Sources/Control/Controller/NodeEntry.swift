@@ -3,7 +3,7 @@ import Mesh
 import OrderedCollections
 import Wire
 
-/// What the controller knows of one member: what it should do, what it last reported, and since when it is silent.
+/// What the controller knows of one member: what it should do, its last report, and since when it is silent.
 struct NodeEntry {
     private(set) var record: NodeRecord
     private(set) var state = NodeState.unknown
@@ -21,7 +21,7 @@ struct NodeEntry {
     private var agentVersion: String?
     private var containment: Containment?
     private(set) var verdict = Verdict.unknown
-    /// The node's clock minus the controller's, as it last reported.
+    /// The node's clock minus the controller's, as last reported.
     private(set) var clockOffset: Interval?
     /// The difference that was last put into the event log.
     private var reportedOffset: Interval?
@@ -96,7 +96,7 @@ struct NodeEntry {
         }
     }
 
-    /// How far its clock is from the controller's. Reports what of it is news, as `FleetClock.report` does.
+    /// How far its clock is from the controller's. Returns what of it is new, as `FleetClock.report` does.
     mutating func apply(clockOffset offset: Interval) -> FleetClock.Report {
         clockOffset = offset
         guard offset.magnitude >= FleetClock.tolerance else {
@@ -201,14 +201,14 @@ extension NodeEntry {
         return Int(raw)
     }
 
-    /// The worker as requested here, with what the agent reports of it.
+    /// The worker as desired here, with the agent's report on it.
     func view(of desired: DesiredWorker) -> WorkerView {
         WorkerView(
             desired.worker, desired: desired.run ? .run : .stop, command: desired.spec.command, node: record.node,
             nodeName: name, operation: desired.operation, isCurrent: isPresent, status: status(of: desired.worker))
     }
 
-    /// All that is desired here, and what the agent has besides it.
+    /// All workers that are desired here, and the others that the agent has.
     func workerViews() -> [WorkerView] {
         let own = desired.values.map { view(of: $0) }
         let strays = workers.filter { desired[$0.worker.name]?.worker != $0.worker }

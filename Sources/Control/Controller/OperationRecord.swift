@@ -1,6 +1,6 @@
 package import Wire
 
-/// A command that was done, so that it is not done again when it is reported again.
+/// A command that was done, so that it is not done again when it is sent again.
 package struct OperationRecord: Hashable, Sendable {
     /// In the order in which they were done.
     package var number: UInt64

@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-/// A worker that somebody needs, to run or to be ended.
+/// A worker in desired state, to run or to be ended.
 package struct PlacementRecord: Hashable, Sendable {
     package var node: NodeID
     package var desired: DesiredWorker

@@ -1,7 +1,7 @@
 import Base
 import Wire
 
-/// Something that an agent was asked, and who waits for the answer.
+/// A question to an agent, and the request that waits for the answer.
 struct Question {
     enum Kind {
         /// Could the node run this?

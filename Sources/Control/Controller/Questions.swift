@@ -63,7 +63,8 @@ struct Questions {
 
     // MARK: - Workers that are being started
 
-    /// Somebody asks again for what an agent is asked already: the answer goes to both. False where it is not asked.
+    /// A repeated request for an operation that an agent is already asked about: the answer goes to both. False where
+    /// no agent is asked.
     mutating func join(operation: String, _ id: RequestID) -> Bool {
         for (number, question) in questions.elements {
             guard case .check(let worker) = question.kind, worker.operation == operation else { continue }

@@ -5,13 +5,13 @@ import Wire
 
 /// # Who is there
 ///
-/// Every member has a slot, for good: members are few against heartbeats. A heartbeat sets a node's timer; silence lets it
-/// run down: *suspect* after two missed heartbeats, *offline* after four seconds. That costs O(log n) a heartbeat and
-/// nothing for those that are well.
+/// Every member has a permanent slot: there are few members, compared with heartbeats. A heartbeat sets a node's timer.
+/// When it expires, the node is *suspect* after two missed heartbeats, and *offline* after four seconds. That costs O(log
+/// n) a heartbeat and nothing for nodes that are online.
 ///
-/// A controller that learns of nobody may be deaf itself. If more than a twentieth of the nodes that are online, and at
-/// least three, would be declared offline within two seconds, verdicts are held for ten: nobody is declared, and the
-/// event log reports it. Who is still silent then is declared.
+/// A controller that receives nothing may itself be disconnected. Suppose more than a twentieth of the online nodes,
+/// and at least three, would be declared offline within two seconds. Then verdicts are held for ten seconds: no node is
+/// declared offline, and the event log states it. Nodes that are still silent then are declared offline.
 struct Registry {
     private(set) var entries: [NodeEntry] = []
     private var slots = Table<NodeID, Int>()
@@ -19,7 +19,7 @@ struct Registry {
     /// By overlay address: each member has the IPv6 one of its key, and the IPv4 one of its certificate, if any.
     private var slotOfAddress = Table<IPAddress, Int>()
     private var timers = TimerQueue()
-    /// When nodes were about to be declared offline, of late.
+    /// When nodes were recently about to be declared offline.
     private var losses: [Instant] = []
     private(set) var heldUntil: Instant?
     private(set) var onlineCount = 0
@@ -81,7 +81,7 @@ struct Registry {
         return matches.count == 1 ? matches[0] : nil
     }
 
-    /// A heartbeat of a node that is staying. True if it was not online.
+    /// A heartbeat of a node that does not leave. True if it was not online.
     mutating func arrived(_ slot: Int, now: Instant) -> Bool {
         entries[slot].arrived(at: now)
         timers.set(slot, at: now + Registry.suspectAfter)
@@ -110,7 +110,7 @@ struct Registry {
         }
     }
 
-    /// Lets time act; gives what changed, in order.
+    /// Advances the timers. Returns what changed, in order.
     mutating func tick(now: Instant) -> [Change] {
         var changes: [Change] = []
         if let until = heldUntil, until <= now { changes += release(now) }
@@ -128,7 +128,7 @@ struct Registry {
         return changes + declare(silent, now)
     }
 
-    /// The pause is over: anyone who is silent still is declared, however many they are.
+    /// The pause is over: all nodes that are still silent are declared offline, however many there are.
     private mutating func release(_ now: Instant) -> [Change] {
         heldUntil = nil
         losses = []

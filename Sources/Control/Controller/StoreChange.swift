@@ -1,8 +1,8 @@
 /// # What a controller keeps on disk
 ///
-/// The controller decides in memory and informs its shell what to write, row by row. All changes of one `persist` belong to
-/// one transaction, and whatever stands behind a `persist` in the outbox (a reply, a datagram) happens only after it is
-/// durable. What agents report is not kept: agents are the truth about it, and report it again.
+/// The controller decides in memory. The changes instruct its shell what to write, row by row. All changes of one `persist`
+/// belong to one transaction. Anything behind a `persist` in the outbox (a reply, a datagram) happens only after it is
+/// durable. Reports of agents are not stored: agents are the truth about them, and report again.
 package enum StoreChange: Hashable, Sendable {
     /// Numbers that only rise.
     case counters(StoredCounters)

@@ -12,7 +12,7 @@ package struct TokenRecord: Hashable, Sendable {
     package let uses: Int
     package var used: Int
     package var isRevoked: Bool
-    /// Who joins with it is a beacon: it may carry datagrams for others.
+    /// Nodes that join with it are beacons: they may relay datagrams for others.
     package var isForBeacons: Bool
 
     package init(

@@ -7,7 +7,7 @@ import Wire
 struct TokenRegistry {
     private var tokens = OrderedDictionary<[UInt8], TokenRecord>()
 
-    /// Tokens that may exist at once; those that can admit nobody any more are forgotten first.
+    /// Tokens that may exist at once; those that can admit no more nodes are forgotten first.
     static let limit = 10_000
 
     init(_ records: [TokenRecord]) {
@@ -42,12 +42,12 @@ struct TokenRegistry {
         return tokens[id]
     }
 
-    /// Whether the proof opens the door, and if not, why. A node that came in with this token before may come again.
+    /// Returns why the proof is refused, if it is. A node that joined with this token before may join again.
     func judge(_ enrol: Enrol, handshakeHash: [UInt8], isReturning: Bool, wall: UnixTime) -> EnrolRefusal? {
         guard let token = tokens[enrol.tokenID] else { return .unknownToken }
         let expected = TokenText.proof(secret: token.secret, handshakeHash: handshakeHash)
         guard constantTimeEqual(expected, enrol.proof) else { return .wrongProof }
-        // Only who has the secret is reported more than that it does not open.
+        // Only a node that has the secret gets a reason other than a wrong proof.
         if token.isRevoked { return .unknownToken }
         if wall >= token.expiresAt { return .expired }
         if token.used >= token.uses, !isReturning { return .usedUp }
@@ -58,7 +58,7 @@ struct TokenRegistry {
 extension TokenRecord {
     func isUsable(_ wall: UnixTime) -> Bool { !isRevoked && wall < expiresAt && used < uses }
 
-    /// `token`: where it is shown, which is once.
+    /// `token`: the text, which is shown only once.
     func view(token: String? = nil) -> TokenView {
         TokenView(
             id: id.hex, name: name, createdAt: createdAt, expiresAt: expiresAt, uses: uses, used: used,
@@ -67,7 +67,7 @@ extension TokenRecord {
 }
 
 extension EnrolRefusal {
-    /// What the person at the other end reads.
+    /// The text for the person at the other end.
     var text: String {
         switch self {
         case .unknownToken: "the controller does not know this token"

@@ -2,8 +2,8 @@ import Base
 import Mesh
 import Wire
 
-// The way to the controller, and whether it answers. A controller may move: its names are resolved again while it is
-// silent, and a newer token names its new addresses.
+// The connection to the controller, and whether it answers. A controller may move. Its names are resolved again while
+// it is silent, and a newer token names its new addresses.
 
 extension AgentCore {
     /// Controllers that this node may connect to now.
@@ -16,13 +16,13 @@ extension AgentCore {
         let place = uplink.place(of: target)
         // The resolver's answer ends the wait.
         guard !place.addresses.isEmpty else { return uplink.retry(after: .backoff, random: &random, now: now) }
-        // Nothing would be reported of a session that is there; and it was given up here, for some reason.
+        // An existing session would cause no event. It was given up here, so it is ended first.
         if endpoint.value.isConnected(target.node) { endpoint.value.disconnect(target.node, now: now, into: &out.mesh) }
         uplink.connect(to: target.node)
         endpoint.value.connect(to: target.node, at: place.paths, now: now, into: &out.mesh)
     }
 
-    /// A session with `node` has begun. It becomes the uplink if it is one with a controller that is desired.
+    /// A session with `node` has begun. It becomes the uplink if it is with a controller that this node is to use.
     mutating func apply(_ session: PeerSession, with node: NodeID, now: Instant, into out: inout AgentOutbox) {
         guard uplink.needs(node, among: reachable) else { return }
         guard isController(session) else {
@@ -33,14 +33,14 @@ extension AgentCore {
         if case .member = standing { uplink.beat(at: now) }
     }
 
-    /// A new node knows its controller by the key in its token. A member obeys nobody whose certificate does not report that it
-    /// is a controller, whatever token has led there.
+    /// A new node knows its controller by the key in its token. A member obeys only nodes with the role controller in their
+    /// certificates, also after a token has led there.
     private func isController(_ session: PeerSession) -> Bool {
         guard case .member = standing else { return true }
         return session.certificate?.roles.contains(.controller) ?? false
     }
 
-    /// The session with the controller has ended, or none came about.
+    /// The session with the controller has ended, or could not be made.
     mutating func loseUplink(_ node: NodeID, _ loss: ControllerLoss, now: Instant, into out: inout AgentOutbox) {
         reportLoss(of: node, loss, now: now, into: &out)
         uplink.retry(after: .backoff, random: &random, now: now)
@@ -50,7 +50,7 @@ extension AgentCore {
         uplink.loseStream(on: &endpoint.value, random: &random, now: now, into: &out.mesh)
     }
 
-    /// Ends what there is with the controller, and begins again at once.
+    /// Ends the session with the controller, and connects again at once.
     mutating func restartUplink(now: Instant, into out: inout AgentOutbox) {
         let node = uplink.node
         if uplink.session != nil, let node { reportLoss(of: node, .silent, now: now, into: &out) }
@@ -58,8 +58,7 @@ extension AgentCore {
         if let node { endpoint.value.disconnect(node, now: now, into: &out.mesh) }
     }
 
-    /// The resolver's answer. The controller that has this name may be somewhere else than this node looks for it, or
-    /// talks to it.
+    /// The resolver's answer. The controller that has this name may have an address that this node does not use yet.
     mutating func apply(
         _ addresses: [IPAddress], of name: HostPort, now: Instant, into out: inout AgentOutbox
     ) {
@@ -92,7 +91,7 @@ extension AgentCore {
         reportLoss(of: node, .silent, now: now, into: &out)
     }
 
-    /// A member that starts while its controller is away reports it, once.
+    /// A member that starts while its controller does not answer reports this once.
     mutating func reportAbsence(now: Instant, into out: inout AgentOutbox) {
         guard case .member(let membership) = standing, departure == .none,
             watch.isAbsent(since: memberSince, now: now)
@@ -119,8 +118,8 @@ extension AgentCore {
 
     // MARK: - Clocks
 
-    /// Informs the controller this node's clock, and asks for its. The difference is reported when the answer has come: a
-    /// machine that slept seems to have set its clock.
+    /// Sends this node's clock to the controller, and asks for the controller's. The difference is reported when the
+    /// answer has arrived: after a machine was suspended, its clock seems to have been set.
     mutating func compareClocks(now: Instant) {
         guard case .member = standing else { return }
         send(.clock(ClockReading(clock.own(now), expectsReply: true)))
@@ -138,7 +137,7 @@ extension AgentCore {
 
     // MARK: - Relays
 
-    /// The relays that the controller names; where it is one itself, it may not know its own addresses.
+    /// The relays that the controller names. A controller that is itself a relay may not know its own addresses.
     mutating func apply(
         _ relays: [ControllerAddress], _ membership: Membership, now: Instant, into out: inout AgentOutbox
     ) {

@@ -4,8 +4,8 @@ import Wire
 
 /// # A member's certificate
 ///
-/// It is renewed over the control stream when two thirds of its life are over, and at once where the configuration has
-/// another name, site or labels than the certificate.
+/// It is renewed over the control stream when two thirds of its life are over. It is renewed at once where the
+/// configuration has another name, site or labels than the certificate.
 struct CertificateKeeper: Sendable {
     /// When the renewal may be asked for again; `nil` before the first control stream.
     private var renewalAt: Instant?
@@ -15,7 +15,7 @@ struct CertificateKeeper: Sendable {
 
     /// Between two requests.
     private static let requestEvery = Interval.minutes(1)
-    /// Not further ahead than the wall clock can be trusted to be.
+    /// The longest wait. The wall clock may be set meanwhile.
     private static let longestWait = Interval.minutes(60)
 
     /// To be asked for only while a controller can be asked, as `service` does.
@@ -75,8 +75,8 @@ struct CertificateKeeper: Sendable {
         out.report(.describedAs(after))
     }
 
-    /// The admission with what has been renewed. What else is known of a controller's place stays behind the new account:
-    /// the controller may not know how it is seen from here.
+    /// The admission with what has been renewed. Other known addresses of a controller are kept behind the new ones: the
+    /// controller may not know how it is reached from here.
     private static func admission(_ known: Admission, _ renewed: CertificateRenewed) -> Admission {
         var admission = known
         admission.certificate = renewed.certificate
@@ -98,7 +98,7 @@ struct CertificateKeeper: Sendable {
         out.report(.certificateEnds(certificate.notAfter))
     }
 
-    // MARK: - What the certificate reports of this node
+    // MARK: - What the certificate states of this node
 
     /// The configuration was read again.
     mutating func reconfigure(_ changed: NodeDescription, core: inout AgentCore, into out: inout AgentOutbox) {
@@ -113,7 +113,7 @@ struct CertificateKeeper: Sendable {
         describe(core: &core, into: &out)
     }
 
-    /// Asks for a certificate that reports what this node is configured with, where it reports something else.
+    /// Asks for a certificate with this node's configured name, site and labels, where the present one states others.
     private mutating func describe(core: inout AgentCore, into out: inout AgentOutbox) {
         guard case .member(let membership) = core.standing, core.uplink.link != nil else { return }
         let certificate = membership.certificate, configuration = core.configuration
@@ -128,7 +128,7 @@ struct CertificateKeeper: Sendable {
         core.send(.renewCertificate(desired))
     }
 
-    /// The controller does not accept it: the fleet goes on with what the certificate reports.
+    /// The controller does not accept it: the fleet continues to use what the certificate states.
     mutating func refused(_ why: String, into out: inout AgentOutbox) {
         guard problem != why else { return }
         problem = why

@@ -2,8 +2,8 @@ import Base
 import Mesh
 import Wire
 
-/// The control stream to one peer, as both ends use it: the stream's name, and the messages that it is cut into. The agent
-/// opens it, and its controller reads the newest that there is.
+/// The control stream to one peer, as both ends use it: the stream's id, and the messages in it. The agent opens it, and
+/// its controller reads the newest one.
 struct ControlLink: Sendable {
     let node: NodeID
     let stream: StreamID
@@ -66,7 +66,7 @@ struct ControlLink: Sendable {
         return true
     }
 
-    /// Gives the stream what it takes.
+    /// Writes to the stream as much as it accepts.
     mutating func write(to endpoint: inout Endpoint) {
         while channel.hasUnsent {
             let count = endpoint.write(channel.unsent(limit: ControlLink.piece), to: stream, of: node)

@@ -9,15 +9,15 @@ struct ControllerWatch: Sendable {
     /// Heartbeats are sent once a second.
     static let patience = Interval.seconds(5)
 
-    /// A member that has had no answer since its start reports that after so long.
+    /// A member that has had no answer since its start reports that after this time.
     static let startPatience = Interval.seconds(10)
 
-    /// Silence for so long asks for the controller's addresses again.
+    /// After this silence the controller's names are resolved again.
     static let doubt = Interval.seconds(3)
 
     func isSilent(for interval: Interval, now: Instant) -> Bool { answeredAt.map { now - $0 >= interval } ?? true }
 
-    /// True if this is news.
+    /// True if this was not reported yet.
     mutating func lost(now: Instant) -> Bool {
         guard lostAt == nil, answeredAt != nil else { return false }
         lostAt = now

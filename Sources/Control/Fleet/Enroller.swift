@@ -11,16 +11,16 @@ import Wire
 ///       └──────────────────────┘
 /// ```
 ///
-/// A member that is given a newer token of its own fleet learns from it where the controllers are now.
+/// A member learns the present addresses of the controllers from a newer token of its own fleet.
 struct Enroller: Sendable {
-    /// Somebody who waits for a controller at the addresses of a newer token.
+    /// A caller that waits for a controller at the addresses of a newer token.
     private struct Mover: Sendable {
         let asker: RequestID
         let until: Instant
         let places: [String]
     }
 
-    /// Why the last token was of no use; the fleet has not informed of it.
+    /// Why the last token has led to no fleet; `nil` where it has, or where none was given.
     private(set) var problem: String?
     private var movers: [Mover] = []
 
@@ -46,7 +46,7 @@ struct Enroller: Sendable {
         let asker: RequestID?
     }
 
-    /// Returns the askers that are to be informed that the node has joined.
+    /// Returns the callers to which the join is to be reported.
     mutating func join(
         _ request: Request, certificate: inout CertificateKeeper, core: inout AgentCore, now: Instant,
         into out: inout AgentOutbox
@@ -95,13 +95,13 @@ struct Enroller: Sendable {
         core.uplink.retry(after: .none, random: &core.random, now: now)
     }
 
-    /// A member is not in need of the token that its configuration names, and may have removed it.
+    /// A member does not need the token that its configuration names; the file may have been removed.
     mutating func noToken(_ why: String, core: inout AgentCore, into out: inout AgentOutbox) {
         guard core.standing.membership == nil else { return }
         refuse(.invalid, why, nil, core: &core, into: &out)
     }
 
-    /// A token leads to nothing. Somebody who waits is informed; the log and the status report it in any case.
+    /// A token has no effect. A caller that waits gets the reason. The log and the status show it in any case.
     private mutating func refuse(
         _ code: APIError.Code, _ why: String, _ asker: RequestID?, core: inout AgentCore, into out: inout AgentOutbox
     ) {
@@ -170,7 +170,7 @@ struct Enroller: Sendable {
         for asker in enrolment.askers { out.refuse(asker, error) }
     }
 
-    /// The controller's answer. Returns the askers that are to be informed that the node has joined.
+    /// The controller's answer. Returns the callers to which the join is to be reported.
     mutating func apply(
         _ reply: EnrolReply, _ enrolment: Enrolment, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
     ) -> [RequestID] {
@@ -216,7 +216,7 @@ struct Enroller: Sendable {
         }
         guard let membership = Membership(admission) else {
             core.counters.add(.certificatesRefused)
-            let error = APIError(.refused, "the controller's admission cannot be read")
+            let error = APIError(.refused, "the controller's answer cannot be read")
             giveUp(enrolment, error, core: &core, now: now, into: &out)
             return []
         }
@@ -243,7 +243,8 @@ struct Enroller: Sendable {
 
     // MARK: - A member and a newer token
 
-    /// A token of this node's own fleet reports where the controllers are now. It is not used up: the node is a member already.
+    /// A token of this node's own fleet states where the controllers are now. It is not used up: the node is a member
+    /// already.
     private mutating func move(
         to token: TokenText, _ request: Request, _ membership: Membership, certificate: inout CertificateKeeper,
         core: inout AgentCore, now: Instant, into out: inout AgentOutbox
@@ -291,7 +292,8 @@ struct Enroller: Sendable {
         var admission = membership.admission
         let index = admission.controllers.firstIndex { $0.node == token.controller }
         let known = index.map { admission.controllers[$0] }
-        // A person has a reason to give a token now. The configuration's may be old: it adds to what is known, at the end.
+        // A token that a person gives is current. The configuration's may be old: its addresses are appended to the
+        // known ones.
         let place = known.map { isByPerson ? token.place.before($0) : $0.before(token.place) } ?? token.place
         if let index { admission.controllers.remove(at: index) }
         admission.controllers.insert(place, at: isByPerson ? 0 : index ?? admission.controllers.count)
@@ -305,7 +307,7 @@ struct Enroller: Sendable {
         return place.texts
     }
 
-    /// The controller answers: anyone who waited for that is to be informed that the node has joined.
+    /// The controller answers. Returns the callers to which the join is to be reported.
     mutating func takeMovers() -> [RequestID] {
         let waiting = movers.map(\.asker)
         movers = []
@@ -320,7 +322,7 @@ extension ControllerAddress {
     /// For people.
     var texts: [String] { names.map(\.description) + addresses.map(\.description) }
 
-    /// All of this place, then what an older account of it has more.
+    /// The addresses of this place, then the others of an older one.
     func before(_ older: ControllerAddress) -> ControllerAddress {
         func merged<Value: Equatable>(_ new: [Value], _ old: [Value], _ limit: Int) -> [Value] {
             Array((new + old.filter { !new.contains($0) }).prefix(limit))

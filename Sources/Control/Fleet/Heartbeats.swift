@@ -4,8 +4,8 @@ import Wire
 
 /// # Heartbeats
 ///
-/// Once a second a member reports how it is, in one datagram besides the control stream. The answer carries the digests of
-/// what the controller knows, and the revision that it needs.
+/// Once a second a member reports its state in one datagram, outside of the control stream. The answer carries the digests
+/// of what the controller knows, and the revision of desired state.
 struct Heartbeats: Sendable {
     /// Of the last heartbeat sent.
     private(set) var sequence: UInt32 = 0
@@ -41,7 +41,7 @@ struct Heartbeats: Sendable {
             core.counters.add(.heartbeatsSent)
         }
         core.checkController(node, now: now, into: &out)
-        // From the due time on, so that lateness does not add up; but never two at once after a pause.
+        // Counted from the due time, so that delays do not add up; but never two at once after a pause.
         let interval = isLeaving ? Heartbeats.everyWhileLeaving : Heartbeats.every
         core.uplink.beat(at: now - due < interval ? due + interval : now + interval)
     }

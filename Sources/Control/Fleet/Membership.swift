@@ -3,7 +3,7 @@ import Mesh
 import Noise
 import Wire
 
-/// What a member shows and believes.
+/// The certificates that a member shows and accepts.
 struct Membership: Sendable {
     let admission: Admission
     let credentials: Credentials

@@ -1,8 +1,8 @@
 import Base
 import OrderedCollections
 
-/// Addresses of the host names by which a controller is known. The core cannot resolve a name: it asks the shell, goes on
-/// with the last answer, and asks again while the controller cannot be reached, since it may have moved.
+/// Addresses of the host names by which a controller is known. The core cannot resolve a name: it asks the shell and uses
+/// the last answer. It asks again while the controller cannot be reached, since it may have moved.
 struct NameCache: Sendable {
     private struct Entry {
         var addresses: [IPAddress] = []
@@ -22,8 +22,8 @@ struct NameCache: Sendable {
         }
     }
 
-    /// The resolver's answer; none where there is none. True where it reports something else than the last one. An empty answer
-    /// changes nothing: a name server that is down does not move the controller.
+    /// The resolver's answer; empty where there is none. Returns whether it differs from the last one. An empty answer changes
+    /// nothing: a name server that is down does not move the controller.
     mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool {
         // A name server gives the same addresses in another order each time.
         let known = addresses.sorted().prefix(NameCache.addressLimit)

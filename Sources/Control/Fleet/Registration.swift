@@ -2,8 +2,8 @@ import Base
 import Mesh
 import Wire
 
-/// A member's entry in the directory: its addresses and the relays that lead to it, registered when the control stream
-/// opens, again when they change, and before the directory forgets them.
+/// A member's entry in the directory: its addresses and the relays that lead to it. It is registered when the control
+/// stream opens, when it changes, and before the directory forgets it.
 struct Registration: Sendable {
     private var dueAt: Instant?
 

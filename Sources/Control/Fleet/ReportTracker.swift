@@ -1,7 +1,7 @@
 import Base
 import Wire
 
-/// # Reports besides the heartbeat
+/// # Reports in addition to the heartbeat
 ///
 /// Workers and health are reported when they have changed, and again where the answer to a heartbeat shows that the
 /// controller does not know them. A change of a worker is reported at once, at most every 20 ms.
@@ -37,7 +37,7 @@ struct ReportTracker: Sendable {
         changeReportAt = lastChangeReport.map { max(now, $0 + ReportTracker.coalesce) } ?? now
     }
 
-    /// The report on `statuses`, if they are not what heartbeats speak of already.
+    /// The report on `statuses`, if heartbeats do not carry its digest yet.
     private mutating func refresh(_ statuses: @autoclosure () -> [WorkerStatus]) -> WorkersReport? {
         guard isStale else { return nil }
         isStale = false
@@ -47,7 +47,7 @@ struct ReportTracker: Sendable {
         return report
     }
 
-    /// What the controller reports it knows.
+    /// The digests of what the controller knows.
     mutating func acknowledged(_ ack: HeartbeatAck, health: UInt64) {
         needsHealth = ack.details != health && mayReportAgain(sentHealth, health, ack.sequence)
         needsWorkers = ack.workers != workersDigest && mayReportAgain(sentWorkers, workersDigest, ack.sequence)
@@ -77,7 +77,7 @@ struct ReportTracker: Sendable {
             workers: needsWorkers ? WorkersReport(supervisor.statuses) : nil, heartbeat: heartbeat, core: &core)
     }
 
-    /// Reports the workers, if they are not what heartbeats speak of already.
+    /// Reports the workers, if heartbeats do not carry their digest yet.
     mutating func reportChange(of supervisor: Supervisor, heartbeat: UInt32, core: inout AgentCore) {
         guard let report = refresh(supervisor.statuses) else { return }
         send(health: nil, workers: report, heartbeat: heartbeat, core: &core)

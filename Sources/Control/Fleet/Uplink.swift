@@ -4,7 +4,7 @@ import Wire
 
 /// # The way to a controller
 ///
-/// One session with one controller, one control stream in it, and heartbeats besides the stream.
+/// One session with one controller, one control stream in it, and heartbeats outside of the stream.
 ///
 /// ```
 ///  idle ──→ waiting ── connect ──→ connecting ── session ──→ connected ── stream ──→ up
@@ -13,10 +13,10 @@ import Wire
 ///              └──────────────────────── session lost ───────────┴───────────────────┘
 /// ```
 ///
-/// It is tried again for ever: after 0.2 s first, and at most 5 s later. Each failure goes on to the next controller.
+/// It retries forever, first after 0.2 s, later after at most 5 s. After each failure the next controller is tried.
 struct Uplink: Sendable {
     enum Phase: Sendable {
-        /// Nobody to connect to.
+        /// There is no controller to connect to.
         case idle
         case waiting(until: Instant)
         case connecting(NodeID)
@@ -27,7 +27,7 @@ struct Uplink: Sendable {
 
     /// How long to wait before the next attempt.
     enum Delay: Hashable {
-        /// None, and failures of before do not count any more.
+        /// None; earlier failures are not counted any more.
         case none
         /// Longer after each failure.
         case backoff
@@ -45,7 +45,7 @@ struct Uplink: Sendable {
 
     init(isMember: Bool, now: Instant) { phase = isMember ? .waiting(until: now) : .idle }
 
-    /// The controller that is connected to, or is to be.
+    /// The controller that is or will be connected.
     var node: NodeID? {
         switch phase {
         case .idle, .waiting: nil
@@ -65,7 +65,7 @@ struct Uplink: Sendable {
         }
     }
 
-    /// `isLeaving`: a node that leaves connects to nobody any more.
+    /// `isLeaving`: a node that leaves makes no more connections.
     func deadline(isLeaving: Bool) -> Deadline? {
         switch phase {
         case .idle, .connecting, .up: nil
@@ -142,8 +142,8 @@ struct Uplink: Sendable {
     /// The controller has answered.
     mutating func answered() { backoff.reset() }
 
-    /// Whether a session with this node is the one to use: the one that was asked for, or, while waiting to ask again,
-    /// one with any of `controllers`, since a peer that has forgotten a session makes the next one by itself.
+    /// Whether a session with this node is the one to use. It is the one that was asked for or, while waiting to ask
+    /// again, one with any of `controllers`. A peer that has forgotten a session makes the next one itself.
     func needs(_ node: NodeID, among controllers: [ControllerAddress]) -> Bool {
         switch phase {
         case .idle: false
@@ -184,7 +184,7 @@ struct Uplink: Sendable {
 
     // MARK: - Names
 
-    /// A controller's place with what its names lead to, which goes first: it is the newer.
+    /// A controller's place with the addresses of its names. These go first, since they are newer.
     func place(of controller: ControllerAddress) -> ControllerAddress {
         var place = controller
         var addresses: [SocketAddress] = []
@@ -201,6 +201,6 @@ struct Uplink: Sendable {
         if !due.isEmpty { out.actions.append(.resolve(due)) }
     }
 
-    /// The resolver's answer. True where it reports something else than the last one.
+    /// The resolver's answer. Returns whether it differs from the last one.
     mutating func resolved(_ name: HostPort, _ addresses: [IPAddress]) -> Bool { names.resolved(name, addresses) }
 }

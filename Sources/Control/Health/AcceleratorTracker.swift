@@ -2,9 +2,9 @@ package import Wire
 
 /// # What is known of a node's accelerators
 ///
-/// Fed with readings of the vendor's tool, it keeps the devices and their verdicts. A device that was there stays, whatever
-/// the tool reports next: what cannot be read is unknown, and not what it was. Verdicts on readings themselves are the
-/// adapters' (`Health.Verdicts`), which know the vendor.
+/// Fed with readings of the vendor's tool, it keeps the devices and their verdicts. A known device stays in the list,
+/// whatever the tool reports next. A device that cannot be read is unknown; its old state is not kept. Verdicts on readings
+/// themselves are the adapters' (`Health.Verdicts`), which know the vendor.
 package struct AcceleratorTracker: Sendable {
     package enum Reading: Hashable, Sendable {
         /// The tool's output.
@@ -39,7 +39,7 @@ package struct AcceleratorTracker: Sendable {
         }
     }
 
-    /// Trouble that reports nothing of the devices. Returns it when it begins, once.
+    /// A problem that does not concern the state of the devices. Returns it when it begins, once.
     package mutating func report(_ problem: String) -> String? {
         defer { isTroubled = true }
         return isTroubled ? nil : problem

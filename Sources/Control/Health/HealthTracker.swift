@@ -1,13 +1,13 @@
 import Base
 import Wire
 
-/// What is known of the machine, and what of it is reported. Loads change with every sample and travel in heartbeats; the
-/// details are published at once when something changed that somebody would act upon, and otherwise every ten seconds at
-/// most, since each publication costs a report.
+/// What is known of the machine, and what of it is reported. Loads change with every sample and travel in heartbeats.
+/// Details are published at once when something changed that an operator would act upon. Otherwise they are published
+/// every ten seconds at most, since each publication costs a report.
 struct HealthTracker: Sendable {
     private(set) var host: HostStatus?
     private(set) var accelerators: [AcceleratorStatus] = []
-    /// What heartbeats give the digest of, and reports the details.
+    /// Heartbeats carry the digest of this, and reports carry the details.
     private(set) var published = HealthReport(host: nil, accelerators: [])
     private var publishedAt: Instant?
     private var isDirty = false
@@ -44,7 +44,7 @@ struct HealthTracker: Sendable {
         isDirty = false
     }
 
-    /// What somebody would act upon: which devices there are, and how they are.
+    /// What an operator would act upon: which devices there are, and their verdicts.
     private func urgent(_ devices: [AcceleratorStatus]) -> [AcceleratorStatus] {
         devices.map { device in
             var essence = AcceleratorStatus(vendor: device.vendor, index: device.index)

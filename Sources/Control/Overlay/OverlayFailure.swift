@@ -2,12 +2,12 @@
 package enum OverlayFailure: Error, Hashable, Sendable, CaseIterable {
     /// No node of the fleet has it.
     case noSuchAddress
-    /// There is nobody to ask: the node is in no fleet, or has had no controller for some seconds.
+    /// No controller can be asked: the node is in no fleet, or has had no controller for some seconds.
     case noController
-    /// The controller or the address's owner was asked and did not answer, or nobody knows where the owner is.
+    /// The controller or the address's owner did not answer, or the owner's location is not known.
     case noAnswer
-    /// The answer does not prove what it reports, the owner is not to be trusted, or it is this very node.
+    /// The answer does not prove its content, the owner is not trusted, or it is this node itself.
     case refused
-    /// Too many addresses are desired already.
+    /// Too many addresses are requested already.
     case tooMany
 }

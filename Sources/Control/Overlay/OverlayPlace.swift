@@ -4,7 +4,7 @@ package import Base
 package struct OverlayPlace: Hashable, Sendable {
     /// `nil` where the controller has given none.
     package var v4: IPAddress?
-    /// Where all of the fleet's IPv4 addresses are from; `nil` where the controller has not reported.
+    /// The network of the fleet's IPv4 addresses; `nil` where the controller has not sent it.
     package var network4: IPPrefix?
     package let v6: IPAddress
     package let network6: IPPrefix

@@ -2,13 +2,13 @@ package import Base
 
 /// # Who has which IPv4 address
 ///
-/// A fleet has one network for the IPv4 addresses of its overlay. The controller takes the first address, nodes take the
-/// next ones as they enrol, and nobody's address is ever given to another: a node's address stands in its certificate,
-/// and from there in every certificate that follows, and the number of the next one only rises. The network's own address
-/// and the last one (broadcast) are nobody's.
+/// A fleet has one network for the IPv4 addresses of its overlay. The controller has the first address, and nodes get the
+/// next ones as they enrol. No address is ever given to a second node. A node's address is in its certificate and in
+/// every later one, and the number of the next address only rises. The network's own address and the last one (broadcast)
+/// are not given.
 ///
-/// When all addresses are given, nodes enrol all the same and have none: IPv6 addresses follow from keys and do not run
-/// out. A network that addresses were given from does not change: their owners are known by them.
+/// When all addresses are given, nodes still enrol, without an IPv4 address: IPv6 addresses follow from keys and do not
+/// run out. A network does not change once an address was given from it, since that address identifies its owner.
 package struct OverlayPool: Sendable {
     package let network: IPPrefix
 
@@ -18,7 +18,7 @@ package struct OverlayPool: Sendable {
     /// The number of the first node's address.
     package static let firstOfNodes: UInt64 = 2
 
-    /// A controller's choice of network, as its user reports it and as its store has it.
+    /// Why a controller cannot use a configured network.
     package enum Fault: Error, Hashable, Sendable {
         case notIPv4(IPPrefix)
         case length(IPPrefix)
@@ -28,7 +28,7 @@ package struct OverlayPool: Sendable {
 
     /// The network to give addresses from: what is asked for, else the one in use, else the default.
     package static func network(asked: IPPrefix?, kept: StoredCounters) throws(Fault) -> IPPrefix {
-        // Until a node has an address nothing is lost with the network.
+        // Until a node has an address, the network may change.
         let inUse = kept.overlay > firstOfNodes ? kept.overlayNetwork : nil
         guard let asked else { return inUse ?? defaultNetwork }
         guard asked.address.isIPv4 else { throw .notIPv4(asked) }

@@ -5,9 +5,9 @@ import Wire
 
 /// # Packets that wait for a session
 ///
-/// The packet path has sessions and routes and asks nobody. Where it has a packet for an overlay address and no session, it
-/// reports the address, and goes on to drop or keep the packet as it sees fit. From then on the address is in this table,
-/// once, however many packets come, until it can be reached or cannot.
+/// The packet path has sessions and routes and sends no requests. Where it has a packet for an overlay address and no
+/// session, it reports the address, and drops or keeps the packet. From then on the address is in this table, once, however
+/// many packets come, until the search has ended.
 ///
 /// ```
 ///  requested ── the finder: a route ──→ reachable
@@ -15,13 +15,13 @@ import Wire
 ///    └── nobody, or silence ──→ unreachable; a `no` is remembered for a while
 /// ```
 ///
-/// All entries, remembered answers too, count against one limit. So anyone who scans the whole network from here asks the
-/// controller `Limits.overlayRequested` times in `memory`, and no more.
+/// All entries, remembered answers too, count against one limit. So a scan of the whole network from here asks the
+/// controller at most `Limits.overlayRequested` times in `memory`.
 struct OverlayTable: Sendable {
     private enum Entry: Hashable {
         /// The finder looks for it.
         case desired
-        /// Not desired any more: what the answer was, and until when it is remembered.
+        /// The search has failed: the answer, and until when it is remembered.
         case failed(OverlayFailure, until: Instant)
     }
     private var entries = OrderedDictionary<IPAddress, Entry>()
@@ -86,7 +86,7 @@ struct OverlayTable: Sendable {
         }
     }
 
-    /// A peer shows these addresses: what was remembered of them does not hold any more.
+    /// A peer shows these addresses: remembered failures of them are removed.
     mutating func forgetFailures(of addresses: [IPAddress]) {
         for address in addresses {
             if case .failed = entries[address] { entries.removeValue(forKey: address) }
@@ -102,7 +102,7 @@ struct OverlayTable: Sendable {
 }
 
 extension OverlayFailure {
-    /// `isAnswer`: somebody refused, and will refuse again.
+    /// `isAnswer`: it was refused, and would be refused again.
     fileprivate static func of(_ failure: PeerFinder.Failure) -> (failure: OverlayFailure, isAnswer: Bool) {
         switch failure {
         case .noController: (.noController, false)

@@ -2,10 +2,10 @@ import Base
 import Mesh
 import Wire
 
-// Whom a person means by a name, an address or an id.
+// The peer that a user names by a name, an address or an id.
 
 extension AgentCore {
-    /// The peer that a person means; `nil` where that is nobody, which the person is informed.
+    /// The peer that a user names. `nil` where there is none; the request is then refused with the reason.
     func target(
         _ text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) -> (asked: LookUp, known: PeerSummary?)? {
@@ -26,7 +26,8 @@ extension AgentCore {
         return (asked, known.first)
     }
 
-    /// The paths to a peer that a person means; `nil` where there is no session with it, which the person is informed.
+    /// The paths to a peer that a user names. `nil` where there is no session with it; the request is then refused with
+    /// the reason.
     func paths(
         to text: String, _ id: RequestID, now: Instant, into out: inout AgentOutbox
     ) -> (node: NodeID, report: PathReport)? {
@@ -39,11 +40,11 @@ extension AgentCore {
         return (known.node, report)
     }
 
-    /// The known peers that a person may mean: by name, overlay address, or the first digits of the id.
+    /// The known peers that a user may mean: by name, overlay address, or the first digits of the id.
     func peers(called text: String, now: Instant) -> [PeerSummary] {
         guard !text.isEmpty else { return [] }
         let address = IPAddress(text), all = endpoint.value.summaries(now: now)
-        // A short name may be the beginning of somebody's id.
+        // A short name may be the beginning of another node's id.
         let named = all.filter { $0.name == text }
         guard named.isEmpty else { return named }
         return all.filter { peer in
@@ -53,8 +54,8 @@ extension AgentCore {
         }
     }
 
-    /// Of an id, to be taken for its beginning: fewer would be found in somebody's id too often, while a node of that name
-    /// is meant.
+    /// The fewest digits that are read as the beginning of an id. With fewer, a node's name would match another node's id
+    /// too often.
     private static let leastDigits = 4
 
     /// Whether this node is meant.

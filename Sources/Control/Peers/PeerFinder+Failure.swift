@@ -7,7 +7,7 @@ extension PeerFinder.Failure {
     var error: APIError {
         switch self {
         case .noController: APIError(.unavailable, "no session with it, and no controller to ask for it")
-        case .timeout: APIError(.timeout, "no session came about")
+        case .timeout: APIError(.timeout, "no session could be made in time")
         case .unknown(let asked): APIError(.notFound, "no node of the fleet is \(asked.text)", field: "peer")
         case .unproven, .notShown:
             APIError(.refused, "the controller's answer does not prove whose address that is", field: "peer")

@@ -14,8 +14,8 @@ import Wire
 ///    └── no, or silence ─────────────────────┴──→ failed, with the reason
 /// ```
 ///
-/// What features need differs only in the terms of their requests: how long and how often to ask (`Patience`), and what
-/// counts as found (`Goal`). How many requests there may be at once is the features' concern.
+/// Features differ only in the terms of their requests: how long and how often to ask (`Patience`), and what counts as
+/// found (`Goal`). Each feature limits the number of its own requests.
 ///
 /// The finder reports by return values. Each feature picks the results of its own purposes.
 struct PeerFinder: Sendable {
@@ -31,10 +31,11 @@ struct PeerFinder: Sendable {
     enum Goal: Hashable, Sendable {
         /// A session with the node that the directory names.
         case session
-        /// A session whose peer shows a certificate with the address that was asked for: packets go by what a peer shows.
+        /// A session whose peer shows a certificate with the requested address, since packets are routed by the peer's
+        /// certificate.
         case route
-        /// The relays that lead to the node. No session is made, and the answer is not verified: anyone who answers there
-        /// must hold the node's key.
+        /// The relays that lead to the node. No session is made, and the answer is not verified: the node that answers
+        /// there must hold the node's key.
         case relays
     }
 
@@ -43,7 +44,7 @@ struct PeerFinder: Sendable {
         let total: Interval
         /// For a controller to ask. `nil`: a request is refused where there is none.
         let controller: Interval?
-        /// From one question to the next, and from the last one to the end.
+        /// The time from one question to the next, and from the last one to the end.
         let answers: [Interval]
     }
 
@@ -59,11 +60,11 @@ struct PeerFinder: Sendable {
     enum Failure: Error, Hashable, Sendable {
         /// There is no controller to ask.
         case noController
-        /// The directory did not answer, or no session came about in time.
+        /// The directory did not answer, or no session could be made in time.
         case timeout
         /// No node of the fleet is meant.
         case unknown(LookUp)
-        /// The directory's answer does not prove what it reports.
+        /// The directory's answer does not prove its content.
         case unproven
         case isThisNode
         /// The directory does not know where the node is.
@@ -125,11 +126,11 @@ struct PeerFinder: Sendable {
         return nil
     }
 
-    /// Nobody waits for it any more.
+    /// Its result is no longer needed.
     mutating func cancel(_ purpose: Purpose) { searches.removeValue(forKey: purpose) }
 
-    /// How many searches for relays are under way, without the one for `relay`, which is given up. Those whose time is over
-    /// are dropped without a report.
+    /// The number of searches for relays, without the one for `relay`, which is cancelled. Searches whose time is over are
+    /// dropped without a report.
     mutating func relaySearches(except relay: NodeID, now: Instant) -> Int {
         searches.removeAll {
             $0.value.request.goal == .relays && ($0.value.until <= now || $0.key == .relayChain(to: relay))
@@ -142,7 +143,7 @@ struct PeerFinder: Sendable {
     /// `canAsk`: there is a controller.
     func deadline(canAsk: Bool) -> Deadline? {
         var first: Instant?
-        // Nobody is waiting for relays.
+        // No caller waits for relays.
         for search in searches.values where search.request.goal != .relays {
             var time = search.until
             if canAsk, case .asking(_, let next) = search.stage { time = min(time, next) }
@@ -195,7 +196,7 @@ struct PeerFinder: Sendable {
 
     // MARK: - The directory's answer
 
-    /// An answer to a question that was put twice comes twice, and the second one is nobody's.
+    /// A question that was sent twice is answered twice; the second answer is ignored.
     mutating func apply(
         _ reply: LookUpReply, _ membership: Membership, core: inout AgentCore, now: Instant, into out: inout AgentOutbox
     ) -> [Result] {
@@ -279,7 +280,7 @@ struct PeerFinder: Sendable {
     mutating func connected(_ node: NodeID, _ certificate: Certificate?) -> [Result] {
         guard !searches.isEmpty else { return [] }
         var results: [Result] = []
-        // A route is one by any session that shows the address, anyone who was expected to have it.
+        // Any session that shows the address is a route, also one of another node than expected.
         for address in certificate?.overlayAddresses ?? []
         where searches.removeValue(forKey: .overlay(address)) != nil {
             results.append(Result(purpose: .overlay(address), outcome: .found(node, name: certificate?.name)))
@@ -298,11 +299,11 @@ struct PeerFinder: Sendable {
         return results
     }
 
-    /// No session with `node` came about.
+    /// No session with `node` could be made.
     mutating func failed(_ node: NodeID, _ failure: ConnectFailure) -> [Result] {
         let meant = searches.elements.filter { $0.value.node == node && $0.value.request.goal != .relays }
         guard !meant.isEmpty else { return [] }
-        // As the directory has called it.
+        // The name that the directory states.
         let name = meant.lazy.compactMap(\.value.name).first ?? node.short
         return fail(meant.map(\.key), .noAnswer(name: name, failure))
     }

@@ -4,9 +4,9 @@ import Wire
 
 /// # Streams that peers open
 ///
-/// A stream is anonymous until its first byte has come, which names its service. Then it is the service's, and is forgotten
-/// here. A peer that no service would serve, a byte that names none, and silence are refused: the stream is reset with
-/// code 1, and counted.
+/// A stream is anonymous until its first byte has come, which names its service. Then it belongs to the service and is
+/// removed here. A peer that no service serves, an unknown byte, and silence are refused: the stream is reset with code 1,
+/// and counted.
 struct PeerStreams: Sendable {
     private struct Anonymous: Sendable {
         let node: NodeID
@@ -19,7 +19,7 @@ struct PeerStreams: Sendable {
         let service: PeerService
         let node: NodeID
         let stream: StreamID
-        /// The service's request is to be there by this time.
+        /// The service's request must be complete by this time.
         let until: Instant
         /// Nothing comes after the first byte.
         let isFinished: Bool
@@ -44,7 +44,7 @@ struct PeerStreams: Sendable {
         anonymous.append(Anonymous(node: node, stream: stream, until: now + PeerStreams.patience))
     }
 
-    /// Something has come. Returns the stream once it has named its service.
+    /// Bytes have arrived. Returns the stream once it has named its service.
     mutating func readable(
         _ stream: StreamID, of node: NodeID, core: inout AgentCore, into out: inout AgentOutbox
     ) -> Named? {
@@ -94,7 +94,7 @@ struct PeerStreams: Sendable {
 }
 
 extension AgentCore {
-    /// A stream that a peer has opened is of no use here.
+    /// Refuses a stream that a peer has opened.
     mutating func refuse(_ stream: StreamID, of node: NodeID, into out: inout AgentOutbox) {
         counters.add(.streamsRefused)
         endpoint.value.reset(stream, of: node, code: 1, into: &out.mesh)

@@ -2,7 +2,7 @@ import Base
 import Mesh
 import Wire
 
-/// Pings that somebody waits for: a few at a time to a peer, answered when all came back or time is up.
+/// Requests to ping a peer. A request is answered when all its pings are answered or its time is over.
 struct PingQueue: Sendable {
     /// What a person asked for, checked.
     struct Request {
@@ -34,7 +34,7 @@ struct PingQueue: Sendable {
 
     private enum End {
         case answered(PingView)
-        /// The peer has no such path; with what there is.
+        /// The peer has no such path; the text lists those that it has.
         case noPath(String)
     }
 
@@ -146,21 +146,21 @@ struct PingQueue: Sendable {
                 roundTripsMicroseconds: job.answers.map(\.roundTripMicroseconds), answers: job.answers))
     }
 
-    /// Returns why not, where the peer has no path as it was asked for.
+    /// Returns the reason where the peer has no such path.
     private mutating func send(_ index: Int, to node: NodeID, _ endpoint: inout Endpoint, now: Instant) -> String? {
         let isSent: Bool
         if let via = jobs[index].request.via, endpoint.isConnected(node),
             let report = endpoint.report(on: node, now: now)
         {
             let paths = report.paths(called: via)
-            // It may go away while it is pinged, and then nothing is answered.
+            // The path may disappear while it is pinged. Then nothing is answered.
             if paths.isEmpty, jobs[index].sent == 0 { return "'\(via)': no path of the peer; \(report.pathNames)" }
             isSent = endpoint.ping(node, token: nextToken, by: paths, now: now)
         } else {
             isSent = endpoint.ping(node, token: nextToken, now: now)
         }
         jobs[index].sent += 1
-        // Without a session the ping counts as sent and lost, which is what it is.
+        // Without a session the ping counts as sent and lost.
         if isSent { jobs[index].waiting.append(Sent(token: nextToken, number: jobs[index].sent)) }
         nextToken += 1
         return nil

@@ -10,7 +10,7 @@ import Wire
 ///  asking ── request ──→ starting ── the shell's server listens ──→ serving ── its end
 /// ```
 ///
-/// Every state ends by itself, and `Limits` reports how many there may be.
+/// Every state ends by itself, and `Limits` sets how many there may be.
 struct ThroughputGuests: Sendable {
     private enum Stage: Hashable {
         case asking
@@ -40,7 +40,7 @@ struct ThroughputGuests: Sendable {
     private var lastNumber: UInt64 = 0
 
     private static let startPatience = Interval.seconds(5)
-    /// What a server is given to end by itself.
+    /// The time for a server to end by itself.
     private static let grace = Interval.seconds(3)
 
     private var serverCount: Int { guests.count { $0.stage != .asking } }
@@ -95,7 +95,7 @@ struct ThroughputGuests: Sendable {
         endpoint.reset(stream, of: node, code: 0, into: &out.mesh)
     }
 
-    /// With the session its streams are gone. A server goes on: the next session is the same path.
+    /// With the session its streams are gone. A server continues: the next session has the same path.
     mutating func disconnected(_ node: NodeID, into out: inout AgentOutbox) {
         for index in guests.indices.reversed() where guests[index].node == node && guests[index].isOnStream {
             dismiss(index, into: &out)

@@ -16,7 +16,7 @@ struct ThroughputJobs: Sendable {
     private enum Stage: Hashable {
         /// The finder looks for the peer.
         case finding
-        /// There is a session, and no stream could be opened. Nobody has a thousand streams to an agent.
+        /// There is a session, and no stream could be opened. The limit of a thousand streams is hardly ever reached.
         case waiting(until: Instant)
         case asking(StreamID, until: Instant)
     }
@@ -127,7 +127,7 @@ struct ThroughputJobs: Sendable {
     mutating func lost(_ stream: StreamID, of node: NodeID, into out: inout AgentOutbox) {
         guard let index = index(of: stream, node) else { return }
         let job = jobs.remove(at: index)
-        let why = "\(job.name ?? node.short) does not let itself be measured (asterismd --bench)"
+        let why = "\(job.name ?? node.short) does not permit measurements (asterismd --bench)"
         out.refuse(job.id, .refused, why)
     }
 
@@ -168,7 +168,7 @@ struct ThroughputJobs: Sendable {
             return out.refuse(job.id, .refused, "\(who) gave an answer that cannot be read")
         }
         switch answer {
-        case .refused(.busy): out.refuse(job.id, .unavailable, "\(who) is being measured by others already")
+        case .refused(.busy): out.refuse(job.id, .unavailable, "\(who) is already being measured by others")
         case .refused(.noOverlay): out.refuse(job.id, .unavailable, "\(who) has no network interface of the overlay")
         case .refused(.failed): out.refuse(job.id, .unavailable, "\(who) cannot start its server")
         case .serving(let server): report(server, job, node, core.endpoint.value.certificate(of: node), into: &out)
@@ -179,7 +179,8 @@ struct ThroughputJobs: Sendable {
         _ server: BenchAnswer.Server, _ job: Job, _ node: NodeID, _ certificate: Certificate?,
         into out: inout AgentOutbox
     ) {
-        // Where it listens is what its certificate reports: an answer that could name addresses could aim this node.
+        // The server's address follows from the peer's certificate: an answer that could name addresses could direct
+        // this node at a third party.
         let addresses = certificate?.overlayAddresses ?? []
         guard let address = addresses.first(where: { $0.isIPv4 == server.isIPv4 }) else {
             let why = "\(job.name ?? node.short) listens at an address that it does not have"

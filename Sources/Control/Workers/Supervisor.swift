@@ -3,8 +3,8 @@ package import Wire
 
 /// # The workers of one node
 ///
-/// The supervisor holds what should run, knows what does, and reports what to do about the difference. It needs nobody:
-/// cut off from its controller it goes on restarting and ending workers as it was last informed.
+/// The supervisor holds what should run, knows what runs, and decides what to do about the difference. It works without
+/// its controller: when disconnected it continues to restart and end workers as last requested.
 ///
 /// ```
 ///  controller ── desired ──→ ┌────────────┐ ── launch, signal, killTree, remove ──→ shell ──→ shims
@@ -12,13 +12,14 @@ package import Wire
 ///  shell ── adopted ───────→ └────────────┘ ←── launched, launchFailed, exited, lost, stillThere ── shell
 /// ```
 ///
-/// Its life begins with `adopted`: all traces that the machine has of workers. Before that it launches nothing and takes
-/// no new requests. The laws, each a test:
-/// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as it is desired.
-/// - Finished work never runs again, whatever crashes when: its end is on the disk before anything is built on it.
+/// Its life begins with `adopted`: all traces that the machine has of workers. Before that it launches nothing and
+/// accepts no new requests. The rules, each with a test:
+/// - A generation starts only when every older one of its name is dead. Older ones are ended as soon as a newer one is
+///   desired.
+/// - A finished generation never runs again, whatever crashes: its end is on the disk before anything depends on it.
 /// - An older revision, an edit of another revision, and a lower generation change nothing.
-/// - What is found alive and is not known is left alive, reported as quarantined, and stands in the way of its name,
-///   until the controller names it.
+/// - A process that is found alive and is not known stays alive. It is reported as quarantined, and its name cannot be
+///   used until the controller names it.
 /// - An end is kept until the controller removes the worker, or replaces it with a newer generation.
 package struct Supervisor: Sendable {
     /// Sorted by name and generation.
@@ -26,15 +27,15 @@ package struct Supervisor: Sendable {
     package private(set) var revision: UInt64
     /// False until `adopted`.
     package private(set) var isAdopted = false
-    /// Requests that were not taken because the node has `Limits.workersPerNode` workers twice over.
+    /// Requests that were refused because the node has twice `Limits.workersPerNode` workers.
     package private(set) var refusedOverLimit: UInt64 = 0
     private var random: Random
     /// What the disk has differs from what is here.
     private var isDirty = false
-    /// When a difference that could be found out again is written at last.
+    /// The latest time to write a difference that could be found again.
     private var writeBy: Instant?
 
-    /// Changes that a crash would only make the agent look up again are collected for this long.
+    /// Changes that the agent could find again after a crash are collected for this time.
     private static let writeDelay = Interval.seconds(1)
 
     package init(record: AgentRecord, seed: Seed) {
@@ -73,7 +74,7 @@ package struct Supervisor: Sendable {
 // MARK: - Requests
 
 extension Supervisor {
-    /// What became of a `Desired`.
+    /// The result of a `Desired`.
     package enum Outcome: Hashable, Sendable {
         case applied
         /// This revision, or a later one, is here already.
@@ -157,7 +158,7 @@ extension Supervisor {
         _ adopted: AdoptedWorker, at wall: UnixTime, now: Instant, into out: inout [SupervisorAction]
     ) {
         if index(of: adopted.worker) == nil {
-            // Nothing of it is left: there is nothing to report and nothing to be careful of.
+            // No trace of it is left, so there is nothing to report or to protect.
             if case .neverStarted = adopted.state { return }
             let place = workers.partitioningIndex { adopted.worker < $0.ref }
             workers.insert(Worker(quarantined: adopted.worker), at: place)
@@ -212,7 +213,7 @@ extension Supervisor {
         ended(ref, exit, at: exit.at, now: now, into: &out)
     }
 
-    /// No process of it is left, and nothing reports how it ended.
+    /// No process of it is left, and there is no record of how it ended.
     package mutating func lost(
         _ ref: WorkerRef, at wall: UnixTime, now: Instant, into out: inout [SupervisorAction]
     ) {
@@ -246,15 +247,15 @@ extension Supervisor {
 // MARK: - The difference
 
 extension Supervisor {
-    /// Ends every input: forgets what is dead and unwanted, starts what may start, and puts it all in an order that a
-    /// crash between any two actions does not harm.
+    /// Ends every input. It removes workers that are dead and not desired, and starts those that may start. It orders
+    /// the actions so that a crash between any two of them does no harm.
     private mutating func settle(
         _ actions: inout [SupervisorAction], now: Instant, into out: inout [SupervisorAction]
     ) {
         guard isAdopted else { return }
         var gone = false
         for worker in workers where worker.isLeaving && worker.isFinished && !worker.mayLive {
-            // Files go before the record does: the other way round, a crash would leave files that nobody knows.
+            // Files are deleted before the record. In the other order, a crash would leave files without a record.
             out.append(.remove(worker.ref))
             gone = true
         }

@@ -4,16 +4,16 @@ import Wire
 /// # One worker's life
 ///
 /// A `Worker` is one generation of one name, from the request to run it to the proof that it is dead. `WorkerStatus.swift`
-/// in `Wire` draws its states. It decides nothing about other generations; `Supervisor` reports when it may start.
+/// in `Wire` draws its states. It decides nothing about other generations; `Supervisor` decides when it may start.
 ///
-/// The laws, each a test:
+/// The rules, each with a test:
 /// - It is launched only out of `pending`, and `pending` is entered only where nothing of it lives.
-/// - `finished` is final: no input leads out of it. Anyone who needs another run makes another generation.
-/// - A request to end it (`stop`) is never taken back. Before a launch it ends at once; during one it waits for the answer,
-///   because there is nothing yet to signal; after one it takes the steps of its policy: signal, patience, kill the tree.
-/// - `exited` and `lost` mean that no process of it is left, descendants included. Anyone who reports them has proof.
-/// - Every end is counted against its restart policy, once. The budget is reckoned in wall-clock times that the machine
-///   reported, so that a new start of the agent does not refill it.
+/// - `finished` is final: no input leads out of it. Another run is another generation.
+/// - A request to end it (`stop`) is never taken back. Before a launch it ends at once. During one it waits for the answer,
+///   because there is nothing yet to signal. After one it follows its policy: signal, grace period, kill the tree.
+/// - `exited` and `lost` mean that no process of it is left, descendants included. They are reported only with proof.
+/// - Every end is counted against its restart policy, once. The budget is computed from wall-clock times of the
+///   machine, so a new start of the agent does not refill it.
 struct Worker: Sendable {
     enum Phase: Hashable, Sendable {
         case pending
@@ -39,9 +39,9 @@ struct Worker: Sendable {
     private(set) var isUnwanted = false
     /// To be forgotten when it is dead.
     var isLeaving = false
-    /// Found running, and nobody here knows why: left alone and reported, until somebody names it.
+    /// Found running and not known here: it is not touched, and is reported, until the controller names it.
     private(set) var isQuarantined = false
-    /// It had ended, and yet something of it was found alive: killed, and again at this time, until it is dead.
+    /// It had ended, but a process of it was found alive. That is killed, and again at this time, until it is dead.
     private(set) var remnant: Instant?
 
     private(set) var pid: Int32?
@@ -124,12 +124,12 @@ struct Worker: Sendable {
 // MARK: - Requests
 
 extension Worker {
-    /// The same generation was asked for again, perhaps with `run` withdrawn. What it runs is settled for good; how it
-    /// is to be ended is not.
+    /// The same generation was requested again, possibly with `run` withdrawn. Its program cannot change any more; how
+    /// it is to be ended is not.
     mutating func update(_ target: DesiredWorker, now: Instant, into out: inout [SupervisorAction]) {
         precondition(target.worker == ref, "\(target.worker) is not \(ref)")
         if isQuarantined {
-            // Somebody knows it after all.
+            // The controller knows it.
             isQuarantined = false
             reason = nil
             desired = target
@@ -154,7 +154,7 @@ extension Worker {
 
     private mutating func signal(now: Instant, into out: inout [SupervisorAction]) {
         let policy = desired.spec.stop
-        // An unknown name cannot come through WorkerSpec.problems(); TERM is what everybody means.
+        // WorkerSpec.problems() refuses unknown names; TERM is the default.
         let number = policy.signalNumber ?? 15
         if number == 9 {
             kill(isStuck: false, now: now, into: &out)
@@ -206,7 +206,7 @@ extension Worker {
         }
     }
 
-    /// It is dead, and so is every descendant. Without an `exit`, nobody knows how it ended.
+    /// It is dead, and so is every descendant. Without an `exit`, it is not known how it ended.
     mutating func exited(_ exit: WorkerExit?, at wall: UnixTime, now: Instant, random: inout Random) {
         guard mayLive else { return }
         if isFinished {
@@ -313,7 +313,7 @@ extension Worker {
         consecutiveFailures = record.consecutiveFailures
         restartedAt = record.restartedAt
         reason = record.reason
-        // What was alive is settled by `adopt` or `absent`, before anything else is received.
+        // `adopt` or `absent` settles what was alive, before any other input arrives.
         phase =
             switch record.state {
             case .succeeded, .failed, .stopped: .finished(record.state)
@@ -358,7 +358,7 @@ extension Worker {
         }
     }
 
-    /// After a restart of the agent: it lives, or may, and nobody knows more. Its end will be reported.
+    /// After a restart of the agent: it lives, or may live, and no more is known. Its end will be reported.
     mutating func adoptUnseen(_ why: String, now: Instant, into out: inout [SupervisorAction]) {
         if isFinished {
             killRemnant(now: now, into: &out)
@@ -402,7 +402,7 @@ extension Worker {
         switch phase {
         case .finished, .pending, .backoff, .stopping: break
         case .starting: phase = isUnwanted ? .finished(.stopped) : .pending
-        // It ran once, for the record reports it; anyone who wiped the traces has not made it unrun.
+        // The record states that it ran once. Missing traces do not change that.
         case .running: exited(nil, at: wall, now: now, random: &random)
         }
     }

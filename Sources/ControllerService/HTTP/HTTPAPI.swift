@@ -10,7 +10,7 @@ package struct HTTPAPI {
     private let sites: SiteCheck
     private let ask: Ask
 
-    /// `names` are those, besides `localhost`, by which the server is reached (`SiteCheck`).
+    /// `names` are those, in addition to `localhost`, by which the server is reached (`SiteCheck`).
     package init(names: [String] = [], ask: @escaping Ask) {
         sites = SiteCheck(names: names)
         self.ask = ask
@@ -31,7 +31,7 @@ package struct HTTPAPI {
         }
     }
 
-    /// What the server reports by itself.
+    /// The server's own answers.
     package static let tooLarge = Refusal(
         413, APIError(.limit, "the body is longer than \(HTTPServer.Limits().bodyBytes) bytes")
     ).response
@@ -145,7 +145,7 @@ package struct HTTPAPI {
     }
 }
 
-/// A request that goes no further, and what its sender is informed.
+/// A refused request, with the answer to its sender.
 struct Refusal: Error {
     var status: Int
     var error: APIError

@@ -6,8 +6,8 @@ import Glibc
 /// # Where HTTP is served
 ///
 /// The HTTP API has no authentication yet: anyone who can connect to it runs commands as root on every node. A unix socket
-/// has owner, group and mode, so that the kernel decides who can connect. A TCP port has nothing of the kind, and that of
-/// loopback is open to every user of the machine. It is therefore served only where `--http-insecure` reports it.
+/// has owner, group and mode, so that the kernel decides who can connect. A TCP port has no such protection, and one of
+/// loopback is open to every user of the machine. It is therefore served only with `--http-insecure`.
 package enum HTTPEndpoint: Hashable, Sendable {
     case unix(path: String)
     case tcp(SocketAddress)

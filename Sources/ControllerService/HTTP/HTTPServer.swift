@@ -14,13 +14,13 @@ import Glibc
 ///                                                                              └── suspended ──┘
 /// ```
 ///
-/// An unauthenticated peer can hold at most `connections` sockets, each with `headerBytes` of headers and `bodyBytes` of body,
-/// and not for long: a whole request must be here within `receive` of the connection's opening or of the last answer, an answer
-/// must be taken within `send`. These are total times, so a client that sends a byte now and then does not last longer
-/// than one that sends none. Further connections wait in the kernel's queue until one is free.
+/// An unauthenticated peer can hold at most `connections` sockets, each with `headerBytes` of headers and `bodyBytes` of body.
+/// A whole request must arrive within `receive` of the connection's opening or of the last answer. An answer must be read
+/// within `send`. These are total times, so a client that sends a byte now and then is not kept longer than one that sends
+/// none. Further connections wait in the kernel's queue until one is free.
 ///
-/// libmicrohttpd itself answers what is not HTTP (400), headers that are too long (431) and the like, with a short page
-/// in HTML, and closes the connection.
+/// libmicrohttpd itself answers input that is not HTTP (400), headers that are too long (431) and similar errors. It
+/// sends a short page in HTML and closes the connection.
 package final class HTTPServer {
     package struct Limits: Hashable, Sendable {
         package var connections = 256
@@ -40,7 +40,7 @@ package final class HTTPServer {
         package var tooLarge = 0
         /// Connections closed because a request did not come, or an answer was not taken, in time.
         package var slow = 0
-        /// Requests that nobody answered in time.
+        /// Requests that were not answered in time.
         package var unanswered = 0
     }
 
@@ -65,7 +65,7 @@ package final class HTTPServer {
     private var connections: [ObjectIdentifier: Connection] = [:]
     private var isRunning = false
     private var isClosing = false
-    /// Made once: no weak reference to an object can be made while it goes.
+    /// Made once: no weak reference to an object can be made while it is deallocated.
     private var me: Weak<HTTPServer>?
 
     /// Listens there; port 0 lets the kernel choose. `onRequest` is called with every whole request, and calls
@@ -165,7 +165,7 @@ package final class HTTPServer {
         run()
     }
 
-    // MARK: What libmicrohttpd reports
+    // MARK: Callbacks of libmicrohttpd
 
     fileprivate func opened(_ socket: Int32) -> Connection {
         counters.connections += 1
@@ -180,7 +180,7 @@ package final class HTTPServer {
         if connections.isEmpty { sweep?.cancel() }
     }
 
-    /// The headers are here, then pieces of the body, then the end; and once more when a suspended request goes on.
+    /// The headers are here, then pieces of the body, then the end; and once more when a suspended request is resumed.
     fileprivate func received(
         _ exchange: Exchange, method: String, upload: UnsafeRawBufferPointer, from raw: OpaquePointer
     ) -> MHD_Result {

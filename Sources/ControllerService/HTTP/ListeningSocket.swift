@@ -2,7 +2,7 @@ import Base
 import EventLoop
 import Glibc
 
-/// A socket that listens: made here and not by libmicrohttpd, so that the reason why it cannot be is known.
+/// A socket that listens. It is made here and not by libmicrohttpd, so that the reason of a failure is known.
 enum ListeningSocket {
     /// Owner and group may connect.
     private static let unixMode: mode_t = 0o660

@@ -1,7 +1,7 @@
 import Base
 import Control
 
-// Shapes of JSON as JSON Schema reports them.
+// Shapes of JSON in the form of JSON Schema.
 
 extension OpenAPI {
     /// A shape where it is used: an object is a reference to its description.

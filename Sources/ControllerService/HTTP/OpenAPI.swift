@@ -4,8 +4,8 @@ import Daemon
 
 /// # The API's own description
 ///
-/// An OpenAPI 3.1 document, made from the table of routes: each verb reports its route and the schemas of its parameters and
-/// of its answer. Tests compare the schemas with what the views really encode to.
+/// An OpenAPI 3.1 document, made from the table of routes: each verb has its route and the schemas of its parameters and of
+/// its answer. Tests compare the schemas with the encoding of the views.
 package enum OpenAPI {
     /// The document as it is served.
     package static let bytes = StrictJSON.encode(document) + [0x0a]
@@ -34,16 +34,16 @@ package enum OpenAPI {
             "schemas": .object(schemas),
             "responses": .of([
                 "Error": .of([
-                    "description": .string("It was not done, and why"),
+                    "description": .string("The request failed; the answer gives the reason"),
                     "content": jsonContent(json(failure)),
                 ])
             ]),
         ]),
     ])
 
-    /// What every refusal has for a body.
+    /// The body of every refusal.
     static let failure = Schema.object("Failure", ["error": .of(APIError.self)])
-    /// The document's own schema refuses more than that it is an object.
+    /// The document's own schema states only that it is an object.
     static let ownSchema = Schema.object("OpenAPI", [:])
 
     private static var paths: JSONValue {

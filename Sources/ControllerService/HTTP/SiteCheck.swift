@@ -2,19 +2,19 @@ import Base
 
 /// # Who may ask, while there is no password
 ///
-/// The HTTP API has no authentication yet: anyone who can open a connection to it may do anything. That is why it is
-/// served at a unix socket, or at TCP with `--http-insecure` (`HTTPEndpoint`). A browser on the same machine opens TCP
-/// connections for every page it shows, and proxies in front of a unix socket do it for them, so two tricks of a hostile
-/// page have to fail here. A unix socket has no name of its own; clients send `Host: localhost`.
+/// The HTTP API has no authentication yet: anyone who can open a connection to it may do anything. So it is served at a
+/// unix socket, or at TCP with `--http-insecure` (`HTTPEndpoint`). A browser on the same machine opens TCP connections
+/// for every page it shows, and a proxy in front of a unix socket forwards them. So two attacks of a hostile page are
+/// refused here. A unix socket has no host name; clients send `Host: localhost`.
 ///
-/// - *DNS rebinding*: the page's own name suddenly resolves to 127.0.0.1, and the browser thinks it talks to the page's
-///   site. The Host header still carries that name. Only IP addresses, `localhost`, names under `.localhost` and the
-///   names the operator gave are answered.
+/// - *DNS rebinding*: the page's own name resolves to 127.0.0.1 after a change, so the browser connects here in place
+///   of the page's site. The Host header still carries that name. Only IP addresses, `localhost`, names under
+///   `.localhost` and the names that the operator configured are answered.
 /// - *Cross-site requests*: the page sends a request to `http://127.0.0.1:7951`. Browsers then add `Origin` (for whatever
 ///   is not a plain GET or HEAD) and `Sec-Fetch-Site`. An `Origin` that is not this very host, or a fetch that the
 ///   browser itself calls cross-site, is refused. Bodies must moreover be `application/json`, which no form can send.
 package struct SiteCheck: Hashable, Sendable {
-    /// Names, besides `localhost`, by which people reach this server; lower case.
+    /// Names, in addition to `localhost`, by which people reach this server; lower case.
     package var names: [String]
 
     package init(names: [String] = []) { self.names = names.map { $0.lowercased() } }
@@ -26,7 +26,7 @@ package struct SiteCheck: Hashable, Sendable {
         case foreignOrigin(String)
     }
 
-    /// `nil` where there is nothing to object to.
+    /// `nil` where the request is allowed.
     package func refusal(of request: HTTPRequest, authority: String?) -> Refusal? {
         let hosts = request.values("host")
         guard hosts.count == 1, let text = authority ?? hosts.first, let host = SiteCheck.host(of: text) else {

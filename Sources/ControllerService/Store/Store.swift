@@ -10,11 +10,12 @@ package import Wire
 ///
 /// One SQLite file, `controller.sqlite`, in a directory that only its owner may enter. SQLite writes ahead to a log (WAL)
 /// and, with `synchronous = FULL`, flushes that log before a transaction is reported to be done. So when `apply` returns, its
-/// changes survive kill -9 and a lost power supply, and what was in the middle of being written is gone as if never
-/// begun. The controller replies only after that.
+/// changes survive kill -9 and a loss of power. An incomplete transaction leaves no trace. The controller replies only after
+/// that.
 ///
-/// The file holds the fleet's signing key and the tokens' secrets in the clear: anyone who can read it is the controller.
-/// It is made with mode 0600, in a directory of mode 0700, and a lock file next to it keeps a second controller out.
+/// The file holds the fleet's signing key and the tokens' secrets in the clear: anyone who can read it can act as the
+/// controller. It is made with mode 0600, in a directory of mode 0700, and a lock file next to it keeps a second
+/// controller out.
 ///
 /// Everything is called on the loop's thread and blocks it for the time of a flush.
 package final class Store {
@@ -28,8 +29,8 @@ package final class Store {
     /// What was left of a fleet before this one, under its new names.
     package let renamed: [String]
 
-    /// Opens the store of a directory; makes both where there is nothing yet. Where the database is empty or lost, that is
-    /// refused, but with `isNewFleet` what is left is renamed and a new database is made.
+    /// Opens the store of a directory; makes both where there is nothing yet. An empty or lost database is refused. With
+    /// `isNewFleet`, what is left is renamed and a new database is made.
     package init(directory: String, isNewFleet: Bool = false) throws(StoreError) {
         path = "\(directory)/\(Store.fileName)"
         let path = self.path, folder = StoreFolder(directory)
@@ -58,8 +59,8 @@ package final class Store {
         }
     }
 
-    /// Makes a database under another name and renames it when it is whole: a first start that is killed leaves no empty
-    /// file, which the next one would refuse.
+    /// Makes a database under another name and renames it when it is complete. So a first start that is killed leaves no
+    /// empty file, which the next start would refuse.
     private static func make(_ path: String) throws(StoreError) {
         let temporary = "\(path).new"
         for suffix in StoreFolder.suffixes { unlink(temporary + suffix) }
@@ -73,7 +74,7 @@ package final class Store {
         }
     }
 
-    /// Notes in the folder which fleet it holds, so that a lost database is not taken for a first start.
+    /// Notes in the folder which fleet it holds, so that a lost database is not mistaken for a first start.
     package func mark(_ fleet: FleetID) throws(StoreError) {
         let marker = StoreFolder.marker(Files.parent(of: path)), text = Array("\(fleet.bytes.hex)\n".utf8)
         do throws(FileError) {

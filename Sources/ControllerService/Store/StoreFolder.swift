@@ -6,7 +6,7 @@ import Platform
 
 /// # Before the database is opened
 ///
-/// An empty or missing database looks like a first start, and a first start makes a new fleet, whose keys no node knows. So
+/// An empty or missing database looks like a first start. A first start makes a new fleet, with keys that no node knows. So
 /// the folder itself remembers that it holds one: in the file `fleet`, and in SQLite's own files. Where one of those is
 /// there and the database is not, the operator has to decide.
 struct StoreFolder {
@@ -24,7 +24,7 @@ struct StoreFolder {
         var renamed: [String] = []
     }
 
-    /// Looks what is there. With `isNewFleet` the rest of a fleet without a database is renamed.
+    /// Looks for the files. With `isNewFleet` the rest of a fleet without a database is renamed.
     func look(isNewFleet: Bool) throws(StoreError) -> Found {
         let path = "\(directory)/\(Store.fileName)"
         let traces = (StoreFolder.suffixes.dropFirst().map { path + $0 } + [StoreFolder.marker(directory)]).filter {
@@ -48,7 +48,7 @@ struct StoreFolder {
         return found
     }
 
-    /// What root makes in another user's folder locks that user out.
+    /// Files that root makes in another user's folder cannot be opened by that user.
     func checkOwner() throws(FileError) {
         if geteuid() == 0, let owner = StoreFolder.owner(directory), owner != 0 {
             throw FileError("open", directory, Errno(EPERM))

@@ -204,7 +204,7 @@ enum StoreRows {
     private static func blob(_ bytes: [UInt8]) -> DatabaseValue { Blob.value(bytes) }
 }
 
-/// One row; its table is STRICT, so a column has the type that the schema reports.
+/// One row; its table is STRICT, so a column has the type that the schema states.
 private struct RowReader {
     let row: Row
     private let table: String

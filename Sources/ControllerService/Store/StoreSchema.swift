@@ -1,8 +1,9 @@
 import Control
 import GRDB
 
-/// The tables, and how a file of an earlier version becomes one of this. `application_id` reports that the file is ours,
-/// `user_version` how many of the steps below were done to it. A step, once released, is never changed.
+/// The tables, and how a file of an earlier version becomes one of this. `application_id` identifies the file as one of
+/// this program. `user_version` states how many of the steps below were applied to it. A step, once released, is never
+/// changed.
 enum StoreSchema {
     /// "ASTR".
     static let application: Int64 = 0x4153_5452
@@ -44,7 +45,7 @@ enum StoreSchema {
         ALTER TABLE counters ADD COLUMN overlay_network TEXT;
         """,
         "ALTER TABLE tokens ADD COLUMN is_for_beacons INTEGER NOT NULL DEFAULT 0;",
-        // No table has changed, but events have kinds that an earlier program would take for damage.
+        // No table has changed, but events have kinds that an earlier program would read as damage.
         "UPDATE counters SET serial = serial;",
     ]
 

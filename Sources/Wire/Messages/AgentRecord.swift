@@ -2,8 +2,8 @@ package import Base
 import SwiftProtobuf
 
 /// What an agent keeps on its disk of its workers: what is desired, at which revision, and what has ended. A record is
-/// whole, and replaces the one before. After a crash the agent compares it with what is really there; the record never
-/// reports that a process lives, because only the machine knows that.
+/// whole, and replaces the one before. After a crash the agent compares it with the processes of the machine. The
+/// record never states that a process lives, because only the machine knows that.
 package struct AgentRecord: Hashable, Sendable {
     /// The revision of desired state that `workers` stand for.
     package var revision: UInt64
@@ -22,7 +22,7 @@ package struct AgentRecord: Hashable, Sendable {
         try! proto.serializedBytes()
     }
 
-    /// Rises when an older program could not read the record; such a record is refused, not interpreted.
+    /// Rises when an older program cannot read the record. A record of a later version is refused.
     static let version: UInt32 = 1
 }
 
@@ -36,7 +36,7 @@ package struct WorkerRecord: Hashable, Sendable {
     /// Failures in a row: what the backoff grows with.
     package var consecutiveFailures: Int64
     package var reason: String?
-    /// Nobody needs it any more: it goes as soon as it is dead.
+    /// It is not needed any more: it is removed as soon as it is dead.
     package var isLeaving: Bool
 
     package init(_ desired: DesiredWorker, state: WorkerState) {

@@ -1,11 +1,11 @@
 package import Base
 
-/// # What agents and controllers report
+/// # Messages between agents and controllers
 ///
-/// One stream a session carries these, both ways, each in a frame of its own (`MessageChannel`). None of them is a
-/// dialogue whose loss would matter: a report is the state itself, and replaces the one before; desired state carries
-/// revisions, and is sent again to anyone who shows an older one; questions (`check`, `readLog`, `lookUp`) carry a number,
-/// and anyone who asked asks again. So a stream may break anywhere, and the next one heals it.
+/// One stream in each session carries these, both ways, each in its own frame (`MessageChannel`). Any of them may be lost.
+/// A report is the state itself, and replaces the one before. Desired state carries revisions, and is sent again to an
+/// agent with an older one. Questions (`check`, `readLog`, `lookUp`) carry a number, and are asked again. So a stream may
+/// break anywhere, and the next one repairs the loss.
 ///
 /// ```
 ///  agent                                      controller
@@ -26,7 +26,7 @@ package enum ControlMessage: Hashable, Sendable {
     case checkReply(CheckReply)
     case logChunk(LogChunk)
     case goodbye(reason: String)
-    /// Asks for the next certificate; with a description, for one that reports that.
+    /// Asks for the next certificate; with a description, for one that states it.
     case renewCertificate(NodeDescription?)
     case clock(ClockReading)
 
@@ -36,7 +36,7 @@ package enum ControlMessage: Hashable, Sendable {
     case readLog(ReadLog)
     case lookUpReply(LookUpReply)
     case certificateRenewed(CertificateRenewed)
-    /// Nodes that carry datagrams for others, best first for the one who is informed.
+    /// Nodes that relay datagrams for others, best first for the receiver of the message.
     case relays([ControllerAddress])
     /// The answer to a `renewCertificate` whose description the controller does not accept: the certificate stays as it is.
     case certificateRefused(EnrolRefusal, text: String)
@@ -69,7 +69,7 @@ package struct Enrol: Hashable, Sendable {
     }
 }
 
-/// What a node reports of itself, and its certificate then confirms.
+/// What a node states of itself, and its certificate then confirms.
 package struct NodeDescription: Hashable, Sendable {
     /// `nil`: the name that it has.
     package var name: String?
@@ -87,7 +87,7 @@ package struct NodeDescription: Hashable, Sendable {
 /// What the sender's wall clock shows.
 package struct ClockReading: Hashable, Sendable {
     package var clock: UnixTime
-    /// The receiver answers with its own clock.
+    /// The receiver must answer with its own clock.
     package var expectsReply: Bool
 
     package init(_ clock: UnixTime, expectsReply: Bool) {
@@ -96,7 +96,7 @@ package struct ClockReading: Hashable, Sendable {
     }
 }
 
-/// Why a node was not let in.
+/// Why a node was not admitted.
 package enum EnrolRefusal: String, Hashable, Sendable, Codable, CaseIterable {
     case unknownToken
     case wrongProof
@@ -116,12 +116,12 @@ package enum EnrolReply: Hashable, Sendable {
 package struct Admission: Hashable, Sendable {
     /// An encoded `SignedCertificate`.
     package var certificate: [UInt8]
-    /// Ed25519 public keys of 32 bytes: those whose signatures count.
+    /// Ed25519 public keys of 32 bytes: the authorities of which signatures are accepted.
     package var authorities: [[UInt8]]
     package var controllers: [ControllerAddress]
-    /// Where all of the fleet's IPv4 overlay addresses are from.
+    /// The network of the fleet's IPv4 overlay addresses.
     package var overlayNetwork: IPPrefix?
-    /// The controller's wall clock, by which the certificate's times are meant.
+    /// The controller's wall clock, to which the certificate's times refer.
     package var clock: UnixTime?
 
     package init(
@@ -142,7 +142,7 @@ package struct ControllerAddress: Hashable, Sendable {
     package var addresses: [SocketAddress]
     /// Ports at the same hosts where it takes datagrams over TCP, best first.
     package var tcpPorts: [UInt16]
-    /// Names that lead to it too. Only the shell can resolve them.
+    /// Names that resolve to it. Only the shell can resolve them.
     package var names: [HostPort]
 
     package init(node: NodeID, addresses: [SocketAddress], tcpPorts: [UInt16] = [], names: [HostPort] = []) {
@@ -152,7 +152,7 @@ package struct ControllerAddress: Hashable, Sendable {
         self.names = names
     }
 
-    /// All ways there, UDP first.
+    /// All paths to it, UDP first.
     package var paths: [PathAddress] { addresses.map { PathAddress($0) } + tcpPaths }
 
     private var tcpPaths: [PathAddress] {
@@ -265,7 +265,8 @@ package struct LogChunk: Hashable, Sendable {
 /// The state that a node should have, or an edit of it.
 package struct Desired: Hashable, Sendable {
     package var revision: UInt64
-    /// The revision that this is an edit of; 0 where it is the whole set, and what it does not name is to go.
+    /// The revision that this is an edit of. It is 0 for the whole set: workers that it does not name are to be
+    /// removed.
     package var baseRevision: UInt64
     package var upserts: [DesiredWorker]
     /// Names of workers to end and forget.
@@ -323,7 +324,7 @@ package struct ReadLog: Hashable, Sendable {
     }
 }
 
-/// By what a node is looked for.
+/// How a node is identified in a look-up.
 package enum LookUp: Hashable, Sendable {
     case node(NodeID)
     /// The node that has this overlay address.
@@ -331,11 +332,11 @@ package enum LookUp: Hashable, Sendable {
     case name(String)
 }
 
-/// No node: nobody has that address or name. No addresses: the directory does not know the node, or has not informed of it
-/// for too long.
+/// No node: none has that address or name. No addresses: the directory does not know the node, or has received nothing
+/// from it for too long.
 package struct LookUpReply: Hashable, Sendable {
     package var asked: LookUp
-    /// Where a node was asked for, that one.
+    /// The node that was looked for.
     package var node: NodeID?
     package var addresses: [SocketAddress]
     package var relays: [RelayedAddress]
@@ -359,7 +360,7 @@ package struct CertificateRenewed: Hashable, Sendable {
     package var certificate: [UInt8]
     package var authorities: [[UInt8]]
     package var overlayNetwork: IPPrefix?
-    /// Where the controllers are now. None: where they were.
+    /// The present addresses of the controllers. Empty: unchanged.
     package var controllers: [ControllerAddress]
 
     package init(

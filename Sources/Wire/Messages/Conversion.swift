@@ -1,12 +1,12 @@
 import Base
 import SwiftProtobuf
 
-// What all conversions between values and generated messages share. Protobuf has no offsets to report, so the errors
-// of this folder name the field, as `messages.proto` does, and report 0.
+// What all conversions between values and generated messages share. Protobuf gives no offsets, so the errors of this
+// folder name the field, as `messages.proto` does, with offset 0.
 
 func invalid(_ field: String) -> DecodeError { DecodeError(.invalidValue, field, at: 0) }
 
-/// Bytes as the generated code needs them, whose type belongs to Foundation and is not named here.
+/// Bytes as the generated code needs them. Their type belongs to Foundation and is not named here.
 func blob<Blob: SwiftProtobufContiguousBytes>(_ bytes: [UInt8]) -> Blob { Blob(bytes) }
 
 func blob(_ bytes: some Collection<UInt8>, count: Int, _ field: String) throws(DecodeError) -> [UInt8] {
@@ -80,7 +80,7 @@ func authorities<Blob: Collection<UInt8>>(_ keys: [Blob], _ field: String) throw
     }
 }
 
-/// What somebody's wall clock shows, from 1970 to 2200: differences of such times fit into an `Interval`.
+/// The time of a wall clock, from 1970 to 2200: differences of such times fit into an `Interval`.
 func wallClock(_ milliseconds: Int64, _ field: String) throws(DecodeError) -> UnixTime {
     guard (0...7_258_118_400_000).contains(milliseconds) else { throw invalid(field) }
     return UnixTime(milliseconds: milliseconds)

@@ -19,7 +19,7 @@ extension Convertible {
     }
 
     func encoded() -> [UInt8] {
-        // proto3 has no required fields, and nothing here comes near protobuf's 2 GiB: it cannot fail.
+        // proto3 has no required fields, and all messages are far smaller than protobuf's 2 GiB, so this cannot fail.
         try! proto.serializedBytes()
     }
 

@@ -1,7 +1,7 @@
 import Base
 import SwiftProtobuf
 
-// What a node reports of itself, between values and protobuf.
+// A node's reports, between values and protobuf.
 
 extension HostStatus: Convertible {
     init(_ proto: ProtoHostStatus) throws(DecodeError) {

@@ -2,7 +2,7 @@
 extension Limits {
     /// A free text in a message: a reason, a piece of evidence, a model's name.
     package static let textBytes = 4096
-    /// The name that a client gives to a command, so that asking twice is asking once.
+    /// The operation id that a client gives to a command, so that a repeated command is done once.
     package static let operationBytes = 64
     package static let specProblems = 64
     package static let authorities = 4
@@ -11,6 +11,6 @@ extension Limits {
     package static let acceleratorProcesses = 1024
     /// Texts of one list: evidence, throttle reasons.
     package static let texts = 64
-    /// Restarts that one worker's record remembers: more than any budget that makes sense within a window.
+    /// Restarts that one worker's record remembers: more than any useful budget within a window.
     package static let rememberedRestarts = 1024
 }

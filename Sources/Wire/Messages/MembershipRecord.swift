@@ -1,7 +1,7 @@
 package import Base
 import SwiftProtobuf
 
-/// What an agent keeps of its membership. Its private key lies elsewhere, and never leaves the shell's hands.
+/// What an agent keeps of its membership. Its private key is stored elsewhere, and only the shell has it.
 package struct MembershipRecord: Hashable, Sendable {
     package var admission: Admission
 

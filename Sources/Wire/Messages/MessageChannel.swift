@@ -3,15 +3,15 @@ import Base
 /// # Messages on a stream
 ///
 /// A stream carries bytes; this cuts them into messages and back. A frame is a length of 4 bytes, big-endian, and as many
-/// bytes of one encoded `ControlMessage`. A channel is pure: bytes that came from the stream go into `receive`, whole
-/// messages come out of `nextMessage`; messages to send go into `send`, and `unsent` is what the stream should take next.
+/// bytes of one encoded `ControlMessage`. A channel does no I/O. Bytes of the stream go into `receive`, and complete
+/// messages come out of `nextMessage`. Messages to send go into `send`, and `unsent` is what the stream should take next.
 ///
-/// Both queues are bounded. A peer that sends faster than its messages are taken meets `isFull`, and the stream is then
-/// not read, so that flow control holds it back. A peer that does not read fills the out queue, and `send` refuses: what
-/// is sent is state that will be sent again, so its owner drops the channel or waits.
+/// Both queues are bounded. When a peer sends faster than its messages are read, the channel is full. The stream is then
+/// not read, so flow control stops the peer. A peer that does not read fills the outgoing queue, and `send` refuses. Its
+/// owner drops the channel or waits, since state is sent again later.
 ///
-/// A length beyond the limit is the one error that cannot be mended, because where the next frame begins is then not
-/// known: the channel is `broken`, and the stream is to be reset. A frame whose content cannot be read is counted and
+/// A length beyond the limit is the only error that cannot be repaired, because the start of the next frame is then
+/// unknown. The channel is `broken`, and the stream is to be reset. A frame whose content cannot be read is counted and
 /// skipped; it may come from a later version.
 package struct MessageChannel: Sendable {
     /// Bytes that were received and do not yet make a message; the first `consumed` of them are used.
@@ -19,7 +19,7 @@ package struct MessageChannel: Sendable {
     private var consumed = 0
     private var outgoing: [UInt8] = []
     private var sent = 0
-    /// The stream's length prefix was impossible; nothing more will be read.
+    /// The stream's length prefix was out of range; nothing more will be read.
     package private(set) var isBroken = false
     /// Frames that held no readable message.
     package private(set) var unreadable: UInt64 = 0
@@ -96,7 +96,7 @@ package struct MessageChannel: Sendable {
 
     package var hasUnsent: Bool { sent < outgoing.count }
 
-    /// At most `limit` bytes that the stream should take next; `taken` reports how many it did.
+    /// At most `limit` bytes that the stream should take next; `taken` states how many it accepted.
     package func unsent(limit: Int) -> ArraySlice<UInt8> { outgoing[sent..<min(outgoing.count, sent + limit)] }
 
     package mutating func taken(_ count: Int) {

@@ -28,7 +28,7 @@ package struct AcceleratorStatus: Hashable, Sendable, Codable {
     package var migMode: Bool?
     package var processes: [AcceleratorProcess] = []
     package var verdict = Verdict.unknown
-    /// What the verdict rests on, most important first.
+    /// The reasons of the verdict, most important first.
     package var evidence: [String] = []
 
     package init(vendor: String, index: Int64) {

@@ -1,12 +1,11 @@
 /// A user or a group as a specification names it.
 ///
-/// Digits alone are a number and never looked up as a name, as systemd does it (systemd.io/USER_NAMES): which user that is
-/// does not depend on the node's user database. POSIX's chown looks for a name of digits first; useradd(8) refuses to
-/// make one.
+/// Digits alone are a number and are never looked up as a name, as in systemd (systemd.io/USER_NAMES). So the user does
+/// not depend on the node's user database. POSIX's chown looks for a name of digits first; useradd(8) refuses to make one.
 ///
 /// The number must be written plainly: other spellings (`+0`, `00`, `0x0`, `1e3`, ` 0`) are refused and not corrected, since
-/// programs disagree about what they mean. 4294967295 is (uid_t)-1: setresuid(2) and chown(2) take it for "do not change",
-/// so that what was to become that user stays what it is. No user has it. 65535 is a user like others.
+/// programs disagree about what they mean. 4294967295 is (uid_t)-1: setresuid(2) and chown(2) read it as "do not change", so
+/// a process for that user would keep its present user. No user has it. 65535 is a normal user.
 package enum AccountName: Hashable, Sendable {
     case number(UInt32)
     case name(String)
@@ -24,7 +23,8 @@ package enum AccountName: Hashable, Sendable {
             self = .number(number)
             return
         }
-        // What could be a number in some language is none of a user. Names that begin otherwise may hold the same letters.
+        // A text that could be a number in some notation is not a user's name. Names that begin otherwise may contain
+        // the same letters.
         let letters = Array("abcdefABCDEFxXoOpP._+-".utf8)
         if isDigit(bytes[0]), bytes.allSatisfy({ isDigit($0) || letters.contains($0) }) { return nil }
         // The rest is what systemd calls relaxed mode: fields of passwd(5) end at a colon, and names become paths.

@@ -1,7 +1,6 @@
 import Base
 
-/// What an agent reports of its machine. Every figure that could not be read is `nil`: zero is not absent, and absent is
-/// not zero.
+/// What an agent reports of its machine. Every figure that could not be read is `nil`. Zero means zero.
 package struct HostStatus: Hashable, Sendable, Codable {
     package var hostname: String?
     package var kernel: String?

@@ -1,8 +1,8 @@
 import Base
 
 /// What to launch, and how to keep and end it. A specification is data: the agent compares, stores and reports it, and
-/// nothing in it is code. `WorkerSpec.problems()` finds what can be seen without the node; the node itself checks the
-/// user and the binary before the controller takes the worker into its desired state.
+/// nothing in it is code. `WorkerSpec.problems()` finds errors that can be seen without the node. The node itself
+/// checks the user and the binary before the controller adds the worker to its desired state.
 package struct WorkerSpec: Hashable, Sendable, Codable {
     /// The program and its arguments. The program is a path, or a name that is looked up in the worker's PATH.
     package var command: [String]
@@ -47,7 +47,7 @@ package struct Label: Hashable, Sendable, Codable {
 }
 
 /// Ceilings for one worker and all its descendants together; `nil` means no ceiling. Where the node has no cgroup to
-/// enforce one, the agent falls back to `setrlimit` (memory, processes, open files) and reports it in the worker's status.
+/// enforce one, the agent falls back to `setrlimit` (memory, processes, open files). The worker's status states it.
 package struct WorkerLimits: Hashable, Sendable, Codable {
     package var memoryBytes: Int64?
     /// Thousandths of one processor: 1500 is one and a half.

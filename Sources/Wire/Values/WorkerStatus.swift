@@ -1,6 +1,6 @@
 package import Base
 
-/// What an agent knows of one worker. The agent is the truth about what runs; this is how it reports it.
+/// What an agent knows of one worker. The agent is the truth about what runs; this is its report.
 package struct WorkerStatus: Hashable, Sendable, Codable {
     package var worker: WorkerRef
     package var state: WorkerState
@@ -10,7 +10,7 @@ package struct WorkerStatus: Hashable, Sendable, Codable {
     /// How often the worker was started again within this generation.
     package var restarts: Int64 = 0
     package var lastExit: WorkerExit?
-    /// Why it is in this state, where the state alone does not report.
+    /// Why it is in this state, where the state alone does not show it.
     package var reason: String?
     package var containment: Containment?
     /// Bytes the worker has written to its log in this generation, rotated-away ones included.
@@ -59,7 +59,7 @@ package struct WorkerExit: Hashable, Sendable, Codable {
     package var status: Int32?
     /// The signal that killed it, if one did.
     package var signal: Int32?
-    /// The kernel's memory killer ended it.
+    /// The kernel's OOM killer ended it.
     package var outOfMemory = false
     package var at: UnixTime
 
@@ -82,7 +82,7 @@ extension WorkerExit: CustomStringConvertible {
 
 /// How a worker's processes are held together.
 package enum Containment: String, Hashable, Sendable, Codable, CaseIterable {
-    /// A cgroup v2 of its own: limits, `cgroup.kill`, `populated 0`.
+    /// A separate cgroup v2: limits, `cgroup.kill`, `populated 0`.
     case cgroup
     /// No writable cgroup: the shim is a subreaper, and kills its descendants until none is left.
     case subreaper

@@ -5,22 +5,22 @@ import Synchronization
 
 /// # The near end of a measurement
 ///
-/// Round trips of UDP at a hundred a second, first alone and then while TCP fills the way in one direction, and in the
-/// other. Loads run in threads of their own, and so do round trips, so that neither waits for the other.
+/// It measures UDP round trips at a hundred a second. It does so first on the idle path, then under TCP load in one
+/// direction, then in the other. Loads and round trips run in separate threads, so that neither waits for the other.
 struct BenchClient {
     let server: BenchView
     let token: [UInt8]
     let streams: Int
     let udpBytes: Int
-    /// Of each way.
+    /// For each direction.
     let seconds: Double
-    /// What is being measured, and a word on it: of each second of a load, and of its end.
+    /// Called with the name of the measurement and a text: for each second of a load, and at its end.
     let progress: (_ what: String, _ text: String) -> Void
 
     static let tripsEvery = 0.01
     /// The idle time before the load.
     static func idleSeconds(_ seconds: Double) -> Double { min(2, seconds) }
-    /// How long the server is to be there.
+    /// How long the server is to run.
     static func serverSeconds(_ seconds: Double) -> Int64 {
         Int64((idleSeconds(seconds) + 2 * seconds + 3 * BenchTrips.patience).rounded(.up)) + 8
     }
@@ -28,7 +28,7 @@ struct BenchClient {
     func run() throws(BenchFault) -> BenchReport {
         let control = try connect(.control)
         control.setTimeout(seconds: 5)
-        guard control.receive(1) != nil else { throw BenchFault("the server does not take the token", EACCES) }
+        guard control.receive(1) != nil else { throw BenchFault("the server does not accept the token", EACCES) }
         let idle = try trips(for: BenchClient.idleSeconds(seconds)).join()
         progress("idle", idle.text)
         let there = try there()
@@ -78,7 +78,7 @@ struct BenchClient {
     }
 
     private func back(_ control: BenchSocket) throws(BenchFault) -> BenchReport.Way {
-        // A little longer than is looked at, so that it does not end early.
+        // A little longer than the measurement, so that it does not end early.
         let sockets = try connectAll(.back, milliseconds: Int(seconds * 1000) + 500)
         let start = monotonicSeconds(), end = start + seconds
         let trips = try trips(for: seconds)
@@ -104,7 +104,7 @@ struct BenchClient {
         return BenchReport.Way(bytes: count, seconds: time, retransmits: Int(clamping: retransmits), trips: result)
     }
 
-    /// Until the end of a way, with a word each second.
+    /// Waits until the end of a direction, and reports each second.
     private func watch(_ name: String, from start: Double, _ bytes: () -> Int) {
         var last = (time: start, bytes: bytes())
         for second in 1...max(1, Int(seconds.rounded(.up))) {
@@ -131,7 +131,7 @@ struct BenchTrips {
 
     func run(for seconds: Double) -> BenchReport.Trips {
         let start = monotonicSeconds(), end = start + seconds
-        // When each was sent; `nil` once it has come back. What comes back is believed no further than its number.
+        // When each was sent; `nil` once it has come back. Of a returned datagram only its number is used.
         var sentAt: [Double?] = []
         var times: [Int64] = []
         var buffer = [UInt8](repeating: 0, count: 9000)
@@ -159,7 +159,7 @@ struct BenchTrips {
     private func send(number: Int) {
         var datagram = token + (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - $0 * 8)) }
         datagram += [UInt8](repeating: 0, count: max(0, bytes - datagram.count))
-        // What the kernel does not take is lost, which is what is counted.
+        // A datagram that the kernel refuses counts as lost.
         _ = Foundation.send(socket.raw, datagram, datagram.count, Int32(MSG_NOSIGNAL))
     }
 
@@ -175,7 +175,7 @@ struct BenchTrips {
     }
 }
 
-/// A thread and what comes of it.
+/// A thread and its result.
 final class Background<Value: Sendable>: Sendable {
     private let value = Mutex<Value?>(nil)
     private let done = DispatchSemaphore(value: 0)

@@ -1,9 +1,9 @@
 import Base
 import Control
 
-/// What was measured between this node and a peer, as JSON shows it.
+/// The results of a measurement between this node and a peer, as JSON shows them.
 struct BenchReport: Codable, Equatable {
-    /// Round trips of UDP, sent at a steady pace. What is not known, since nothing came back, is absent.
+    /// Round trips of UDP, sent at a steady pace. Values are absent where nothing came back.
     struct Trips: Codable, Equatable {
         var sent: Int
         var received: Int
@@ -22,7 +22,7 @@ struct BenchReport: Codable, Equatable {
             mostMicroseconds = sorted.last
         }
 
-        /// The least value that so many per cent of all do not exceed.
+        /// The least value that the given percentage of all values do not exceed.
         private static func quantile(_ sorted: [Int64], _ percent: Int) -> Int64? {
             guard !sorted.isEmpty else { return nil }
             return sorted[max(0, (sorted.count * percent + 99) / 100 - 1)]
@@ -38,11 +38,11 @@ struct BenchReport: Codable, Equatable {
 
     /// One direction under load.
     struct Way: Codable, Equatable {
-        /// What TCP brought to the far end.
+        /// The bytes that TCP delivered to the far end.
         var bytes: Int
         var milliseconds: Int
         var bitsPerSecond: Int
-        /// Segments that TCP sent again.
+        /// Segments that TCP retransmitted.
         var retransmits: Int
         /// At the same time.
         var trips: Trips
@@ -57,7 +57,7 @@ struct BenchReport: Codable, Equatable {
 
         var text: String {
             "\(Units.rate(bitsPerSecond: Double(bitsPerSecond))) over \(Units.thousandths(Int64(milliseconds)))s, "
-                + "\(retransmits) segments sent again; \(trips.text)"
+                + "\(retransmits) segments retransmitted; \(trips.text)"
         }
     }
 

@@ -4,9 +4,9 @@ import Synchronization
 
 /// # The far end of a measurement
 ///
-/// Listens at one address of the overlay, on a port of each transport, for a peer that shows the token. It is a process of
-/// its own, which an agent starts for one measurement, and it ends by itself: when the peer's control connection does, when
-/// no peer comes, when its time is over, and when its standard input ends, since then the agent has.
+/// Listens at one address of the overlay, on a port of each transport, for a peer that shows the token. It is a separate
+/// process, which an agent starts for one measurement. It ends by itself when the peer's control connection ends, when no
+/// peer connects, or when its time is over. It also ends when its standard input ends, since the agent has then ended.
 final class BenchServer: Sendable {
     private struct State {
         var connections = 0
@@ -93,7 +93,7 @@ final class BenchServer: Sendable {
         }
     }
 
-    /// Equal, in a time that does not report where it is not.
+    /// Compares in constant time, so that the time does not reveal the place of a difference.
     private func matches(_ shown: some Collection<UInt8>) -> Bool {
         shown.count == token.count && zip(shown, token).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
     }
@@ -103,7 +103,7 @@ final class BenchServer: Sendable {
         connection.setTimeout(seconds: max(1, end - monotonicSeconds()))
         guard (try? connection.sendAll([1])) != nil else { exit(0) }
         while connection.receive(1) != nil {
-            // The last connections of a way notice its end a moment later.
+            // The last connections of a direction end a moment later.
             for _ in 0..<100 where state.withLock({ $0.sending > 0 }) { usleep(10_000) }
             let count = UInt64(state.withLock { $0.retransmits })
             let bytes = (0..<8).map { UInt8(truncatingIfNeeded: count >> (56 - $0 * 8)) }
@@ -112,7 +112,7 @@ final class BenchServer: Sendable {
         exit(0)
     }
 
-    /// Whatever shows the token goes back as it came.
+    /// A datagram with the token is returned unchanged.
     private func echo() {
         var bytes = [UInt8](repeating: 0, count: 65_536)
         while true {

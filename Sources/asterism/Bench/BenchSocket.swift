@@ -3,7 +3,7 @@ import Foundation
 
 /// # Sockets for measuring
 ///
-/// Blocking kernel sockets of both transports, closed when they go. What each connection of TCP begins with:
+/// Blocking kernel sockets of both transports, closed when they are freed. Each TCP connection begins with:
 ///
 /// ```
 /// token 16 | kind 1 | milliseconds 4
@@ -46,7 +46,7 @@ final class BenchSocket: Sendable {
         guard status == 0 else { throw BenchFault("bind to \(address)", errno) }
     }
 
-    /// Connects, for at most five seconds.
+    /// Connects within five seconds.
     func connect(to address: IPAddress, port: Int) throws(BenchFault) {
         setTimeout(seconds: 5)
         let status = BenchSocket.with(address, port: UInt16(clamping: port)) { Foundation.connect(raw, $0, $1) }
@@ -73,7 +73,7 @@ final class BenchSocket: Sendable {
         return other >= 0 ? BenchSocket(owning: other) : nil
     }
 
-    /// For everything that waits.
+    /// Sets the time limit of every blocking call.
     func setTimeout(seconds: Double) {
         var limit = timeval(tv_sec: Int(seconds), tv_usec: Int((seconds - seconds.rounded(.down)) * 1e6))
         for option in [SO_SNDTIMEO, SO_RCVTIMEO] {
@@ -81,7 +81,7 @@ final class BenchSocket: Sendable {
         }
     }
 
-    /// What is not sent yet will not be: nothing of one measurement disturbs the next.
+    /// Discards unsent data, so that one measurement does not disturb the next.
     func abandon() {
         var how = linger(l_onoff: 1, l_linger: 0)
         setsockopt(raw, SOL_SOCKET, SO_LINGER, &how, socklen_t(MemoryLayout<linger>.size))
@@ -112,7 +112,7 @@ final class BenchSocket: Sendable {
         return bytes
     }
 
-    /// Sends zeros until `goesOn` refuses or the other end does.
+    /// Sends zeros until `goesOn` returns false or the other end refuses.
     func flood(while goesOn: () -> Bool) {
         let chunk = [UInt8](repeating: 0, count: BenchSocket.chunk)
         while goesOn() {
@@ -121,7 +121,7 @@ final class BenchSocket: Sendable {
         }
     }
 
-    /// Reads to the end, or until `take`, which gets each count, refuses.
+    /// Reads to the end, or until `take`, which gets each count, returns false.
     func drain(_ take: (Int) -> Bool) {
         var chunk = [UInt8](repeating: 0, count: BenchSocket.chunk)
         while true {
@@ -134,9 +134,10 @@ final class BenchSocket: Sendable {
         }
     }
 
-    /// What the kernel knows of a connection: segments sent again, and bytes that the far end has.
+    /// The kernel's statistics of a connection: retransmitted segments, and bytes that the far end has acknowledged.
     var tcpInfo: (retransmits: Int, acknowledged: Int) {
-        // By the places of `struct tcp_info` in Linux' <linux/tcp.h>: glibc's ends before the second.
+        // Read at the offsets of `struct tcp_info` in Linux' <linux/tcp.h>: glibc's structure ends before the second
+        // field.
         var bytes = [UInt8](repeating: 0, count: 256)
         var count = socklen_t(bytes.count)
         guard getsockopt(raw, Int32(IPPROTO_TCP), TCP_INFO, &bytes, &count) == 0, count >= 128 else { return (0, 0) }

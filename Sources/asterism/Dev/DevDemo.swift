@@ -3,13 +3,14 @@ import Control
 import Foundation
 import Wire
 
-/// # The tour
+/// # The demo
 ///
-/// Each step does something and then looks for its effect, in the controller's answers and in /proc, until it is there or
-/// its time is over. A step whose effect was not seen ends the tour with an exit status that is not zero.
+/// Each step performs an action. It then looks for the effect in the controller's answers and in /proc, until the effect
+/// is seen or the step's time is over. A step whose effect was not seen ends the demo with an exit status that is not
+/// zero.
 final class DevDemo {
     let fleet: DevFleet
-    /// The process of the worker of the second half, and what it was at first.
+    /// The process of the worker of the second half, as it was at first.
     private var kept: DevProcess?
 
     init(fleet: DevFleet) { self.fleet = fleet }
@@ -17,14 +18,14 @@ final class DevDemo {
     private static let script = "i=0; while :; do i=$((i+1)); echo \"line $i of $$\"; sleep 0.2; done"
 
     func perform() throws {
-        fleet.printer.note("the tour: a controller and \(fleet.names.count) agents in \(fleet.directory.root)")
+        fleet.printer.note("the demo: a controller and \(fleet.names.count) agents in \(fleet.directory.root)")
         var failure: Failure?
         do {
             try enrol()
             try launchAndStop()
             try crashAndAdopt()
         } catch is DevFleet.Interrupted {
-            failure = Failure(.refused, "the tour was interrupted")
+            failure = Failure(.refused, "the demo was interrupted")
         } catch {
             failure = (error as? Failure) ?? Failure(.refused, "\(error)")
             fleet.printLogs()
@@ -34,7 +35,7 @@ final class DevDemo {
         fleet.printer.note("every step was observed")
     }
 
-    /// One step: its name, and a look that reports what was seen.
+    /// One step: its name, and a closure that returns what was seen.
     private func step(_ name: String, _ perform: () throws -> String) throws {
         let begin = monotonicSeconds()
         do {
@@ -47,7 +48,7 @@ final class DevDemo {
             let lines = (error as? Failure)?.lines ?? (error as? APIError)?.lines ?? ["\(error)"]
             let text = "\(name): \(lines.joined(separator: "; "))"
             fleet.printer.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
-            throw Failure(.refused, "the tour failed at: \(text)")
+            throw Failure(.refused, "the demo failed at: \(text)")
         }
     }
 
@@ -62,7 +63,7 @@ final class DevDemo {
         complaints.forEach(fleet.printer.error)
         let text = "everything is stopped and nothing is left: \(complaints.joined(separator: "; "))"
         fleet.printer.step(text, isObserved: false, seconds: monotonicSeconds() - begin)
-        return failure ?? Failure(.refused, "the tour failed at: \(text)")
+        return failure ?? Failure(.refused, "the demo failed at: \(text)")
     }
 
     private func worker(_ name: String) throws -> WorkerView { try fleet.ask(WorkersGet(name: name)) }
@@ -181,7 +182,7 @@ extension DevDemo {
             view = try worker(name)
             return "pid \(process.pid)"
         }
-        try step("kill -9 of \(agent): the controller notices, the worker lives on") {
+        try step("kill -9 of \(agent): the controller notices, the worker survives") {
             guard let kept, fleet.crash(agent) else { throw Failure(.refused, "the agent did not die") }
             return try fleet.wait(within: 15, "the node's absence") {
                 let state = try node(agent).state

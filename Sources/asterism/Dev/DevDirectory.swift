@@ -1,13 +1,13 @@
 import Foundation
 
-/// What lies where in the directory of `asterism dev`:
+/// The files in the directory of `asterism dev`:
 ///
 /// ```
 /// token                        the enrolment token, readable by its owner only
 /// controller/controller.sock   its local socket
 /// controller/http.sock         its HTTP API, unless --http names a port
 /// controller/data/             its store
-/// controller/log               what it reported
+/// controller/log               its log
 /// controller/port              the UDP port it listens on, kept for the next start
 /// agents/<name>/agent.sock     and data/ and log, for each agent
 /// ```

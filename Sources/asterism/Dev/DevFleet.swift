@@ -5,8 +5,8 @@ import Wire
 
 /// # A fleet on one machine
 ///
-/// Starts the programs, waits for what they should do by looking (never by assuming), and stops everything: workers through
-/// the controller, then agents, then the controller, then whatever is still there in spite of that.
+/// Starts the programs, observes that they do what they should, and stops everything. Workers are stopped through the
+/// controller, then agents, then the controller, then all processes that are left.
 final class DevFleet {
     struct Interrupted: Error {}
 
@@ -50,7 +50,7 @@ final class DevFleet {
     private static func prepare(_ directory: String?) throws(Failure) -> String {
         if let directory {
             let path = directory.hasPrefix("/") ? directory : FileManager.default.currentDirectoryPath + "/" + directory
-            // A directory that was there before is somebody's, unless a fleet is in it; its mode stays.
+            // An existing directory belongs to another purpose, unless a fleet is in it; its mode is not changed.
             let isOurs = access(path, F_OK) != 0 || access(DevDirectory(path).controller, F_OK) == 0
             try make(path, isPassable: isOurs)
             return path
@@ -65,8 +65,8 @@ final class DevFleet {
         return path
     }
 
-    /// Makes a folder that is its owner's alone. Root's agents run workers as other users, whose own folders are in the
-    /// agents': `isPassable` lets others pass through (mode 0711) there. Sockets, tokens and logs have mode 0600.
+    /// Makes a folder that only its owner can enter. Root's agents run workers as other users, whose own folders are in
+    /// the agents': `isPassable` lets others pass through (mode 0711) there. Sockets, tokens and logs have mode 0600.
     private static func make(_ folder: String, isPassable: Bool = false) throws(Failure) {
         do {
             try FileManager.default.createDirectory(
@@ -91,7 +91,7 @@ final class DevFleet {
         return port
     }
 
-    /// A port of 127.0.0.1 that nobody has at this moment.
+    /// A port of 127.0.0.1 that is free at this moment.
     private static func freePort(_ type: __socket_type) throws(Failure) -> UInt16 {
         let descriptor = socket(AF_INET, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { close(descriptor) }
@@ -112,7 +112,8 @@ final class DevFleet {
 // MARK: Starting
 
 extension DevFleet {
-    /// Two fleets in one directory would be each other's ruin, and so would what a killed `asterism dev` left there.
+    /// Two fleets in one directory would destroy each other, and so would processes that a killed `asterism dev` left
+    /// there.
     private func checkNobodyElse() throws(Failure) {
         let others = DevLeftovers(directory: directory).find().map { "\($0.pid)" }
         guard others.isEmpty else {
@@ -133,7 +134,7 @@ extension DevFleet {
             ] + http, log: "\(directory.controller)/log")
     }
 
-    /// How HTTP is reached, for people.
+    /// The address of HTTP, for people.
     var httpHint: String {
         if let httpPort { return "HTTP at http://127.0.0.1:\(httpPort)/ for every user of this machine" }
         return "HTTP: curl --unix-socket \(directory.controllerHTTP) http://localhost/v1/status"
@@ -170,7 +171,7 @@ extension DevFleet {
         return try Link.open([place], timeout: 5).call(request, repeats: repeats).view()
     }
 
-    /// Looks every 20 ms until there is something to see. Programs that end meanwhile end the wait.
+    /// Checks every 20 ms until there is a result. Programs that end meanwhile end the wait.
     func wait<Value>(
         within seconds: Double, _ what: String, watching: [DevProgram] = [], _ look: () throws -> Value?
     ) throws -> Value {
@@ -215,13 +216,13 @@ extension DevFleet {
         }
     }
 
-    /// What happened before this start is not reported again.
+    /// Skips events of before this start.
     func skipEvents() throws {
         let events: [EventView] = try ask(EventsList(limit: 1))
         lastEvent = events.last?.id ?? 0
     }
 
-    /// Reports events that have not been reported.
+    /// Prints the events that have not been printed.
     func printEvents() throws {
         let events: [EventView] = try ask(EventsList(after: lastEvent, limit: 200))
         for event in events where event.id > lastEvent {
@@ -242,7 +243,7 @@ extension DevFleet {
 // MARK: Stopping
 
 extension DevFleet {
-    /// Stops everything, and reports what would not go by itself.
+    /// Stops everything, and returns what did not stop on request.
     func stop() -> [String] {
         var complaints = stopWorkers()
         for name in names { agents[name]?.send(SIGTERM) }
@@ -270,7 +271,7 @@ extension DevFleet {
         let end = monotonicSeconds() + 15
         while monotonicSeconds() < end, !signals.isUrged() {
             let workers: [WorkerView] = (try? ask(WorkersList())) ?? []
-            // What an agent that is gone had cannot be stopped by asking.
+            // Workers of an agent that has ended cannot be stopped by a request.
             if !workers.contains(where: { $0.isCurrent && $0.state.map { !$0.isFinal } ?? false }) { return [] }
             usleep(50_000)
         }
@@ -292,12 +293,12 @@ extension DevFleet {
             if found.isEmpty { return complaints }
             for process in found where process.isAlive {
                 let words = process.arguments.joined(separator: " ").cut(to: 80).printable
-                complaints.append("process \(process.pid) was left and was killed: \(words)")
+                complaints.append("process \(process.pid) was left over and was killed: \(words)")
                 kill(process.pid, SIGKILL)
             }
             usleep(100_000)
         }
-        return complaints + ["processes are left that SIGKILL does not end"]
+        return complaints + ["some processes survive SIGKILL"]
     }
 
     /// Kills an agent as a crash would, and forgets it.

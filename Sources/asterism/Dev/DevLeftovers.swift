@@ -2,9 +2,9 @@ import Foundation
 
 /// # What is left of a fleet
 ///
-/// Programs of the fleet are known by their name and an argument that lies in its directory; workers by the marker in their
-/// environment, whose nonce is in the launch file of a generation in that directory. Nobody else's process is ever taken
-/// for one, `tail -f` of a log in the directory included.
+/// Programs of the fleet are identified by their name and an argument that is a path in its directory. Workers are
+/// identified by the marker in their environment: its nonce is in the launch file of a generation in that directory. Other
+/// processes, such as `tail -f` of a log in the directory, never match.
 struct DevLeftovers {
     let directory: DevDirectory
 

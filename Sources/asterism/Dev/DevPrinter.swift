@@ -2,7 +2,7 @@ import Base
 import Control
 import Foundation
 
-/// Reports what happens in a fleet for development: a plain line each for people, a JSON object a line for programs.
+/// Prints the events of a fleet for development: one plain line each for people, one JSON object a line for programs.
 struct DevPrinter {
     let isJSON: Bool
     let terminal: Terminal

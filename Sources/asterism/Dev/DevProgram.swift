@@ -1,13 +1,13 @@
 import Control
 import Foundation
 
-/// A program that was started here, as a process in a session of its own, so that Ctrl-C at the terminal reaches this
-/// program alone and the order of stopping is ours.
+/// A program that was started here, as a process in a separate session. So Ctrl-C at the terminal reaches only this
+/// program, which decides the order of stopping.
 final class DevProgram {
     let name: String
     let pid: pid_t
     let log: String
-    /// What waitpid(2) reported, once it has.
+    /// The status from waitpid(2), once there is one.
     private(set) var status: Int32?
 
     /// POSIX_SPAWN_SETSID of <spawn.h>, which Swift sees only with _GNU_SOURCE.
@@ -25,7 +25,7 @@ final class DevProgram {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // What this program blocks is not the other's affair.
+        // The other program must not inherit the blocked signals.
         var none = sigset_t(), all = sigset_t()
         sigemptyset(&none)
         sigfillset(&all)
@@ -60,11 +60,11 @@ final class DevProgram {
     }
 
     func send(_ signal: Int32) {
-        // Not collected means that the number is still its own.
+        // Until its status is collected, the pid is not reused.
         if isRunning { kill(pid, signal) }
     }
 
-    /// Waits so long for its end.
+    /// Waits for its end, for at most `seconds`.
     func hasEnded(within seconds: Double) -> Bool {
         let end = monotonicSeconds() + seconds
         while isRunning {
@@ -74,7 +74,7 @@ final class DevProgram {
         return true
     }
 
-    /// The last lines of what it reported.
+    /// The last lines of its log.
     func logTail(_ lines: Int) -> [String] {
         guard let handle = FileHandle(forReadingAtPath: log), let size = try? handle.seekToEnd() else { return [] }
         try? handle.seek(toOffset: size > 65_536 ? size - 65_536 : 0)

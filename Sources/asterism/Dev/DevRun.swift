@@ -1,7 +1,7 @@
 import Control
 import Foundation
 
-/// `asterism dev` without the tour: a fleet until it is interrupted.
+/// `asterism dev` without `--demo`: a fleet that runs until it is interrupted.
 struct DevRun {
     let fleet: DevFleet
 
@@ -20,13 +20,13 @@ struct DevRun {
         let complaints = fleet.stop()
         complaints.forEach(fleet.printer.error)
         if let failure { throw Failure(failure.status, "the fleet has ended: \(failure.lines[0])") }
-        guard complaints.isEmpty else { throw Failure(.refused, "not everything stopped as it should") }
+        guard complaints.isEmpty else { throw Failure(.refused, "some processes did not stop cleanly") }
         fleet.printer.note("everything is stopped")
     }
 
     private func start() throws {
         let printer = fleet.printer
-        printer.note("the fleet lies in \(fleet.directory.root)")
+        printer.note("the fleet's directory is \(fleet.directory.root)")
         try fleet.startController()
         _ = try fleet.waitForController(within: 15)
         try fleet.skipEvents()
@@ -39,8 +39,8 @@ struct DevRun {
         printer.note("Ctrl-C stops everything")
     }
 
-    /// Reports what happens, and starts what has ended again, as systemd would on a real machine: so one may kill any of the
-    /// programs and watch the fleet come through it.
+    /// Prints events, and restarts programs that have ended, as systemd does on a real machine. So one may kill any of the
+    /// programs and watch the fleet recover.
     private func watch() throws {
         var restarts: [String: DevRestarts] = [:]
         while true {
@@ -59,10 +59,10 @@ struct DevRun {
                         try fleet.startAgent(program.name)
                     }
                 case .giveUp:
-                    throw Failure(.refused, "\(program.name) ends again and again (\(program.ending))")
+                    throw Failure(.refused, "\(program.name) ends repeatedly (\(program.ending))")
                 }
             }
-            // A slow moment of the controller is not the end of the fleet.
+            // A slow answer of the controller must not end the fleet.
             try? fleet.printEvents()
         }
     }
@@ -76,7 +76,7 @@ struct DevRestarts {
     private var endedAt: Double?
     private var starts: [Double] = []
 
-    /// It is seen to have ended, now or still.
+    /// Called while the program is seen to have ended.
     mutating func ended(at now: Double) -> Step {
         guard let since = endedAt else {
             endedAt = now

@@ -1,7 +1,7 @@
 import Foundation
 
-/// The signals that end `asterism dev`. They are blocked, and taken only while waiting, so that nothing is interrupted in
-/// the middle and no handler runs.
+/// The signals that end `asterism dev`. They are blocked, and received only while waiting. So nothing is interrupted, and
+/// no handler runs.
 struct DevSignals {
     private var set = sigset_t()
     /// The first that came.
@@ -25,7 +25,7 @@ struct DevSignals {
         return received != nil
     }
 
-    /// Whether another signal came after the first: somebody is impatient.
+    /// Whether another signal came after the first, to end at once.
     mutating func isUrged() -> Bool {
         var time = timespec(tv_sec: 0, tv_nsec: 0)
         return sigtimedwait(&set, nil, &time) > 0

@@ -1,5 +1,5 @@
-/// The list of what an installation wrote, which `asterism uninstall` removes: a path a line, directories that were made
-/// for it with a slash at the end.
+/// The list of the files that an installation wrote, for `asterism uninstall` to remove. It has one path a line;
+/// directories that were made for it have a slash at the end.
 struct InstallManifest {
     private(set) var paths: [String]
 

@@ -2,8 +2,8 @@
 ///
 /// The one list of files of an installation. `asterism install` writes it to a machine, and the packages of
 /// `systemd/build-deb` are made of the same list in a staging directory. Units and the like are embedded in this program
-/// (`Files` holds links to `systemd/`). Manual pages, completions and the configuration file are generated from what each
-/// program reports of its own options, so that no text is kept twice.
+/// (`Files` holds links to `systemd/`). Manual pages, completions and the configuration file are generated from each
+/// program's description of its options, so that no text is kept twice.
 struct InstallPlan {
     let role: InstallRole
     let layout: InstallLayout
@@ -99,6 +99,6 @@ struct InstallFile {
     let path: String
     var mode: UInt16 = 0o644
     let content: Content
-    /// Belongs to the administrator once it is there: it is written once, and only removed with `--purge`.
+    /// It belongs to the administrator: it is written once, and only removed with `--purge`.
     var isConfiguration = false
 }

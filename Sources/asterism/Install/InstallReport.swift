@@ -1,6 +1,6 @@
 import Foundation
 
-/// Prints each thing that was done, as a line of text or of JSON.
+/// Prints each action as a line of text or of JSON.
 struct InstallReport {
     let isJSON: Bool
 

@@ -44,7 +44,7 @@ struct InstallTarget {
         }
         for directory in missing.reversed() {
             guard mkdir(real(directory), 0o755) == 0 || errno == EEXIST else { throw failure(directory) }
-            // The mask of the caller's shell is no concern of what is installed.
+            // The umask of the caller's shell must not change the modes of installed files.
             guard chmod(real(directory), 0o755) == 0 else { throw failure(directory) }
         }
         return missing.reversed()
@@ -89,7 +89,7 @@ struct InstallTarget {
         }
     }
 
-    /// What errno reports of a path.
+    /// The failure that errno states, for a path.
     func failure(_ path: String) -> Failure {
         Failure(errno == ENOSPC ? .unavailable : .refused, "\(real(path)): \(String(cString: strerror(errno)))")
     }

@@ -3,8 +3,9 @@ import Foundation
 
 /// # Installing
 ///
-/// An installation is idempotent: what is there already is not written again, a newer program replaces the older one in
-/// one step, and the service is restarted. The unit that holds workers is only started, so workers run on.
+/// An installation is idempotent. Files with the same content are not written again, a newer program replaces the older
+/// one in one step, and the service is restarted. The unit that holds workers is only started, so workers continue to
+/// run.
 struct Installer {
     let role: InstallRole
     let layout: InstallLayout
@@ -22,13 +23,13 @@ struct Installer {
         try activate()
     }
 
-    /// What would make an installation that does not work, or that breaks another one.
+    /// Refuses an installation that would not work, or that would break another one.
     private func checkMachine(programs: String) throws(Failure) {
         let paths: [String] = role.programs.map { "\(programs)/\($0)" }
         let missing = paths.filter { access($0, X_OK) != 0 }
         guard missing.isEmpty else {
             throw Failure(
-                .usage, missing.map { "\($0) is not there; all programs must lie in the directory of this one" })
+                .usage, missing.map { "\($0) is missing; all programs must be in the directory of this one" })
         }
         try DpkgPackages(target).check(InstallRole.allCases.map(\.package))
         guard target.isMachine else { return }
@@ -49,7 +50,7 @@ struct Installer {
     /// A debug build is linked with the toolchain's shared libraries, which are not installed with it.
     private static func needsToolchain(_ program: String) -> Bool {
         guard let data = try? Data(contentsOf: URL(filePath: program), options: .mappedIfSafe) else { return false }
-        // In parts, because this program is one of those that are searched.
+        // In parts, because this program itself is searched for this text.
         let name = ["libswiftCore", "so\0"].joined(separator: ".")
         return data.range(of: Data(name.utf8)) != nil
     }

@@ -2,8 +2,8 @@ import Base
 
 /// # Manual pages
 ///
-/// They are made from what a program reports of its own command line, in the macros of man(7). The verbs of `asterism`
-/// are subsections of one page. An option that most verbs have is described once.
+/// They are made from a program's description of its command line, in the macros of man(7). The verbs of `asterism` are
+/// subsections of one page. An option that most verbs have is described once.
 enum ManualPage {
     /// The page of a program, in the section of commands (1) or of daemons (8).
     static func text(_ tool: ToolInfo, section: Int) -> String {
@@ -56,8 +56,8 @@ enum ManualPage {
         page.prose(
             """
             asterismd(8) starts one asterism-shim for each worker. It starts the worker's program, writes its log, \
-            collects the descendants that the program leaves, and records its exit. It outlives the agent, so that \
-            workers run on while the agent is restarted or upgraded. It is not meant to be run by hand.
+            collects the descendants that the program leaves, and records its exit. It outlives the agent, so workers \
+            continue to run while the agent is restarted or upgraded. Do not run it by hand.
             """)
         page.heading("FILES")
         page.item("/var/lib/asterism/workers", "A directory for each worker, with its log and exit record.")
@@ -83,7 +83,7 @@ enum ManualPage {
         ],
     ]
 
-    /// The verbs without verbs of their own, by depth.
+    /// The verbs without subcommands, by depth.
     private static func leaves(
         _ command: ToolInfo.Command, path: [String]
     ) -> [(path: [String], command: ToolInfo.Command)] {
@@ -93,7 +93,7 @@ enum ManualPage {
         }
     }
 
-    /// The options that more than half of the verbs have, word for word.
+    /// The options that more than half of the verbs have, with the same text.
     private static func commonOptions(_ verbs: [ToolInfo.Command]) -> [ToolInfo.Argument] {
         var seen: [ToolInfo.Argument] = []
         for argument in verbs.flatMap(\.shownArguments) where argument.kind != .positional && !isHelp(argument) {

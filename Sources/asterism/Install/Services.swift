@@ -1,7 +1,7 @@
 import Control
 import Foundation
 
-/// systemd, as far as an installation uses it. Every command is printed.
+/// The commands of systemd that an installation uses. Every command is printed.
 struct Services {
     let report: InstallReport
 

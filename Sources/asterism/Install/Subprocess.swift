@@ -9,7 +9,7 @@ enum Subprocess {
         var output: String
     }
 
-    /// What a pipe holds before anybody reads it, pipe(7): so much can be written before the program is started.
+    /// The capacity of a pipe without a reader, pipe(7): this much can be written before the program is started.
     static let inputLimit = 4096
 
     /// Runs a program with `input` as its standard input. A name without a slash is looked for in PATH and in the
@@ -40,7 +40,7 @@ enum Subprocess {
         guard code == 0 else { throw Failure(.refused, "\(path): \(String(cString: strerror(code)))") }
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 {
-            guard errno == EINTR else { throw Failure(.refused, "\(path): its end is not known") }
+            guard errno == EINTR else { throw Failure(.refused, "\(path): its exit status is not known") }
         }
         lseek(output, 0, SEEK_SET)
         let bytes = (try? FileHandle(fileDescriptor: output).readToEnd()) ?? Data()

@@ -1,7 +1,7 @@
 import Control
 import Foundation
 
-/// What a program reports of its own command line: the part of ArgumentParser's `--experimental-dump-help` that
+/// A program's description of its command line: the part of ArgumentParser's `--experimental-dump-help` that
 /// documentation needs (ArgumentParserToolInfo, serialization version 0).
 struct ToolInfo: Decodable {
     var serializationVersion: Int

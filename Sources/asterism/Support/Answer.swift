@@ -2,7 +2,7 @@ import Base
 import Control
 import Foundation
 
-/// An answer, as it came and as a view.
+/// An answer, as received and as a view.
 struct Answer<View: Decodable> {
     let line: [UInt8]
 
@@ -12,7 +12,7 @@ struct Answer<View: Decodable> {
             return try reply.result.get()
         } catch let error as DecodingError {
             let reason = APIError(error).message
-            throw Failure(.refused, "the answer is not of the form that this version knows (\(reason))")
+            throw Failure(.refused, "the answer has a form that this version does not know (\(reason))")
         }
     }
 

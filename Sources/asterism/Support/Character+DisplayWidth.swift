@@ -1,9 +1,9 @@
 /// # How wide text is on a terminal
 ///
-/// A character cell is one column; East Asian wide and full-width characters and emoji take two (Unicode Standard Annex 11),
-/// marks that combine with the letter before take none. The table below holds the wide blocks as whole ranges, which is
-/// what terminals do too. What a name or message from the network holds besides text (escape sequences, line breaks,
-/// direction overrides) is shown as a visible substitute, so that nobody's node name can rewrite somebody's screen.
+/// A character cell is one column. East Asian wide and full-width characters and emoji take two (Unicode Standard Annex 11).
+/// Marks that combine with the letter before take none. The table below holds the wide blocks as whole ranges, which is what
+/// terminals do too. Names and messages from the network may contain escape sequences, line breaks and direction overrides.
+/// These are shown as a visible substitute, so that a node's name cannot rewrite the user's screen.
 extension Character {
     var displayWidth: Int {
         guard let first = unicodeScalars.first else { return 0 }
@@ -23,7 +23,7 @@ extension Unicode.Scalar {
         return wideRanges.contains { $0.contains(value) } ? 2 : 1
     }
 
-    /// Has an effect on the terminal other than to show itself.
+    /// Whether it has an effect on the terminal other than to be shown.
     fileprivate var isActive: Bool {
         if value == 0x200d { return false }
         switch properties.generalCategory {

@@ -2,32 +2,32 @@ import ArgumentParser
 import Control
 import Foundation
 
-/// What every verb takes.
+/// The options of every verb.
 struct Common: ParsableArguments {
     @Flag(help: "Print the answer as JSON, with sorted keys: one document, or a line each while following.")
     var json = false
 
-    @Option(help: ArgumentHelp("The socket of the program to ask, whichever it is.", valueName: "path"))
+    @Option(help: ArgumentHelp("The socket of the agent or controller to ask.", valueName: "path"))
     var socket: String?
 
     @Option(help: ArgumentHelp("The directory of a fleet made by 'asterism dev' (or ASTERISM_DIR).", valueName: "dir"))
     var dir: String?
 
-    @Option(help: ArgumentHelp("With --dir: which agent to ask; the first by name otherwise.", valueName: "name"))
+    @Option(help: ArgumentHelp("With --dir: the agent to ask; by default the first by name.", valueName: "name"))
     var agent: String?
 
-    @Option(help: ArgumentHelp("How many seconds to wait for an answer.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Seconds to wait for an answer.", valueName: "seconds"))
     var timeout: Double = 10
 
     func validate() throws {
         guard timeout > 0, timeout <= 86_400 else { throw ValidationError("--timeout must be above 0, in seconds") }
-        if agent != nil, directory == nil { throw ValidationError("--agent is for a fleet that --dir names") }
+        if agent != nil, directory == nil { throw ValidationError("--agent needs --dir") }
     }
 
     private var environment: [String: String] { ProcessInfo.processInfo.environment }
     private var directory: String? { dir ?? environment["ASTERISM_DIR"].flatMap { $0.isEmpty ? nil : $0 } }
 
-    /// Where the programs can be asked, the requested one first.
+    /// The sockets of the programs, in the order in which they are tried.
     func places(_ order: [Program]) throws -> [Place] {
         if let socket { return [Place(program: nil, path: socket)] }
         return try order.map { Place(program: $0, path: try path($0)) }

@@ -11,12 +11,12 @@ func monotonicSeconds() -> Double {
 /// A stream socket to a program on this machine, one line each way at a time; blocking, with a time limit on everything.
 final class Connection {
     enum Fault: Error, Equatable {
-        /// There is nobody: errno(3) of socket or connect.
+        /// It cannot be reached: errno(3) of socket or connect.
         case unreachable(Int32)
-        /// It was there, and went away before the answer was whole.
+        /// The connection was lost before the answer was complete.
         case lost
         case timeout
-        /// The answer is longer than anything we would hold.
+        /// The answer is longer than the limit.
         case tooLong
     }
 

@@ -2,7 +2,7 @@
 struct Details {
     private var lines: [(name: String, cell: Table.Cell)] = []
 
-    /// What is not known is left out.
+    /// Unknown values are left out.
     mutating func add(_ name: String, _ value: String?, _ style: Terminal.Style = .plain) {
         if let value { lines.append((name, Table.Cell(value, style))) }
     }
@@ -11,7 +11,7 @@ struct Details {
         let width = lines.reduce(0) { max($0, $1.name.displayWidth) } + 2
         return lines.reduce("") { text, line in
             let padding = String(repeating: " ", count: width - line.name.displayWidth)
-            // A narrow terminal wraps long values rather than lose them.
+            // A narrow terminal wraps long values and does not cut them.
             return text + terminal.styled(line.name, .faint) + padding
                 + terminal.styled(line.cell.text, line.cell.style) + "\n"
         }

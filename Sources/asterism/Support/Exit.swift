@@ -20,10 +20,10 @@ enum Exit {
     /// The part of `--help` that documents the statuses.
     static let table = ExitStatus.allCases.map { "  \($0.rawValue)  \($0.meaning)" }.joined(separator: "\n")
 
-    /// Reports what went wrong and ends the process.
+    /// Prints the error and ends the process.
     static func finish(_ error: any Error) -> Never {
         if let failure = error as? Failure { fail(failure) }
-        // What people asked to see: help, the version, a completion script.
+        // Output that was requested: help, the version, a completion script.
         let code = Asterism.exitCode(for: error)
         let message = Asterism.fullMessage(for: error)
         if code.isSuccess {
@@ -48,7 +48,7 @@ enum Exit {
     }
 }
 
-/// Writes to the standard output at once, whatever a pipe's other end makes of it.
+/// Writes to the standard output at once, without a buffer.
 func writeOut(_ text: String) { writeOut(Array(text.utf8)) }
 
 func writeOut(_ bytes: [UInt8]) { writeAll(bytes, to: STDOUT_FILENO) }
@@ -61,7 +61,7 @@ private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
         let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         if count < 0 {
             if errno == EINTR || errno == EAGAIN { continue }
-            // A closed pipe ends the process by SIGPIPE before this; a full disk must not pass for success.
+            // A closed pipe ends the process by SIGPIPE before this. A full disk must not look like success.
             exit(ExitStatus.refused.rawValue)
         }
         rest = rest.dropFirst(count)

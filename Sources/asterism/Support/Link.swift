@@ -2,10 +2,10 @@ import Base
 import Control
 import Foundation
 
-/// # One program to talk to
+/// # The connection to one program
 ///
-/// A link is a place and a connection that is made again when it was lost. Reading is repeated after a loss, and so is what
-/// bears an operation id, because the fleet does that once however often it is asked; nothing else is.
+/// A link is a place and a connection that is made again after a loss. After a loss, reading requests are repeated.
+/// Requests with an operation id are repeated too, because the fleet does them only once. Other requests are not repeated.
 final class Link {
     let place: Place
     private let timeout: Double
@@ -101,7 +101,7 @@ final class Link {
             throw error.apiError
         }
         guard envelope.id == answer.id else {
-            throw Failure(.refused, "\(place.description) answered another question")
+            throw Failure(.refused, "\(place.description) answered another request")
         }
         return answer.line
     }

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Where a program can be asked.
+/// The socket of a program.
 struct Place: Equatable {
-    /// `nil` where the person named a socket without reporting whose.
+    /// `nil` where the user named a socket without its program.
     var program: Program?
     var path: String
 

@@ -19,7 +19,7 @@ enum Prometheus {
         ("dropped", "dropped_total", ["reason"], "Dropped datagrams."),
     ]
 
-    /// Figures that report how many there are now; all others only grow.
+    /// Figures of a present count; all others only grow.
     private static let gauges: Set<String> = ["relay.allocations", "tcp.connections", "tcp.waiting"]
 
     static func text(_ view: StatusView) -> String {
@@ -49,7 +49,7 @@ enum Prometheus {
         return text
     }
 
-    /// The buckets of the counters are each by itself, and Prometheus' are all up to a bound.
+    /// The counters have separate buckets. Prometheus' buckets are cumulative.
     private static func failovers(_ counters: [CounterView]) -> String {
         let prefix = "failovers."
         let buckets = counters.filter { $0.name.hasPrefix(prefix) }
@@ -72,7 +72,7 @@ enum Prometheus {
         isThere ? "# HELP asterism_\(name) \(help)\n# TYPE asterism_\(name) \(type)\n" : ""
     }
 
-    /// `handshakesStarted` becomes `handshakes_started`, and whatever else stands in a name an underscore.
+    /// `handshakesStarted` becomes `handshakes_started`. Other characters become underscores.
     private static func snakeCase(_ name: String) -> String {
         var text = ""
         for character in name {

@@ -1,16 +1,16 @@
 /// # Tables that fit
 ///
 /// Columns are as wide as their widest cell. Where that is more than the terminal has, the widest column that may shrink
-/// gives way column by column, down to its least width; when all have, whole columns go, the least important first. The
-/// first column always stays. Columns that report nothing of any row go first of all. Without a width nothing is cut and
-/// nothing goes, so that `grep` and `awk` see everything.
+/// is reduced step by step, down to its least width. When all are reduced, whole columns are removed, the least
+/// important first. The first column always stays. Columns without a value in any row are removed first. Without a width
+/// nothing is cut or removed, so that `grep` and `awk` see everything.
 struct Table {
     struct Column {
         var title: String
         var alignsRight = false
         /// The least width to which it shrinks; `nil` for one that does not.
         var least: Int?
-        /// Lower goes first when there is no room; `nil` for one that stays as long as any other can go.
+        /// Columns with a lower value are removed first when there is no room; `nil` for one that is removed last.
         var importance: Int?
 
         init(_ title: String, right alignsRight: Bool = false, least: Int? = nil, importance: Int? = nil) {

@@ -1,14 +1,14 @@
 import Foundation
 
-/// What the standard output is: how wide, and whether colour is welcome. Colour is for terminals only, and for none where
-/// NO_COLOR is set (https://no-color.org) or the terminal is dumb.
+/// Properties of the standard output: its width, and whether colour is used. Colour is for terminals only, and is not
+/// used where NO_COLOR is set (https://no-color.org) or the terminal is dumb.
 struct Terminal {
     /// Columns; `nil` where output goes to a file or a pipe, which is never cut.
     var width: Int?
     var hasColour: Bool
-    /// Lines; `nil` where nobody knows.
+    /// Lines; `nil` where it is not known.
     var rows: Int?
-    /// Whether what stands there can be drawn over.
+    /// Whether earlier output can be overwritten.
     var isRedrawable = false
 
     static func standardOutput(_ environment: [String: String] = ProcessInfo.processInfo.environment) -> Terminal {
@@ -23,7 +23,7 @@ struct Terminal {
             rows: isKnown && size.ws_row > 0 ? Int(size.ws_row) : nil, isRedrawable: !isDumb)
     }
 
-    /// What a colour reports, not which one it is.
+    /// The meaning of a colour, not the colour itself.
     enum Style {
         case plain, good, caution, bad, faint, heading
 

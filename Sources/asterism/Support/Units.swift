@@ -2,9 +2,9 @@ import Base
 
 /// # Sizes, times and shares as people write and read them
 ///
-/// Sizes are binary where the unit reports it (KiB, MiB, GiB, TiB; a bare K, M, G, T too, as in systemd), decimal for kB, MB,
-/// GB, TB, and bytes without a unit. Lengths of time are whole seconds: `90`, `90s`, `10m`, `1h30m`, `2d`. Processors are
-/// `1.5`, or `1500m` in thousandths.
+/// Sizes are binary with a binary unit (KiB, MiB, GiB, TiB, and also a bare K, M, G, T as in systemd). They are decimal for
+/// kB, MB, GB, TB, and bytes without a unit. Lengths of time are whole seconds: `90`, `90s`, `10m`, `1h30m`, `2d`. Processors
+/// are `1.5`, or `1500m` in thousandths.
 enum Units {
     struct Problem: Error, Equatable {
         var message: String
@@ -106,7 +106,7 @@ enum Units {
         func times(_ unit: Int64) -> Int64? {
             let (product, overflow) = scaled.multipliedReportingOverflow(by: unit)
             guard overflow else { return product / scale }
-            // Near the end of the range the fraction is what may go.
+            // Near the end of the range the fraction may be dropped.
             let (coarse, stillTooMuch) = (scaled / scale).multipliedReportingOverflow(by: unit)
             return stillTooMuch ? nil : coarse
         }
@@ -156,7 +156,7 @@ extension Units {
         count == 0 ? nil : "\(count)/\(size(Int64(bytes)))"
     }
 
-    /// A number as people report it, decimal: `812`, `1.5k`, `2.31M`, `9.4G`.
+    /// A number in decimal form for people: `812`, `1.5k`, `2.31M`, `9.4G`.
     static func decimal(_ value: Double) -> String {
         var value = max(0, value), unit = 0
         let names = ["", "k", "M", "G", "T"]

@@ -21,7 +21,7 @@ extension Verb {
 
     var terminal: Terminal { .standardOutput() }
 
-    /// The answer as JSON where that was asked for, else what `text` makes of the view.
+    /// Prints the answer as JSON where that was requested, else as the text that `text` makes of the view.
     func show<View: Decodable>(_ answer: Answer<View>, _ text: (View) -> String) throws {
         if common.json {
             writeOut(try JSONText.document(try answer.json))
@@ -30,7 +30,7 @@ extension Verb {
         }
     }
 
-    /// A table with a line below that reports whose view it is.
+    /// A table with a line below that states whose view it is.
     func showTable<View: Decodable>(
         _ answer: Answer<[View]>, from link: Link, none: String, _ table: ([View]) -> Table
     ) throws {
@@ -39,7 +39,7 @@ extension Verb {
         }
     }
 
-    /// Who answered, for people; a script asked for JSON.
+    /// The program that answered, for people; scripts use JSON.
     func source(_ link: Link) -> String {
         guard let program = (try? answeringProgram(link)) ?? nil else { return "" }
         return terminal.styled("as seen by the \(program) at \(link.place.path)".printable, .faint) + "\n"

@@ -5,16 +5,17 @@ import Foundation
 
 struct Bench: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Measures throughput, latency under load and loss to a node, through the mesh, both ways.",
+        abstract: "Measures throughput, latency under load and loss to a node through the mesh, in both directions.",
         discussion: """
-            The node's agent opens a server for it, if its --bench lets it; both nodes need an overlay interface. Round \
-            trips are of UDP, a hundred a second: first alone, then while TCP fills the way there, and back.
+            The node's agent opens a server for the measurement if its --bench permits that. Both nodes need an \
+            overlay interface. Round trips are measured over UDP, a hundred a second: first on the idle path, then \
+            under TCP load in each direction.
             """)
 
     @OptionGroup var common: Common
     @Argument(help: "A node's name, overlay address, id, or four or more first digits of its id.") var peer: String
-    @Option(help: "Seconds each way, 1 to 45.") var duration: Int = 5
-    @Option(help: "Connections of TCP at once, 1 to 16.") var streams: Int = 1
+    @Option(help: "Seconds for each direction, 1 to 45.") var duration: Int = 5
+    @Option(help: "Parallel TCP connections, 1 to 16.") var streams: Int = 1
     @Option(help: "Bytes of each UDP datagram, 24 to 8000.") var udpSize: Int = 64
 
     func validate() throws {
@@ -31,7 +32,7 @@ struct Bench: Verb {
         let link = try common.link(.agent)
         let seconds = Double(duration)
         let request = BenchStart(peer: peer, seconds: BenchClient.serverSeconds(seconds))
-        // An answer that was lost is a server that nobody uses; a second one would be one too many.
+        // A lost answer leaves one unused server; a repeated request would start a second one.
         let answer = try link.call(request, repeats: false, within: common.timeout + 20)
         let server: BenchView = try answer.view()
         guard let token = [UInt8](hex: server.token), token.count == BenchSocket.tokenCount else {
@@ -52,7 +53,7 @@ struct Bench: Verb {
 }
 
 extension String {
-    /// To the width of the longest word that begins a line.
+    /// Padded to the width of the longest word that begins a line.
     fileprivate var padded: String { self + String(repeating: " ", count: max(0, 5 - count)) }
 }
 
@@ -80,7 +81,7 @@ struct BenchServe: ParsableCommand {
         Foundation.exit(ExitStatus.ok.rawValue)
     }
 
-    /// Unauthenticated peers speak to this process, and nothing that it does needs rights.
+    /// Unauthenticated peers connect to this process, and it needs no privileges.
     private func dropPrivileges() {
         let nobody: uid_t = 65_534
         guard geteuid() == 0 else { return }

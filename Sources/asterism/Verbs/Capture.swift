@@ -6,16 +6,16 @@ import Wire
 
 struct Capture: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Writes what passes this node's overlay and its sockets to a pcapng file.",
+        abstract: "Captures this node's packets, inside and outside of the encryption, to a pcapng file.",
         discussion: """
-            Two interfaces are in it: 'inner' has the overlay's packets in clear, 'outer' the datagrams that carry them, \
-            sealed as they are. A comment on each packet states whose it is and which path it used. It lasts until Ctrl-C, \
-            or as long as --count and --seconds report:
+            The file has two interfaces: 'inner' holds the overlay's packets in clear text, 'outer' the encrypted \
+            datagrams that carry them. A comment on each packet states its peer and its path. The capture ends at \
+            Ctrl-C, or when the limit of --count or --seconds is reached:
 
               asterism capture -w - | wireshark -k -i -
 
-            Only root and the agent's own user may capture, one at a time. With --json the standard output gets, in the \
-            end, how many packets there were.
+            Only root and the agent's own user may capture, one at a time. With --json the number of packets is \
+            printed at the end.
             """)
 
     @OptionGroup var common: Common
@@ -27,8 +27,8 @@ struct Capture: Verb {
     var file: String = "-"
     @Flag(help: "Only packets of the overlay.") var inner = false
     @Flag(help: "Only datagrams of the mesh.") var outer = false
-    @Option(help: "End after so many packets.") var count: Int?
-    @Option(help: "End after so many seconds.") var seconds: Int?
+    @Option(help: "Stop after this many packets.") var count: Int?
+    @Option(help: "Stop after this many seconds.") var seconds: Int?
 
     func validate() throws {
         if inner, outer { throw ValidationError("give --inner or --outer, or neither for both") }
@@ -43,12 +43,12 @@ struct Capture: Verb {
             throw ValidationError("--json and the capture both use standard output; name a file with -w")
         }
         if isatty(STDOUT_FILENO) == 1 {
-            throw ValidationError("a terminal cannot show a capture; name a file with -w, or pipe it on")
+            throw ValidationError("a terminal cannot show a capture; name a file with -w, or pipe it to a program")
         }
     }
 
     func perform() throws {
-        // From here on a signal is waited for: the file gets its end.
+        // From here on signals are waited for, so that the file is completed.
         var signals = DevSignals()
         let link = try common.link(.agent)
         let layer: CaptureLayer? = inner ? .inner : outer ? .outer : nil
@@ -56,7 +56,8 @@ struct Capture: Verb {
             peer: peer, layer: layer, count: count.map { Int64($0) }, seconds: seconds.map { Int64($0) })
         var view: CaptureView = try link.call(order, repeats: false).view()
         do { try follow(&view, link, &signals) } catch {
-            // Others may capture now, and not only when the agent has noticed that nobody reads.
+            // Ends the capture at once, so that others may capture. The agent would end it only after a while without a
+            // reader.
             _ = try? link.call(CaptureStop(capture: view.capture), repeats: false)
             throw error
         }
@@ -69,9 +70,9 @@ struct Capture: Verb {
         }
     }
 
-    /// Writes what there is until the end.
+    /// Writes the pieces until the end.
     private func follow(_ view: inout CaptureView, _ link: Link, _ signals: inout DevSignals) throws {
-        // The file is made when there is something to write: a refusal leaves what was there alone.
+        // The file is made when there is something to write, so that a refusal does not change an existing file.
         let output = try open()
         defer { close(output) }
         try write(view, output)

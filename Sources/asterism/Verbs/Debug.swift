@@ -13,7 +13,7 @@ struct Debug: ParsableCommand {
 struct DebugRebind: Verb {
     static let configuration = CommandConfiguration(
         commandName: "rebind", abstract: "Opens the agent's UDP sockets again, as after a change of network.",
-        discussion: "Sessions go on; peers and relays follow to the new port, which lasts until the agent is restarted."
+        discussion: "Sessions continue. Peers and relays use the new port, until the agent is restarted."
     )
 
     @OptionGroup var common: Common
@@ -37,10 +37,10 @@ struct DebugRebind: Verb {
 
 struct DebugDropPath: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "drop-path", abstract: "Treats a path to a peer as one that has fallen silent.",
+        commandName: "drop-path", abstract: "Blocks a path to a peer as if it had failed.",
         discussion: """
-            Data leaves it at once, and it is not taken back for half a minute, the next time for a minute, and so on up \
-            to ten. What the peer sends goes its own way.
+            Data leaves the path at once. It is not used again for half a minute, the next time for a minute, and so \
+            on up to ten minutes. The peer still chooses its own path.
             """)
 
     @OptionGroup var common: Common
@@ -56,9 +56,9 @@ struct DebugDropPath: Verb {
 
 struct DebugRelayOnly: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "relay-only", abstract: "Sends nothing to a peer but over relays, until it is turned off again.",
+        commandName: "relay-only", abstract: "Uses only relays to reach a peer, until it is turned off.",
         discussion: """
-            As it gets no answers directly, the peer goes over as well. It is forgotten when the agent is restarted, and \
+            The peer gets no direct answers, so it uses relays too. The setting lasts until the agent is restarted. \
             'asterism why' names it as the reason.
             """)
 

@@ -9,10 +9,10 @@ struct Events: Verb {
         discussion: "Following continues until it is interrupted, and survives a restart of the controller.")
 
     @OptionGroup var common: Common
-    @Flag(name: [.customShort("f"), .long], help: "Go on with what happens next; JSON is then a line for each event.")
+    @Flag(name: [.customShort("f"), .long], help: "Print new events as they happen; as JSON, one line for each.")
     var follow = false
     @Option(help: ArgumentHelp("Only events with a higher number.", valueName: "id")) var after: UInt64?
-    @Option(name: [.customShort("n"), .long], help: "At most so many at first.") var limit: Int64 = 100
+    @Option(name: [.customShort("n"), .long], help: "The most events to print at first.") var limit: Int64 = 100
 
     static let pollMicroseconds: UInt32 = 250_000
 

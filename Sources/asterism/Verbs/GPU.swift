@@ -5,12 +5,12 @@ import Wire
 
 struct GPU: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "gpu", abstract: "Lists accelerators and how they are.",
+        commandName: "gpu", abstract: "Lists accelerators with their health.",
         discussion:
             "The agent of this machine is asked first, then the controller, which knows those of the whole fleet.")
 
     @OptionGroup var common: Common
-    @Flag(help: "Ask the controller for those of the whole fleet.") var fleet = false
+    @Flag(help: "Ask the controller for the accelerators of the whole fleet.") var fleet = false
 
     func perform() throws {
         let link = fleet ? try common.link(.controller) : try common.link(.agent, .controller)

@@ -8,12 +8,13 @@ struct Install: ParsableCommand {
         discussion: """
             For systems without dpkg; on Debian, use the packages. It copies the programs next to this one, writes \
             units, a configuration file in /etc/asterism, manual pages and completions, and enables and starts the \
-            services. It prints each thing it does. A second run updates: it restarts the service, and workers run on.
+            services. It prints each action. A second run updates: it restarts the service, and workers continue to \
+            run.
             """)
 
-    @Flag(help: "Print JSON: a line for each thing that is done.") var json = false
+    @Flag(help: "Print JSON: one line for each action.") var json = false
     @Argument(help: "What to install: agent or controller.") var role: InstallRole
-    @Option(help: ArgumentHelp("Where programs and units go.", valueName: "dir")) var prefix = "/usr/local"
+    @Option(help: ArgumentHelp("Directory for programs and units.", valueName: "dir")) var prefix = "/usr/local"
     @Option(
         help: ArgumentHelp(
             "Write below this directory, for a package or an image; nothing is enabled or started.", valueName: "dir"))
@@ -46,7 +47,7 @@ struct Install: ParsableCommand {
         if let text { try join(text, layout, report) }
     }
 
-    /// Before anything is installed: the standard input may be the only copy of it.
+    /// Reads the token before anything is installed: the standard input may be its only copy.
     private func read(_ path: String) throws -> String {
         let handle: FileHandle
         if path == "-" {

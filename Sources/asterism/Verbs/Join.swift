@@ -23,7 +23,7 @@ struct Join: Verb {
             """) var token: String?
     @Option(help: ArgumentHelp("A file that holds the token; - is the standard input.", valueName: "path"))
     var tokenFile: String?
-    @Option(help: "The node's name; otherwise what the agent was started with.") var name: String?
+    @Option(help: "The node's name; by default the name that the agent was started with.") var name: String?
 
     func validate() throws {
         guard (token == nil) != (tokenFile == nil) else {
@@ -46,7 +46,7 @@ struct Join: Verb {
         }
     }
 
-    /// All of it, however many writes it comes in. A token has less than a kilobyte.
+    /// Reads to the end of the input. A token has less than a kilobyte.
     private static func contents(of handle: FileHandle, _ path: String) throws -> Data {
         var bytes = Data()
         while let piece = try handle.read(upToCount: 65_536), !piece.isEmpty {
@@ -61,7 +61,7 @@ struct Join: Verb {
         return String(cString: strerror(Int32(truncatingIfNeeded: code)))
     }
 
-    /// A slip of the hand is found before anybody is asked.
+    /// Copying errors are found before a request is sent.
     private func checkedToken() throws -> String {
         let text: String
         if let token {

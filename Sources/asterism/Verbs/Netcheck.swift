@@ -5,10 +5,10 @@ import Foundation
 
 struct Netcheck: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Reports what the network lets this node do, and how that is known.",
+        abstract: "Reports what the network permits this node to do, and how that is known.",
         discussion: """
-            Beacons report the reflexive address; STUN servers (asterismd --stun) reveal more, and are asked again each time, \
-            which takes up to ten seconds. Whatever is not known reports why.
+            Beacons report the reflexive address. STUN servers (asterismd --stun) reveal more. They are asked again \
+            each time, which takes up to ten seconds. For each value that is unknown, the reason is printed.
             """)
 
     @OptionGroup var common: Common
@@ -18,7 +18,7 @@ struct Netcheck: Verb {
         try show(try link.call(NetworkCheck())) { Netcheck.text($0, terminal) }
     }
 
-    /// One page, from what matters most to the details.
+    /// One page, the most important results first.
     static func text(_ view: NetcheckView, _ terminal: Terminal) -> String {
         var parts = [summary(view, terminal), machine(view, terminal), reflexiveAddresses(view, terminal)]
         parts.append(natSection(view, terminal))
@@ -54,7 +54,7 @@ struct Netcheck: Verb {
             let witnesses = [
                 beacons > 0 ? counted(beacons, "beacon") : nil, answering > 0 ? counted(answering, "STUN server") : nil,
             ].compactMap { $0 }
-            guard !witnesses.isEmpty else { return ("works: something came back", .good) }
+            guard !witnesses.isEmpty else { return ("works: an answer arrived", .good) }
             return ("works: \(witnesses.joined(separator: " and ")) answered", .good)
         case .blocked where isIPv4 && view.relays.contains { $0.isTCP && $0.state == .bound }:
             return ("blocked: relays are reached over TCP alone", .bad)
@@ -98,7 +98,7 @@ struct Netcheck: Verb {
             ])
         }
         for server in view.stun {
-            // A name reports nothing of which of its addresses was asked.
+            // A name does not show which of its addresses was asked.
             let isNamed = server.address.map { "\($0)" != server.name } ?? false
             let place = isNamed ? " (\(server.address!))" : ""
             table.add([
@@ -111,12 +111,12 @@ struct Netcheck: Verb {
         return title + table.render(terminal)
     }
 
-    // MARK: - What is between
+    // MARK: - NAT and firewall
 
     private static func natSection(_ view: NetcheckView, _ terminal: Terminal) -> String {
         var text = ""
         for (name, family) in [("IPv4", view.ipv4), ("IPv6", view.ipv6)] {
-            // Of a family that is not there, the first lines have reported it.
+            // The first lines have already stated that a family is absent.
             if family.udp.unknown == .noAddress { continue }
             if name == "IPv6", family.mapping.value == nil, family.filtering.value == nil { continue }
             var details = Details()
@@ -158,7 +158,7 @@ struct Netcheck: Verb {
         }
     }
 
-    /// Good is what makes a peer's way in simple.
+    /// A result is good where it makes direct paths simple.
     private static func style(_ finding: NetcheckView.Finding<NetcheckView.Mapping>) -> Terminal.Style {
         switch finding.value {
         case .untranslated, .endpointIndependent: .good

@@ -121,7 +121,7 @@ enum NodeText {
 }
 
 extension [IPAddress?] {
-    /// What there is of a node's overlay addresses.
+    /// The overlay addresses of a node, if it has any.
     var overlayText: String? {
         let known = compactMap { $0?.description }
         return known.isEmpty ? nil : known.joined(separator: ", ")

@@ -21,7 +21,7 @@ struct Peers: Verb {
         var table = Table([
             .init("PEER", least: 8), .init("STATE"), .init("PATH", importance: 5), .init("RTT", right: true),
             .init("OVERLAY", importance: 2), .init("ADDRESS", least: 12, importance: 5),
-            .init("RECEIVED", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
+            .init("LAST SEEN", right: true, importance: 4), .init("RECEIVED", right: true, importance: 3),
             .init("SENT", right: true, importance: 3), .init("STREAMS", right: true, importance: 1),
             .init("KEY AGE", right: true, importance: 1), .init("CIPHER", importance: 2),
             .init("PACKETS IN", right: true, importance: 2), .init("OUT", right: true, importance: 2),

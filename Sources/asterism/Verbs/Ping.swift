@@ -8,20 +8,20 @@ struct Ping: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Measures round trips to a node of the fleet, inside a session with it.",
         discussion: """
-            Each line states which path the answer came by. With --via it is that one, whatever data uses: an address with \
-            its port, a relay's name or id, or 'direct' or 'relay'; 'asterism why' lists them. Exit status 5 where no \
-            answer came, or with --until-direct none by a direct path.
+            Each line states the path of the answer. --via selects the path of the ping; data stays on its own path. A \
+            path is an address with its port, a relay's name or id, 'direct' or 'relay'; 'asterism why' lists them. \
+            The exit status is 5 if no answer arrived, or with --until-direct if none arrived over a direct path.
             """)
 
     @OptionGroup var common: Common
     @Argument(help: "A node's name, overlay address, id, or four or more first digits of its id.") var peer: String
     @Option(
         name: .shortAndLong,
-        help: "How often, 1 to 100. (default: 4; with --until-direct as often as there is time for within --timeout)")
+        help: "Number of pings, 1 to 100. (default: 4; with --until-direct as many as fit into --timeout)")
     var count: Int?
-    @Option(name: .shortAndLong, help: "Milliseconds between two, 10 to 60000.") var interval: Int = 1000
-    @Flag(help: "End with the first answer by a direct path.") var untilDirect = false
-    @Option(help: ArgumentHelp("By this path only.", valueName: "path")) var via: String?
+    @Option(name: .shortAndLong, help: "Milliseconds between two pings, 10 to 60000.") var interval: Int = 1000
+    @Flag(help: "Stop at the first answer over a direct path.") var untilDirect = false
+    @Option(help: ArgumentHelp("Use only this path.", valueName: "path")) var via: String?
 
     private var limit: Int { count ?? (untilDirect ? .max : 4) }
 
@@ -47,7 +47,7 @@ struct Ping: Verb {
             sum = total
             if !common.json { writeOut(Ping.line(view, number)) }
             if untilDirect, view.answers.contains(where: { !$0.isRelayed }) { break }
-            // So many pings take as long as they take.
+            // A given count is not ended by the time limit.
             if count == nil, untilDirect, monotonicSeconds() >= end { break }
             if number < limit, signals.sleep(max(0, Double(interval) / 1000 - (monotonicSeconds() - begin))) { break }
         }
@@ -63,7 +63,7 @@ struct Ping: Verb {
         do {
             return try ping(peer, link)
         } catch let error as APIError where error.code == .notFound && error.field == "peer" {
-            // An agent knows the first digits of few ids. Where the controller is at hand, it knows all.
+            // An agent knows only the ids of its peers. A controller on this machine knows all.
             guard let id = try? idAtController() else { throw error }
             return try ping(id, link)
         }
@@ -84,7 +84,7 @@ struct Ping: Verb {
         return view.reason.map { Why.explanation(of: $0) } ?? "data goes \(Why.headline(view))"
     }
 
-    /// Both together; the answers of the second count on.
+    /// The sum of both; the numbers of the second continue those of the first.
     private static func sum(_ first: PingView, _ second: PingView) -> PingView {
         var sum = first
         for answer in second.answers {
@@ -112,7 +112,7 @@ struct Ping: Verb {
             "\(view.sent) sent, \(sorted.count) answered, \(view.sent == 0 ? 0 : lost * 100 / view.sent)% lost"
         if let least = sorted.first, let most = sorted.last {
             let values = [least, sorted[sorted.count / 2], most].map { Units.roundTrip(microseconds: $0) }
-            text += "; least \(values[0]), median \(values[1]), most \(values[2])"
+            text += "; min \(values[0]), median \(values[1]), max \(values[2])"
         }
         return text + "\n"
     }

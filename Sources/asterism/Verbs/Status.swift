@@ -10,7 +10,7 @@ func wallClock() -> UnixTime { Clock.wall() }
 
 struct Status: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Shows how the agent (or the controller) is doing.",
+        abstract: "Shows the state of the agent or the controller.",
         discussion: "The agent of this machine is asked first, then the controller.")
 
     @OptionGroup var common: Common

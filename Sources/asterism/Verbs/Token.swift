@@ -12,14 +12,14 @@ struct Token: ParsableCommand {
 
 struct TokenCreate: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Makes a token with which new nodes join.",
-        discussion: "The token alone goes to the standard output, and is shown only this once.")
+        commandName: "create", abstract: "Makes a token that lets new nodes join.",
+        discussion: "Only the token is written to the standard output. It is not shown again.")
 
     @OptionGroup var common: Common
-    @Option(help: ArgumentHelp("How long it can be used: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
+    @Option(help: ArgumentHelp("How long it is valid: 90s, 10m, 1h, 7d.", valueName: "time")) var ttl: String = "1h"
     @Option(help: "How many nodes may join with it.") var uses: Int64 = 1
-    @Option(help: "A name for it, to know it again.") var name: String?
-    @Flag(help: "Nodes that join with it carry datagrams for others that have no way to each other.") var beacon = false
+    @Option(help: "A name for the token, as 'asterism token list' shows it.") var name: String?
+    @Flag(help: "Nodes that join with it become beacons: they relay datagrams for other nodes.") var beacon = false
 
     func perform() throws {
         let seconds: Int64
@@ -29,7 +29,7 @@ struct TokenCreate: Verb {
         guard seconds > 0 else { throw Failure(.usage, "ttl: must be above 0, not \(ttl)") }
         guard uses > 0 else { throw Failure(.usage, "uses: must be at least 1, not \(uses)") }
         let link = try common.link(.controller)
-        // Asked twice, it would be two tokens.
+        // A repeated request would make a second token.
         let request = TokensCreate(ttlSeconds: seconds, uses: uses, name: name, isForBeacons: beacon ? true : nil)
         let answer = try link.call(request, repeats: false)
         try show(answer) { ($0.token ?? "") + "\n" }

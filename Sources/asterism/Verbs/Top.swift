@@ -5,15 +5,15 @@ import Foundation
 
 struct Top: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Shows who this node exchanges packets with, and how fast, again and again.",
+        abstract: "Shows the traffic with each peer as rates, updated each interval.",
         discussion: """
-            On a terminal the table is drawn again each interval, busiest peers first, until it is interrupted. Elsewhere, \
-            and with --json, each interval is one JSON document on a line.
+            On a terminal the table is drawn again each interval, busiest peers first, until Ctrl-C. Elsewhere, and \
+            with --json, each interval is one JSON document on a line.
             """)
 
     @OptionGroup var common: Common
-    @Option(name: .shortAndLong, help: "Seconds from one look to the next, 0.1 to 3600.") var interval: Double = 1
-    @Option(name: [.customShort("n"), .long], help: "End after so many intervals.") var count: Int?
+    @Option(name: .shortAndLong, help: "Seconds between two updates, 0.1 to 3600.") var interval: Double = 1
+    @Option(name: [.customShort("n"), .long], help: "Stop after this many intervals.") var count: Int?
 
     func validate() throws {
         guard (0.1...3600).contains(interval) else {
@@ -24,7 +24,7 @@ struct Top: Verb {
 
     func perform() throws {
         let link = try common.link(.agent)
-        // From here on a signal is waited for, and ends the loop: what was drawn is tidied up.
+        // From here on signals are waited for. A signal ends the loop, and the screen is restored.
         var signals = DevSignals()
         var screen = TopScreen(terminal, isRequested: !common.json)
         var last = try look(link)
@@ -53,7 +53,7 @@ struct Top: Verb {
     }
 }
 
-/// What was seen at one time.
+/// The figures at one time.
 struct TopSample {
     /// Of the monotonic clock, in seconds.
     var time: Double
@@ -63,7 +63,7 @@ struct TopSample {
     var name: String?
 }
 
-/// What happened between two looks, as JSON shows it.
+/// The traffic between two samples, as JSON shows it.
 struct TopReport: Codable, Equatable {
     struct Peer: Codable, Equatable {
         var node: NodeID
@@ -165,7 +165,7 @@ extension TopReport.Peer {
     fileprivate var traffic: Int { (bitsPerSecondIn ?? 0) + (bitsPerSecondOut ?? 0) }
 }
 
-/// Draws reports one over the other, on a screen of its own that gives the old one back in the end.
+/// Draws reports in place on the alternate screen. At the end the old screen is restored.
 struct TopScreen {
     private let terminal: Terminal
     let isDrawn: Bool
@@ -184,7 +184,7 @@ struct TopScreen {
         guard terminal.isRedrawable else { return writeOut(lines.joined(separator: "\n") + "\n") }
         var text = isOpen ? "" : "\u{1b}[?1049h\u{1b}[?25l"
         isOpen = true
-        // Each line clears what stood behind it, and the last one what stood below: nothing flickers.
+        // Each line clears the rest of its row, and the last one the rows below, so the screen does not flicker.
         text += "\u{1b}[H" + lines.map { $0 + "\u{1b}[K" }.joined(separator: "\n") + "\u{1b}[J"
         writeOut(text)
     }

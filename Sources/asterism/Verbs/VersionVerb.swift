@@ -4,7 +4,7 @@ import Control
 
 struct VersionVerb: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Shows the version of this program and of those that answer here.")
+        commandName: "version", abstract: "Shows the versions of this program and of the daemons of this machine.")
 
     @OptionGroup var common: Common
 
@@ -21,7 +21,7 @@ struct VersionVerb: Verb {
     func perform() throws {
         var versions = Versions(client: AsterismVersion.current, programs: [])
         for place in try common.places([.agent, .controller]) {
-            // That nobody answers is no error here.
+            // A program that does not answer is no error here.
             guard let link = try? Link.open([place], timeout: min(common.timeout, 2)),
                 let view = try? link.call(StatusGet(), repeats: false).view()
             else { continue }

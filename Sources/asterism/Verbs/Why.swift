@@ -7,7 +7,7 @@ import Wire
 struct Why: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Reports how a peer is reached, what else was tried, and why it is relayed if it is.",
-        discussion: "The peer must have been talked to; 'asterism ping' does.")
+        discussion: "This node needs a session with the peer; 'asterism ping' makes one.")
 
     @OptionGroup var common: Common
     @Argument(help: "A peer's name, overlay address, id, or four or more first digits of its id.") var peer: String

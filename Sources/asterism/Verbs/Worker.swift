@@ -14,10 +14,10 @@ struct Worker: ParsableCommand {
 struct WorkerList: Verb {
     static let configuration = CommandConfiguration(
         commandName: "ps", abstract: "Lists workers.",
-        discussion: "A state with a question mark is old news: its node is not online.", aliases: ["list"])
+        discussion: "A state with a question mark may be outdated: its node is not online.", aliases: ["list"])
 
     @OptionGroup var common: Common
-    @Option(help: "Only those of a node.") var node: String?
+    @Option(help: "Only the workers of this node.") var node: String?
 
     func perform() throws {
         let link = try common.link(.controller)
@@ -48,7 +48,7 @@ struct WorkerList: Verb {
 }
 
 extension WorkerView {
-    /// What the agent reports, and what is desired where that is something else.
+    /// The state that the agent reports, and the desired one where it differs.
     var stateText: String {
         let reported = state.map { $0.rawValue + (isCurrent ? "" : "?") } ?? "unknown"
         switch desired {
@@ -69,7 +69,7 @@ extension WorkerView {
     }
 }
 
-/// The caller's name for a command: 128 bits, drawn here, so that asking again after a lost connection is the same command.
+/// The operation id of a command: 128 random bits. A request that is repeated after a lost connection has the same id.
 func drawOperation() -> String {
     let words = (Entropy.word(), Entropy.word())
     func digits(_ word: UInt64) -> String {
@@ -81,15 +81,15 @@ func drawOperation() -> String {
 
 struct WorkerStop: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "stop", abstract: "Ends workers.",
+        commandName: "stop", abstract: "Stops workers.",
         discussion:
             "Waits until no process is left: the stop signal, the grace period, then SIGKILL to every descendant.")
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]
-    @Option(help: ArgumentHelp("In place of the specification's grace: 10s, 0.", valueName: "time")) var grace: String?
-    @Flag(help: "Return when the command is taken, without waiting for the end.") var noWait = false
-    @Option(help: ArgumentHelp("How many seconds to wait, in addition to the grace period.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Replaces the specification's grace: 10s, 0.", valueName: "time")) var grace: String?
+    @Flag(help: "Return when the command is accepted, without waiting for the end.") var noWait = false
+    @Option(help: ArgumentHelp("Seconds to wait, in addition to the grace period.", valueName: "seconds"))
     var wait: Double =
         30
 
@@ -133,8 +133,8 @@ struct WorkerStop: Verb {
 
 struct WorkerRemove: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "rm", abstract: "Forgets workers that have ended, and removes their logs.",
-        discussion: "One that runs is refused: stop it first.", aliases: ["remove"])
+        commandName: "rm", abstract: "Removes workers that have ended, and their logs.",
+        discussion: "A worker that still runs is refused; stop it first.", aliases: ["remove"])
 
     @OptionGroup var common: Common
     @Argument(help: "The workers' names.") var names: [String]
@@ -151,7 +151,7 @@ struct WorkerRemove: Verb {
     }
 }
 
-/// Looks at one generation of a worker until it is where it should be.
+/// Polls one generation of a worker until it has the expected state.
 struct WorkerWait {
     let link: Link
     let worker: WorkerView

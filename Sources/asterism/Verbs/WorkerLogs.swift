@@ -8,18 +8,19 @@ struct WorkerLogs: Verb {
     static let configuration = CommandConfiguration(
         commandName: "logs", abstract: "Shows what a worker wrote to its standard output and error.",
         discussion: """
-            The bytes are given as they are. With --json they are base64: one document, or a line for each piece while \
-            following. Following ends when the worker has, and outlives a restart of the controller and of the agent.
+            The bytes are printed unchanged. With --json they are base64: one document, or a line for each piece while \
+            following. Following ends when the worker has ended. It survives a restart of the controller and of the \
+            agent.
             """)
 
     @OptionGroup var common: Common
     @Argument(help: "The worker's name.") var name: String
-    @Flag(name: [.customShort("f"), .long], help: "Go on with what comes.") var follow = false
-    @Option(name: [.customShort("n"), .long], help: "Only the last so many lines.") var tail: Int?
-    @Option(help: ArgumentHelp("Only the last so many bytes, as in 64KiB.", valueName: "size")) var bytes: String?
+    @Flag(name: [.customShort("f"), .long], help: "Print new output as it is written.") var follow = false
+    @Option(name: [.customShort("n"), .long], help: "Lines to print, from the end.") var tail: Int?
+    @Option(help: ArgumentHelp("Bytes to print, from the end, as in 64KiB.", valueName: "size")) var bytes: String?
 
     static let pollMicroseconds: UInt32 = 200_000
-    /// How long a node may be gone before following is given up, in seconds.
+    /// How long a node may be absent before following ends, in seconds.
     static let patience = 30.0
 
     func validate() throws {
@@ -67,7 +68,7 @@ struct WorkerLogs: Verb {
         }
     }
 
-    /// A node that does not answer now may be starting again; its worker and the log outlive that.
+    /// A node that does not answer may be restarting; its worker and the log survive that.
     private func patiently(_ ask: () throws -> Answer<LogView>) throws -> Answer<LogView> {
         let end = monotonicSeconds() + WorkerLogs.patience
         while true {
@@ -83,7 +84,7 @@ struct WorkerLogs: Verb {
         }
     }
 
-    /// One view of all pieces together, written as it comes: a log may be larger than memory.
+    /// One view of all pieces, written piece by piece: a log may be larger than memory.
     private func document(_ reader: LogReader, _ offset: Int64?) throws {
         var held: [UInt8] = []
         var begun = false
@@ -115,7 +116,7 @@ struct LogReader {
         try link.call(WorkersLogs(name: name, offset: offset, limit: limit))
     }
 
-    /// From an offset to the present end. Returns the last piece, and reports at which offset the first began.
+    /// From an offset to the present end. Returns the last piece, and the offset at which the first began.
     @discardableResult
     func read(
         from offset: Int64?, _ take: ([UInt8]) throws -> Void, began: (Int64) -> Void = { _ in }
@@ -136,7 +137,7 @@ struct LogReader {
         return view.nextOffset
     }
 
-    /// Where the last so many lines begin, looked for from the end backwards; the last line need not be whole.
+    /// The offset of the last `lines` lines, searched backwards from the end; the last line may be incomplete.
     func offset(ofLast lines: Int) throws -> Int64 {
         let end = try end()
         guard lines > 0 else { return end }
@@ -145,7 +146,7 @@ struct LogReader {
         while upper > 0 {
             let lower = max(0, upper - Int64(Limits.logChunkBytes))
             let (start, content) = try range(lower, upper)
-            // What was rotated away is gone: the log begins here.
+            // Earlier parts were rotated away: the log begins here.
             guard start < upper, !content.isEmpty else { return upper }
             for (place, byte) in content.enumerated().reversed() where byte == UInt8(ascii: "\n") {
                 let offset = start + Int64(place)
@@ -160,7 +161,7 @@ struct LogReader {
         return 0
     }
 
-    /// What is there of a part of the log, and where that begins; a piece may be shorter than was asked for.
+    /// The available bytes of a part of the log, and their offset; a piece may be shorter than requested.
     private func range(_ lower: Int64, _ upper: Int64) throws -> (start: Int64, content: [UInt8]) {
         var view: LogView = try chunk(lower, limit: upper - lower).view()
         let start = view.offset

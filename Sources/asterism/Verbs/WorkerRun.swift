@@ -15,23 +15,24 @@ struct WorkerRun: Verb {
             workingDirectory, user, group, limits {memory, cpu, processes, openFiles}, restart {policy, maxRestarts, \
             window, delay, maxDelay}, stop {signal, grace}, log {maxSize, maxFiles}, priority, labels.
 
-            Waits until the worker runs or has failed; exit status 1 where it failed, 5 where neither was seen in time.
+            Waits until the worker runs or has failed. The exit status is 1 if it failed, and 5 if neither was seen in \
+            time.
             """)
 
     @OptionGroup var common: Common
     @Argument(help: "The worker file.") var file: String?
-    @Option(help: "The worker's name; otherwise made from the program's.") var name: String?
-    @Option(help: "The node to run it on; otherwise the least loaded.") var node: String?
+    @Option(help: "The worker's name; by default made from the program's name.") var name: String?
+    @Option(help: "The node to run it on; by default the least loaded.") var node: String?
     @Option(name: [.customShort("e"), .long], help: ArgumentHelp("A variable of its environment.", valueName: "K=V"))
     var env: [String] = []
-    @Option(help: ArgumentHelp("Most memory, as in 1GiB.", valueName: "size")) var memory: String?
-    @Option(help: ArgumentHelp("Most processors, as in 0.5.", valueName: "number")) var cpu: String?
+    @Option(help: ArgumentHelp("Limit of memory, as in 1GiB.", valueName: "size")) var memory: String?
+    @Option(help: ArgumentHelp("Limit of processors, as in 0.5.", valueName: "number")) var cpu: String?
     @Option(help: "The user it runs as.") var user: String?
     @Option(help: ArgumentHelp("never, on-failure or always.", valueName: "policy")) var restart: String?
-    @Option(help: ArgumentHelp("Where it starts; an absolute path.", valueName: "path")) var directory: String?
+    @Option(help: ArgumentHelp("The working directory; an absolute path.", valueName: "path")) var directory: String?
     @Option(name: .customLong("label"), help: ArgumentHelp("A label.", valueName: "K=V")) var labels: [String] = []
-    @Flag(help: "Return when the command is taken, without waiting for it to run.") var noWait = false
-    @Option(help: ArgumentHelp("How many seconds to wait until it runs.", valueName: "seconds")) var wait: Double = 30
+    @Flag(help: "Return when the command is accepted, without waiting for it to run.") var noWait = false
+    @Option(help: ArgumentHelp("Seconds to wait until it runs.", valueName: "seconds")) var wait: Double = 30
     @Argument(
         parsing: .postTerminator, help: ArgumentHelp("The program and its arguments, after --.", valueName: "command"))
     var command: [String] = []
@@ -51,7 +52,7 @@ struct WorkerRun: Verb {
             name: name ?? worker.name, node: node ?? worker.node, spec: worker.spec, operation: drawOperation())
         let answer: Answer<WorkerView>
         do {
-            // The node is asked whether it can, and a lost connection is made again.
+            // The node is asked whether it can run the worker, and a lost connection is made again.
             answer = try link.call(request, within: max(common.timeout, 30))
         } catch {
             throw worker.failure(error)
@@ -64,7 +65,7 @@ struct WorkerRun: Verb {
         try finish(try WorkerWait(link: link, worker: view).untilRunning(within: wait))
     }
 
-    /// Reports what became of it, and ends with the status for that.
+    /// Prints the result, and exits with its status.
     private func finish(_ answer: Answer<WorkerView>) throws {
         let view: WorkerView = try answer.view()
         if common.json {
@@ -83,7 +84,7 @@ struct WorkerRun: Verb {
         }
     }
 
-    /// The options as a specification; every fault is reported, by the option's name.
+    /// The options as a specification; every error is reported with the option's name.
     private func fromOptions() throws(Failure) -> WorkerFile {
         var worker = WorkerFile()
         var faults: [String] = []

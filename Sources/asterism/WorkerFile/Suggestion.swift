@@ -1,8 +1,8 @@
 import Base
 
-/// What somebody may have meant by a word that is not known.
+/// Suggestions for an unknown word.
 enum Suggestion {
-    /// What other systems call the same thing.
+    /// Names of other systems for the same keys.
     private static let synonyms = [
         "args": "command", "cmd": "command", "exec": "command", "entrypoint": "command",
         "env": "environment", "cwd": "workingDirectory", "workdir": "workingDirectory", "dir": "workingDirectory",

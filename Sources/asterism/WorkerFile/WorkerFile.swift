@@ -23,15 +23,15 @@ import YAML
 /// labels: {team: rl}
 /// ```
 ///
-/// Everything that is wrong is found in one reading, each with the field's path and its place in the file.
+/// All errors are found in one reading, each with the field's path and its place in the file.
 struct WorkerFile: Equatable {
     var name: String?
     var node: String?
     var spec = WorkerSpec(command: [])
-    /// Where each field that is in the file stands, for what the fleet finds wrong with it later.
+    /// The place of each field in the file, for errors that the fleet finds later.
     var places = FieldPlaces()
 
-    /// A file that is longer is no worker's.
+    /// A longer file is refused.
     static let maxBytes = 1 << 20
 
     init() {}
@@ -76,7 +76,7 @@ struct WorkerFile: Equatable {
     }
 }
 
-/// Why a file that cannot be opened cannot.
+/// Why a file cannot be opened.
 private func fileErrno(_ path: String) -> Int32 {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { return errno }
@@ -87,7 +87,7 @@ private func fileErrno(_ path: String) -> Int32 {
 
 struct FileProblem: Equatable, CustomStringConvertible {
     var place: YAMLPlace
-    /// Empty where the fault is none of a field.
+    /// Empty where the error does not concern a field.
     var field: String
     var message: String
 

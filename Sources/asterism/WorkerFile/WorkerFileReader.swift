@@ -32,7 +32,7 @@ struct WorkerFileReader {
         problems.append(FileProblem(field, message, at: place))
     }
 
-    /// What has no value because its own problem is known needs no second one.
+    /// A field without a value because of a known problem needs no second one.
     private func isReported(_ field: String) -> Bool {
         problems.contains { $0.field == field || (!$0.field.isEmpty && field.hasPrefix($0.field + ".")) }
     }
@@ -90,7 +90,7 @@ extension WorkerFileReader {
             let words = text.split(separator: " ").map { "\"\($0)\"" }.joined(separator: ", ")
             report("command", "must be a list, not a string; write [\(words)]", entry.valuePlace)
         case .scalar:
-            // Without a value it is as if it were not there; problems() reports it.
+            // A key without a value counts as missing; problems() reports it.
             break
         case .mapping:
             report("command", "must be a list of the program and its arguments", entry.valuePlace)
@@ -199,7 +199,7 @@ extension WorkerFileReader {
         }
     }
 
-    /// A scalar as it is written: `5`, `true` and `"5"` are all text where text is desired.
+    /// A scalar as it is written: `5`, `true` and `"5"` are all text where text is expected.
     private mutating func string(_ entry: Entry, allowsEmpty: Bool = false) -> String? {
         guard case .scalar(let text, _, _) = entry.value else {
             report(entry.path, "must be a single value, not \(entry.value.kind)", entry.valuePlace)

@@ -1,5 +1,5 @@
 package struct CaptureRead: ShellVerb {
-    /// As `CaptureView` has it.
+    /// The number that `CaptureView` states.
     package let capture: Int64
 
     package init(capture: Int64) { self.capture = capture }

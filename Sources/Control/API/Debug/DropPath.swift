@@ -15,7 +15,7 @@ package struct DropPath: AgentVerb {
     package typealias Answer = PathsView
 
     package static let verb = VerbDescription(
-        "debug.dropPath", "Forgets one path to a peer", commands: ["debug drop-path NODE PATH"])
+        "debug.dropPath", "Blocks one path to a peer", commands: ["debug drop-path NODE PATH"])
 
     package var agentRequest: AgentRequest { .debugDropPath(self) }
     package static func reply(_ view: PathsView) -> AgentReply { .why(view) }
@@ -27,7 +27,7 @@ package struct DropPath: AgentVerb {
             return out.refuse(id, .notFound, why, field: "path")
         }
         guard agent.core.endpoint.value.drop(path, of: node, now: now) else {
-            let why = "'\(self.path)': data goes there, and there is no other path"
+            let why = "'\(self.path)': it carries data, and there is no other path"
             return out.refuse(id, .refused, why, field: "path")
         }
         guard let left = agent.core.endpoint.value.report(on: node, now: now) else { return }

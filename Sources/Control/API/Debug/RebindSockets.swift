@@ -1,5 +1,5 @@
 package struct RebindSockets: ShellVerb {
-    /// Without it, whichever the kernel gives.
+    /// Without it, the kernel chooses one.
     package private(set) var port: Int64?
 
     package init(port: Int64? = nil) { self.port = port }
@@ -7,7 +7,7 @@ package struct RebindSockets: ShellVerb {
     package typealias Answer = RebindView
 
     package static let verb = VerbDescription(
-        "debug.rebind", "Opens the mesh's sockets anew", commands: ["debug rebind"])
+        "debug.rebind", "Opens the mesh's sockets again", commands: ["debug rebind"])
 
     package var agentRequest: AgentRequest { .debugRebind(self) }
     package static func reply(_ view: RebindView) -> AgentReply { .rebound(view) }

@@ -14,7 +14,7 @@ package struct EventsList: ImmediateControllerVerb {
     package typealias Answer = [EventView]
 
     package static let verb = VerbDescription(
-        "events.list", "What happened; ask again after the last `id` for what comes after", commands: ["events"])
+        "events.list", "Events of the fleet; ask again after the last `id` for newer ones", commands: ["events"])
     package static let route: HTTPRoute? = .get(
         "/v1/events",
         query: [

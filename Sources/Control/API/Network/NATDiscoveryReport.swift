@@ -1,7 +1,7 @@
 package import Base
 package import Mesh
 
-/// What became of the servers that the shell asks.
+/// The results of the servers that the shell asks.
 package struct NATDiscoveryReport: Hashable, Sendable {
     package struct Server: Hashable, Sendable {
         /// As it was configured.

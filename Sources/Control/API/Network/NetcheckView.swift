@@ -2,8 +2,8 @@ package import Base
 package import Mesh
 import Wire
 
-/// The network that a node is in, as far as it is known. What is not known reports why: in each `Finding` either `value` is
-/// there or `unknown`.
+/// The network that a node is in, as far as it is known. Each `Finding` has either a `value` or, as `unknown`, the reason
+/// why there is none.
 package struct NetcheckView: Hashable, Sendable, Codable {
     package struct Finding<Value: Hashable & Sendable & Codable>: Hashable, Sendable, Codable {
         package private(set) var value: Value?
@@ -15,29 +15,29 @@ package struct NetcheckView: Hashable, Sendable, Codable {
 
     /// Why something is not known.
     package enum Unknown: String, Hashable, Sendable, Codable, CaseIterable {
-        /// It is being found out.
+        /// The discovery is running.
         case pending
         case noAnswer
         /// One server with one address was asked; two addresses must be compared.
         case oneAddress
         /// No STUN server has a second address.
         case noOtherAddress
-        /// Nobody answers at a STUN server's second address.
+        /// A STUN server's second address does not answer.
         case otherIsSilent
-        /// The STUN server does not do as it is asked.
+        /// The STUN server does not support the request.
         case notServed
         case noNAT
         /// Too few mappings were seen.
         case tooFew
         /// No STUN server of this family is configured.
         case notAsked
-        /// This node is in no fleet, so that no beacon is known, and no STUN server is configured.
+        /// This node is in no fleet, so no beacon is known. No STUN server is configured.
         case noFleet
         /// One beacon has answered; two must be compared.
         case oneBeacon
         /// This machine has no address of the family.
         case noAddress
-        /// It is measured once a day, and was before the machine came here.
+        /// It is measured once a day, and was measured before the machine moved to this network.
         case daily
     }
 
@@ -95,7 +95,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package private(set) var roundTripMicroseconds: Int64?
     }
 
-    /// How a STUN server sees a socket of its own kind.
+    /// How a STUN server sees a socket of the NAT discovery.
     package struct Server: Hashable, Sendable, Codable {
         /// As it was configured.
         package private(set) var name: String
@@ -175,7 +175,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
         package let isTCP: Bool
         package private(set) var state: RelayState
         package private(set) var roundTripMicroseconds: Int64?
-        /// Kept for this node's own sake; else because a peer is there.
+        /// Kept for this node itself; else because a peer is there.
         package let isHome: Bool
     }
 
@@ -191,7 +191,7 @@ package struct NetcheckView: Hashable, Sendable, Codable {
     /// Absent outside of a pod.
     package private(set) var kubernetes: Kubernetes?
     package private(set) var relays: [Relay]
-    /// How often the ways to the relays are used, so that NATs do not forget them.
+    /// How often the paths to the relays are used, so that NATs keep the mappings.
     package private(set) var keepAliveSeconds: Int64?
     /// Absent where none is asked for.
     package var portMapping: PortMappingView?
@@ -199,8 +199,8 @@ package struct NetcheckView: Hashable, Sendable, Codable {
 
 // MARK: - Assembly
 
-// Puts together what the mesh knows, what the machine reports of itself, and what a NAT discovery found. What is surer wins: a
-// discovery's word on the mapping over the beacons', anybody's answer over a server's silence.
+// Puts together what the mesh knows, what the machine reports of itself, and what a NAT discovery found. The more certain
+// result wins: a discovery's mapping over that of the beacons, and any answer over a server's silence.
 
 extension NetcheckView {
     /// What the mesh knows by itself.
@@ -245,7 +245,7 @@ extension NetcheckView {
         kubernetes = Kubernetes(namespace: pod.namespace, pod: pod.name, sourceNAT: sourceNAT(own))
     }
 
-    /// Whether anybody outside sees this pod at an address that is not its own.
+    /// Whether something outside sees this pod at an address that is not its own.
     private func sourceNAT(_ own: [IPAddress]) -> Finding<Decision> {
         let seen = (beacons.map(\.seen) + stun.compactMap(\.seen)).map(\.ip).filter { $0.isIPv4 && !$0.isLoopback }
         guard !seen.isEmpty else { return .unknown(.noAnswer) }
@@ -278,7 +278,7 @@ extension NetcheckView {
 }
 
 extension NetcheckView.Family {
-    /// Without a NAT discovery, by beacons alone; `nobody`: why there is none.
+    /// Without a NAT discovery, by beacons alone; `nobody`: the reason where no beacon has answered.
     fileprivate init(isSeen: Bool, _ nobody: NetcheckView.Unknown) {
         udp = isSeen ? .known(.works) : .unknown(nobody)
         mapping = .unknown(nobody)

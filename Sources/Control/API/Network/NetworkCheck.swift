@@ -8,7 +8,7 @@ package struct NetworkCheck: AgentVerb {
     package typealias Answer = NetcheckView
 
     package static let verb = VerbDescription(
-        "netcheck", "What the network lets this node do, and how that is known", commands: ["netcheck"])
+        "netcheck", "What the network permits this node to do, and how that is known", commands: ["netcheck"])
 
     package var agentRequest: AgentRequest { .netcheck }
     package static func reply(_ view: NetcheckView) -> AgentReply { .netcheck(view) }

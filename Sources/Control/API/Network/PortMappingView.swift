@@ -14,7 +14,7 @@ package struct PortMappingView: Hashable, Sendable, Codable {
     /// Where others reach this node by it.
     package private(set) var externalAddress: SocketAddress?
     package private(set) var internalPort: UInt16
-    /// What is left of the mapping's life, before which it is renewed; absent where it has no end.
+    /// The rest of the mapping's lifetime; it is renewed earlier. Absent where it does not expire.
     package private(set) var lifetimeSeconds: Int64?
     package private(set) var gateway: IPAddress?
     /// Why there is no mapping, or why it does not help unauthenticated peers.

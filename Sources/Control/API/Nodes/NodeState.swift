@@ -1,12 +1,12 @@
 /// Whether a node can be reached, as the controller judges by its heartbeats.
 package enum NodeState: String, Hashable, Sendable, Codable, CaseIterable {
-    /// Enrolled, and nothing received since the controller started.
+    /// Enrolled, and nothing has been received from it since the controller started.
     case unknown
     case online
     /// Two heartbeats were missed.
     case suspect
     /// No heartbeat for four seconds.
     case offline
-    /// Reported goodbye.
+    /// It announced that it leaves.
     case left
 }

@@ -15,13 +15,13 @@ package struct NodeView: Hashable, Sendable, Codable {
     package let enrolledAt: UnixTime
     package let certificateExpiresAt: UnixTime
     package let lastHeartbeatAt: UnixTime?
-    /// The node's clock minus the controller's; absent until the node has reported what it shows.
+    /// The node's clock minus the controller's; absent until the node has reported its clock.
     package let clockOffsetMilliseconds: Int64?
     package let agentVersion: String?
     package let containment: Containment?
     /// The worst of its devices and of itself.
     package let verdict: Verdict
-    /// The revision of desired state that the agent works by, and the newest one.
+    /// The revision of desired state that the agent has applied, and the newest one.
     package let revision: UInt64
     package let desiredRevision: UInt64
     package let processorLoadPercent: Int?

@@ -9,7 +9,8 @@ package struct NodesGet: ImmediateControllerVerb {
     package typealias Answer = NodeView
 
     package static let verb = VerbDescription(
-        "nodes.get", "One node, by its name or id or the first digits of that", commands: ["node NAME", "nodes NAME"])
+        "nodes.get", "One node, by its name, its id or the first digits of its id",
+        commands: ["node NAME", "nodes NAME"])
     package static let route: HTTPRoute? = .get("/v1/nodes/{node}")
 
     package var controllerRequest: ControllerRequest { .nodesGet(self) }

@@ -9,7 +9,7 @@ package struct ExplainPaths: AgentVerb {
     package typealias Answer = PathsView
 
     package static let verb = VerbDescription(
-        "why", "The ways to a peer, and why data goes the way it does", commands: ["why NODE"])
+        "why", "The paths to a peer, and why data uses the one in use", commands: ["why NODE"])
 
     package var agentRequest: AgentRequest { .why(self) }
     package static func reply(_ view: PathsView) -> AgentReply { .why(view) }

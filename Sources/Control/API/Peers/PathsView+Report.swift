@@ -126,7 +126,7 @@ extension PathReport {
         return relay.name == text || (text.utf8.count >= 4 && relay.node.hex.hasPrefix(text))
     }
 
-    /// What can be reported instead of a name that means none.
+    /// The names that are valid, for an error about a name that matches no path.
     var pathNames: String {
         let all = paths.map { facts in
             let address = facts.address

@@ -1,6 +1,6 @@
 package import Base
 
-/// The ways to one peer, and why data goes the way it does.
+/// The paths to one peer, and why data uses the one in use.
 package struct PathsView: Hashable, Sendable, Codable {
     package struct Path: Hashable, Sendable, Codable {
         package let address: SocketAddress
@@ -17,7 +17,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         package private(set) var sinceAnsweredMilliseconds: Int64?
         package private(set) var sinceReceivedMilliseconds: Int64?
         package let missed: Int
-        /// It failed, and is not taken for so long.
+        /// It failed, and is not used for this time.
         package private(set) var barredMilliseconds: Int64?
         package let isPunching: Bool
         /// How long ago the newest probe was sent, and what came of it.
@@ -54,7 +54,7 @@ package struct PathsView: Hashable, Sendable, Codable {
         case silent
         /// The old path is no more.
         case withdrawn
-        /// `asterism debug` requested it so.
+        /// `asterism debug` requested it.
         case debug
     }
     /// Why data goes over a relay.
@@ -85,7 +85,7 @@ package struct PathsView: Hashable, Sendable, Codable {
     package let ownMapping: Mapping
     package let peerMapping: Mapping
     package var datagramBytes: Int?
-    /// Of the path in use: the largest IP packet that it carries, as far as is known; absent where this node carries no
+    /// The largest IP packet that the path in use carries, as far as is known. Absent where this node carries no
     /// packets of the overlay.
     package var pathMTU: Int?
     package var paths: [Path]

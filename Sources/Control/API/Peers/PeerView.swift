@@ -18,7 +18,7 @@ package struct PeerView: Hashable, Sendable, Codable {
     package private(set) var bytesReceived: Int
     package let bytesSent: Int
     package let openStreams: Int
-    /// Of the overlay, sealed sizes and all: what the data plane has carried.
+    /// Packets of the overlay that the data plane has carried; bytes are those of the sealed packets.
     package let packetsReceived: Int
     package let packetsSent: Int
     package let packetBytesReceived: Int

@@ -9,7 +9,8 @@ package struct PingPeer: AgentVerb {
     package private(set) var count: Int64?
     /// Without it, 1000; at least 10.
     package private(set) var intervalMilliseconds: Int64?
-    /// By one path, whatever data uses: `direct`, `relay`, an address with a port, or a relay's name or id.
+    /// Only over this path, whichever one data uses: `direct`, `relay`, an address with a port, or a relay's name or
+    /// id.
     package private(set) var via: String?
 
     package init(peer: String, count: Int64? = nil, intervalMilliseconds: Int64? = nil, via: String? = nil) {

@@ -4,9 +4,9 @@ package struct PingView: Hashable, Sendable, Codable {
     package var node: NodeID
     package var name: String?
     package var sent: Int
-    /// One for each answer, in the order of their coming.
+    /// One for each answer, in the order of arrival.
     package var roundTripsMicroseconds: [Int64]
-    /// The same answers, each with the path that it came by.
+    /// The same answers, each with the path that it arrived on.
     package var answers: [PingAnswer]
 }
 

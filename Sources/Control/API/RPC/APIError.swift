@@ -5,15 +5,15 @@ package struct APIError: Error, Hashable, Sendable, Codable {
     package enum Code: String, Hashable, Sendable, Codable, CaseIterable {
         /// What was named does not exist.
         case notFound
-        /// The request itself is wrong; `field` reports where.
+        /// The request itself is wrong; `field` names the place.
         case invalid
-        /// It contradicts what is there: a name that is taken, a worker that has ended.
+        /// It conflicts with the present state: a name that is in use, a worker that has ended.
         case conflict
         /// Cannot be done now: no node is online, the agent has no controller. Trying later may help.
         case unavailable
         /// The node was asked and did not answer.
         case timeout
-        /// The node or the controller was asked and refused.
+        /// The node or the controller refused the request.
         case refused
         /// A limit of `Limits` is reached.
         case limit
@@ -51,7 +51,7 @@ package struct APIError: Error, Hashable, Sendable, Codable {
         }
     }
 
-    /// JSON-RPC 2.0 leaves -32000 to -32099 to implementations; a wrong parameter has a number of its own.
+    /// JSON-RPC 2.0 leaves -32000 to -32099 to implementations; a wrong parameter has its own number.
     package var jsonRPCCode: Int {
         switch code {
         case .invalid: -32602

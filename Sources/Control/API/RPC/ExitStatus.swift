@@ -26,7 +26,7 @@ package enum ExitStatus: Int32, CaseIterable, Sendable {
         }
     }
 
-    /// The meaning for the agent and the controller; `nil` for what they never end with.
+    /// The meaning for the agent and the controller; `nil` for a status that they never exit with.
     package var daemonMeaning: String? {
         switch self {
         case .ok: "stopped by a signal"

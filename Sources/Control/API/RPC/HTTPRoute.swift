@@ -1,8 +1,7 @@
 /// # Where HTTP has a verb
 ///
-/// The parameters of a verb are one JSON object, put together from the path, the query and the body, and then decoded as
-/// strictly as those that come by JSON-RPC: so both ways of asking have the same parameters, the same checks and the same
-/// words for what is wrong.
+/// The parameters of a verb are one JSON object, made from the path, the query and the body. It is decoded as strictly as
+/// the parameters of JSON-RPC. So both protocols have the same parameters, the same checks and the same error messages.
 package struct HTTPRoute: Hashable, Sendable {
     package enum Method: String, Hashable, Sendable, CaseIterable {
         case get = "GET"

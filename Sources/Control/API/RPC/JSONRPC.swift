@@ -9,14 +9,14 @@
 /// ← {"jsonrpc":"2.0","id":1,"error":{"code":-32001,"message":"…","data":{…}}}     data is an APIError
 /// ```
 ///
-/// A server decodes a `JSONRPCCall`. That throws only for what is no JSON object, and the answer is then
-/// `JSONRPCReply.unreadable`; every other fault is the call's `request` as a failure, so that the answer bears the
-/// caller's id. A call without an id is a notification and gets no answer. A client encodes a `JSONRPCCall` and decodes
-/// a `JSONRPCReply` of the view it expects.
+/// A server decodes a `JSONRPCCall`. That throws only for input that is not a JSON object, and the answer is then
+/// `JSONRPCReply.unreadable`. Every other fault is the call's `request` as a failure, so the answer has the caller's
+/// id. A call without an id is a notification and gets no answer. A client encodes a `JSONRPCCall` and decodes a
+/// `JSONRPCReply` of the view it expects.
 package enum JSONRPC {
     package static let version = "2.0"
-    /// A line longer than this ends the connection. The longest request is a worker's specification, whose command and
-    /// environment hold at most 64 KiB, which JSON can make six times as long (`\u0001`); log replies are 88 KiB.
+    /// A line longer than this ends the connection. The longest request is a worker's specification. Its command and
+    /// environment hold at most 64 KiB, and JSON can make that six times as long (`\u0001`). Log replies are 88 KiB.
     package static let maxLineBytes = 1 << 20
 
     // The numbers that the specification reserves, section 5.1.
@@ -76,7 +76,7 @@ package enum JSONRPCID: Hashable, Sendable, Codable {
 package struct JSONRPCError: Error, Hashable, Sendable, Codable {
     package private(set) var code: Int
     package var message: String
-    /// Absent only from other people's servers.
+    /// Absent only from servers of other implementations.
     package private(set) var data: APIError?
 
     package init(code: Int, _ error: APIError) {
@@ -87,7 +87,7 @@ package struct JSONRPCError: Error, Hashable, Sendable, Codable {
 
     package init(_ error: APIError) { self.init(code: error.jsonRPCCode, error) }
 
-    /// The error as the rest of Asterism speaks of it.
+    /// The error in the form that the rest of Asterism uses.
     package var apiError: APIError {
         if let data { return data }
         if code == JSONRPC.parseError || code == JSONRPC.invalidRequest || code == JSONRPC.methodNotFound {
@@ -255,7 +255,7 @@ private func describe(_ type: any Any.Type) -> String {
 /// Stands for the parameters of a call that has none: an object without keys.
 private struct EmptyObjectDecoder: Decoder {
     var codingPath: [any CodingKey] { [CallKey.params] }
-    // The protocol needs one; it is empty, so that it has no order.
+    // The protocol requires one. It is empty, so it has no order.
     let userInfo = [CodingUserInfoKey: Any]()
 
     func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedDecodingContainer<Key> {

@@ -1,4 +1,4 @@
-/// Numbers the requests of one driver, so that answers find who asked.
+/// Numbers the requests of one driver, so that each answer is matched with its request.
 package struct RequestID: Hashable, Comparable, Sendable {
     package let value: UInt64
 

@@ -1,7 +1,7 @@
 /// # The shape of JSON
 ///
-/// What a view or a verb's parameters look like in JSON, as far as an OpenAPI document states it. It stands besides the type
-/// that it describes. Tests compare it with what the type really encodes to, so neither can change without the other.
+/// What a view or a verb's parameters look like in JSON, as far as an OpenAPI document states it. It is written next to the
+/// type that it describes. Tests compare it with the encoding of the type, so neither can change without the other.
 package indirect enum Schema: Hashable, Sendable {
     case text, flag, integer
     /// An integer of at least 0.

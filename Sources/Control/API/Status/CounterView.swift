@@ -9,7 +9,7 @@ package struct CounterView: Hashable, Sendable, Codable {
 }
 
 extension [CounterView] {
-    /// Adds figures to those of their names, or behind all others.
+    /// Adds figures to those of the same names; new names are appended.
     package mutating func add(_ figures: [(name: String, count: Int)]) {
         for figure in figures {
             if let known = firstIndex(where: { $0.name == figure.name }) {

@@ -6,8 +6,8 @@ package struct StatusGet: ImmediateControllerVerb, AgentVerb {
 
     package typealias Answer = StatusView
 
-    package static let verb = VerbDescription("status", "The program's account of itself", commands: ["status"])
-    package static let route: HTTPRoute? = .get("/v1/status", summary: "The controller's account of itself")
+    package static let verb = VerbDescription("status", "The state of the program", commands: ["status"])
+    package static let route: HTTPRoute? = .get("/v1/status", summary: "The state of the controller")
 
     package var controllerRequest: ControllerRequest { .status }
     package var agentRequest: AgentRequest { .status }

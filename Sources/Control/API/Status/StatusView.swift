@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-/// One program's account of itself.
+/// The state of one program, as it reports it.
 package struct StatusView: Hashable, Sendable, Codable {
     package enum Program: String, Hashable, Sendable, Codable, CaseIterable {
         case agent, controller
@@ -43,13 +43,13 @@ package struct StatusView: Hashable, Sendable, Codable {
     package let certificateExpiresAt: UnixTime?
     package let overlay4: IPAddress?
     package let overlay6: IPAddress?
-    /// What does AES-GCM in this process: `VAES`, or `libsodium` and why.
+    /// The implementation of AES-GCM in this process: `VAES`, or `libsodium` with the reason.
     package var cryptography: String?
-    /// An agent's, unless it was instructed to ask for none.
+    /// An agent's, unless it is configured to request none.
     package var portMapping: PortMappingView?
     /// An agent's controllers.
     package let controllers: [ControllerPeerView]?
-    /// An agent's: why its last token was of no use, or has not been of any yet.
+    /// An agent's: why its last token was refused, or has not led to a fleet yet.
     package var joinProblem: String?
     /// An agent's: since when the controller does not answer; absent while it does.
     package let controllerLostAt: UnixTime?
@@ -66,7 +66,7 @@ package struct StatusView: Hashable, Sendable, Codable {
     package var verdict: Verdict?
     /// A controller's fleet.
     package let nodes: NodeCounts?
-    /// What went right and wrong, by reason, since the program's start.
+    /// Counts of successes and failures, by reason, since the program's start.
     package var counters: [CounterView]
 
     package init(

@@ -16,7 +16,7 @@ package struct BenchStart: AgentVerb {
     package typealias Answer = BenchView
 
     package static let verb = VerbDescription(
-        "bench.start", "Has a peer run a server to measure the way to it", commands: ["bench NODE"])
+        "bench.start", "Starts a server at a peer, to measure the path to it", commands: ["bench NODE"])
 
     package var agentRequest: AgentRequest { .benchStart(self) }
     package static func reply(_ view: BenchView) -> AgentReply { .bench(view) }

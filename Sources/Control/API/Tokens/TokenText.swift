@@ -2,7 +2,7 @@ package import Base
 package import Noise
 package import Wire
 
-/// An enrolment token: everything that a new node must know to find its controller, to be sure of it, and to be let in.
+/// An enrolment token: everything that a new node needs to find its controller, to authenticate it, and to be admitted.
 /// As text it is `ast1-` and lower-case base32 (RFC 4648, section 6, without padding) of
 ///
 /// ```
@@ -13,7 +13,7 @@ package import Wire
 /// checksum 4: the first bytes of BLAKE2b over all before
 /// ```
 ///
-/// The checksum is against slips of the hand, not against enemies: those do not have the secret.
+/// The checksum detects copying errors. It does not protect against attackers: they do not have the secret.
 package struct TokenText: Hashable, Sendable {
     package static let prefix = "ast1-"
     package static let idCount = 8
@@ -21,14 +21,14 @@ package struct TokenText: Hashable, Sendable {
 
     package var id: [UInt8]
     package var secret: [UInt8]
-    /// The controller's key: the session in which the secret is proven is with nobody else.
+    /// The controller's key: the secret is proven only in a session with the owner of this key.
     package var controller: NodeID
     /// The key that signs this fleet's certificates.
     package var authority: VerifyingKey
     package var fleet: FleetID
     package var addresses: [SocketAddress]
     package var tcpPorts: [UInt16]
-    /// Names that lead to the controller: they stay good when it moves.
+    /// Names that resolve to the controller: they stay valid when its address changes.
     package var names: [HostPort]
 
     package init(
@@ -161,7 +161,7 @@ package struct TokenText: Hashable, Sendable {
 }
 
 extension TokenText {
-    /// What shows that one holds the secret, in one session only.
+    /// Proves possession of the secret, in one session only.
     package static func proof(secret: [UInt8], handshakeHash: [UInt8]) -> [UInt8] {
         Hash.blake2b(handshakeHash + Array("asterism enrol".utf8), key: secret)
     }
@@ -170,7 +170,7 @@ extension TokenText {
 /// RFC 4648, section 6, in lower case and without padding.
 package enum Base32 {
     package struct BadCharacter: Error, Hashable, Sendable {
-        /// `nil`: all are good, and the last bits are missing.
+        /// `nil`: all characters are valid, and the last bits are missing.
         package private(set) var place: Int?
     }
 

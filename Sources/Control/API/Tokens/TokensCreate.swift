@@ -20,7 +20,7 @@ package struct TokensCreate: ImmediateControllerVerb {
     package typealias Answer = TokenView
 
     package static let verb = VerbDescription(
-        "tokens.create", "Makes a token with which nodes join; the only answer that shows the token itself",
+        "tokens.create", "Makes a token that lets nodes join; only this answer shows the token itself",
         commands: ["token create"])
     package static let route: HTTPRoute? = .post("/v1/tokens", body: .optional(schema), status: 201)
     package static let schema = Schema.object(

@@ -4,7 +4,7 @@ package import Wire
 package struct WorkerView: Hashable, Sendable, Codable {
     package enum DesiredState: String, Hashable, Sendable, Codable, CaseIterable {
         case run, stop
-        /// In no desired state: on its way out, or found by the agent and not known.
+        /// In no desired state: it is being removed, or the agent found it and the controller does not know it.
         case none
     }
     package let name: String

@@ -16,7 +16,7 @@ package struct WorkersLogs: ControllerVerb {
     package typealias Answer = LogView
 
     package static let verb = VerbDescription(
-        "workers.logs", "A piece of a worker's log; ask again from `nextOffset` for what comes after",
+        "workers.logs", "A piece of a worker's log; ask again from `nextOffset` for the next piece",
         commands: ["worker logs NAME"])
     package static let route: HTTPRoute? = .get(
         "/v1/workers/{name}/logs",

@@ -7,7 +7,8 @@ package struct WorkersRun: ControllerVerb {
     /// A name or NodeID; without it, the least loaded node.
     package var node: String?
     package let spec: WorkerSpec
-    /// The caller's name for this command; asked again under the same name, it is done once and answered alike.
+    /// The caller's name for this command; a command repeated under the same name is done once and gets the same
+    /// answer.
     package var operation: String?
 
     package init(name: String? = nil, node: String? = nil, spec: WorkerSpec, operation: String? = nil) {
