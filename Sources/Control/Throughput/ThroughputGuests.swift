@@ -56,7 +56,8 @@ struct ThroughputGuests: Sendable {
     }
 
     private static func permits(_ node: NodeID, core: borrowing AgentCore) -> Bool {
-        guard let own = core.standing.membership?.certificate, let peer = core.endpoint.value.certificate(of: node) else {
+        guard let own = core.standing.membership?.certificate, let peer = core.endpoint.value.certificate(of: node)
+        else {
             return false
         }
         switch core.configuration.bench {

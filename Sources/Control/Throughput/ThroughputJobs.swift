@@ -95,7 +95,9 @@ struct ThroughputJobs: Sendable {
     /// There is a session with `node`: those that wait for it ask.
     mutating func connected(_ node: NodeID, core: inout AgentCore, now: Instant) {
         for index in jobs.indices where jobs[index].node == node {
-            guard case .waiting = jobs[index].stage, let stream = core.endpoint.value.openStream(to: node) else { continue }
+            guard case .waiting = jobs[index].stage, let stream = core.endpoint.value.openStream(to: node) else {
+                continue
+            }
             // A new stream has room for eight bytes.
             _ = core.endpoint.value.write(BenchRequest(seconds: jobs[index].seconds).encoded(), to: stream, of: node)
             core.endpoint.value.finish(stream, of: node)

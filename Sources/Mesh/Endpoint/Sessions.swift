@@ -120,7 +120,8 @@ struct Sessions: ~Copyable {
 
     /// The peer whose handshake a second message or a cookie answers.
     private func initiator(_ receiver: UInt32) -> (peer: Peer, initiation: Initiation)? {
-        guard let peer = handshaker.value.slot(of: receiver).flatMap({ peers[$0] }), let initiation = peer.session.initiation,
+        guard let peer = handshaker.value.slot(of: receiver).flatMap({ peers[$0] }),
+            let initiation = peer.session.initiation,
             initiation.index == receiver
         else { return nil }
         return (peer, initiation)
