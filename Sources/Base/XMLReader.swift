@@ -110,10 +110,10 @@ package struct XMLReader {
     }
 
     /// After `.start`: the value of an attribute; `nil` where the tag has none of that name.
-    package func attribute(_ desired: String) -> [UInt8]? {
+    package func attribute(_ key: String) -> [UInt8]? {
         var at = attributes.lowerBound
         while let (name, value, next) = attribute(at: at, end: attributes.upperBound) {
-            if bytes[name].elementsEqual(desired.utf8) { return Array(bytes[value]) }
+            if bytes[name].elementsEqual(key.utf8) { return Array(bytes[value]) }
             at = next
         }
         return nil
@@ -139,9 +139,9 @@ extension XMLReader {
     private mutating func skip(past literal: StaticString, from start: Int) throws(XMLError) {
         let count = literal.utf8CodeUnitCount
         var at = start
-        let found = literal.withUTF8Buffer { desired in
+        let found = literal.withUTF8Buffer { expected in
             while at + count <= bytes.count {
-                if bytes[at] == desired[0], bytes[at..<at + count].elementsEqual(desired) { return true }
+                if bytes[at] == expected[0], bytes[at..<at + count].elementsEqual(expected) { return true }
                 at += 1
             }
             return false

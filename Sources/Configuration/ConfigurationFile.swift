@@ -127,8 +127,8 @@ private struct Builder {
             return all
         case .mapping(let members, _):
             guard key.kind == .labels else {
-                let desired = key.isRepeated ? "a list of values" : "one value"
-                return refuse(node, "'\(key.name)' takes \(desired), not a mapping")
+                let expected = key.isRepeated ? "a list of values" : "one value"
+                return refuse(node, "'\(key.name)' takes \(expected), not a mapping")
             }
             return labels(members, key)
         }

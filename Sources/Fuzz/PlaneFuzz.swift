@@ -315,10 +315,10 @@ package struct PlaneFuzz: ~Copyable {
         let count = mutator.pick([1, 2, 3, 16, 64])
         var inner = packet(from: PlaneFuzz.peers, PlaneFuzz.peers6, to: PlaneFuzz.mine, PlaneFuzz.mine6)
         inner = Array(inner.prefix(65_000 / count - 32))
-        // Its length is what it reports now, or it would not go far.
+        // Its header states its present length, or it would not go far.
         if inner.count >= 40, mutator.random.chance(7, in: 8) {
-            let reported = inner[0] >> 4 == 4 ? inner.count : inner.count - 40, place = inner[0] >> 4 == 4 ? 2 : 4
-            (inner[place], inner[place + 1]) = (UInt8(reported >> 8), UInt8(reported & 255))
+            let length = inner[0] >> 4 == 4 ? inner.count : inner.count - 40, place = inner[0] >> 4 == 4 ? 2 : 4
+            (inner[place], inner[place + 1]) = (UInt8(length >> 8), UInt8(length & 255))
         }
         var all: [UInt8] = [], segment = 0
         for index in 0..<count {

@@ -221,8 +221,8 @@ extension NvidiaSMI {
 }
 
 extension String {
-    fileprivate func replacingFirst(_ desired: String, with replacement: String) -> String {
-        guard let found = utf8.indices.first(where: { self[$0...].hasPrefix(desired) }) else { return self }
-        return "\(self[..<found])\(replacement)\(self[found...].dropFirst(desired.count))"
+    fileprivate func replacingFirst(_ literal: String, with replacement: String) -> String {
+        guard let found = utf8.indices.first(where: { self[$0...].hasPrefix(literal) }) else { return self }
+        return "\(self[..<found])\(replacement)\(self[found...].dropFirst(literal.count))"
     }
 }

@@ -58,8 +58,8 @@ struct TextCursor {
     func starts(_ range: Range<Int>, _ literal: StaticString) -> Bool {
         let count = literal.utf8CodeUnitCount
         guard range.count >= count else { return false }
-        return literal.withUTF8Buffer { desired in
-            for index in 0..<count where bytes[range.lowerBound + index] != desired[index] { return false }
+        return literal.withUTF8Buffer { expected in
+            for index in 0..<count where bytes[range.lowerBound + index] != expected[index] { return false }
             return true
         }
     }

@@ -13,8 +13,8 @@ struct Peers: ParsableCommand {
         discussion: """
             Bytes are those that malloc has given out, for all that one endpoint and its data plane hold; the far ends are \
             gone when it is asked. 'active' is when each peer has just been sent messages and a stream of 16 KiB, and has \
-            answered; 'idle' is after some time in which nothing was reported. A peer with which nothing was reported for 20 \
-            seconds keeps less, and one with which nothing was reported for three minutes is forgotten.
+            answered; 'idle' is after some time in which nothing was sent. A peer with which nothing was sent for 20 \
+            seconds keeps less, and one with which nothing was sent for three minutes is forgotten.
             """)
 
     @Option(help: "Peers.") var count = 10_000
@@ -195,10 +195,10 @@ private final class Crowd {
         // The destinations' data planes are of no account here.
         other.outbox.dataPlane = []
         other.outbox.events = []
-        var reported = DatagramBatch(capacity: 2048), batch = DatagramBatch(capacity: 2048)
-        swap(&reported, &other.outbox.datagrams)
-        guard !reported.isEmpty else { return }
-        for position in 0..<reported.count { batch.append(reported.bytes(at: position), remote: other.address) }
+        var sent = DatagramBatch(capacity: 2048), batch = DatagramBatch(capacity: 2048)
+        swap(&sent, &other.outbox.datagrams)
+        guard !sent.isEmpty else { return }
+        for position in 0..<sent.count { batch.append(sent.bytes(at: position), remote: other.address) }
         hub.endpoint.received(&batch, now: now, wall: wall, into: &hub.outbox)
     }
 }

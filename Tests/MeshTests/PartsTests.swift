@@ -32,19 +32,19 @@ import Wire
         var gate = HandshakeGate()
         for step in 0..<1000 {
             let now = Instant(nanoseconds: UInt64(step) * 10_000_000)
-            #expect(gate.arrived(from: source, hasCookie: false, now: now) == .admit)
+            #expect(gate.admit(from: source, hasCookie: false, now: now) == .admit)
         }
     }
 
     @Test func `under load a source without a cookie is asked for one, and one with it has twenty a second`() {
         var gate = HandshakeGate()
         var now = Instant(nanoseconds: 1_000_000_000)
-        for _ in 0...Limits.handshakesUnloaded { _ = gate.arrived(from: source, hasCookie: false, now: now) }
-        #expect(gate.arrived(from: source, hasCookie: false, now: now) == .demandCookie)
+        for _ in 0...Limits.handshakesUnloaded { _ = gate.admit(from: source, hasCookie: false, now: now) }
+        #expect(gate.admit(from: source, hasCookie: false, now: now) == .demandCookie)
         var admitted = 0
         for _ in 0..<1000 {
             now = now + .milliseconds(1)
-            if gate.arrived(from: source, hasCookie: true, now: now) == .admit { admitted += 1 }
+            if gate.admit(from: source, hasCookie: true, now: now) == .admit { admitted += 1 }
         }
         #expect((23...26).contains(admitted))
     }
@@ -52,8 +52,8 @@ import Wire
     @Test func `the load passes`() {
         var gate = HandshakeGate()
         let now = Instant(nanoseconds: 1_000_000_000)
-        for _ in 0...Limits.handshakesUnloaded { _ = gate.arrived(from: source, hasCookie: false, now: now) }
-        #expect(gate.arrived(from: source, hasCookie: false, now: now + .seconds(3)) == .admit)
+        for _ in 0...Limits.handshakesUnloaded { _ = gate.admit(from: source, hasCookie: false, now: now) }
+        #expect(gate.admit(from: source, hasCookie: false, now: now + .seconds(3)) == .admit)
     }
 
     @Test func `as many ephemerals are remembered as there is room for`() {

@@ -93,7 +93,7 @@ import Wire
         paths.relayOnly(true, now: now)
         #expect(paths.isRelayOnly && paths.primary == Self.relayed && paths.addresses == [Self.relayed])
         #expect(paths.transitions.last?.cause == .debug)
-        paths.arrived(from: Self.other, isNewest: true, now: now)
+        paths.noteReceived(from: Self.other, isNewest: true, now: now)
         paths.established(at: Self.direct, isNew: false, now: now)
         paths.add([Self.second])
         paths.punch(now: now)
@@ -109,7 +109,7 @@ import Wire
         var paths = PathSet([Self.relayed])
         paths.relayOnly(true, now: .origin)
         for port in 1..<100 {
-            paths.arrived(from: PathAddress(SocketAddress(.loopback4, UInt16(port))), isNewest: true, now: .origin)
+            paths.noteReceived(from: PathAddress(SocketAddress(.loopback4, UInt16(port))), isNewest: true, now: .origin)
         }
         #expect(paths.setAside?.count == Limits.addressesPerPeer && paths.addresses == [Self.relayed])
     }

@@ -163,7 +163,7 @@ import Wire
         var world = World.settled()
         world.roundTrips[Self.direct] = nil
         world.roundTrips[Self.other] = .milliseconds(50)
-        world.paths.arrived(from: Self.other, isNewest: true, now: world.now)
+        world.paths.noteReceived(from: Self.other, isNewest: true, now: world.now)
         #expect(world.paths.second == Self.other)
         let time = world.time { $0.primary == Self.other }
         #expect(time.map { $0 <= .milliseconds(200) } ?? false)
@@ -172,10 +172,10 @@ import Wire
 
     @Test func `an address from which a datagram was sent again moves nobody`() {
         var world = World.settled()
-        world.paths.arrived(from: Self.other, isNewest: false, now: world.now)
+        world.paths.noteReceived(from: Self.other, isNewest: false, now: world.now)
         #expect(world.paths.addresses.count == 2 && world.paths.second == nil)
         // Newest, and yet nobody answers there.
-        world.paths.arrived(from: Self.other, isNewest: true, now: world.now)
+        world.paths.noteReceived(from: Self.other, isNewest: true, now: world.now)
         world.run(.seconds(2))
         #expect(world.paths.primary == Self.direct && world.paths.second == nil)
     }
@@ -238,7 +238,7 @@ import Wire
     @Test func `an unauthenticated peer cannot make the list grow without a limit`() {
         var paths = PathSet()
         for host in 1..<100 {
-            paths.arrived(from: PathAddress(SocketAddress(.v4(UInt32(host)), 1)), isNewest: true, now: .origin)
+            paths.noteReceived(from: PathAddress(SocketAddress(.v4(UInt32(host)), 1)), isNewest: true, now: .origin)
         }
         #expect(paths.addresses.count == Limits.addressesPerPeer)
     }
@@ -249,7 +249,8 @@ import Wire
         var world = World.settled()
         let host = Self.direct.remote.ip
         for port in 1000..<1016 {
-            world.paths.arrived(from: PathAddress(SocketAddress(host, UInt16(port))), isNewest: true, now: world.now)
+            world.paths.noteReceived(
+                from: PathAddress(SocketAddress(host, UInt16(port))), isNewest: true, now: world.now)
         }
         #expect(world.paths.addresses.count { $0.remote.ip == host } == PathTable.portsOfHost)
         world.run(.seconds(2))
@@ -258,7 +259,7 @@ import Wire
         let moved = PathAddress(SocketAddress(host, 2000))
         world.roundTrips[Self.direct] = nil
         world.roundTrips[moved] = .milliseconds(50)
-        world.paths.arrived(from: moved, isNewest: true, now: world.now)
+        world.paths.noteReceived(from: moved, isNewest: true, now: world.now)
         let time = world.time { $0.primary == moved }
         #expect(time.map { $0 <= .milliseconds(200) } ?? false)
     }

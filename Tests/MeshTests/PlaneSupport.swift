@@ -34,7 +34,7 @@ extension TestPair {
         let happened = node.planeOutbox.events
         node.planeOutbox.events = []
         for event in happened {
-            if case .desired(let address) = event { node.desired.append(address) }
+            if case .sessionRequested(let address) = event { node.desired.append(address) }
             node.endpoint.handle(event, now: now, wall: wall, into: &node.outbox)
         }
         if !happened.isEmpty { drain(node) }

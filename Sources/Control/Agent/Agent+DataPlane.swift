@@ -8,7 +8,7 @@ extension Agent {
     package mutating func learned(_ events: [DataPlaneEvent], now: Instant, into out: inout AgentOutbox) {
         for event in events {
             switch event {
-            case .desired(let address): handle(.overlayRequested(address), now: now, into: &out)
+            case .sessionRequested(let address): handle(.overlayRequested(address), now: now, into: &out)
             case .active: break
             case .confirmed, .moved:
                 core.endpoint.value.handle(event, now: now, wall: core.clock.wall(now), into: &out.mesh)

@@ -20,7 +20,7 @@ struct FleetDirectory {
     }
 
     /// A heartbeat has come from the member.
-    mutating func arrived(_ node: NodeID, core: borrowing ControllerCore, now: Instant) {
+    mutating func noteReceived(_ node: NodeID, core: borrowing ControllerCore, now: Instant) {
         if let address = core.endpoint.value.address(of: node) { directory.observe(node, at: address, now: now) }
     }
 
@@ -82,7 +82,7 @@ struct FleetDirectory {
                 in: .site(entry.certificate.site))
         }
         let relays = order.first(FleetDirectory.relayLimit)
-        guard core.registry[slot].needs(relays) else { return }
+        guard core.registry[slot].lacks(relays) else { return }
         if core.send(.relays(relays), to: slot) { core.registry[slot].noteSent(relays) }
     }
 }

@@ -47,7 +47,7 @@ extension Controller {
             return
         }
         apply(heartbeat, of: slot, now: now, into: &out)
-        directory.arrived(node, core: core, now: now)
+        directory.noteReceived(node, core: core, now: now)
         let entry = core.registry[slot]
         let ack = HeartbeatAck(
             answering: heartbeat, revision: entry.record.revision, details: entry.knownDetails,
@@ -68,7 +68,7 @@ extension Controller {
                 core.registry.left(slot)
                 changes.append(core.record(.nodeLeft, "the agent left", slot: slot, now: now))
             }
-        } else if core.registry.arrived(slot, now: now) {
+        } else if core.registry.noteReceived(slot, now: now) {
             changes.append(core.record(.nodeOnline, "heartbeats arrive", slot: slot, now: now))
         }
         if let before = core.registry[slot].apply(heartbeat.worst) {

@@ -154,7 +154,7 @@ struct DesiredState {
         let name = worker.worker.name
         // The last run of that name may have been elsewhere.
         if let old = slots[name], old != slot {
-            changes.append(unwant(name, on: old, core: &core))
+            changes.append(removeDesired(name, on: old, core: &core))
             core.sendEdit(old, upserts: [], removals: [name], now: now)
         }
         slots[name] = slot
@@ -178,11 +178,11 @@ struct DesiredState {
     /// Forgets a worker that has ended. Returns what is to be stored of its node.
     mutating func forget(_ name: String, on slot: Int, core: inout ControllerCore) -> StoreChange {
         slots.removeValue(forKey: name)
-        return unwant(name, on: slot, core: &core)
+        return removeDesired(name, on: slot, core: &core)
     }
 
-    private func unwant(_ name: String, on slot: Int, core: inout ControllerCore) -> StoreChange {
-        core.registry[slot].unwant(name)
+    private func removeDesired(_ name: String, on slot: Int, core: inout ControllerCore) -> StoreChange {
+        core.registry[slot].removeDesired(name)
         return .node(core.registry[slot].record)
     }
 }

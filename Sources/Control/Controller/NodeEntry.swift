@@ -56,7 +56,7 @@ struct NodeEntry {
 
     mutating func enter(_ state: NodeState) { self.state = state }
 
-    mutating func arrived(at now: Instant) { receivedAt = now }
+    mutating func noteReceived(at now: Instant) { receivedAt = now }
 
     /// A newer heartbeat. True if its agent was started again.
     mutating func apply(_ heartbeat: Heartbeat, wall: UnixTime) -> Bool {
@@ -121,7 +121,7 @@ struct NodeEntry {
     }
 
     /// Takes a worker out of the desired state, which gets another revision.
-    mutating func unwant(_ name: String) {
+    mutating func removeDesired(_ name: String) {
         desired.removeValue(forKey: name)
         record.revision += 1
     }
@@ -173,7 +173,7 @@ struct NodeEntry {
     }
 
     /// False where these were sent already.
-    func needs(_ relays: [ControllerAddress]) -> Bool { sentRelays != relays }
+    func lacks(_ relays: [ControllerAddress]) -> Bool { sentRelays != relays }
 
     mutating func noteSent(_ relays: [ControllerAddress]) { sentRelays = relays }
 }

@@ -82,8 +82,8 @@ struct Registry {
     }
 
     /// A heartbeat of a node that does not leave. True if it was not online.
-    mutating func arrived(_ slot: Int, now: Instant) -> Bool {
-        entries[slot].arrived(at: now)
+    mutating func noteReceived(_ slot: Int, now: Instant) -> Bool {
+        entries[slot].noteReceived(at: now)
         timers.set(slot, at: now + Registry.suspectAfter)
         let wasOnline = entries[slot].state == .online
         if !wasOnline { set(slot, .online) }

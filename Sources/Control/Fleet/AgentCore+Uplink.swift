@@ -24,7 +24,7 @@ extension AgentCore {
 
     /// A session with `node` has begun. It becomes the uplink if it is with a controller that this node is to use.
     mutating func apply(_ session: PeerSession, with node: NodeID, now: Instant, into out: inout AgentOutbox) {
-        guard uplink.needs(node, among: reachable) else { return }
+        guard uplink.accepts(node, among: reachable) else { return }
         guard isController(session) else {
             counters.add(.certificatesRefused)
             return reconnect(node, after: .backoff, now: now, into: &out)

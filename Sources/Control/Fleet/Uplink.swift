@@ -144,7 +144,7 @@ struct Uplink: Sendable {
 
     /// Whether a session with this node is the one to use. It is the one that was asked for or, while waiting to ask
     /// again, one with any of `controllers`. A peer that has forgotten a session makes the next one itself.
-    func needs(_ node: NodeID, among controllers: [ControllerAddress]) -> Bool {
+    func accepts(_ node: NodeID, among controllers: [ControllerAddress]) -> Bool {
         switch phase {
         case .idle: false
         case .waiting: controllers.contains { $0.node == node }

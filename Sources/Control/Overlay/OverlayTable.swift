@@ -20,7 +20,7 @@ import Wire
 struct OverlayTable: Sendable {
     private enum Entry: Hashable {
         /// The finder looks for it.
-        case desired
+        case requested
         /// The search has failed: the answer, and until when it is remembered.
         case failed(OverlayFailure, until: Instant)
     }
@@ -50,14 +50,14 @@ struct OverlayTable: Sendable {
         let network = address.isIPv4 ? place.network4 : place.network6
         guard network?.contains(address) ?? true else { return refuse(.noSuchAddress, &out) }
         switch entries[address] {
-        case .desired: return
+        case .requested: return
         case .failed(let failure, let until):
             if until > now { return refuse(failure, &out) }
             entries.removeValue(forKey: address)
         case nil: break
         }
         guard entries.count < Limits.overlayRequested else { return refuse(.tooMany, &out) }
-        entries[address] = .desired
+        entries[address] = .requested
         // It waits for a controller to ask, so it does not fail here.
         _ = finder.begin(
             PeerFinder.Request(

@@ -36,7 +36,7 @@ struct Worker: Sendable {
     private(set) var desired: DesiredWorker
     private(set) var phase = Phase.pending
     /// To be ended, by command, by removal or by a newer generation.
-    private(set) var isUnwanted = false
+    private(set) var isEnding = false
     /// To be forgotten when it is dead.
     var isLeaving = false
     /// Found running and not known here: it is not touched, and is reported, until the controller names it.
@@ -62,8 +62,8 @@ struct Worker: Sendable {
     init(_ desired: DesiredWorker) {
         ref = desired.worker
         self.desired = desired
-        isUnwanted = !desired.run
-        if isUnwanted { phase = .finished(.stopped) }
+        isEnding = !desired.run
+        if isEnding { phase = .finished(.stopped) }
     }
 
     /// A process that runs under a name this agent does not know.
@@ -142,8 +142,8 @@ extension Worker {
     mutating func stop(now: Instant, into out: inout [SupervisorAction]) {
         isQuarantined = false
         desired.run = false
-        guard !isUnwanted else { return }
-        isUnwanted = true
+        guard !isEnding else { return }
+        isEnding = true
         switch phase {
         case .pending, .backoff: phase = .finished(.stopped)
         case .starting: phase = .stopping(.awaitingLaunch)
@@ -214,7 +214,7 @@ extension Worker {
             return
         }
         if let exit { lastExit = exit }
-        if isUnwanted {
+        if isEnding {
             pid = nil
             phase = .finished(.stopped)
         } else if isQuarantined {
@@ -306,7 +306,7 @@ extension Worker {
     init(_ record: WorkerRecord) {
         ref = record.desired.worker
         desired = record.desired
-        isUnwanted = !record.desired.run
+        isEnding = !record.desired.run
         isLeaving = record.isLeaving
         lastExit = record.lastExit
         restarts = record.restarts
@@ -317,7 +317,7 @@ extension Worker {
         phase =
             switch record.state {
             case .succeeded, .failed, .stopped: .finished(record.state)
-            case .pending, .backoff: isUnwanted ? .finished(.stopped) : .pending
+            case .pending, .backoff: isEnding ? .finished(.stopped) : .pending
             case .starting: .starting
             case .running, .stopping, .stuck: .running
             }
@@ -346,7 +346,7 @@ extension Worker {
         self.startedAt = startedAt
         self.containment = containment
         phase = .running
-        if isUnwanted { signal(now: now, into: &out) }
+        if isEnding { signal(now: now, into: &out) }
     }
 
     /// After a restart of the agent: it is being launched, and the answer will come.
@@ -354,7 +354,7 @@ extension Worker {
         if isFinished {
             killRemnant(now: now, into: &out)
         } else {
-            phase = isUnwanted ? .stopping(.awaitingLaunch) : .starting
+            phase = isEnding ? .stopping(.awaitingLaunch) : .starting
         }
     }
 
@@ -366,7 +366,7 @@ extension Worker {
         }
         reason = why
         phase = .running
-        if isUnwanted { kill(isStuck: false, now: now, into: &out) }
+        if isEnding { kill(isStuck: false, now: now, into: &out) }
     }
 
     /// After a restart of the agent: it is dead, and `exit` is what its shim left.
@@ -388,7 +388,7 @@ extension Worker {
         switch phase {
         case .finished, .pending, .backoff: break
         case .starting, .running, .stopping:
-            if isUnwanted {
+            if isEnding {
                 reason = problem.description
                 phase = .finished(.stopped)
             } else {
@@ -401,7 +401,7 @@ extension Worker {
     mutating func absent(at wall: UnixTime, now: Instant, random: inout Random) {
         switch phase {
         case .finished, .pending, .backoff, .stopping: break
-        case .starting: phase = isUnwanted ? .finished(.stopped) : .pending
+        case .starting: phase = isEnding ? .finished(.stopped) : .pending
         // The record states that it ran once. Missing traces do not change that.
         case .running: exited(nil, at: wall, now: now, random: &random)
         }

@@ -192,11 +192,11 @@ package final class AgentDaemon {
         }
     }
 
-    /// Asked to end: workers go on, the fleet is informed nothing (a restart is no leave), and the loop ends.
+    /// Asked to end: workers continue to run, the controller is not informed (a restart is no leave), and the loop ends.
     private func stop() {
         guard !isStopping else { return }
         isStopping = true
-        signals.stopping("stopping; workers go on")
+        signals.stopping("stopping; workers continue to run")
         let me = Weak(self)
         network.stop { me.object?.pump.handle(.stopping(leave: false)) }
     }

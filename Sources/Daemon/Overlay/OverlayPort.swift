@@ -236,16 +236,16 @@ package final class OverlayPort {
     }
 
     private func settleQueue() {
-        let desired = queueLengths.values.min() ?? QueueLength.wide
-        guard desired != queueLength, !isSettingQueue else { return }
+        let smallest = queueLengths.values.min() ?? QueueLength.wide
+        guard smallest != queueLength, !isSettingQueue else { return }
         isSettingQueue = true
         let name = device.name, me = Weak(self)
         kernel.run {
             // Where it fails the interface is gone, which is reported elsewhere.
-            try? TunDevice.set(queue: desired, of: name)
+            try? TunDevice.set(queue: smallest, of: name)
         } then: { _ in
             guard let self = me.object else { return }
-            self.queueLength = desired
+            self.queueLength = smallest
             self.isSettingQueue = false
             self.settleQueue()
         }

@@ -30,18 +30,18 @@ extension LaunchFile {
     }
 
     /// What the cgroup does not enforce is held by setrlimit(2), where that comes near it.
-    private static func limits(_ desired: WorkerLimits, _ user: WorkerUser, _ cgroups: WorkerCgroups?) -> [Limit] {
+    private static func limits(_ given: WorkerLimits, _ user: WorkerUser, _ cgroups: WorkerCgroups?) -> [Limit] {
         let controllers = cgroups?.controllers ?? []
         var limits: [Limit] = []
-        if let files = desired.openFiles {
+        if let files = given.openFiles {
             limits.append(Limit(resource: Int32(RLIMIT_NOFILE.rawValue), value: UInt64(files)))
         }
-        if let bytes = desired.memoryBytes, !controllers.contains("memory") {
+        if let bytes = given.memoryBytes, !controllers.contains("memory") {
             // Private writable memory (Linux 4.7). RLIMIT_AS would also count what is only reserved, and accelerator
             // drivers reserve terabytes.
             limits.append(Limit(resource: Int32(RLIMIT_DATA.rawValue), value: UInt64(bytes)))
         }
-        if let processes = desired.processes, !controllers.contains("pids") {
+        if let processes = given.processes, !controllers.contains("pids") {
             // The kernel counts all of the user's tasks on the machine, so those that are there are allowed for. It
             // counts nothing for root (getrlimit(2)).
             let value = UInt64(processes) + UInt64(tasks(of: user.id))

@@ -59,15 +59,15 @@ struct Leftovers {
     }
 
     static func environment(_ process: Int32, has variable: String) -> Bool {
-        let desired = Array(variable.utf8)
+        let needle = Array(variable.utf8)
         // The kernel's own limit on arguments and environment together is a quarter of the stack, 2 MiB by default.
         if let bytes = readSmallFile("/proc/\(process)/environ", limit: 8 << 20), !bytes.isEmpty {
-            return bytes.split(separator: 0).contains { $0.elementsEqual(desired) }
+            return bytes.split(separator: 0).contains { $0.elementsEqual(needle) }
         }
         // The first thread may have ended, and its memory with it; the others' is still there.
         for thread in names(in: "/proc/\(process)/task") where thread != "\(process)" {
             guard let bytes = readSmallFile("/proc/\(process)/task/\(thread)/environ", limit: 8 << 20) else { continue }
-            if bytes.split(separator: 0).contains(where: { $0.elementsEqual(desired) }) { return true }
+            if bytes.split(separator: 0).contains(where: { $0.elementsEqual(needle) }) { return true }
         }
         return false
     }

@@ -22,12 +22,12 @@ package struct WorkerCgroups: Sendable {
         self.root = root
         if mkdir(root, 0o755) < 0, errno != EEXIST { throw Errno(errno) }
         if mkdir("\(root)/shims", 0o755) < 0, errno != EEXIST { throw Errno(errno) }
-        let desired = ["memory", "cpu", "pids"]
+        let useful = ["memory", "cpu", "pids"]
         // One at a time: a refused controller would take the others with it.
-        for name in desired { try? WorkerCgroups.put("+\(name)", "\(root)/cgroup.subtree_control") }
+        for name in useful { try? WorkerCgroups.put("+\(name)", "\(root)/cgroup.subtree_control") }
         let given = readSmallFile("\(root)/cgroup.subtree_control", limit: 4096) ?? []
         let names = String(decoding: given, as: UTF8.self).split { $0 == " " || $0 == "\n" }.map(String.init)
-        controllers = desired.filter { names.contains($0) }
+        controllers = useful.filter { names.contains($0) }
         // Proof that processes may be moved here: the file must be there and writable.
         try succeed(access("\(root)/shims/cgroup.procs", W_OK))
     }

@@ -102,7 +102,7 @@ package struct DataPlane: ~Copyable {
         case .dropped(let reason): counters.drop(reason)
         case .noRoute(let key):
             if waiting.hold(packet, count: count, header, for: key, now: now) {
-                out.events.append(.desired(key.address))
+                out.events.append(.sessionRequested(key.address))
             }
             counters.drop(.awaitingSession, count: waiting.takeDropped())
         case .tooBig(let limit):
@@ -252,7 +252,7 @@ package enum DataPlaneEvent: Hashable, Sendable {
     /// are looked after while they are used.
     case active
     /// A packet waits for a session with the node that has this address.
-    case desired(IPAddress)
+    case sessionRequested(IPAddress)
 }
 
 /// Traffic of one peer since the last report.

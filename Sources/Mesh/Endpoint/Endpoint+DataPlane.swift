@@ -21,10 +21,10 @@ extension Endpoint {
                 counter >= keypair.movedAt
             else { return }
             keypair.movedAt = counter
-            peer.paths.arrived(from: remote, isNewest: true, now: now)
+            peer.paths.noteReceived(from: remote, isNewest: true, now: now)
             sessions.peers.mark(peer)
         // For the driver, and for the layer above, which looks for the node that has the address.
-        case .active, .desired: break
+        case .active, .sessionRequested: break
         }
         flush(now: now, into: &out)
     }

@@ -29,7 +29,7 @@ extension Endpoint {
         }
         peer.paths.add(paths)
         if !places.isEmpty { traversal.reach(peer, through: places, peers: &sessions.peers, now: now) }
-        peer.need(now: now)
+        peer.requestSession(now: now)
         sessions.peers.mark(peer)
     }
 

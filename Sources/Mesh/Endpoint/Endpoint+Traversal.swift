@@ -54,9 +54,9 @@ extension Endpoint {
     mutating func serviceRelays(now: Instant, into out: inout MeshOutbox) {
         traversal.relays.dropUnanswered()
         for position in traversal.relays.clients.indices {
-            let desired = traversal.serviceRelay(
+            let relay = traversal.serviceRelay(
                 at: position, peers: &sessions.peers, counters: &counters, now: now, into: &out)
-            if let desired { connect(to: desired.node, at: desired.paths, now: now, into: &out) }
+            if let relay { connect(to: relay.node, at: relay.paths, now: now, into: &out) }
         }
     }
 

@@ -83,8 +83,8 @@ extension Peer {
         _ = streams.transmit(
             limit: Peer.plaintextLimit, carrying: own.bytes, fill: .nothing, now: now, into: &plain)
         // 0 is padding (`StreamFrame`).
-        let desired = size - address.overhead - DatagramHeader.framesSize - DatagramHeader.tagSize
-        if plain.count < desired { plain.zeros(desired - plain.count) }
+        let length = size - address.overhead - DatagramHeader.framesSize - DatagramHeader.tagSize
+        if plain.count < length { plain.zeros(length - plain.count) }
         seal(plain.bytes, with: keypair, to: address, and: second, now: now, counters: &counters, into: &out)
     }
 

@@ -59,7 +59,7 @@ final class Peer {
     // MARK: - Session
 
     /// This node needs a session with the peer.
-    func need(now: Instant) {
+    func requestSession(now: Instant) {
         if !isConnected, requestedAt == nil { requestedAt = now }
         isRequested = true
     }
@@ -90,7 +90,7 @@ final class Peer {
     /// An authentic datagram of so many bytes came that way, sealed with the keys of `keypair`. `isNewest`: none that was sent
     /// later came before.
     func received(_ count: Int, by path: PathAddress, of keypair: Keypair, isNewest: Bool, now: Instant) {
-        paths.arrived(from: path, isNewest: isNewest && keypair === session.current, now: now)
+        paths.noteReceived(from: path, isNewest: isNewest && keypair === session.current, now: now)
         liveness.received(now, keyAge: now - keypair.createdAt)
         bytesReceived += count
     }

@@ -93,7 +93,7 @@ struct Path: Sendable {
     // MARK: - What happens
 
     /// An authentic datagram came that way.
-    mutating func arrived(_ now: Instant) { receivedAt = now }
+    mutating func noteReceived(_ now: Instant) { receivedAt = now }
 
     /// A session was made that way.
     mutating func established(_ now: Instant) {

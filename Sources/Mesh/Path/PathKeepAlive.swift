@@ -21,7 +21,7 @@ struct PathKeepAlive: Sendable {
 
     /// What is kept open is used so often from now on. Elsewhere it counts only where it is less than is taken for granted,
     /// since the peer's NAT may forget sooner than this node's. Returns whether `every` has changed.
-    mutating func needs(_ interval: Interval) -> Bool {
+    mutating func limit(to interval: Interval) -> Bool {
         standbyEvery = min(PathKeepAlive.standbyLimit, interval)
         staleAfter = min(PathKeepAlive.staleLimit, interval)
         guard every != nil, every != interval else { return false }

@@ -154,9 +154,9 @@ package struct PathSet: Sendable {
     // MARK: - What happens
 
     /// An authentic datagram came that way. `isNewest`: the peer has sent none later that came before.
-    package mutating func arrived(from address: PathAddress, isNewest: Bool, now: Instant) {
+    package mutating func noteReceived(from address: PathAddress, isNewest: Bool, now: Instant) {
         if let known = paths.index(of: address) {
-            paths[known].arrived(now)
+            paths[known].noteReceived(now)
             // The peer has left the primary, perhaps, or only answers: anyone who does not send much finds out this way.
             if isNewest, let primary = paths.primaryIndex, primary != known, doubt.since == nil,
                 paths[primary].isSilent(for: PathSet.leftAfter, now),
@@ -170,7 +170,7 @@ package struct PathSet: Sendable {
         guard isNewest, !paths.isCrowded(address, now) else { return }
         add([address])
         guard let index = paths.index(of: address) else { return }
-        paths[index].arrived(now)
+        paths[index].noteReceived(now)
         paths[index].probe(at: now)
         guard paths.primaryIndex != nil else { return }
         // Data goes there too from now on, for as long as the two probes take.
@@ -418,8 +418,8 @@ package struct PathSet: Sendable {
     }
 
     /// No NAT on the way keeps a mapping for longer than `interval`.
-    package mutating func needs(_ interval: Interval, now: Instant) {
-        guard keepAlive.needs(interval), let primary = paths.primaryIndex, paths[primary].nextProbe != nil,
+    package mutating func limitKeepAlive(to interval: Interval, now: Instant) {
+        guard keepAlive.limit(to: interval), let primary = paths.primaryIndex, paths[primary].nextProbe != nil,
             let wait = keepAlive.wait(paths[primary].address)
         else { return }
         paths[primary].probe(by: now + wait)

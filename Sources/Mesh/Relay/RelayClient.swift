@@ -5,13 +5,13 @@ import Wire
 /// A node's end of one allocation: asks for it, binds it, and keeps it bound.
 ///
 /// ```
-///   desired ── session ──→ asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
+///   connecting ─ session → asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
 ///     ↑                      │ refused          ↑                         │ a challenge that nobody asked for
 ///     └── session lost ──────┴──────────────────┴─────────────────────────┘
 /// ```
 struct RelayClient {
     enum State: Hashable {
-        case desired(again: Instant)
+        case connecting(again: Instant)
         case asking(again: Instant)
         case refused(until: Instant)
         case binding(again: Instant, attempts: Int)
@@ -24,7 +24,7 @@ struct RelayClient {
     private(set) var location: ControllerAddress
     /// Kept for this node's own sake; else only as long as a peer is reached through it.
     private(set) var isHome: Bool
-    /// Sessions that were desired and have not come about, in a row.
+    /// Attempts in a row that made no session.
     private(set) var attempts = 0
     private(set) var allocation: UInt32?
     /// Nothing has come through the allocation where it is to be bound now; a bind that is only renewed changes nothing.
@@ -55,7 +55,7 @@ struct RelayClient {
         relay = place.node
         location = place
         self.isHome = isHome
-        state = .desired(again: now)
+        state = .connecting(again: now)
     }
 
     var isBound: Bool { if case .bound = state { true } else { false } }
@@ -71,7 +71,7 @@ struct RelayClient {
 
     var deadline: Instant {
         switch state {
-        case .desired(let again): min(again, relayChainAt ?? again)
+        case .connecting(let again): min(again, relayChainAt ?? again)
         case .asking(let again), .binding(let again, _): again
         case .refused(let until), .bound(let until): until
         }
@@ -123,7 +123,7 @@ struct RelayClient {
     }
 
     mutating func disconnected(now: Instant) {
-        state = .desired(again: now + RelayClient.reconnectAfter)
+        state = .connecting(again: now + RelayClient.reconnectAfter)
         allocation = nil
         key = nil
         path = nil
@@ -133,7 +133,7 @@ struct RelayClient {
 
     /// Somebody can be reached through it alone.
     mutating func missed(now: Instant) {
-        guard case .desired = state, relayChainAt == nil, attempts > 0 else { return }
+        guard case .connecting = state, relayChainAt == nil, attempts > 0 else { return }
         relayChainAt = max(now, relayChainedAt.map { $0 + RelayClient.relayChainRetry } ?? now)
     }
 
@@ -201,12 +201,12 @@ struct RelayClient {
     mutating func due(now: Instant) -> Work? {
         guard deadline <= now else { return nil }
         switch state {
-        case .desired(let again):
+        case .connecting(let again):
             if again > now {
                 relayChainAt = nil
                 return .relayChain
             }
-            state = .desired(again: now + .seconds(10))
+            state = .connecting(again: now + .seconds(10))
             attempts += 1
             relayChainAt = relayChainAt ?? now + RelayClient.relayChainAfter
             return .connect

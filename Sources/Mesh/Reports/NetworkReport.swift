@@ -83,7 +83,7 @@ extension NetworkReport.RelayFacts {
             switch client.state {
             case .bound: .bound
             case .refused: .refused
-            case .desired, .asking, .binding: isConnected ? .binding : .connecting
+            case .connecting, .asking, .binding: isConnected ? .binding : .connecting
             }
         self.init(
             node: client.relay, name: peer?.certificate?.name,

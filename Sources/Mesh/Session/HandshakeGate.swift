@@ -28,7 +28,7 @@ package struct HandshakeGate: Sendable {
     package init(memory: Int = 8192) { self.memory = memory }
 
     /// Counts an arrival and reports whether to go on with it.
-    package mutating func arrived(from source: IPAddress, hasCookie: Bool, now: Instant) -> Verdict {
+    package mutating func admit(from source: IPAddress, hasCookie: Bool, now: Instant) -> Verdict {
         count(now)
         guard inWindow > Limits.handshakesUnloaded || inLastWindow > Limits.handshakesUnloaded else { return .admit }
         guard hasCookie else { return .demandCookie }

@@ -163,7 +163,7 @@ struct Handshaker: ~Copyable {
         let ephemeral = NodeID(datagram[start..<start + 32])!
         guard !gate.hasSeen(ephemeral) else { return .dropped(.replayedHandshake) }
         let hasCookie = checker.mac2IsValid(datagram.span.bytes, from: remote, now: now)
-        switch gate.arrived(from: remote.ip, hasCookie: hasCookie, now: now) {
+        switch gate.admit(from: remote.ip, hasCookie: hasCookie, now: now) {
         case .admit: break
         case .rateLimited: return .dropped(.rateLimited)
         case .demandCookie: return .cookie(cookieReply(to: datagram, sender: sender, from: remote, now: now))

@@ -43,7 +43,7 @@ struct Pacer: Sendable {
 
     /// When the bucket will be worth looking at again.
     func opens(datagram: Int) -> Instant {
-        let desired = max(datagram, rate.bytes(in: .microseconds(500)))
-        return filledAt + rate.time(for: max(0, desired - tokens))
+        let needed = max(datagram, rate.bytes(in: .microseconds(500)))
+        return filledAt + rate.time(for: max(0, needed - tokens))
     }
 }

@@ -105,19 +105,19 @@ struct ReceiveStream: Sendable {
     mutating func read(limit: Int) -> ReadResult {
         guard phase == .open else { return ReadResult(bytes: [], isFinished: false) }
         var bytes: [UInt8] = []
-        var desired = min(limit, readable)
-        while desired > 0 {
+        var left = min(limit, readable)
+        while left > 0 {
             let start = Int(consumed - blocksStart)
-            let count = min(desired, Int(ReceiveStream.blockSize) - start)
+            let count = min(left, Int(ReceiveStream.blockSize) - start)
             if start == 0, count == blocks[0].count, bytes.isEmpty {
                 bytes = blocks[0]
             } else {
-                if bytes.isEmpty { bytes.reserveCapacity(desired) }
+                if bytes.isEmpty { bytes.reserveCapacity(left) }
                 bytes.append(contentsOf: blocks[0][start..<start + count])
             }
             consumed += UInt64(count)
             window.consume(UInt64(count))
-            desired -= count
+            left -= count
             if consumed == blocksStart + ReceiveStream.blockSize {
                 blocks.removeFirst()
                 blocksStart = consumed

@@ -86,7 +86,7 @@ struct Traversal {
     mutating func learned(_ lifetime: NATLifetime?, peers: inout PeerTable, now: Instant) {
         guard relays.learned(lifetime) else { return }
         for peer in peers {
-            peer.paths.needs(relays.keepAlive, now: now)
+            peer.paths.limitKeepAlive(to: relays.keepAlive, now: now)
             peers.mark(peer)
         }
     }
@@ -95,7 +95,7 @@ struct Traversal {
 
     /// A peer was added to the table.
     func added(_ peer: Peer, now: Instant) {
-        peer.paths.needs(relays.keepAlive, now: now)
+        peer.paths.limitKeepAlive(to: relays.keepAlive, now: now)
         if relayOnly.contains(peer.node) { peer.paths.relayOnly(true, now: now) }
     }
 
