@@ -152,9 +152,10 @@ import Testing
         #expect(scripts.count >= 5, "the scan finds no scripts")
         let sources = Repository.files(in: ["Sources"], suffix: ".c") + Repository.files(in: ["Sources"], suffix: ".h")
         for document in documents + scripts + sources {
-            for line in document.lines {
+            for line in document.lines where line.utf8.count > 6 && line.contains(".swift") {
+                let line = line.replacing("$top/", with: "")
                 for match in line.matches(of: name) where !line[match.range].contains("VERB") {
-                    let path = line[match.range].drop { $0 == "/" }
+                    let path = line[match.range]
                     let isThere = Repository.swift.contains { "/\($0.path)".hasSuffix("/\(path)") }
                     #expect(isThere || path == "Package.swift", "\(document) names \(path)")
                 }
