@@ -8,7 +8,7 @@ package import Wire
 ///
 /// | evidence | verdict |
 /// |---|---|
-/// | the vendor's recovery action is a reset or reboot, a device is lost, requires a reset, or a reading reports `ERR!` | failed |
+/// | the vendor's recovery action is a reset or reboot, a device is lost or requires a reset, or a reading is `ERR!` | failed |
 /// | the fan alone reports `ERR!`, the vendor advises to drain | degraded |
 /// | uncorrectable memory errors since the driver was loaded; a row remapping failed | failed |
 /// | a row remapping or a page retirement waits for a reset | degraded |
