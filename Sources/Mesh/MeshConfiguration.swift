@@ -1,7 +1,7 @@
 package import Base
 package import Noise
 
-/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is reported (Donenfeld, "WireGuard:
+/// Times and permissions of an endpoint. The times are WireGuard's where nothing else is stated (Donenfeld, "WireGuard:
 /// Next Generation Kernel Network Tunnel", section 6).
 package struct MeshConfiguration: Sendable {
     /// Whether nodes without a certificate may open a session, to enrol. Only a controller needs that.
@@ -10,19 +10,19 @@ package struct MeshConfiguration: Sendable {
     package var authorities: [VerifyingKey] = []
     package var rekeyAfter = Interval.seconds(120)
     package private(set) var rejectAfter = Interval.seconds(180)
-    /// First wait for a second message; it doubles up to the next figure, and each is changed by up to 10 %.
+    /// First wait for a second message; it doubles up to the next value, and each wait varies by up to 10 %.
     package private(set) var handshakeRetry = Interval.milliseconds(250)
     package private(set) var handshakeRetryMax = Interval.seconds(5)
     /// `connect` fails after so long without an answer.
     package private(set) var connectTimeout = Interval.seconds(10)
-    /// Something was sent that asks for an answer and nothing came back: make new keys, the peer may have lost its own.
-    /// Five heartbeats' worth of round trips would be too patient, one too nervous.
+    /// How long an answer may be missing before new keys are made, because the peer may have lost its own. Five heartbeats
+    /// would be too long, one too short.
     package private(set) var unansweredBeforeHandshake = Interval.milliseconds(2500)
-    /// ... and this long: the session is over.
+    /// How long an answer may be missing before the session is over.
     package var unansweredBeforeTimeout = Interval.seconds(15)
     /// Slack for clocks that differ, when a certificate's validity is checked.
     package private(set) var clockSlack = Interval.minutes(10)
-    /// Nodes whose certificates are believed without a date (`CertificateCheck.pinned`).
+    /// Nodes whose certificates are accepted without a check of the date (`CertificateCheck.pinned`).
     package private(set) var pinned: [NodeID] = []
     package var streams = StreamLimits()
     /// Whether the driver has a data plane, for which keys and routes are then made.
@@ -30,9 +30,9 @@ package struct MeshConfiguration: Sendable {
     /// What peers of other applications may reach on this node.
     package var policy: [PolicyRule] = []
 
-    /// What the nodes of one application may have carried by this one, where it is a beacon, in bytes a second.
+    /// How much this node, where it is a beacon, relays for the nodes of one application, in bytes per second.
     package private(set) var relayBytesPerSecond: Int64 = 125_000_000
-    /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
+    /// The maximum of path probes per second, over all peers; the same number again may measure datagram sizes.
     package private(set) var probesPerSecond: Int64 = 200
 
     package init() {}
