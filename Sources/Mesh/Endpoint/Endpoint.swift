@@ -80,8 +80,8 @@ package struct Endpoint: ~Copyable {
 
     // MARK: - Time
 
-    /// The driver calls. If it calls late, this machine or this process was suspended, and what was not answered was perhaps
-    /// not received.
+    /// The driver calls. If it calls late, and has not called since the deadline, this machine or this process was suspended.
+    /// Then unanswered probes were perhaps not received.
     mutating func enter(_ now: Instant, wall: UnixTime) {
         sessions.wall = wall
         defer { lastEntry = now }
