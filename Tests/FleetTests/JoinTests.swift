@@ -33,7 +33,7 @@ import Testing
             try eventually("the agent is back") {
                 try fleet.ask("waiter", .status, as: StatusView.self).phase == .member
             }
-            try eventually("and the status shows it") {
+            try eventually("and the controller lists it") {
                 let nodes = try fleet.nodes()
                 return nodes.map(\.id) == [node] && nodes[0].state == .online && nodes[0].name == "waiter"
             }
