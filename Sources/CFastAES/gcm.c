@@ -38,8 +38,8 @@ typedef struct {
 } State;
 _Static_assert(sizeof(State) == ASTERISM_GCM_STATE_COUNT, "the header states how large a state is");
 
-// Forgets what was read through a pointer. Else the compiler, which takes a read in a loop for dear, copies round keys
-// to the stack, where nobody wipes them, and reads them from there.
+// Makes the compiler discard what it has read through a pointer. Otherwise the compiler, which assumes that a read in a loop
+// is expensive, copies round keys to the stack, where they are never wiped, and reads them from there.
 #define READ_ANEW(pointer) __asm__ volatile("" : "+r"(pointer))
 
 INLINE __m128i reversed_128(__m128i x) {
@@ -89,7 +89,7 @@ INLINE __m256i power_pair(const State *state, int first) {
 }
 INLINE __m256i power_alone(const State *state, int which) { return alone(state->power[powers - which]); }
 
-// The hash after eight more blocks, given as they lie in memory.
+// The hash after eight more blocks, in their order in memory.
 INLINE __m128i hashed(const State *state, __m128i hash, __m256i a, __m256i b, __m256i c, __m256i d) {
     READ_ANEW(state);
     Sum s = product(reversed(d), power_pair(state, 2));
@@ -98,7 +98,7 @@ INLINE __m128i hashed(const State *state, __m128i hash, __m256i a, __m256i b, __
     return reduced(add(s, product(_mm256_xor_si256(reversed(a), alone(hash)), power_pair(state, 8))));
 }
 
-// Pieces of a block. Lengths are no secret, and no byte outside the piece is touched.
+// Pieces of a block. Lengths are not secret, and no byte outside the piece is accessed.
 
 INLINE uint64_t load_64(const uint8_t *p) { uint64_t x; memcpy(&x, p, 8); return x; }
 INLINE uint32_t load_32(const uint8_t *p) { uint32_t x; memcpy(&x, p, 4); return x; }
@@ -199,8 +199,8 @@ INLINE void crypt_group(const State *state, __m256i *counter, const uint8_t *fro
     for (int i = 0; i < 4; i++) store(to + 32 * i, _mm256_xor_si256(x[i], load(from + 32 * i)));
 }
 
-// The same, while eight blocks of ciphertext are hashed: the processor runs both side by side, but finds that out only
-// if their instructions are mixed.
+// The same, while eight blocks of ciphertext are hashed: the processor runs both in parallel, but only if their instructions
+// are interleaved.
 INLINE __m128i crypt_and_hash_group(
     const State *state, __m256i *counter, const uint8_t *from, uint8_t *to, __m128i hash, const uint8_t *sealed
 ) {
@@ -317,7 +317,7 @@ INLINE __m128i processed(
     if (is_sealing && hashable != to)
         hash = hashed(state, hash, load(hashable), load(hashable + 32), load(hashable + 64), load(hashable + 96));
     hash = finish(state, hash, counter, from, count, to, is_sealing, lengths);
-    // Here and not at the top, for the compiler would keep round keys on the stack from there to here.
+    // Here and not at the top, because the compiler would keep round keys on the stack from there to here.
     return _mm_xor_si128(reversed_128(hash), encrypted_128(state, reversed_128(first)));
 }
 

@@ -25,7 +25,7 @@ int asterism_route_changes_open(void) {
 
 int asterism_route_changes_read(int descriptor) {
     struct sockaddr_nl sender = {.nl_pid = 1};
-    // What is longer than the buffer is cut off, and nobody misses it.
+    // A longer message is truncated; its content is not used.
     char unread[16];
     struct iovec part = {.iov_base = unread, .iov_len = sizeof unread};
     struct msghdr message = {

@@ -42,7 +42,7 @@ int asterism_pidfd_queue(int pidfd, int signal, int value) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = signal;
-    // The kernel lets nobody pretend to be the kernel: a negative code is the only kind it takes from a process.
+    // No process may imitate the kernel: the kernel accepts only negative codes from a process.
     info.si_code = SI_QUEUE;
     info.si_pid = getpid();
     info.si_uid = getuid();

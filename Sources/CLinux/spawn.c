@@ -64,7 +64,7 @@ static int set_oom_score(int score) {
 }
 
 // execve(2) resets handlers but leaves ignored signals ignored, and the agent ignores SIGPIPE. The wrapper in glibc
-// refuses the two signals that it keeps to itself; a parent of ours may have ignored those as well.
+// refuses the two signals that it reserves for itself; a parent of ours may have ignored those as well.
 static int reset_signals(void) {
     // SIG_DFL, no flags and an empty mask are all zero bits in the kernel's struct sigaction, which no header shows.
     static const uint64_t defaults[8];
@@ -100,7 +100,7 @@ static void change_user(const asterism_spawn_options *options, int report) {
 static int close_on_exec_from(unsigned int first) {
     if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return 0;
     if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return -1;
-    // Before Linux 5.11. The limit is where descriptors end; a million is what systemd gives at most by default.
+    // Before Linux 5.11. The limit bounds descriptor numbers; a million is systemd's largest default.
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -1;
     unsigned int end = limit.rlim_cur < 1048576 ? (unsigned int)limit.rlim_cur : 1048576;
@@ -254,7 +254,7 @@ int asterism_clone3(const asterism_spawn_options *options, asterism_spawn_result
     close(report[0]);
     result->pid = pid;
     if (count == 0) return 0;
-    // The child is on its way out by itself; waiting leaves no zombie.
+    // The child ends by itself; waiting leaves no zombie.
     while (syscall(SYS_waitid, P_PIDFD, result->pidfd, NULL, WEXITED, NULL) < 0 && errno == EINTR) continue;
     close(result->pidfd);
     result->pid = -1;

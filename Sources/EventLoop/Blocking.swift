@@ -1,9 +1,9 @@
 import CLibuv
 
-/// Runs what blocks (disks, name resolution) on libuv's threads and brings the result home.
+/// Runs blocking work (disks, name resolution) on libuv's threads and delivers the result on the loop.
 ///
-/// Those threads are four in each process (UV_THREADPOOL_SIZE) and are shared, so nothing that may hang for ever
-/// belongs here. Closing cancels what has not begun, lets the rest end, and drops every result.
+/// A process has four of these threads (UV_THREADPOOL_SIZE), and all users share them. So work that may hang forever does not
+/// belong here. Closing cancels jobs that have not begun, lets the others end, and drops every result.
 package final class Blocking {
     package let loop: Loop
     package let description: String
@@ -17,11 +17,11 @@ package final class Blocking {
 
     deinit { close() }
 
-    /// Jobs that have not come home.
+    /// Jobs whose result has not been delivered.
     package var pending: Int { jobs.count }
 
-    /// Runs `work` on another thread, then `then` on the loop with what it returned; neither after `close()`, save a
-    /// `work` that had begun.
+    /// Runs `work` on another thread, then `then` on the loop with what it returned; neither after `close()`, except a `work`
+    /// that had begun.
     package func run<Result>(
         _ work: sending @escaping () -> sending Result, then: @escaping (sending Result) -> Void
     ) {
@@ -34,7 +34,7 @@ package final class Blocking {
         job.work = { result.value = work() }
         job.finish = { [unowned self, unowned job] in
             jobs[ObjectIdentifier(job)] = nil
-            // Nil where the job was cancelled, which also needed `finish` away.
+            // Nil where the job was cancelled, which also removed `finish`.
             guard let value = result.value.take() else { return }
             nonisolated(unsafe) let home = value
             then(home)
@@ -62,7 +62,7 @@ extension Optional {
     }
 }
 
-/// One request of libuv. It keeps itself alive until the request has come home.
+/// One request of libuv. It keeps itself alive until libuv has completed the request.
 private final class Job {
     var work: (() -> Void)?
     var finish: (() -> Void)?
@@ -88,7 +88,7 @@ private final class Job {
         precondition(status == 0, "uv_queue_work: \(Errno(uv: status))")
     }
 
-    /// A job that runs already refuses (EBUSY); its result then finds nobody.
+    /// A job that already runs cannot be cancelled (EBUSY); its result is dropped.
     func cancel() {
         finish = nil
         uv_cancel(UnsafeMutableRawPointer(request).assumingMemoryBound(to: uv_req_t.self))

@@ -5,13 +5,13 @@ import Glibc
 
 /// # Bytes in order
 ///
-/// A connection over TCP or a unix socket. Each direction ends by itself: the far end's half-close arrives as
+/// A connection over TCP or a unix socket. Each direction ends on its own: the far end's half-close arrives as
 /// `.endOfStream` and leaves our direction open; `shutdown()` ends ours after what was written. An error ends both, is
-/// reported once through `onEnd`, and closes the stream. `close()` ends both at once and drops what still waits.
+/// reported once through `onEnd`, and closes the stream. `close()` ends both at once and drops all queued bytes.
 ///
-/// Neither direction grows without limit. Inward, `pauseReading()` leaves the bytes in the kernel and so with the
-/// sender. Outward, `write` refuses what would take `pendingBytes` beyond `pendingLimit`; `onDrained` reports when the
-/// kernel has taken all of it.
+/// Both directions are bounded. For input, `pauseReading()` leaves the bytes in the kernel, which holds back the sender. For
+/// output, `write` refuses bytes that would take `pendingBytes` beyond `pendingLimit`; `onDrained` is called when the kernel
+/// has accepted all of them.
 package final class ByteStream: Source {
     package enum End: Hashable, Sendable {
         /// The far end has sent all it will.
@@ -23,7 +23,7 @@ package final class ByteStream: Source {
         /// A path in the file system, at most 107 bytes.
         case unix(String)
     }
-    /// Who sits at the other end of a unix socket, as of when it connected.
+    /// The process at the other end of a unix socket, at the time when it connected.
     package struct Credentials: Hashable, Sendable {
         package var pid: Int32
         package var uid: UInt32
@@ -38,7 +38,7 @@ package final class ByteStream: Source {
 
     /// Bytes that may wait for the kernel; a refusal beyond it changes nothing.
     package var pendingLimit = 16 << 20
-    /// All written bytes are the kernel's; called once each time that some had to wait.
+    /// The kernel has accepted all written bytes; called once each time that some had to wait.
     package var onDrained: (() -> Void)?
     /// How it ended, once it has; nil also after `close()` without an end before.
     package private(set) var end: End?
@@ -63,8 +63,8 @@ package final class ByteStream: Source {
         }
     }
 
-    /// Connects; `onConnect` is reported nil or why not, in which case the stream is closed. What is written meanwhile
-    /// waits.
+    /// Connects. `onConnect` is called with nil or with the reason of the failure, and then the stream is closed. Bytes that
+    /// are written meanwhile are queued.
     package convenience init(
         on loop: Loop, _ description: String, to target: Target, onConnect: @escaping (Errno?) -> Void
     ) throws(Errno) {
@@ -121,7 +121,7 @@ package final class ByteStream: Source {
         updateReading()
     }
 
-    /// Bytes that were written and wait for the kernel.
+    /// Bytes that were written and that the kernel has not accepted yet.
     package var pendingBytes: Int { stream.map { uv_stream_get_write_queue_size($0) } ?? 0 }
 
     /// Sends `bytes` after all that was written before. False, and nothing is taken, if the stream is closed or shut
@@ -137,7 +137,7 @@ package final class ByteStream: Source {
                 var buffer = ByteStream.buffer(memory)
                 return uv_try_write(stream, &buffer, 1)
             }
-            // An error other than EAGAIN comes again from the queue, and is reported there, outside of this call.
+            // An error other than EAGAIN occurs again in the queue and is reported there, outside of this call.
             rest = rest.dropFirst(max(0, Int(sent)))
         }
         return rest.isEmpty || WriteRequest.queue(rest, on: stream)
@@ -153,12 +153,12 @@ package final class ByteStream: Source {
 
     private func endWriting(_ stream: UnsafeMutablePointer<uv_stream_t>) {
         let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
-        // ENOTCONN means that the far end is gone, which reading reports better.
+        // ENOTCONN means that the far end is gone; reading reports that with a better reason.
         if uv_shutdown(request, stream, { request, _ in request!.deallocate() }) < 0 { request.deallocate() }
     }
 
     /// On TCP: the kernel takes no more while it holds so many bytes that it has not sent (TCP_NOTSENT_LOWAT of tcp(7)), so
-    /// that what waits, waits here. Without effect on other sockets.
+    /// that waiting bytes are queued here. Without effect on other sockets.
     package func limitUnsent(_ bytes: Int32) {
         guard let number else { return }
         var value = bytes
@@ -263,7 +263,7 @@ package final class ByteStream: Source {
     }
 
     fileprivate func wrote(_ status: Int32) {
-        // Writes that a failed connection takes with it are not news; `connected` reports.
+        // Writes that are lost with a failed connection are not reported; `connected` reports the failure.
         guard !isConnecting else { return }
         if status < 0 { fail(Errno(uv: status)) } else if pendingBytes == 0 { onDrained?() }
     }
@@ -282,7 +282,7 @@ private enum ConnectRequest {
 
 /// One write: libuv's request and, behind it in the same block, the bytes, which must stay until they are written.
 private enum WriteRequest {
-    /// False where there is nothing to write to: a connection that failed, of which `onConnect` reports soon.
+    /// False where there is nothing to write to: a connection that failed, which `onConnect` reports soon.
     static func queue(_ bytes: ArraySlice<UInt8>, on stream: UnsafeMutablePointer<uv_stream_t>) -> Bool {
         let header = (MemoryLayout<uv_write_t>.stride + 15) & ~15
         let block = UnsafeMutableRawBufferPointer.allocate(byteCount: header + bytes.count, alignment: 16)

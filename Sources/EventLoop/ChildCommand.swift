@@ -46,12 +46,12 @@ package struct ChildCommand: Sendable {
     package var directory: String?
     package var user: User?
     /// The child's descriptors 0, 1, 2 and so on, at most 64; they stay open here. Nil is /dev/null for the first
-    /// three, which are there always, and closed for others.
+    /// three, which are always open; others are closed.
     package var descriptors: [Int32?] = []
     /// A descriptor of a directory in cgroup v2, to start in.
     package var cgroup: Int32?
     package var limits: [Limit] = []
-    /// A session of its own (setsid(2)): no terminal, and signals to our process group pass it by.
+    /// A session of its own (setsid(2)): it has no terminal, and signals to our process group do not reach it.
     package var startsSession = false
     /// Neither set-user-id programs nor file capabilities give it rights (prctl(2), PR_SET_NO_NEW_PRIVS).
     package var forbidsNewPrivileges = false
@@ -61,7 +61,7 @@ package struct ChildCommand: Sendable {
     package var nice: Int32?
     /// -1000 to 1000 (proc(5)).
     package var oomScore: Int32?
-    /// Takes the way of kernels without clone3.
+    /// Uses the method for kernels without clone3.
     package var avoidsClone3 = false
 
     package init(_ path: String, _ arguments: [String] = [], environment: [String] = []) {
@@ -93,7 +93,7 @@ package struct ChildCommand: Sendable {
         throw SpawnError(step: SpawnError.Step(result.step), reason: Errno(result.error))
     }
 
-    /// Fills in whatever is a pointer, for the time of `body`.
+    /// Fills in all pointers for the duration of `body`.
     private func withBuffers(_ options: inout asterism_spawn_options, _ body: (inout asterism_spawn_options) -> Void) {
         let path = CStrings([self.path]), directory = CStrings(self.directory.map { [$0] } ?? [])
         let argv = CStrings(arguments), envp = CStrings(environment)

@@ -5,15 +5,15 @@ import Glibc
 
 /// # Processes as descriptors
 ///
-/// A process number may mean another process a moment later; a pidfd means one process for ever. Children are started
-/// with a pidfd, polled through it, reaped through it (waitid with P_PIDFD, never waitpid(-1), which would steal
-/// others' children), and signalled through it.
+/// A process number may mean another process a moment later; a pidfd always means the same process. Children are started with
+/// a pidfd, polled through it, reaped through it (waitid with P_PIDFD, never waitpid(-1), which would steal others'
+/// children), and signalled through it.
 ///
-/// The exec happens before `init` returns: a missing program, a user that may not be taken, a cgroup that is full is an
-/// error of `init` that names the step, and not an exit code. That holds the loop for the time of a fork and an exec.
+/// The exec happens before `init` returns. A missing program, a user that may not be assumed, or a full cgroup is an error of
+/// `init` that names the step, and not an exit code. This blocks the loop for the time of a fork and an exec.
 package final class ChildProcess: Source {
     package let pid: Int32
-    /// Whether the kernel's clone3 made it, and with it placed it in its cgroup, rather than fork.
+    /// Whether the child was created by clone3, which also placed it in its cgroup, rather than by fork.
     package let wasCloned: Bool
     /// How it ended, once it has.
     package private(set) var exit: ChildExit?
@@ -21,8 +21,8 @@ package final class ChildProcess: Source {
 
     /// Starts a process. `onExit` is called once, after which this source is closed and no zombie is left.
     ///
-    /// A child outlives its source: closing or dropping it earlier neither ends nor reaps the child, which then stays a
-    /// zombie from its end to ours.
+    /// A child outlives its source: closing or dropping it earlier neither ends nor reaps the child. The child then stays a
+    /// zombie until this process ends.
     package init(
         on loop: Loop, _ description: String, _ command: ChildCommand, onExit: @escaping (ChildExit) -> Void
     ) throws(SpawnError) {
@@ -34,7 +34,7 @@ package final class ChildProcess: Source {
         do throws(Errno) {
             try super.init(on: loop, description, as: uv_poll_t.self) { uv_poll_init($0, $1, number) }
         } catch {
-            // Nobody will ever watch this child.
+            // Nothing would ever watch this child.
             asterism_pidfd_signal(number, SIGKILL)
             var ended = asterism_exit()
             while asterism_pidfd_reap(number, &ended) == 0 { usleep(1000) }

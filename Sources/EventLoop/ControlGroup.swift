@@ -1,13 +1,13 @@
 import Glibc
 
-/// Where cgroup v2 is, and whether workers can be contained by it. On a host it is writable for root; in a pod it is
-/// read-only or not there, and then containment means walking process trees.
+/// Where cgroup v2 is, and whether workers can be contained by it. On a host it is writable for root. In a pod it is
+/// read-only or missing, and then containment means walking process trees.
 package struct ControlGroup: Hashable, Sendable {
     /// The mount point, /sys/fs/cgroup on most machines; next to cgroup v1 often /sys/fs/cgroup/unified.
     package var mount: String
     /// Whether a cgroup can be made below `mount` by this user.
     package var isWritable: Bool
-    /// Our own cgroup, a path from `mount` on, `/` for the root; nil if this process is in none that is seen.
+    /// Our own cgroup, a path from `mount` on, `/` for the root; nil if this process is in none that is visible here.
     package var own: String?
     /// The controllers that are v2's and can be given to children: empty where v1 holds them.
     package var controllers: [String]

@@ -5,23 +5,22 @@ import Glibc
 
 /// # Datagrams by the batch
 ///
-/// A UDP socket that speaks in `DatagramBatch`es: what recvmmsg(2) gave in one call goes to `onReceive` as one batch,
-/// and a batch to send goes out by as few sendmmsg(2) calls as the kernel allows. libuv only polls the descriptor.
+/// A UDP socket whose unit is the `DatagramBatch`. What one call of recvmmsg(2) returned goes to `onReceive` as one batch. A
+/// batch to send goes out by as few sendmmsg(2) calls as the kernel allows. libuv only polls the descriptor.
 ///
 /// * **Fairness**: a wake receives at most `roundsPerWake` batches; the rest waits for the loop's next turn.
-/// * **Back-pressure**: what the kernel does not take (EAGAIN) waits in a backlog of `backlogBytes`, keeps its order,
-///   and leaves when the socket is writable. What does not fit into the backlog is dropped and counted.
-/// * **Errors are about datagrams**: EMSGSIZE, ENETUNREACH and their like are counted by reason, the datagram is
-///   dropped, and the rest of the batch goes on. ICMP errors come later and through the socket's error queue (ip(7),
-///   IP_RECVERR); they are counted apart and reported to `onUnreachable` with the address they are about. The kernel also
-///   reports an ICMP error by failing the next send, whatever its destination; therefore a datagram that fails is tried once
-///   more before it is blamed.
-/// * An IPv6 socket takes IPv6 only; anyone who needs both families opens two. A whole UDP datagram always fits; where
+/// * **Back-pressure**: what the kernel does not accept (EAGAIN) waits in order in a backlog of `backlogBytes`, and is sent
+///   when the socket is writable. What does not fit into the backlog is dropped and counted.
+/// * **Errors are about datagrams**: EMSGSIZE, ENETUNREACH and similar errors are counted by reason, the datagram is dropped,
+///   and the rest of the batch goes on. ICMP errors come later, through the socket's error queue (ip(7), IP_RECVERR). They
+///   are counted separately and reported to `onUnreachable` with the address that they concern. The kernel also reports an
+///   ICMP error by failing the next send, whatever its destination. Therefore a datagram that fails is tried once more before
+///   it counts as failed.
+/// * An IPv6 socket handles IPv6 only; a user of both families opens two sockets. A whole UDP datagram always fits; where
 ///   `maximumDatagram` is set lower, longer ones are dropped and counted as truncated.
 package final class DatagramSocket: Source {
     package struct Options: Sendable {
-        /// Bytes asked for SO_RCVBUF and SO_SNDBUF; nil keeps the system's default. See `receiveBuffer` for what came
-        /// of it.
+        /// Bytes requested for SO_RCVBUF and SO_SNDBUF; nil keeps the system's default. See `receiveBuffer` for the result.
         package var receiveBuffer: Int?
         package var sendBuffer: Int?
         /// UDP's length field allows 65,527 bytes of payload.
@@ -30,7 +29,7 @@ package final class DatagramSocket: Source {
         package var backlogBytes = 4 << 20
         /// Sets DF and ignores what the kernel believes of the path (IP_PMTUDISC_PROBE), for those who measure the MTU.
         package var probesPathMTU = false
-        /// Lets the kernel join datagrams of one sender (UDP_GRO), for who takes messages whole; see `onMessage`.
+        /// Lets the kernel join datagrams of one sender (UDP_GRO), for an owner that accepts whole messages; see `onMessage`.
         package var joinsDatagrams = false
 
         package init() {}
@@ -58,7 +57,7 @@ package final class DatagramSocket: Source {
     }
 
     package private(set) var counters = Counters()
-    /// Reported once for each ICMP error that came back, with the datagram's destination.
+    /// Called once for each ICMP error that came back, with the datagram's destination.
     package var onUnreachable: ((SocketAddress, Errno) -> Void)?
 
     /// Where `joinsDatagrams` is set: gets each message as it came, to be changed in place: its bytes, how long each
@@ -66,7 +65,7 @@ package final class DatagramSocket: Source {
     /// again after it.
     package var onMessage: ((UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress) -> Void)?
     package var onRound: (() -> Void)?
-    /// Reported when trains that the kernel did not take may be sent again.
+    /// Called when trains that the kernel did not accept may be sent again.
     package var onWritable: (() -> Void)?
     /// A train was larger than the path to that address carries.
     package var onTooLarge: ((SocketAddress) -> Void)?
@@ -75,7 +74,7 @@ package final class DatagramSocket: Source {
 
     private let options: Options
     private let trainMessages = TrainMessages()
-    /// Datagrams of the present train that have gone singly.
+    /// Datagrams of the current train that were sent singly.
     private var singlesSent = 0
     private var awaitsWritable = false
     private var onReceive: ((inout DatagramBatch) -> Void)?
@@ -83,12 +82,12 @@ package final class DatagramSocket: Source {
     private let messages = SendMessages()
     private var received = DatagramBatch()
     private var backlog = DatagramBatch(capacity: 2048)
-    /// Datagrams at the front of the backlog that are gone already.
+    /// Datagrams at the front of the backlog that are already sent.
     private var backlogSent = 0
     private let isConnected: Bool
     private var isPaused = false
 
-    /// Opens a socket and binds it; port 0 lets the kernel choose. `onReceive` may take from the batch what it likes;
+    /// Opens a socket and binds it; port 0 lets the kernel choose. `onReceive` may remove anything from the batch;
     /// the batch is emptied afterwards.
     package convenience init(
         on loop: Loop, _ description: String, bind address: SocketAddress, options: Options = Options(),
@@ -101,7 +100,7 @@ package final class DatagramSocket: Source {
             on: loop, description, adopting: socket, isConnected: false, options: options, onReceive: onReceive)
     }
 
-    /// Takes over a datagram socket. On a connected one the addresses in batches to send are not looked at.
+    /// Takes over a datagram socket. A connected socket ignores the addresses in batches to send.
     package init(
         on loop: Loop, _ description: String, adopting socket: consuming FileDescriptor, isConnected: Bool,
         options: Options = Options(), onReceive: @escaping (inout DatagramBatch) -> Void
@@ -116,15 +115,15 @@ package final class DatagramSocket: Source {
         poll()
     }
 
-    /// Another descriptor of this socket, for a `DatagramSocket` of another loop: what comes goes to whichever of them
-    /// receives, and either may send.
+    /// Another descriptor of this socket, for a `DatagramSocket` of another loop: a received datagram goes to the one that
+    /// reads first, and either may send.
     package func duplicate() throws(Errno) -> FileDescriptor {
         guard isOpen, let copy = try descriptor?.duplicate() else { throw Errno(EBADF) }
         return copy
     }
 
-    /// Another socket at this one's address (SO_REUSEPORT): the kernel gives each sender's datagrams to one of them. Only
-    /// now is the port shared, so another process that has it is found when this socket is bound.
+    /// Another socket at this one's address (SO_REUSEPORT): the kernel gives each sender's datagrams to one of them. The port
+    /// becomes shared only now. So binding this socket still detects another process that has the port.
     package func sibling() throws(Errno) -> FileDescriptor {
         guard isOpen, let address = localAddress else { throw Errno(EBADF) }
         try descriptor?.set(Int(SOL_SOCKET), SO_REUSEPORT, to: 1)
@@ -145,7 +144,7 @@ package final class DatagramSocket: Source {
     package var receiveBuffer: Int { buffer(SO_RCVBUF) }
     package var sendBuffer: Int { buffer(SO_SNDBUF) }
 
-    /// Datagrams that wait for the kernel.
+    /// Datagrams in the backlog.
     package var backlogCount: Int { backlog.count - backlogSent }
 
     /// Stops and resumes receiving; what comes meanwhile fills the kernel's buffer.
@@ -158,12 +157,11 @@ package final class DatagramSocket: Source {
         poll()
     }
 
-    /// Sends the whole batch, or as much as the kernel takes now and the rest later. The batch may be used again at
-    /// once.
+    /// Sends the whole batch: as much as the kernel accepts now, and the rest later. The batch may be reused at once.
     package func send(_ batch: inout DatagramBatch) {
         loop.preconditionOnLoop()
         guard isOpen, !batch.isEmpty else { return }
-        // Nobody overtakes what waits.
+        // The backlog keeps its order.
         let sent = backlogCount > 0 ? 0 : transmit(&batch, from: 0)
         guard sent < batch.count else { return }
         keep(&batch, from: sent)
@@ -191,8 +189,7 @@ package final class DatagramSocket: Source {
 extension DatagramSocket {
     private static func configure(_ socket: borrowing FileDescriptor, _ family: Int32, _ options: Options) throws(Errno)
     {
-        // The FORCE kinds exceed net.core.rmem_max and need CAP_NET_ADMIN; without it the plain ones give what they
-        // can.
+        // The FORCE kinds exceed net.core.rmem_max and need CAP_NET_ADMIN; without it the plain ones give what is allowed.
         for (value, force, plain) in [
             (options.receiveBuffer, SO_RCVBUFFORCE, SO_RCVBUF), (options.sendBuffer, SO_SNDBUFFORCE, SO_SNDBUF),
         ] {
@@ -252,7 +249,7 @@ extension DatagramSocket {
     }
 
     private func drainErrors() {
-        // As many as a wake may bring datagrams; a flood of ICMP must not hold the loop.
+        // At most as many as a wake receives datagrams; a flood of ICMP must not block the loop.
         for _ in 0..<ReceiveSlots.count * options.roundsPerWake {
             guard let number else { return }
             var error = asterism_socket_error(), storage = sockaddr_storage()
@@ -273,7 +270,7 @@ extension DatagramSocket {
             guard let number, let onReceive, !isPaused else { return }
             let count: Int
             do throws(Errno) { count = try slots.receive(number, limit: options.maximumDatagram) } catch {
-                // An ICMP error may be reported here as well; it cost no datagram, and the next wake goes on.
+                // An ICMP error may be reported here as well; no datagram is lost by it, and the next wake goes on.
                 if error.code != EAGAIN { counters.receiveErrors[error, default: 0] += 1 }
                 return
             }
@@ -311,7 +308,7 @@ extension DatagramSocket {
         }
         counters.datagramsReceived += 1
         counters.bytesReceived += UInt64(bytes.count)
-        // A unix socket has no such address; only a connected one gives that.
+        // A unix socket has no such address, and only a connected socket can be one.
         let remote = slots.remote(index) ?? SocketAddress(.any4, 0)
         received.append(reserving: bytes.count, remote: remote) { memory in
             memory.copyMemory(from: bytes)
@@ -323,7 +320,7 @@ extension DatagramSocket {
 // Sending
 
 extension DatagramSocket {
-    /// Sends from `first` on until all is sent or the kernel's buffer is full; reports where it stopped.
+    /// Sends from `first` on until all is sent or the kernel's buffer is full; returns where it stopped.
     private func transmit(_ batch: inout DatagramBatch, from first: Int) -> Int {
         guard let number else { return batch.count }
         var next = first, isSecondTry = false
@@ -349,8 +346,8 @@ extension DatagramSocket {
         return next
     }
 
-    /// Sends trains that lie in `memory`, from `first` on; reports the first that the kernel did not take now. Then
-    /// `onWritable` is reported in due time. What cannot be sent at all is counted and passed over.
+    /// Sends trains that lie in `memory`, from `first` on. Returns the first that the kernel did not accept now; then
+    /// `onWritable` is called when sending is possible again. A train that cannot be sent at all is counted and skipped.
     package func send(
         _ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer
     ) -> Int {
@@ -395,7 +392,7 @@ extension DatagramSocket {
         counters.datagramsSent += UInt64(train.datagrams)
     }
 
-    /// Whether a train that the kernel refused is given up.
+    /// Returns whether a train that the kernel refused is given up.
     private func refused(_ train: Train, _ reason: Errno, _ isSecondTry: Bool) -> Bool {
         let headers = train.remote.ip.isIPv4 ? 28 : 48
         if reason.code == EMSGSIZE || reason.code == EINVAL,
@@ -410,7 +407,7 @@ extension DatagramSocket {
             cutsTrains = false
             return false
         }
-        // An ICMP error of before may be reported here; it cost nothing, and the next try goes.
+        // An ICMP error for an earlier datagram may be reported here. Nothing is lost by it, and the next attempt succeeds.
         guard isSecondTry else { return false }
         counters.sendErrors[reason, default: 0] += 1
         return true
@@ -442,7 +439,7 @@ extension DatagramSocket {
         }
     }
 
-    /// Drops what is sent from the front, once that is half, so that the copying stays proportional to the sending.
+    /// Drops sent datagrams from the front once they are half of all, so that copying stays proportional to sending.
     private func compact() {
         guard backlogSent > 0, backlogSent >= backlog.count / 2 else { return }
         var rest = DatagramBatch(capacity: 2048)

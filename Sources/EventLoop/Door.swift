@@ -5,7 +5,8 @@ import Synchronization
 ///
 /// `post` hands over a closure together with all it captures (`sending`), so the compiler knows that the caller keeps
 /// nothing of it. Order is kept for each caller. The loop does not wait for posts: a loop without active sources ends
-/// once it has run what is there, even while other threads could still post; anyone who needs it alive holds a source.
+/// once it has run what is there, even while other threads could still post; an owner that needs the loop alive holds a
+/// source.
 package final class Door: Sendable {
     // Everything in here is touched under the lock alone. A closure has been sent, so its caller cannot touch what it
     // captures, and the loop alone runs it.
@@ -51,9 +52,9 @@ package final class Door: Sendable {
         return !taken.work.isEmpty
     }
 
-    /// Shuts the door for ever and drops what was posted and not run. On the loop's thread.
+    /// Shuts the door permanently and drops what was posted and not run. On the loop's thread.
     func close() {
-        // The dropped closures end outside of the lock: what they capture may post as it goes.
+        // The dropped closures end outside of the lock: what they capture may post in its deinit.
         let last = state.withLock { state in
             let last = state
             state = State()

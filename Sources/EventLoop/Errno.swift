@@ -1,11 +1,11 @@
 import CLinux
 import Glibc
 
-/// # What the kernel answered
+/// # What the kernel returned
 ///
-/// Every system call of this module goes through `syscall`, which gives back a value or throws an `Errno`. It tries
-/// again what a signal interrupted, and it stops the program on the two answers that only a bug of ours can cause:
-/// EBADF (somebody closed a descriptor that was not theirs; the next one may hit another file) and EFAULT.
+/// Every system call of this module goes through `syscall`, which returns a value or throws an `Errno`. It retries calls that
+/// a signal interrupted. It stops the program on the two errors that only a bug of ours can cause: EBADF (code closed a
+/// descriptor that it did not own; the next time it may be another file) and EFAULT.
 
 /// A reason from errno(3).
 package struct Errno: Error, Hashable, Sendable {

@@ -1,7 +1,7 @@
 import Base
 import Glibc
 
-/// What getsockname(2) or its kin fills in.
+/// What getsockname(2) or a similar call fills in.
 func address(
     _ name: StaticString, _ ask: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
 ) throws(Errno) -> SocketAddress? {

@@ -6,7 +6,7 @@ package struct FileDescriptor: ~Copyable {
     /// The number; valid while this value lives.
     package let raw: Int32
 
-    /// Takes over a descriptor that nobody else closes.
+    /// Takes ownership of a descriptor that no other code closes.
     package init(owning raw: Int32) {
         precondition(raw >= 0, "descriptor \(raw)")
         self.raw = raw
@@ -26,15 +26,15 @@ package struct FileDescriptor: ~Copyable {
         return Pipe(read: FileDescriptor(owning: ends[0]), write: FileDescriptor(owning: ends[1]))
     }
 
-    /// Closes, and reports what close(2) reported, which for files may be a write error of long ago.
+    /// Closes, and throws the error that close(2) returned. For files that may be the error of a much earlier write.
     package consuming func close() throws(Errno) {
         let raw = self.raw
         discard self
-        // Linux frees the number even when it answers EINTR, so there is no second try (close(2)).
+        // Linux frees the number even when it returns EINTR, so there is no second attempt (close(2)).
         if Glibc.close(raw) == -1, errno != EINTR { throw .current }
     }
 
-    /// Gives the number away; nobody closes it any more but the caller.
+    /// Gives up ownership of the number; from now on the caller closes it.
     package consuming func release() -> Int32 {
         let raw = self.raw
         discard self

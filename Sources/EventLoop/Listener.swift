@@ -4,11 +4,11 @@ import Glibc
 
 /// Accepts connections over TCP or at a path.
 ///
-/// A path is taken over only from the dead: a socket file that nobody answers at is replaced, one with a listener
-/// behind it, or a file of another kind, is EADDRINUSE. Of two programs that start at once, one wins: they take turns
-/// by a lock on the directory. The file goes when the listener is closed, if it is still the same file.
+/// A path is taken over only if its former owner is gone. A socket file without a listener is replaced. A socket file with a
+/// listener, or a file of another kind, is EADDRINUSE. Of two programs that start at once, one wins: a lock on the directory
+/// serialises them. Closing the listener removes the file, if it is still the same file.
 package final class Listener: Source {
-    /// Connections accepted through this listener and still open; beyond it, a new one is closed at once and counted.
+    /// The maximum of open connections that this listener accepted; beyond it, a new one is closed at once and counted.
     package var connectionLimit = 1024
     package private(set) var accepted: UInt64 = 0
     package private(set) var refused: UInt64 = 0
@@ -52,7 +52,7 @@ package final class Listener: Source {
 
     deinit { file?.remove() }
 
-    /// Connections accepted here and not closed.
+    /// Connections that were accepted here and are not closed.
     package var openConnections: Int { tally.count }
 
     /// The address of a TCP listener.
@@ -99,7 +99,7 @@ package final class Listener: Source {
         var count = 0
     }
 
-    /// One of the connections that the limit counts; given back when it goes.
+    /// One of the connections that the limit counts; released in `deinit`.
     final class Place {
         private let tally: Tally
 

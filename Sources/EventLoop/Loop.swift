@@ -6,15 +6,15 @@ import Glibc
 ///
 /// A `Loop` is libuv's event loop, and every source on it (`Timer`, `Signal`, `Poll`, `DatagramSocket`, `ByteStream`,
 /// `Listener`, `ChildProcess`, `Blocking`) is a final class that is not `Sendable`: it is made, used and dropped on the
-/// loop's thread. There is no lock but in two places: `Door.post`, by which other threads ask the loop to run something,
-/// and `Mailbox`, by which they write to it. A `LoopThread` is a thread with a loop of its own.
+/// loop's thread. Only two places use a lock: `Door.post`, by which other threads ask the loop to run something, and
+/// `Mailbox`, by which they send messages to it. A `LoopThread` is a thread with a loop of its own.
 ///
 /// ## Who owns what
 ///
 /// A source owns its libuv handle and holds its loop; a loop holds no source. Dropping the last reference to a source
 /// closes it. libuv needs a handle's memory to live until its close callback, so the memory is a cell of its own that
-/// outlives the source; its `data` points back to the source while that is open and is nil from `close()` on. A
-/// callback that finds nil does nothing, therefore nothing ever fires after `close()`, wherever `close()` was called.
+/// outlives the source; its `data` points back to the source while that is open and is nil from `close()` on. A callback that
+/// finds nil does nothing. Therefore no callback of the owner runs after `close()`, wherever `close()` was called.
 ///
 /// Callbacks are closures of the owner and are dropped by `close()`, which also breaks any cycle through them.
 package final class Loop {
@@ -24,9 +24,9 @@ package final class Loop {
     private var thread = pthread_self()
     private var isRunning = false
     private var isStopping = false
-    /// Set while timers fire: one that is armed for now must wait for the next turn, or input would starve.
+    /// Set while timers fire: a timer that is armed for now must wait for the next turn, or input would starve.
     var isFiringTimers = false
-    /// Where bytes land before they become an array of their own. Read callbacks never nest, so one will do.
+    /// Where bytes land before they become an array of their own. Read callbacks never nest, so one buffer is enough.
     private(set) lazy var readBuffer = ReadBuffer()
     private var datagrams: ReceiveSlots?
 
@@ -65,7 +65,7 @@ package final class Loop {
         uv_stop(raw)
     }
 
-    /// As `door.post`, for those who are on the loop and need `work` done after this turn's events.
+    /// As `door.post`, for callers on the loop that need `work` done after this turn's events.
     @discardableResult
     package func post(_ work: sending @escaping () -> Void) -> Bool { door.post(work) }
 

@@ -2,13 +2,13 @@ import Glibc
 
 /// A thread with a loop of its own. It ends when the last source of the loop is closed.
 ///
-/// No signal is handled there: signals are the business of the thread that the process began with.
+/// No signal is handled there: the main thread handles all signals.
 package final class LoopThread {
     private var thread = pthread_t()
     /// There is nothing to wait for, before it runs and afterwards.
     private var isJoined = true
 
-    /// Starts it. `begin` makes the loop's sources, on the new thread, and the call waits for that; what it throws ends
+    /// Starts it. `begin` makes the loop's sources on the new thread, and the call waits for that. An error of `begin` ends
     /// the thread and is thrown here. `name`, of at most 15 bytes, is what tools show (proc_pid_comm(5)).
     package init(_ name: String, _ begin: sending @escaping (Loop) throws(Errno) -> Void) throws(Errno) {
         let start = Start(name, begin)
@@ -43,7 +43,7 @@ package final class LoopThread {
     }
 }
 
-/// What the new thread does. It is the new thread's but for `result`, which the semaphore orders.
+/// What the new thread does. Only the new thread uses it, except for `result`, which the semaphore orders.
 private final class Start: @unchecked Sendable {
     private let name: String
     private var begin: ((Loop) throws(Errno) -> Void)?
@@ -74,7 +74,7 @@ private final class Start: @unchecked Sendable {
         begin = nil
         let isFailed = error != nil
         sem_post(hasBegun)
-        // Whatever it had made before it failed was dropped with it.
+        // All sources that `begin` had made before it failed were dropped with it.
         if !isFailed { loop.run() }
     }
 }

@@ -2,9 +2,9 @@ import Synchronization
 
 /// # Messages to a loop
 ///
-/// Any thread sends, in order; the loop's thread gets each message once, when it next looks at its door. Anyone who runs on
-/// the loop and cannot wait for that, since what it is about to do depends on what may have been sent, calls `deliver`
-/// first: one atomic read where there is nothing.
+/// Any thread sends, in order. The loop's thread gets each message once, when it next serves its door. Code on the loop whose
+/// next action depends on messages that may have been sent calls `deliver` first. That costs one atomic read where there is
+/// no message.
 // The handler is the loop's; the rest is behind a lock or atomic.
 package final class Mailbox<Letter: Sendable>: @unchecked Sendable {
     private let messages = Mutex<[Letter]>([])
@@ -41,7 +41,7 @@ package final class Mailbox<Letter: Sendable>: @unchecked Sendable {
         for message in all { onMessage?(message) }
     }
 
-    /// What was sent and not delivered is dropped. On the loop's thread.
+    /// Messages that were sent and not delivered are dropped. On the loop's thread.
     package func close() {
         onMessage = nil
         messages.withLock { $0 = [] }

@@ -1,8 +1,8 @@
 import CLibuv
 import Glibc
 
-/// Calls back when a descriptor is ready, as long as it is. The descriptor becomes non-blocking, for everybody who
-/// shares its open file. Regular files cannot be polled (EPERM).
+/// Calls back while a descriptor is ready. The descriptor becomes non-blocking, for all processes that share its open file.
+/// Regular files cannot be polled (EPERM).
 package final class Poll: Source {
     package struct Events: OptionSet, Hashable, Sendable {
         package let rawValue: Int32
@@ -14,14 +14,14 @@ package final class Poll: Source {
         package static let priority = Events(rawValue: Int32(UV_PRIORITIZED.rawValue))
         /// POLLRDHUP: the far end will send no more.
         package static let disconnect = Events(rawValue: Int32(UV_DISCONNECT.rawValue))
-        /// POLLERR. Never asked for, always reported, and then the source rests until it is started again: an error that
-        /// nobody clears would otherwise be reported for ever.
+        /// POLLERR. It is always reported, without a request. Then the source stops until it is started again: an error that
+        /// is never cleared would otherwise be reported forever.
         package static let error = Events(rawValue: 1 << 16)
     }
 
     private var onEvents: ((Events) -> Void)?
 
-    /// Watches a descriptor that stays somebody else's and must stay open until this source is closed.
+    /// Watches a descriptor that the caller owns and keeps open until this source is closed.
     package init(
         on loop: Loop, _ description: String, watching raw: Int32, onEvents: @escaping (Events) -> Void
     ) throws(Errno) {
@@ -40,7 +40,7 @@ package final class Poll: Source {
         descriptor = consume owned
     }
 
-    /// From now on reports `events`, and no others; none at all, `.error` neither, if that is empty.
+    /// From now on reports `events` and no others. If `events` is empty it reports nothing, not even `.error`.
     package func start(_ events: Events) {
         loop.preconditionOnLoop()
         guard let poll = raw(uv_poll_t.self) else { return }

@@ -2,8 +2,8 @@ import CLibuv
 import CLinux
 import Glibc
 
-/// Watches a process that is not our child, such as a worker that a former run of the agent started. The kernel reports
-/// when it ends, but how it ended only its parent learns.
+/// Watches a process that is not our child, such as a worker that a former run of the agent started. The kernel reports when
+/// it ends, but only its parent learns how it ended.
 package final class ProcessWatch: Source {
     package let pid: Int32
     private var onExit: (() -> Void)?
@@ -55,7 +55,8 @@ package final class ProcessWatch: Source {
     }
 }
 
-/// What reports one process from all others for ever: numbers are used again, and start times begin again at each boot.
+/// What distinguishes one process from all others, permanently: process numbers are used again, and start times begin again
+/// at each boot.
 package struct ProcessIdentity: Hashable, Sendable {
     /// /proc/sys/kernel/random/boot_id.
     package var bootID: String

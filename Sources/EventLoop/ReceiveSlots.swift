@@ -3,9 +3,9 @@ import CLinux
 import Glibc
 
 /// Where recvmmsg(2) puts datagrams before they move, one behind the other, into a batch. A slot holds the longest one,
-/// but only the pages that were ever written to cost memory, and all sockets of a loop share one set.
+/// but only pages that were written to use memory. All sockets of a loop share one set.
 final class ReceiveSlots {
-    /// Datagrams a system call: at 32 the call's own cost is a small part of the copying.
+    /// Datagrams per system call: at 32 the cost of the call itself is small beside that of the copying.
     static let count = 32
 
     let size: Int
@@ -40,7 +40,7 @@ final class ReceiveSlots {
         messages.deallocate()
     }
 
-    /// Fills slots from the socket; reports how many.
+    /// Fills slots from the socket; returns how many.
     func receive(_ socket: Int32, limit: Int) throws(Errno) -> Int {
         for index in 0..<ReceiveSlots.count {
             // The kernel writes the lengths that it used here.
@@ -63,14 +63,14 @@ final class ReceiveSlots {
         return (bytes, message.flags & Int32(MSG_TRUNC) != 0)
     }
 
-    /// All of a message, to be changed in place.
+    /// The bytes of a message, to be changed in place.
     func memory(_ index: Int) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: memory + index * size, count: Int(messages[index].count))
     }
 
     func remote(_ index: Int) -> SocketAddress? { SocketAddress(names[index]) }
 
-    /// What the kernel reported besides the bytes: how long each datagram is, where it has joined several (0: it has not), and
+    /// What the kernel reported with the bytes: the length of each datagram where it has joined several (0: it has not), and
     /// the traffic class.
     func notes(_ index: Int) -> (segment: Int, trafficClass: UInt8) {
         var segment = 0, trafficClass: UInt8 = 0, offset = 0

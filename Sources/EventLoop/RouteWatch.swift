@@ -3,27 +3,28 @@ import Glibc
 
 /// # What the kernel reports of the network
 ///
-/// Addresses come and go while programs run: a cable, a lease, a laptop that is carried elsewhere. The kernel reports each
-/// change of its links, addresses and IPv4 routes by messages of rtnetlink(7). Here they are only counted as news: anyone who
-/// gets them asks the kernel how things are now, which is right even where messages were lost. Several come with one change
-/// (a link goes up, gets an address, then a route), so it is for the owner to wait a moment before it looks.
+/// Addresses change while programs run: by a cable, by a lease, by a laptop that moves. The kernel reports each change of its
+/// links, addresses and IPv4 routes by messages of rtnetlink(7). Their content is ignored here. The owner asks the kernel for
+/// the current state, which is right even where messages were lost. One change causes several messages (a link goes up, gets
+/// an address, then a route), so the owner waits a moment before it asks.
 ///
-/// A program may send to such a socket too, if it is root's; what does not come from the kernel is no news.
+/// A program of root may send to such a socket too. A message that does not come from the kernel is ignored.
 package final class RouteWatch {
     private var poll: Poll?
     private var onChange: (() -> Void)?
     private var onEnd: ((Errno) -> Void)?
-    /// Messages of the kernel, and times that it had dropped some because nobody had read them soon enough (ENOBUFS).
+    /// Messages of the kernel, plus the times that it dropped some because they were not read soon enough (ENOBUFS).
     package private(set) var messages = 0
     package private(set) var overruns = 0
     /// Messages of processes.
     package private(set) var unauthenticated = 0
 
-    /// Messages that are read before the loop goes on; what is left has it come by again.
+    /// Messages that are read before the loop goes on; what is left wakes the loop again.
     private static let atOnce = 64
 
-    /// Watches the network namespace of the thread that calls this. Fails where the kernel has no rtnetlink or does not let
-    /// this program have it (EPROTONOSUPPORT, EAFNOSUPPORT, EPERM). `onEnd`: nothing is reported any more, and why.
+    /// Watches the network namespace of the thread that calls this. Fails where the kernel has no rtnetlink or does not allow
+    /// it to this program (EPROTONOSUPPORT, EAFNOSUPPORT, EPERM). `onEnd` is called with the reason when nothing is reported
+    /// any more.
     package init(
         on loop: Loop, onChange: @escaping () -> Void, onEnd: @escaping (Errno) -> Void = { _ in }
     ) throws(Errno) {

@@ -4,7 +4,7 @@ import Glibc
 
 /// The headers that sendmmsg(2) reads, pointing into a batch.
 final class SendMessages {
-    /// Datagrams a system call, the kernel's own limit being 1024 (UIO_MAXIOV).
+    /// Datagrams per system call. The kernel's own limit is 1024 (UIO_MAXIOV).
     static let count = 64
 
     private let names = UnsafeMutablePointer<sockaddr_storage>.allocate(capacity: count)
@@ -23,11 +23,11 @@ final class SendMessages {
         messages.deallocate()
     }
 
-    /// One call; reports how many datagrams from `first` on went, at least one.
+    /// One call; returns how many datagrams from `first` on were sent, at least one.
     func send(_ socket: Int32, _ batch: inout DatagramBatch, from first: Int, toRemotes: Bool) throws(Errno) -> Int {
         let count = min(SendMessages.count, batch.count - first)
         for index in 0..<count {
-            // The memory stays where it is until the batch grows, and nobody touches the batch during the call.
+            // The memory does not move until the batch grows, and nothing changes the batch during the call.
             vectors[index] = batch.withBytes(at: first + index) {
                 asterism_iovec(base: $0.baseAddress, count: $0.count)
             }

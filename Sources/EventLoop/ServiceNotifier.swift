@@ -2,16 +2,16 @@ package import Base
 import Glibc
 import Platform
 
-/// Reports the service manager how we are (sd_notify(3)), without libsystemd: datagrams of `NAME=value` lines to the
-/// socket in NOTIFY_SOCKET.
+/// Reports this service's state to the service manager (sd_notify(3)), without libsystemd: datagrams of `NAME=value` lines to
+/// the socket in NOTIFY_SOCKET.
 package struct ServiceNotifier: Sendable {
-    /// How often the manager needs `WATCHDOG=1`; nil if it does not watch us. Half of it is a good rhythm
-    /// (sd_watchdog_enabled(3)).
+    /// How often the manager expects `WATCHDOG=1`; nil if it does not watch this process. Half of it is the recommended
+    /// interval (sd_watchdog_enabled(3)).
     package let watchdog: Interval?
     private let path: String
 
-    /// From the values of NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; nil if nobody listens. A watchdog meant for
-    /// another process is not ours.
+    /// From the values of NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; nil if no manager listens. A watchdog that is meant
+    /// for another process is ignored.
     package init?(socket: String?, watchdogMicroseconds: String? = nil, watchdogPID: String? = nil) {
         guard let socket, socket.hasPrefix("/") || socket.hasPrefix("@") else { return nil }
         path = socket
@@ -21,13 +21,13 @@ package struct ServiceNotifier: Sendable {
     }
 
     package func ready(status: String? = nil) throws(Errno) { try send(["READY=1"] + line(status)) }
-    /// The configuration is being read again; `ready` reports when that is done.
+    /// The configuration is being read again; `ready` is to be called when that is done.
     package func reloading() throws(Errno) {
         try send(["RELOADING=1", "MONOTONIC_USEC=\(Clock.monotonic().nanoseconds / 1000)"])
     }
     package func status(_ text: String) throws(Errno) { try send(line(text)) }
     package func stopping(status: String? = nil) throws(Errno) { try send(["STOPPING=1"] + line(status)) }
-    /// We are alive; to be called at least every `watchdog`.
+    /// This process is alive; to be called at least every `watchdog`.
     package func alive() throws(Errno) { try send(["WATCHDOG=1"]) }
     /// Has the manager act as if the watchdog had run out.
     package func watchdogTrigger() throws(Errno) { try send(["WATCHDOG=trigger"]) }

@@ -24,7 +24,7 @@ extension SocketAddress {
         }
     }
 
-    /// The address as the kernel needs it, and how many bytes of it count.
+    /// The address in the kernel's form, and how many bytes of it count.
     package var storage: (value: sockaddr_storage, count: socklen_t) {
         var storage = sockaddr_storage()
         let count = withUnsafeMutableBytes(of: &storage) { write(to: $0) }
@@ -34,7 +34,7 @@ extension SocketAddress {
     /// AF_INET or AF_INET6.
     package var family: Int32 { ip.isIPv4 ? AF_INET : AF_INET6 }
 
-    /// As `storage`, into zeroed memory of at least that size; reports how many bytes count.
+    /// As `storage`, into zeroed memory of at least that size; returns how many bytes count.
     func write(to memory: UnsafeMutableRawBufferPointer) -> socklen_t {
         switch ip {
         case .v4(let value):

@@ -22,13 +22,13 @@ package final class SocketFile {
 
     /// A bound socket at `path`. A socket file that nobody answers at is replaced. The file has `mode` less the umask.
     package static func bind(_ path: String, _ mode: UInt32) throws(Errno) -> FileDescriptor {
-        // Abstract names have no file and so no mode; who may connect could not be reported.
+        // Abstract names have no file and so no mode, so access could not be limited.
         guard !path.hasPrefix("@") else { throw Errno(EINVAL) }
         let address = try UnixAddress(path)
         let lock = try FileDescriptor.open(directory(of: path), O_RDONLY | O_DIRECTORY)
         try waitForTurn(lock)
         let socket = try FileDescriptor.socket(AF_UNIX, .stream)
-        // Linux gives the file the mode that the socket has, so it is never open to more than it should be.
+        // Linux gives the file the mode that the socket has, so it is never open to more users than it should be.
         try syscall("fchmod") { fchmod(socket.raw, mode) }
         do throws(Errno) { try syscall("bind") { address.with { Glibc.bind(socket.raw, $0, $1) } } } catch {
             guard error.code == EADDRINUSE, try isStale(path, address) else { throw error }
@@ -38,8 +38,8 @@ package final class SocketFile {
         return socket
     }
 
-    /// A turn is a few system calls long, so it is waited for; but anybody who may read the directory can take the lock
-    /// and keep it, so not for ever.
+    /// A turn lasts a few system calls, so this waits for it. But any user who may read the directory can take the lock and
+    /// keep it, so the wait has a limit.
     private static func waitForTurn(_ lock: borrowing FileDescriptor) throws(Errno) {
         for _ in 0..<turnAttempts {
             if flock(lock.raw, LOCK_EX | LOCK_NB) == 0 { return }
@@ -48,14 +48,14 @@ package final class SocketFile {
         }
         try syscall("flock") { flock(lock.raw, LOCK_EX | LOCK_NB) }
     }
-    /// Two seconds together.
+    /// Two seconds in total.
     private static let turnAttempts = 400, turnMicroseconds: UInt32 = 5000
 
     private static func isStale(_ path: String, _ address: UnixAddress) throws(Errno) -> Bool {
         guard identity(of: path) != nil else { return false }
         let probe = try FileDescriptor.socket(AF_UNIX, .stream)
         do throws(Errno) { try syscall("connect") { address.with { connect(probe.raw, $0, $1) } } } catch {
-            // EAGAIN is a full backlog: somebody lives there, and is busy.
+            // EAGAIN is a full backlog: a listener is there, and is busy.
             return error.code == ECONNREFUSED
         }
         return false

@@ -64,7 +64,7 @@ package class Source {
 
     final var handle: UnsafeMutablePointer<uv_handle_t>? { cell?.assumingMemoryBound(to: uv_handle_t.self) }
 
-    /// The handle as what it was made; nil when closed. The caller knows the type.
+    /// The handle as the type that it was made with; nil when closed. The caller knows the type.
     final func raw<Raw>(_ type: Raw.Type) -> UnsafeMutablePointer<Raw>? { cell?.assumingMemoryBound(to: Raw.self) }
 
     /// The source behind a handle in a callback of libuv, kept alive for the callback; nil when it is closed.

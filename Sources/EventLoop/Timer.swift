@@ -17,7 +17,7 @@ package final class Timer: Source {
         try! super.init(on: loop, description, as: uv_timer_t.self) { uv_timer_init($0, $1) }
     }
 
-    /// Fires once at `time`, or as soon as possible if that is past. Replaces what was armed before.
+    /// Fires once at `time`, or as soon as possible if that is past. Replaces an earlier `arm`.
     package func arm(at time: Instant) {
         period = nil
         start(time)

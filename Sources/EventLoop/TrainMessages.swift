@@ -25,7 +25,7 @@ final class TrainMessages {
         controls.deallocate()
     }
 
-    /// One call for some of the trains, from the first on; reports how many went, at least one.
+    /// One call for some of the trains, from the first on; returns how many were sent, at least one.
     func send(
         _ socket: Int32, _ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer
     ) throws(Errno) -> Int {
@@ -38,7 +38,7 @@ final class TrainMessages {
         return try send(socket, count)
     }
 
-    /// One train as single datagrams, for kernels that do not cut: reports how many of those from `skipped` on went.
+    /// One train as single datagrams, for kernels that do not segment: returns how many of those from `skipped` on were sent.
     func sendSingly(
         _ socket: Int32, _ train: Train, skipping skipped: Int, in memory: UnsafeMutableRawPointer
     ) throws(Errno) -> Int {
@@ -67,7 +67,7 @@ final class TrainMessages {
         messages[index].vector_count = 1
     }
 
-    /// The control messages of a train: how to cut it, and its traffic class.
+    /// The control messages of a train: its segment size and its traffic class.
     private func note(_ index: Int, _ train: Train) {
         let control = controls + index * TrainMessages.controlSize
         var used = 0

@@ -4,13 +4,13 @@ import Glibc
 
 /// # A network interface whose far end is this process
 ///
-/// What the kernel routes to the interface is read by the process, one packet a read(2), and what is written the kernel
-/// takes for received. Each packet has a virtio header before it (IFF_VNET_HDR), by which up to 64 KiB of one conversation
-/// pass as one packet, its checksums and its segments left to anyone who sends them on. Which of that the kernel may do is
-/// negotiated at the start: all of it, or without UDP's part on kernels before 6.2, or none.
+/// The process reads what the kernel routes to the interface, one packet per read(2). What the process writes, the kernel
+/// receives from the interface. Each packet has a virtio header before it (IFF_VNET_HDR). With it, up to 64 KiB of one flow
+/// pass as one packet, and its checksums and its segmentation are left to the program that forwards it. What the kernel may
+/// do is negotiated at the start: all of this, or all without UDP on kernels before 6.2, or none.
 ///
-/// The interface has one queue or several (IFF_MULTI_QUEUE), so that several threads may read: the kernel keeps each
-/// conversation to one of them, the one whose thread writes the answers where it can. A queue is used by a `TunQueue`.
+/// The interface has one queue or several (IFF_MULTI_QUEUE), so that several threads may read: the kernel keeps each flow on
+/// one of them, where possible on the one whose thread writes the answers. A queue is used by a `TunQueue`.
 package final class TunDevice {
     package struct Offload: OptionSet, Hashable, Sendable {
         package let rawValue: Int32
@@ -25,7 +25,7 @@ package final class TunDevice {
     package let offload: Offload
     private var queues: [Int32] = []
 
-    /// Makes the interface; `name` may be a pattern with `%d`. Throws what stands in the way: ENOENT or ENODEV without
+    /// Makes the interface; `name` may be a pattern with `%d`. Throws the kernel's error: ENOENT or ENODEV without
     /// /dev/net/tun, EPERM without CAP_NET_ADMIN, EBUSY where the name is taken.
     package init(named pattern: String, queues count: Int = 1, usesOffload: Bool) throws(Errno) {
         var name = [CChar](repeating: 0, count: 16)
@@ -44,7 +44,7 @@ package final class TunDevice {
         self.name = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var granted: Offload = []
         let candidates: [Offload] = usesOffload ? [[.checksum, .tcp, .udp], [.checksum, .tcp], []] : [[]]
-        // It is the interface's, not the queue's.
+        // The setting belongs to the interface, not to the queue.
         for candidate in candidates where asterism_tun_set_offload(opened[0], candidate.rawValue) == 0 {
             granted = candidate
             break
@@ -54,7 +54,7 @@ package final class TunDevice {
 
     deinit { close() }
 
-    /// The interface goes with the last descriptor of it.
+    /// The interface is removed with its last descriptor.
     package func close() {
         for number in queues { Glibc.close(number) }
         queues = []
@@ -69,7 +69,7 @@ package final class TunDevice {
     package func configure(mtu: Int, queue: Int, gsoMax: Int) throws(Errno) {
         try syscall("mtu") { asterism_interface_set_mtu(name, Int32(mtu)) }
         try TunDevice.set(queue: queue, of: name)
-        // Older kernels and containers refuse it; then some trains are cut in two.
+        // Older kernels and containers refuse it; then some trains are split in two.
         _ = asterism_interface_set_gso_max(name, UInt32(gsoMax))
         try syscall("up") { asterism_interface_set_up(name) }
     }

@@ -4,12 +4,12 @@ package import Glibc
 
 /// One queue of a `TunDevice`, on a loop that reads it or that only writes to it.
 ///
-/// It is read until it is empty, but no more than `bytesPerWake` a turn of the loop: packets that come the other way must
-/// not wait long behind those that go.
+/// It is read until it is empty, but no more than `bytesPerWake` in a turn of the loop: packets of the other direction must
+/// not wait long behind these.
 package final class TunQueue {
-    /// Who reads: `packet` gets the virtio header and the packet behind it; it may write to both, and reports whether more is
-    /// requested. `drained` ends each turn: how many packets and bytes it has read, and whether it left some. `lost` reports
-    /// that somebody has removed the interface; nothing is read any more.
+    /// The receiver of packets. `packet` gets the virtio header and the packet after it. It may write to both, and returns
+    /// whether it accepts more. `drained` is called at the end of each turn, with how many packets and bytes the turn has
+    /// read, and whether it left some. `lost` is called when the interface was removed; nothing is read any more.
     package struct Reader {
         package var packet: (UnsafeMutableRawPointer, Int) -> Bool
         package var drained: (_ packets: Int, _ bytes: Int, _ isFull: Bool) -> Void
@@ -27,7 +27,7 @@ package final class TunQueue {
 
     /// Bytes of the virtio header.
     package static let headerSize = 10
-    /// Reads that are made in one turn, in bytes and in packets.
+    /// The limits of one turn's reads, in bytes and in packets.
     private static let bytesPerWake = 256 << 10
     private static let packetsPerWake = 256
     private static let bufferSize = headerSize + 65_536
@@ -37,7 +37,7 @@ package final class TunQueue {
     private let buffer: UnsafeMutableRawPointer
     private var reader: Reader?
     private var isPaused = false
-    /// Packets that the kernel did not take, by reason.
+    /// Packets that the kernel did not accept, by reason.
     package private(set) var writeErrors: [Errno: UInt64] = [:]
 
     package init(on loop: Loop, owning descriptor: consuming FileDescriptor, reader: Reader?) throws(Errno) {
@@ -61,7 +61,7 @@ package final class TunQueue {
         reader = nil
     }
 
-    /// Stops and goes on reading; what comes meanwhile fills the interface's queue.
+    /// Pauses and resumes reading; meanwhile packets fill the interface's queue.
     package func pause() {
         guard !isPaused, poll.isOpen else { return }
         isPaused = true
@@ -74,7 +74,7 @@ package final class TunQueue {
     }
 
     private func drain() {
-        // Taken once: each taking is counted by reference.
+        // Read once: each read of the property counts references.
         guard let reader else { return }
         var bytes = 0, packets = 0, isFull = true
         while !isPaused, poll.isOpen, bytes < TunQueue.bytesPerWake, packets < TunQueue.packetsPerWake {

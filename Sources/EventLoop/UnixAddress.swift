@@ -13,7 +13,7 @@ struct UnixAddress {
         let isAbstract = bytes.first == UInt8(ascii: "@")
         guard !bytes.isEmpty, !bytes.contains(0) else { throw Errno(EINVAL) }
         guard bytes.count < UnixAddress.pathLimit else { throw Errno(ENAMETOOLONG) }
-        // An abstract name is as long as the length reports; a path ends at its zero byte.
+        // An abstract name has the length that the address states; a path ends at its zero byte.
         if isAbstract { bytes[0] = 0 } else { bytes.append(0) }
         raw.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &raw.sun_path) { $0.copyBytes(from: bytes) }

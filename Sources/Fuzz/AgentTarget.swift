@@ -5,7 +5,7 @@ import Noise
 import OrderedCollections
 import Wire
 
-/// An agent on a machine where every command can be carried out, some of them with little success.
+/// An agent on a machine where every command can be executed; some of them fail.
 final class AgentTarget: Target {
     let name: String
     let node: NodeID
@@ -28,7 +28,7 @@ final class AgentTarget: Target {
         self.clock = clock
         node = key.publicKey
         var configuration = AgentConfiguration(name: name, version: "0", containment: .subreaper)
-        // Else no peer could be served that measures.
+        // Otherwise no measuring peer could be served.
         configuration.mesh.hasDataPlane = true
         agent = Agent(
             identity: Identity(key), membership: MembershipRecord(admission), record: AgentRecord(),
@@ -95,7 +95,7 @@ final class AgentTarget: Target {
         for request: AgentRequest in [.status, .peersList, .workersList, .acceleratorsList] {
             feed(.request(RequestID(1), request), now)
         }
-        // Of those that the hostile controller speaks of.
+        // One of those that the hostile controller names.
         feed(.overlayRequested(.v4(0x6440_0000 + UInt32(random.next(below: 8)))), now)
         drain(now: now, into: &wire)
     }

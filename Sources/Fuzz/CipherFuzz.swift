@@ -1,17 +1,17 @@
 import Base
 import Noise
 
-/// AES-256-GCM as it is accelerated against libsodium's, message by message: sealed alike in place and out of place,
-/// opened again, refused when one bit of text, tag, AAD or nonce is another, and then nothing left where the plaintext
-/// would have been. No byte outside of the destination may change.
+/// Compares the accelerated AES-256-GCM with libsodium's, message by message. Both must seal alike, in place and out of
+/// place, and open again. A message with one changed bit in text, tag, AAD or nonce must be refused, and then no plaintext
+/// may be left in the destination. No byte outside of the destination may change.
 package struct CipherFuzz: ~Copyable {
-    /// All lengths to here come by in turn.
+    /// All lengths up to this one are tried in turn.
     package static let turn = 2100
     package static let greatest = 65_507
     private static let margin = 64
     private static let guardByte: UInt8 = 0xa5
 
-    /// Who does AES-GCM here.
+    /// The implementation of AES-GCM here.
     package static var implementation: String { CipherAcceleration.describe() }
 
     package struct Difference: Error, CustomStringConvertible {
@@ -20,7 +20,7 @@ package struct CipherFuzz: ~Copyable {
     }
 
     private var random: Random
-    /// Messages are pieces of this, so that they lie at every alignment.
+    /// Messages are parts of this, so that they have every alignment.
     private let pool: UnsafeMutableRawBufferPointer
     private let expected: UnsafeMutableRawBufferPointer
     private let sealed: UnsafeMutableRawBufferPointer
@@ -109,7 +109,7 @@ package struct CipherFuzz: ~Copyable {
         return forge(sealed, count: count, counter: counter, aad: aad, isInPlace: isInPlace)
     }
 
-    /// Changes one bit, and needs a refusal that leaves zeros.
+    /// Changes one bit, and checks that the message is refused and zeros are left.
     private mutating func forge(
         _ sealed: UnsafeMutableRawPointer, count: Int, counter: UInt64, aad: UnsafeRawBufferPointer, isInPlace: Bool
     ) -> String? {

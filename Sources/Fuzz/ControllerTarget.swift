@@ -5,7 +5,7 @@ import Noise
 import OrderedCollections
 import Wire
 
-/// A controller with its people: they ask for everything now and then, so that what was reported is shown.
+/// A controller with its operators: they sometimes ask for everything, so that all reported values are shown.
 final class ControllerTarget: Target {
     let name = "controller"
     let node: NodeID

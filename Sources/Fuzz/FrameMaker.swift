@@ -1,8 +1,8 @@
 import Base
 import Wire
 
-/// Plaintexts for a hostile peer: mostly such as the protocol allows, so that the session lives long enough to get
-/// somewhere, and now and then anything at all.
+/// Plaintexts for a hostile peer: mostly valid ones, so that the session lives long enough to reach deep states, and
+/// sometimes arbitrary ones.
 struct FrameMaker {
     var mutator: Mutator
 
@@ -57,7 +57,7 @@ struct FrameMaker {
         }
     }
 
-    /// A request to measure on a stream of its own, whole or not, right or not.
+    /// A request to measure on a separate stream, complete or not, valid or not.
     private mutating func bench(_ peer: HostilePeer, _ writer: inout ByteWriter) {
         guard peer.nextSequence < 1000 else { return }
         let id = StreamID(sequence: peer.nextSequence, opener: peer.opener)
@@ -152,7 +152,7 @@ struct FrameMaker {
             rawValue: mutator.random.chance(9, in: 10) ? mutator.random.next(below: 12) : mutator.edge62())
         switch mutator.random.index(below: 12) {
         case 0:
-            // A type and whatever follows it.
+            // A type and arbitrary bytes after it.
             writer.uint8(UInt8(truncatingIfNeeded: mutator.random.next(below: 0x30)))
             for _ in 0..<mutator.random.index(below: 6) { writer.varint(mutator.edge62()) }
         case 1:

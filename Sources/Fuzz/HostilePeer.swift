@@ -2,8 +2,8 @@ import Base
 import Noise
 import Wire
 
-/// A peer that knows the protocol, holds a key and perhaps a certificate, and reports what it likes: it shakes hands with
-/// the primitives of `Noise` and seals any plaintext, so that what lies behind the cipher meets bytes that no honest
+/// A peer that knows the protocol, holds a key and perhaps a certificate, and sends arbitrary content. It performs handshakes
+/// with the primitives of `Noise` and seals any plaintext, so that the code behind the cipher gets bytes that no honest
 /// program would send.
 final class HostilePeer {
     let node: NodeID
@@ -22,7 +22,7 @@ final class HostilePeer {
     private var remoteIndex: UInt32 = 0
     private(set) var handshakeHash: [UInt8] = []
 
-    /// What goes on in the session's streams.
+    /// The packet number of the session's streams.
     var packetNumber: UInt64 = 0
     var largestReceived: UInt64?
     var controlStream: StreamID?
@@ -49,11 +49,11 @@ final class HostilePeer {
     }
 
     var hasSession: Bool { keys != nil }
-    /// Datagrams sent since the target last reported anything: it may have ended the session without a word.
+    /// Datagrams sent since the target last sent anything: it may have ended the session silently.
     private(set) var silence = 0
     private var bornAt = Instant.origin
 
-    /// Whether the session is to be given up: the target ignores it, or is about to end it for its age.
+    /// Whether the session is to be given up: the target ignores it, or will soon end it because of its age.
     func isStale(_ now: Instant) -> Bool { silence > 25 || now - bornAt > .seconds(25) }
     var opener: UInt64 { node < target ? 0 : 1 }
 
@@ -62,7 +62,7 @@ final class HostilePeer {
         state = nil
     }
 
-    /// A first message; `payload` replaces the honest one, and nobody here waits for the answer then.
+    /// A first message; `payload` replaces the honest one, and then no answer is awaited.
     func first(payload: [UInt8]? = nil, now: Instant) -> [UInt8] {
         let index = generator.uint32()
         var state = HandshakeState(
@@ -70,7 +70,7 @@ final class HostilePeer {
             ephemeral: generator.secretKey(), remoteStatic: target)
         var writer = ByteWriter(reserving: Limits.datagramBytes)
         DatagramHeader.handshakeFirst(sender: index).write(to: &writer)
-        // The target's key is a good one.
+        // The target's key is valid.
         writer.append(try! state.writeMessage(payload: payload ?? honestPayload(padded: true)))
         jar.stamp(&writer.bytes, now: now)
         guard payload == nil else { return writer.bytes }
@@ -85,14 +85,14 @@ final class HostilePeer {
             .encoded(paddedTo: padded ? 900 : 0)
     }
 
-    /// Appends both MACs in place of the last 32 bytes, as anybody can who knows whom the message is for.
+    /// Writes both MACs in place of the last 32 bytes, as any sender can that knows the receiver's key.
     func stamp(_ message: inout [UInt8], now: Instant) {
         var other = CookieJar(responder: target)
         message.removeLast(min(message.count, DatagramHeader.macsSize))
         other.stamp(&message, now: now)
     }
 
-    /// Takes what the target sent; gives what is to be sent in return.
+    /// Takes a datagram of the target; returns the datagrams to send in return.
     func receive(_ datagram: [UInt8], payload: [UInt8]? = nil, now: Instant) -> [[UInt8]] {
         var reader = ByteReader(datagram.span.bytes)
         guard let header = try? DatagramHeader(reading: &reader) else { return [] }
@@ -121,7 +121,7 @@ final class HostilePeer {
         localIndex = generator.uint32()
         var writer = ByteWriter(reserving: Limits.datagramBytes)
         DatagramHeader.handshakeSecond(sender: localIndex, receiver: sender).write(to: &writer)
-        // The reader's ephemeral key has been used already.
+        // The reader has already used the ephemeral key.
         writer.append(try! state.writeMessage(payload: payload ?? honestPayload(padded: false)))
         jar.stamp(&writer.bytes, now: now)
         begin(with: state, remote: sender)

@@ -25,7 +25,7 @@ package struct Kept: Sendable {
 }
 
 extension Kept {
-    /// How an input lies on the disk: its variant and class in the name, and hexadecimal digits, 64 to a line.
+    /// How an input is stored on the disk: its variant and class in the name, and hexadecimal digits, 64 to a line.
     package var text: String {
         let digits = bytes.hex
         var lines: [Substring] = []

@@ -2,9 +2,9 @@ package import Base
 
 /// # Changes to bytes
 ///
-/// What a line, an unauthenticated peer or a broken program makes of a datagram: flipped bits, cut or grown ends, pieces of
-/// another one, numbers at the edges of what their field can hold. Which change comes is drawn from the generator that
-/// is given, so that a seed reports the whole run.
+/// What a network, an unauthenticated peer or a broken program makes of a datagram: flipped bits, shortened or extended ends,
+/// parts of another one, numbers at the limits of their fields. The given generator draws the change, so that a seed
+/// determines the whole run.
 package struct Mutator: Sendable {
     package enum Change: String, CaseIterable, Sendable {
         case none, flip, several, truncate, extend, splice, byte, number, erase, insert, header
@@ -13,7 +13,7 @@ package struct Mutator: Sendable {
 
     package init(_ random: Random) { self.random = random }
 
-    /// Values at which a field of some width turns over.
+    /// Values at which a field of some width overflows.
     static let edges: [UInt64] = [
         0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256, 1023, 1024, 16_383, 16_384, 65_535, 65_536,
         (1 << 20) - 1, 1 << 20, (1 << 21) - 1, 1 << 21, (1 << 30) - 1, 1 << 30, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
@@ -66,7 +66,7 @@ package struct Mutator: Sendable {
         }
     }
 
-    /// Edits what stands in the clear: kind, reserved bytes, indices, counter.
+    /// Edits the unencrypted fields: kind, reserved bytes, indices, counter.
     private mutating func header(of bytes: inout [UInt8]) {
         let field = pick([0..<1, 1..<4, 4..<8, 8..<12, 8..<16])
         let value = edge()

@@ -3,7 +3,7 @@ import Mesh
 import OrderedCollections
 import Wire
 
-/// What became of one datagram, from the difference of counters.
+/// The result of one datagram, from the difference of counters.
 struct Outcome {
     private(set) var drops = 0
     private(set) var reason: DropReason?
@@ -11,7 +11,7 @@ struct Outcome {
 
     init(_ before: MeshCounters, _ after: MeshCounters) {
         answers = after.handshakesAnswered - before.handshakesAnswered
-        // Not about what comes in.
+        // Not about incoming datagrams.
         for reason in Outcome.reasons {
             let count = after[reason] - before[reason]
             guard count > 0 else { continue }

@@ -3,13 +3,13 @@ import Mesh
 import Noise
 import Wire
 
-/// # Packets that nobody should send
+/// # Hostile packets
 ///
-/// The data plane's two ways work on raw memory, so what they must never do is to read or write outside of it. Three roads
-/// lead there: what a program of this node makes the kernel hand over (`frame`), what a member that holds keys seals
-/// (`sealed`), and what an unauthenticated peer or a bad line makes of a datagram (`mangled`). After each input the
-/// bytes around every buffer must be untouched, what goes to the peer must open there, and what goes to the device must
-/// be a whole packet from the peer to this node with a virtio header that a kernel can believe.
+/// The data plane's two directions work on raw memory, so they must never read or write outside of it. Input comes from three
+/// sources: what a program of this node makes the kernel hand over (`frame`), what a member that holds keys seals (`sealed`),
+/// and what an unauthenticated peer or a bad network makes of a datagram (`mangled`). After each input the bytes around every
+/// buffer must be unchanged. A datagram to the peer must open there. A packet to the device must be a whole packet from the
+/// peer to this node, with a valid virtio header.
 package struct PlaneFuzz: ~Copyable {
     package struct Complaint: Error, CustomStringConvertible {
         package var input: UInt64
@@ -79,7 +79,7 @@ package struct PlaneFuzz: ~Copyable {
         counter = 0
         near = DataPlane(takesUDP: mutator.random.chance(3, in: 4))
         far = DataPlane()
-        // Now and then of another application, so that ports and conversations are looked at.
+        // Sometimes of another application, so that ports and flows are checked.
         let isStrange = mutator.random.chance(1, in: 3), limit = mutator.pick([1472, 1452, 1252, 8972])
         for change in changes(PlaneFuzz.mine, PlaneFuzz.mine6, PlaneFuzz.peers, PlaneFuzz.peers6, isStrange, limit) {
             near.apply(change, now: now, into: &out)
@@ -276,7 +276,7 @@ package struct PlaneFuzz: ~Copyable {
         return bytes
     }
 
-    /// An IP packet that is in order, but for its transport now and then.
+    /// A valid IP packet, sometimes with an invalid transport header.
     private mutating func packet(
         from source4: IPAddress, _ source6: IPAddress, to destination4: IPAddress, _ destination6: IPAddress
     ) -> [UInt8] {
@@ -309,13 +309,13 @@ package struct PlaneFuzz: ~Copyable {
             + source6.bytes + destination6.bytes + body.prefix(count)
     }
 
-    /// A message as a socket gives it, of datagrams that a member has sealed.
+    /// A message as a socket returns it, of datagrams that a member has sealed.
     private mutating func message(mangled: Bool) -> (bytes: [UInt8], segment: Int) {
         let sealer = CipherKey(cipher, key: key)
         let count = mutator.pick([1, 2, 3, 16, 64])
         var inner = packet(from: PlaneFuzz.peers, PlaneFuzz.peers6, to: PlaneFuzz.mine, PlaneFuzz.mine6)
         inner = Array(inner.prefix(65_000 / count - 32))
-        // Its header states its present length, or it would not go far.
+        // Its header states its true length, or it would be dropped early.
         if inner.count >= 40, mutator.random.chance(7, in: 8) {
             let length = inner[0] >> 4 == 4 ? inner.count : inner.count - 40, place = inner[0] >> 4 == 4 ? 2 : 4
             (inner[place], inner[place + 1]) = (UInt8(length >> 8), UInt8(length & 255))

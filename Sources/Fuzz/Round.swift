@@ -6,10 +6,10 @@ import Wire
 
 /// # A fuzzing round
 ///
-/// A small fleet in one process, in virtual time, under fire. Two kinds of datagrams are thrown at it:
+/// A small fleet in one process, in virtual time. Two kinds of datagrams are thrown at it:
 ///
-/// - *outside*: what was sent before, changed or again, from anywhere. Anyone who sends it holds no keys.
-/// - *inside*: any plaintext at all, sealed with the keys of a session that a hostile peer has made: a member, a node
+/// - *outside*: earlier datagrams, changed or repeated, from anywhere. Their sender holds no keys.
+/// - *inside*: any plaintext, sealed with the keys of a session that a hostile peer has made: a member, a node
 ///   without a certificate, or (for an agent) its own controller.
 ///
 /// ```
@@ -18,12 +18,12 @@ import Wire
 ///   king ══ session ══ beta         beta is a real agent, and its controller is hostile
 /// ```
 ///
-/// Laws, looked at after each datagram or every `Round.checkEvery` of them:
+/// Laws, checked after each datagram or after every `Round.checkEvery` of them:
 /// 1. Nothing traps.
 /// 2. An outside datagram is dropped for one counted reason, or (a first message) answered, and never both or neither.
-/// 3. What it is answered with is no longer than itself.
+/// 3. The answer to it is no longer than itself.
 /// 4. Every datagram is counted as received.
-/// 5. Sessions with honest peers live on, and messages get through, whatever unauthenticated peers and other peers send.
+/// 5. Sessions with honest peers live on, and messages get through, whatever unauthenticated and other peers send.
 /// 6. Peers and streams stay within `Limits`, and timers come to rest.
 ///
 /// Static keys are the same in all rounds, so that kept inputs mean the same in each; everything else is drawn from the
@@ -48,7 +48,7 @@ package final class Round {
     private var iteration = 0
     private var nonce: UInt64 = 0
     private var broken: String?
-    /// Informed of every datagram that is thrown, before it is.
+    /// Called for every datagram before it is thrown.
     package var watcher: ((_ iteration: Int, _ what: String, _ bytes: [UInt8]) -> Void)?
 
     package init(seed: UInt64, number: UInt64, tally: Tally = Tally()) {
@@ -137,7 +137,7 @@ package final class Round {
         if after.datagramsReceived != before.datagramsReceived + 1 { fail("a datagram was not counted") }
     }
 
-    /// Hands one datagram over, and lets all that follows from it happen.
+    /// Delivers one datagram and all that follows from it.
     private func hit(_ index: Int, _ bytes: [UInt8], from: SocketAddress) {
         var batch = DatagramBatch(capacity: bytes.count + 16)
         batch.append(bytes, remote: from)
@@ -213,7 +213,7 @@ package final class Round {
         if recorded[index].count < 64 {
             recorded[index].append(datagram)
         } else {
-            // Kinds are rare that make sessions, so one of the same kind makes room.
+            // Kinds that make sessions are rare, so a new one replaces one of the same kind.
             let slot = mutator.random.index(below: 64)
             let isSame = recorded[index][slot].bytes[0] == datagram.bytes[0]
             if isSame || mutator.random.chance(1, in: 20) { recorded[index][slot] = datagram }
@@ -225,7 +225,7 @@ package final class Round {
         pump()
     }
 
-    /// Takes what a target needs sent, and delivers.
+    /// Takes a target's datagrams, and delivers them.
     private func settle(_ target: any Target) {
         target.drain(now: now, into: &wire)
         if !wire.isEmpty { pump() }
@@ -320,7 +320,7 @@ package final class Round {
 
     // MARK: - Kept inputs
 
-    /// Throws a kept input once, and holds it to the same laws.
+    /// Throws a kept input once, and checks the same laws.
     package func replay(_ kept: Kept) throws(Violation) {
         iteration += 1
         switch kept.variant {

@@ -3,7 +3,7 @@ import Mesh
 import OrderedCollections
 import Wire
 
-/// What a run has seen, by variant and outcome: as close to coverage as counters come.
+/// What a run has reached, by variant and outcome: counters that approximate coverage.
 package struct Tally: Sendable {
     package var iterations = 0
     package var handshakes = 0
@@ -48,7 +48,7 @@ package struct Tally: Sendable {
         insides[(target * 2 + (isAlive ? 1 : 0)) * 32 + number] += 1
         var reader = ByteReader(plain.span.bytes)
         guard (try? reader.varint("number")) != nil, let type = try? reader.uint8("type") else { return }
-        // Types that nobody reads are one class.
+        // Types that are never read are one class.
         let shown = min(type, 0x30)
         let key = UInt64(shown) | UInt64(target) << 9 | (isAlive ? 256 : 0)
         keep(

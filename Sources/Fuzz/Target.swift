@@ -5,7 +5,7 @@ import Noise
 import OrderedCollections
 import Wire
 
-/// A program of ours under fire: a whole endpoint, controller or agent, and what it needs sent.
+/// A program under test: a whole endpoint, controller or agent, and its datagrams.
 protocol Target: AnyObject {
     var name: String { get }
     var node: NodeID { get }
@@ -15,7 +15,7 @@ protocol Target: AnyObject {
     func tick(now: Instant)
     /// Appends what is to be sent, and empties the outbox.
     func drain(now: Instant, into wire: inout [Flying])
-    /// A law of its own that is broken.
+    /// A violated law of this target; `nil` if there is none.
     func complaint(now: Instant) -> String?
 }
 

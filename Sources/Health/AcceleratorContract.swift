@@ -2,9 +2,9 @@ package import Wire
 
 /// # The exec contract: health of any card, from any command
 ///
-/// For a card that this agent has no adapter for, an operator configures a command. The agent runs it now and then, with a
-/// deadline, without a shell, and reads its standard output, which must be one JSON document (RFC 8259, UTF-8, at most
-/// 1 MiB):
+/// For a card that this agent has no adapter for, an operator configures a command. The agent runs it periodically, with a
+/// deadline and without a shell, and reads its standard output. That output must be one JSON document (RFC 8259, UTF-8, at
+/// most 1 MiB):
 ///
 ///     {
 ///       "version": 1,
@@ -27,26 +27,27 @@ package import Wire
 ///     }
 ///
 /// `version`, `vendor` and `devices` are required, and `index` in each device: the number by which the vendor's tools call
-/// the card, from 0 to 65535, no two alike. Everything else may be left out or be `null`, and **must** be where it was not
-/// read: zero means zero. Counts and bytes are whole numbers; percentages lie in 0...100 and are rounded; watts and
-/// degrees may have decimals and are kept to a thousandth. `vendor` is 1 to 32 of `a-z 0-9 - _`. An unknown or doubled
-/// key, a wrong type or a value out of range refuses the whole document, and the error names the key, so that a typing
-/// mistake never looks like a missing sensor. There may be as many as 256 devices and 16 lines of evidence of 256 bytes each.
+/// the card, from 0 to 65535, no two alike. Everything else may be left out or be `null`, and **must** be so where it was not
+/// read: zero means zero. Counts and bytes are whole numbers; percentages lie in 0...100 and are rounded; watts and degrees
+/// may have decimals and are kept to a thousandth. `vendor` is 1 to 32 of `a-z 0-9 - _`. An unknown or repeated key, a wrong
+/// type or a value out of range makes the whole document invalid. The error names the key, so that a typing mistake never
+/// looks like a missing sensor. At most 256 devices are allowed, with at most 16 lines of evidence of 256 bytes each.
 ///
-/// `verdict` is `healthy`, `degraded`, `failed` or `unknown`, and the command's word is final, since it knows the card:
-/// report it with evidence. Without one the agent judges by the readings, as it does for every vendor (`Verdicts`).
+/// `verdict` is `healthy`, `degraded`, `failed` or `unknown`, and the command's verdict is final, since it knows the card. A
+/// verdict should come with evidence. Without a verdict the agent judges by the readings, as it does for every vendor
+/// (`Verdicts`).
 ///
-/// **Exit status**, as Nagios plugins and the node problem detector have it, sums up what the document states in detail:
+/// The **exit status** follows Nagios plugins and the node problem detector. It summarises what the document states in detail:
 ///
 /// | status | meaning | effect on a device that the document calls healthy |
 /// |---|---|---|
 /// | 0 | fine | none |
 /// | 1 | something is degraded | if no device is degraded or failed, each becomes degraded |
-/// | 2 | something failed, or the command could not report | if no device failed, each becomes unknown |
+/// | 2 | something failed, or the command could not determine the state | if no device failed, each becomes unknown |
 /// | else, or a signal | the command itself is broken | the output is not read; the result is an error |
 ///
-/// A command that is alone in knowing that something is wrong cannot be overheard that way, and one that cannot report
-/// makes nothing failed. Standard error is for people.
+/// So a problem that only the exit status reports is not lost, and a command that cannot determine the state never makes a
+/// device failed. Standard error is for people.
 package enum AcceleratorContract {
     package static let version: Int64 = 1
     private static let largestIndex: Int64 = 65_535

@@ -1,22 +1,22 @@
 import Base
 package import Wire
 
-/// # Where a node's accelerators are asked after
+/// # How a node's accelerators are probed
 ///
-/// A probe reports what to run and what its output means; it runs nothing. The shell spawns the command with a deadline,
-/// collects standard output, and hands it in with the exit status (128 + n for signal n). A tool that never answers is the
-/// shell's to report.
+/// A probe defines what to run and what the output means; it runs nothing. The shell spawns the command with a deadline,
+/// collects standard output, and hands it in with the exit status (128 + n for signal n). The shell reports a tool that never
+/// answers.
 package enum AcceleratorProbe: Hashable, Sendable {
-    /// The machine has no accelerators, or nobody asks.
+    /// The machine has no accelerators, or they are not probed.
     case none
     /// nvidia-smi at a path, with the arguments that print its XML report.
     case nvidia(path: String = "/usr/bin/nvidia-smi", arguments: [String] = NvidiaSMI.arguments)
-    /// A command that keeps `AcceleratorContract`.
+    /// A command that implements `AcceleratorContract`.
     case exec(command: [String])
     /// A trace file; see `ReplayTrace`.
     case replay(path: String)
 
-    /// Program and arguments; empty where nothing is to be run.
+    /// Program and arguments; empty where there is nothing to run.
     package var command: [String] {
         switch self {
         case .none, .replay: []
@@ -25,7 +25,7 @@ package enum AcceleratorProbe: Hashable, Sendable {
         }
     }
 
-    /// The file to read once instead of running something.
+    /// The file to read once instead of running a command.
     package var tracePath: String? {
         switch self {
         case .none, .nvidia, .exec: nil
@@ -33,8 +33,8 @@ package enum AcceleratorProbe: Hashable, Sendable {
         }
     }
 
-    /// What the output of one run reports. For `.replay` the output is the trace file and the answer its start; the shell
-    /// keeps a `ReplayTrace` to play it.
+    /// The devices that the output of one run states. For `.replay` the output is the trace file and the result is its start;
+    /// the shell keeps a `ReplayTrace` to play it.
     package func parse(output: [UInt8], exitStatus: Int32) throws(HealthError) -> [AcceleratorStatus] {
         switch self {
         case .none: []
@@ -44,8 +44,8 @@ package enum AcceleratorProbe: Hashable, Sendable {
         }
     }
 
-    /// What is left of the devices known before, once a run has given an error: they exist, their readings do not. A
-    /// device that the tool called lost has failed; of the others nothing is known, and unknown is never failed.
+    /// The devices known before, after a run that ended with an error: they keep their identity and lose their readings. A
+    /// device that the tool called lost has failed. The state of the others is unknown, and unknown is never failed.
     package static func devices(after error: HealthError, last: [AcceleratorStatus]) -> [AcceleratorStatus] {
         last.map { known in
             var device = AcceleratorStatus(vendor: known.vendor, index: known.index)
@@ -56,7 +56,7 @@ package enum AcceleratorProbe: Hashable, Sendable {
             device.driverVersion = known.driverVersion
             device.evidence = [error.description]
             if case .deviceLost(let address?) = error.reason, address == known.pciAddress { device.verdict = .failed }
-            // A machine with one card has no doubt which is lost.
+            // On a machine with one card it is clear which one is lost.
             if case .deviceLost(nil) = error.reason, last.count == 1 { device.verdict = .failed }
             return device
         }

@@ -61,7 +61,7 @@ package struct ContractReader {
 
     /// A mistake in what was just read.
     package func failure(_ reason: HealthError.Reason, _ detail: String = "") -> HealthError {
-        // The reason is replaced: the reader itself knows only mistakes of the grammar.
+        // The reason is replaced: the reader itself knows only errors of the grammar.
         var error = HealthError(json.failure(.malformed, detail))
         error.reason = reason
         return error

@@ -1,5 +1,5 @@
-/// A number as text has it, kept exact: `mantissa` times ten to the `exponent`. Watts and degrees come with decimals and
-/// are desired in thousandths, and binary floating point would make 67.03 W of 67029 mW.
+/// A number as text has it, kept exact: `mantissa` times ten to the `exponent`. Watts and degrees come with decimals and are
+/// stored in thousandths, and binary floating point would make 67029 mW of 67.03 W.
 package struct DecimalNumber: Hashable, Sendable {
     package var mantissa: Int64
     package var exponent: Int
@@ -9,7 +9,7 @@ package struct DecimalNumber: Hashable, Sendable {
         self.exponent = exponent
     }
 
-    /// The value times ten to the `power`, rounded half away from zero; `nil` where 64 bits do not hold it.
+    /// The value times ten to the `power`, rounded half away from zero; `nil` where it does not fit into 64 bits.
     package func scaled(byPowerOfTen power: Int) -> Int64? {
         if mantissa == 0 { return 0 }
         let shift = exponent + power
@@ -33,7 +33,7 @@ package struct DecimalNumber: Hashable, Sendable {
         return value.multipliedReportingOverflow(by: Self.powersOfTen[-exponent]) == (mantissa, false) ? value : nil
     }
 
-    /// An exponent that no power read or asked for brings back into range.
+    /// An exponent that no power, read or requested, brings back into range.
     private static let beyondRange = 40_000
     private static let powersOfTen: [Int64] = (0...18).map { power in
         (0..<power).reduce(1) { product, _ in product * 10 }
@@ -42,8 +42,8 @@ package struct DecimalNumber: Hashable, Sendable {
 
 extension DecimalNumber {
     /// Reads sign, digits, a fraction and, if asked, an exponent at the start of `bytes[range]`, and moves the range's start
-    /// past them. `nil`, and no move, where no digit stands there. Digits of the fraction beyond what 64 bits hold are dropped;
-    /// a whole part beyond that makes a number that `scaled` always refuses.
+    /// past them. `nil`, without moving it, where there is no digit. Digits of the fraction beyond what 64 bits hold are
+    /// dropped; a whole part beyond that makes a number for which `scaled` always returns `nil`.
     init?(readingFrom bytes: [UInt8], _ range: inout Range<Int>, exponentAllowed: Bool = false) {
         var at = range.lowerBound
         let end = range.upperBound
@@ -83,7 +83,7 @@ extension DecimalNumber {
         range = at..<end
     }
 
-    /// `e+12`: the power, held within what `scaled` distinguishes, and the offset after it.
+    /// `e+12`: the power, limited to the range that `scaled` distinguishes, and the offset after it.
     private static func power(_ bytes: [UInt8], _ start: Int, _ end: Int) -> (Int, Int)? {
         guard start < end, bytes[start] | 0x20 == UInt8(ascii: "e") else { return nil }
         var at = start + 1

@@ -9,8 +9,8 @@ struct FileBuffer {
 
     init() {}
 
-    /// Reads a file from its start, at most `limit` bytes; false where it is missing or unreadable. Kernel files have no
-    /// size, so the end is where `read` reports it.
+    /// Reads a file from its start, at most `limit` bytes; false where it is missing or unreadable. Kernel files state no
+    /// size, so the end is where read(2) returns it.
     mutating func read(_ path: String, limit: Int = HealthLimits.procBytes) -> Bool {
         count = 0
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -24,7 +24,7 @@ struct FileBuffer {
             let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + offset, room) }
             if got < 0 {
                 if errno == EINTR { continue }
-                // Pressure files exist and answer EOPNOTSUPP where the kernel was booted with psi=0.
+                // Where the kernel was booted with psi=0, pressure files exist and reading them fails with EOPNOTSUPP.
                 count = 0
                 return false
             }
@@ -36,7 +36,7 @@ struct FileBuffer {
 
     var cursor: TextCursor { TextCursor(bytes, count: count) }
 
-    /// The first line without blanks at its ends; `nil` where there is none.
+    /// The first line without whitespace at its ends; `nil` where there is none.
     mutating func line(of path: String) -> String? {
         guard read(path, limit: 4096) else { return nil }
         var cursor = cursor

@@ -1,10 +1,10 @@
 import Base
 
-/// # Mistakes of files and tools
+/// # Errors of files and tools
 ///
-/// Everything that this module reads was written by somebody else: the kernel, a vendor's tool, a command that an
-/// operator configured. What cannot be read is a value that reports what is wrong and where, so that a person can open the
-/// file at that line. A reading that is merely absent is no error: it is `nil` in the status.
+/// Everything that this module reads was written by other software: the kernel, a vendor's tool, a command that an operator
+/// configured. Input that cannot be read becomes an error that states what is wrong and where, so that a person can open the
+/// file at that line. A reading that is only absent is no error: it is `nil` in the status.
 
 /// Why the output of a tool or a file could not be understood.
 package struct HealthError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -68,7 +68,7 @@ package struct HealthError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension HealthError {
-    /// What the XML of a tool is guilty of.
+    /// The error of a tool's XML.
     init(_ error: XMLError) {
         let reason: Reason =
             switch error.reason {

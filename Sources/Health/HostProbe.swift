@@ -5,14 +5,13 @@ package import Wire
 /// # The machine, once a second
 ///
 /// Everything comes from small kernel files, read into one buffer that is kept. A file that is missing, unreadable or
-/// malformed makes its figures `nil` and no other's: containers, LXC guests and old kernels each lack some. Use of
-/// processors is a difference, so the first sample has none. Facts that do not change while a machine runs are read again
-/// once a minute, and the mount table every `disksEvery`, since it is the one file whose size grows with the number of
-/// containers.
+/// malformed makes its own values `nil` and no others: containers, LXC guests and old kernels each lack some files. Processor
+/// use is a difference, so the first sample has none. Facts that do not change while a machine runs are read again once a
+/// minute, and the mount table every `disksEvery`, since it is the one file whose size grows with the number of containers.
 ///
-/// Under LXC /proc/stat and /proc/meminfo are FUSE files of lxcfs and report the guest, not of its host.
+/// Under LXC /proc/stat and /proc/meminfo are FUSE files of lxcfs and describe the guest, not its host.
 package struct HostProbe {
-    /// Where the machine lies: `/`, a host's root mounted into a pod, or a folder of recorded files.
+    /// The root of the machine's files: `/`, a host's root mounted into a pod, or a folder of recorded files.
     private let root: String
     private let disksEvery: Interval
     private var buffer = FileBuffer()
@@ -176,7 +175,7 @@ private struct ProcessorTimes {
         }
     }
 
-    /// `nil` where no tick has passed. Idle time and iowait run backwards at times; what does is taken as no time.
+    /// `nil` where no tick has passed. Idle time and iowait sometimes run backwards; that counts as no time.
     func usePermille(since earlier: ProcessorTimes) -> Int64? {
         var total: Int64 = 0
         var idle: Int64 = 0
@@ -190,7 +189,7 @@ private struct ProcessorTimes {
 }
 
 extension PressureStatus {
-    /// Reads `some avg10=0.10 avg60=2.00 avg300=3.85 total=15` and the `full` line; irq has the latter alone. `nil` where
+    /// Reads `some avg10=0.10 avg60=2.00 avg300=3.85 total=15` and the `full` line; irq has only the latter. `nil` where
     /// neither is there.
     fileprivate init?(_ resource: Resource, reading cursor: consuming TextCursor) {
         self.init(resource)

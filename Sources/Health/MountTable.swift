@@ -3,11 +3,10 @@ import Wire
 
 /// # Which file systems are asked for their size
 ///
-/// `statvfs` on a dead NFS or FUSE mount never returns, and would take the agent's loop with it. So only file systems on
-/// local block devices are asked, and of those only such as no other file system stands in front of: neither mounted over
-/// them, nor anywhere on the way to them. A block device is mounted many times (bind mounts, containers); it is reported
-/// once, by its shortest mount point. Pseudo devices (loop images, RAM disks) and file systems that are images by nature
-/// report nothing of the machine's disks.
+/// `statvfs` on a dead NFS or FUSE mount never returns, and would block the agent's loop. So only file systems on local block
+/// devices are asked, and only where no other file system is in front: neither mounted over them, nor anywhere on the path to
+/// them. A block device is mounted many times (bind mounts, containers); it is reported once, by its shortest mount point.
+/// Pseudo devices (loop images, RAM disks) and file systems that are images by nature report nothing of the machine's disks.
 ///
 /// The text is /proc/PID/mountinfo, proc_pid_mountinfo(5):
 ///
@@ -18,7 +17,7 @@ struct MountTable {
         var status: DiskStatus
         /// `major:minor`, or the source for file systems with anonymous device numbers.
         var key: String
-        /// False where asking could hang.
+        /// False where `statvfs` could hang.
         var isReachable: Bool
     }
     private(set) var disks: [Disk] = []
@@ -59,7 +58,7 @@ struct MountTable {
         guard let kind = cursor.word(), let source = cursor.word() else { return }
         let options = cursor.word() ?? kind
         let mountPoint = unescaped(cursor, point)
-        // What is mounted here hides what was mounted here before.
+        // A mount hides what was mounted at the same point before.
         candidates.removeAll { $0.status.mountPoint == mountPoint }
         let fileSystem = cursor.text(kind)
         if isDistant(fileSystem) {
@@ -70,7 +69,7 @@ struct MountTable {
         let name = unescaped(cursor, source)
         let key = cursor.starts(device, "0:") ? name : cursor.text(device)
         var status = DiskStatus(mountPoint: mountPoint, device: name, fileSystem: fileSystem)
-        // Of the super block's options, since a read-only bind mount of a writable file system is no fault.
+        // From the super block's options, since a read-only bind mount of a writable file system is no fault.
         status.isReadOnly = cursor.matches(options, "ro") || cursor.starts(options, "ro,")
         guard candidates.count < HealthLimits.diskMounts else { return }
         candidates.append(Disk(status: status, key: key, isReachable: true))
@@ -99,7 +98,7 @@ struct MountTable {
         point.hasPrefix(parent) && (point.utf8.count == parent.utf8.count || point.hasPrefix(parent + "/"))
     }
 
-    /// Blanks, tabs, line feeds and backslashes come as three octal digits (`\040`).
+    /// Spaces, tabs, line feeds and backslashes are written as three octal digits (`\040`).
     private func unescaped(_ cursor: TextCursor, _ range: Range<Int>) -> String {
         let bytes = cursor.bytes
         guard bytes[range].contains(UInt8(ascii: "\\")) else { return cursor.text(range) }

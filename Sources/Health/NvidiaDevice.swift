@@ -1,7 +1,7 @@
 import Wire
 
-/// One `<gpu>` of the report while it is being read: values are put in place by the path of their element, whichever
-/// generation of the schema put them there.
+/// One `<gpu>` of the report while it is being read: the path of an element decides where its value belongs, in every
+/// generation of the schema.
 struct NvidiaDevice {
     var status = AcceleratorStatus(vendor: "nvidia", index: -1)
     var minorNumber: Int64?
@@ -17,7 +17,7 @@ struct NvidiaDevice {
     private struct MemoryErrors {
         var correctable: Int64?
         var uncorrectable: Int64?
-        /// Given by the tool itself, so parts are not added.
+        /// Whether the tool itself gave the total, so that parts are not added.
         var hasTotal = (correctable: false, uncorrectable: false)
 
         mutating func add(correctable count: Int64?) {
@@ -139,7 +139,7 @@ extension NvidiaDevice {
         }
     }
 
-    /// What the driver reports of repairs: done, waiting, impossible; and what it advises.
+    /// What the driver reports about repairs (done, pending, impossible), and what it advises.
     private mutating func repair(_ path: String, _ reading: NvidiaReading) {
         switch path {
         case "remapped_rows/remapped_row_pending": status.rowRemapPending = reading.flag
@@ -213,7 +213,7 @@ extension NvidiaDevice {
         switch field {
         case "pid": process = reading.count.map { AcceleratorProcess(pid: $0) }
         case "process_name":
-            // Anything may be a name, even what means absent elsewhere.
+            // Any text may be a name, even one that means absent elsewhere.
             let name = String(decoding: text, as: UTF8.self).trimmed.cut(to: HealthLimits.textBytes)
             process?.name = name.isEmpty || name == "N/A" || name == "[N/A]" ? nil : name
         case "used_memory": process?.memoryBytes = reading.bytes

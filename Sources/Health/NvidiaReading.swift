@@ -1,18 +1,18 @@
-/// How nvidia-smi reports a value, that there is none, or that it failed to read one. The spellings are collected from
+/// How nvidia-smi writes a value, that there is none, or that reading one failed. The spellings are collected from
 /// drivers 384 to 610; `N/A` and its relatives are harmless, the faults are not.
 enum NvidiaReading: Hashable {
     case value(String)
     case absent
     /// `ERR!`, `Unknown Error`: this reading failed.
     case failed(String)
-    /// `GPU requires reset`, `GPU is lost`: the device did.
+    /// `GPU requires reset`, `GPU is lost`: the device failed.
     case lost(String)
 
     init(_ raw: some Collection<UInt8>) {
         var text = String(decoding: raw, as: UTF8.self).trimmed
         if text.hasPrefix("["), text.hasSuffix("]"), text.utf8.count >= 2 {
             let inner = String(text.dropFirst().dropLast()).trimmed
-            // `[REDACTED]` and the like are values that wear brackets.
+            // `[REDACTED]` and similar texts are values in brackets.
             if NvidiaReading(plain: inner).isValue == false { text = inner }
         }
         self.init(plain: text)
@@ -99,7 +99,7 @@ enum NvidiaReading: Hashable {
 }
 
 extension String {
-    /// Without blanks, tabs, line ends and NULs at both ends.
+    /// Without spaces, tabs, line ends and NULs at both ends.
     var trimmed: String {
         let isPadding = { (byte: UInt8) in byte.isBlank || byte == 0 }
         let view = utf8.drop(while: isPadding)

@@ -1,24 +1,24 @@
 import Base
 package import Wire
 
-/// # What nvidia-smi -q -x reports
+/// # The report of nvidia-smi -q -x
 ///
-/// The report has one `<gpu>` a card. Its schema has changed with the driver (v9 to v13, and drivers that name none):
+/// The report has one `<gpu>` per card. Its schema has changed with the driver (v9 to v13, and drivers that name none):
 /// `power_readings` became `gpu_power_readings`, throttle reasons became event reasons, two ECC totals became SRAM and
-/// DRAM; an old card lacks whole blocks. So the parser knows paths, not schemas: what it finds it takes, whatever else is
-/// there it steps over, and what is missing stays `nil`.
+/// DRAM; an old card lacks whole blocks. So the parser knows paths, not schemas: it reads the paths that it knows and skips
+/// all others, and what is missing stays `nil`.
 ///
-/// **Which number a card has.** The report gives none but the kernel's minor number (/dev/nvidia2), which a card keeps when
-/// another is lost, while a place in the list would shift. So the index is the minor number; a card without one (a broken
+/// **The index of a card.** The report holds no number but the kernel's minor number (/dev/nvidia2). A card keeps it when
+/// another is lost, while its place in the list would shift. So the index is the minor number; a card without one (a broken
 /// card, Windows, very old drivers) takes its place in the list if that is free, else the lowest free number.
 ///
-/// **Words around the report.** A lost card makes nvidia-smi print `Unable to determine the device handle for GPU
-/// 0000:05:00.0: GPU is lost.` before, after, or instead of the report, and a corrupted infoROM a warning. Such lines reach
-/// the card with that address, which is added to the list if the report omits it. With no report at all nothing is known of
-/// the other cards, and the result is an error; `AcceleratorProbe.devices(after:last:)` turns it into statuses.
+/// **Lines around the report.** A lost card makes nvidia-smi print `Unable to determine the device handle for GPU
+/// 0000:05:00.0: GPU is lost.` before, after, or instead of the report, and a corrupted infoROM a warning. Such a line is
+/// assigned to the card with that address, which is added to the list if the report omits it. With no report at all nothing
+/// is known of the other cards, and the result is an error; `AcceleratorProbe.devices(after:last:)` turns it into statuses.
 ///
-/// **Exit status** (nvidia-smi(1)): 0 is fine; 14 is the infoROM warning; the rest come without a report or with one that
-/// reports the same itself. So a readable report counts and its exit status does not.
+/// **Exit status** (nvidia-smi(1)): 0 is fine; 14 is the infoROM warning; the others come without a report, or with a report
+/// that states the same. So a readable report counts, and the exit status does not.
 package enum NvidiaSMI {
     package static let arguments = ["-q", "-x"]
 
@@ -116,7 +116,7 @@ extension NvidiaSMI.Report {
                 }
             }
         } catch {
-            // A path of names cannot report which of eight cards it was.
+            // A path of names does not state which of eight cards it was.
             var error = error
             error.place = error.place.replacingFirst("/gpu", with: "/gpu[\(devices.count)]")
             throw error
@@ -190,7 +190,7 @@ extension NvidiaSMI {
             : HealthError(.commandFailed(status: exitStatus), "", reported)
     }
 
-    /// Lines outside the report that speak of a card; at most as many as there can be cards.
+    /// Lines outside the report that name a card; at most as many as there can be cards.
     fileprivate static func messages(_ text: ArraySlice<UInt8>) -> [Message] {
         var messages: [Message] = []
         for line in text.split(separator: UInt8(ascii: "\n")) {

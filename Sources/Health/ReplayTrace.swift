@@ -3,16 +3,16 @@ package import Wire
 
 /// # A recorded machine, played back
 ///
-/// A trace stands in for the vendor's tool: for rehearsing what a fleet does when a card dies, and for testing everything
-/// above the adapters without hardware. It is a text file of JSON lines, each one sample:
+/// A trace replaces the vendor's tool: to rehearse what a fleet does when a card fails, and to test everything above the
+/// adapters without hardware. It is a text file of JSON lines, each one sample:
 ///
 ///     {"atMilliseconds": 0, "vendor": "nvidia", "devices": [{"index": 0, "temperatureCelsius": 41}]}
 ///     {"atMilliseconds": 60000, "devices": [{"index": 0, "uncorrectableErrors": 1}]}
 ///
-/// `devices` is that of the exec contract (`AcceleratorContract`), field for field. `atMilliseconds` counts from the start
-/// of the playback, and must grow from line to line. `vendor` holds until another line names one; before that it is
-/// `replay`. Blank lines are allowed, and so are lines that begin with `#`. A sample holds until the next, the last for
-/// ever, and before the first nothing is known, so there are no devices.
+/// `devices` is the same as in the exec contract (`AcceleratorContract`), field for field. `atMilliseconds` counts from the
+/// start of the playback, and must grow from line to line. `vendor` holds until another line names one; before that it is
+/// `replay`. Blank lines are allowed, and so are lines that begin with `#`. A sample holds until the next one, and the last
+/// one holds forever. Before the first one nothing is known, so there are no devices.
 package struct ReplayTrace: Sendable {
     private var samples: [(at: Interval, devices: [AcceleratorStatus])] = []
 
@@ -41,7 +41,7 @@ package struct ReplayTrace: Sendable {
         }
     }
 
-    /// What the machine reports this long after the start.
+    /// What the machine reports at this time after the start.
     package func devices(at time: Interval) -> [AcceleratorStatus] {
         var low = 0
         var high = samples.count

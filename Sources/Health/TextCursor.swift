@@ -1,5 +1,5 @@
 /// Walks over the lines and words of a /proc file without copying any of it. It shares the buffer's storage, so it must be
-/// gone before the buffer is filled again; otherwise the fill copies.
+/// released before the buffer is filled again; otherwise the fill copies.
 struct TextCursor {
     let bytes: [UInt8]
     /// What is left of the file.

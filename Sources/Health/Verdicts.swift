@@ -3,13 +3,12 @@ package import Wire
 /// # What a device's readings mean
 ///
 /// A pure function from one report to one verdict, without history: the same report always gives the same answer, and the
-/// evidence names every rule that fired, gravest first. The order of trust is the vendor's own statement, then lost or
+/// evidence names every rule that fired, most severe first. The order of trust is: the vendor's own statement, then lost or
 /// reset required, then counters, then thresholds.
 ///
 /// | evidence | verdict |
 /// |---|---|
-/// | the vendor's recovery action is a reset or reboot, a device is lost, requires a reset, or a reading reports `ERR!`
-/// | failed |
+/// | the vendor's recovery action is a reset or reboot, a device is lost or requires a reset, or a reading is `ERR!` | failed |
 /// | the fan alone reports `ERR!`, the vendor advises to drain | degraded |
 /// | uncorrectable memory errors since the driver was loaded; a row remapping failed | failed |
 /// | a row remapping or a page retirement waits for a reset | degraded |
@@ -17,9 +16,9 @@ package import Wire
 /// | none of memory, utilisation, temperature and power could be read | unknown |
 ///
 /// Absent is not broken: no rule fires on `nil`, so missing data alone is never worse than unknown. Software's own clock
-/// caps (power cap, application clocks, sync boost, software thermal slowdown) are policy, and no fault.
+/// caps (power cap, application clocks, sync boost, software thermal slowdown) are policy and not a fault.
 package enum Verdicts {
-    /// A reading, or a statement of the vendor's tool, that is itself bad news.
+    /// A reading, or a statement of the vendor's tool, that is itself a fault.
     package struct Fault: Hashable, Sendable {
         package var gravity: Verdict
         /// One line for a person.
@@ -31,7 +30,7 @@ package enum Verdicts {
         }
     }
 
-    /// `verdict` and `evidence` of the status are not looked at.
+    /// `verdict` and `evidence` of the status are ignored.
     package static func judge(
         _ status: AcceleratorStatus, faults: [Fault] = []
     ) -> (verdict: Verdict, evidence: [String]) {

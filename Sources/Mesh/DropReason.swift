@@ -1,8 +1,8 @@
-/// Why a datagram had no effect. Whatever drops reports it here, and `asterism status` shows it.
+/// Why a datagram had no effect. All code that drops one counts it here, and `asterism status` shows the counts.
 package enum DropReason: String, Hashable, Sendable, CaseIterable {
-    /// No kind of ours, a reserved byte that is not zero, or a length that the kind cannot have.
+    /// An unknown kind, a reserved byte that is not zero, or a length that the kind cannot have.
     case malformed
-    /// The kernel cut it, because it was longer than any datagram of ours may be.
+    /// The kernel truncated it, because it was longer than any datagram of this protocol may be.
     case oversized
     /// A first message that was not made for this node's key.
     case badMAC1
@@ -13,7 +13,7 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case replayedHandshake
     /// A handshake message that does not decrypt, or whose key is of low order.
     case handshakeFailed
-    /// A handshake message that decrypts and reports nonsense.
+    /// A handshake message that decrypts and has an invalid payload.
     case badPayload
     /// A certificate that another fleet's authority made.
     case foreignFleet
@@ -21,7 +21,7 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case expiredCertificate
     /// A good certificate of another node.
     case wrongNode
-    /// A node without a certificate asked for a session, and this one enrols nobody, or too many at once.
+    /// A node without a certificate asked for a session, and this one enrols no nodes, or too many at once.
     case anonymousRefused
     case tooManySessions
     /// A second message to which there is no first.
@@ -29,7 +29,7 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case badCookie
     /// Sealed with keys that this node does not have (any more).
     case unknownSession
-    /// The tag is wrong: changed on the way, or never ours.
+    /// The tag is wrong: the datagram was changed in transit, or was never valid.
     case forged
     /// A counter that was seen before, or is too old to know.
     case replayed
@@ -37,17 +37,17 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case expiredKeys
     /// An authentic datagram with frames that cannot be read; the session is closed.
     case badFrames
-    /// To be carried, for an allocation that is not given out, or from elsewhere than where it is bound.
+    /// To be relayed, for an allocation that does not exist, or not from the address where it is bound.
     case relayUnknownSender
-    /// To be carried to an allocation that is not given out.
+    /// To be relayed to an allocation that does not exist.
     case relayUnknownAllocation
-    /// ... or that is not bound at present.
+    /// To be relayed to an allocation that is not bound at present.
     case relayUnbound
-    /// To be carried, and the sender's tenant has used up its share.
+    /// To be relayed, and the sender's tenant has used up its share.
     case relayOverRate
-    /// To be carried over a third relay, or to a relay over two.
+    /// To be relayed over a third relay, or to a relay over two.
     case relayTooFar
-    /// A bind, or an answer to one, that was not made with the allocation's key, or that came before.
+    /// A bind, or an answer to one, that was not made with the allocation's key, or that is a repetition.
     case badBind
     /// A packet, and this node has no data plane.
     case noDataPlane

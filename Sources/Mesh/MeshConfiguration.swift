@@ -10,28 +10,28 @@ package struct MeshConfiguration: Sendable {
     package var authorities: [VerifyingKey] = []
     /// Keys older than this are replaced.
     package var rekeyAfter = Interval.seconds(120)
-    /// A session ends when something that asks for an answer has had none for so long.
+    /// How long an answer may be missing before the session is over.
     package var unansweredBeforeTimeout = Interval.seconds(15)
     /// Whether the driver has a data plane, for which keys and routes are then made.
     package var hasDataPlane = false
     /// What peers of other applications may reach on this node.
     package var policy: [PolicyRule] = []
 
-    /// Keys older than this are used no more.
+    /// Keys older than this are not used any more.
     static let rejectAfter = Interval.seconds(180)
-    /// First wait for a second message; it doubles up to the next figure, and each is changed by up to 10 %.
+    /// First wait for a second message; it doubles up to the next value, and each wait varies by up to 10 %.
     static let handshakeRetry = Interval.milliseconds(250)
     static let handshakeRetryMax = Interval.seconds(5)
     /// `connect` fails after so long without an answer.
     static let connectTimeout = Interval.seconds(10)
-    /// Something was sent that asks for an answer and nothing came back: make new keys, the peer may have lost its own.
-    /// Five heartbeats' worth of round trips would be too patient, one too nervous.
+    /// How long an answer may be missing before new keys are made, because the peer may have lost its own. Five heartbeats
+    /// would be too long, one too short.
     static let unansweredBeforeHandshake = Interval.milliseconds(2500)
     /// Slack for clocks that differ, when a certificate's validity is checked.
     package static let clockSlack = Interval.minutes(10)
-    /// What the nodes of one application may have carried by this one, where it is a beacon, in bytes a second.
+    /// How much this node, where it is a beacon, relays for the nodes of one application, in bytes per second.
     static let relayBytesPerSecond: Int64 = 125_000_000
-    /// Probes of paths that this node sends at most, over all peers; and as many that measure how large datagrams may be.
+    /// The maximum of path probes per second, over all peers; the same number again may measure datagram sizes.
     static let probesPerSecond: Int64 = 200
 
     package init() {}

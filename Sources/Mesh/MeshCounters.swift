@@ -9,7 +9,7 @@ package struct MeshCounters: Sendable {
     package private(set) var sessionsEstablished = 0
     package private(set) var rekeys = 0
     package private(set) var probesSent = 0
-    /// Peers whose ports were predicted, and datagrams that went out for it.
+    /// Peers whose ports were predicted, and datagrams that were sent for it.
     package private(set) var predictions = 0
     package private(set) var predictionProbesSent = 0
     package internal(set) var paths = PathMetrics()

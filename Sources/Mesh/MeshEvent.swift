@@ -1,10 +1,10 @@
 package import Base
 package import Wire
 
-/// What the layer above the mesh gets to know.
+/// What the mesh reports to the layer above.
 package enum MeshEvent: Hashable, Sendable {
-    /// A session is there, and both ends have shown that they hold its keys. Comes again, after a `disconnected`, when
-    /// the peer has forgotten the session and made a new one.
+    /// A session is established, and both ends have shown that they hold its keys. Comes again, after a `disconnected`, when
+    /// the peer has lost the session and made a new one.
     case connected(NodeID, PeerSession)
     case disconnected(NodeID, DisconnectReason)
     /// `connect` was given up; what was queued for the peer is gone.
@@ -12,16 +12,15 @@ package enum MeshEvent: Hashable, Sendable {
     /// An unreliable message; at most once, in any order.
     case message(NodeID, [UInt8])
     case stream(NodeID, StreamEvent)
-    /// The answer to a ping came that way.
+    /// The answer to a ping came by that path.
     case pong(NodeID, token: UInt64, roundTrip: Interval, by: PathAddress)
-    /// Where this node can be reached is not what it was: see `Endpoint.candidates`.
+    /// The addresses where this node can be reached have changed: see `Endpoint.candidates`.
     case candidatesChanged
-    /// A relay that a peer is reached through does not answer: where it has allocations itself is desired (`Endpoint.relay
-    /// chain`).
+    /// A relay that a peer is reached through does not answer: its own allocations are requested (`Endpoint.relayChain`).
     case relayUnreached(NodeID)
 }
 
-/// Whom a session is with.
+/// The peer of a session.
 package struct PeerSession: Hashable, Sendable {
     /// `nil`: a node that has none yet and may do nothing but enrol.
     package let certificate: Certificate?
@@ -31,14 +30,14 @@ package struct PeerSession: Hashable, Sendable {
 }
 
 package enum DisconnectReason: Hashable, Sendable {
-    /// This end asked for it.
+    /// This end requested it.
     case local
     case closedByPeer(CloseCode)
-    /// The peer has forgotten the session: it was restarted, or gave us up.
+    /// The peer has lost the session: it was restarted, or closed it.
     case peerForgot
     /// Sent much, received nothing.
     case timeout
-    /// Nothing was reported for so long that the keys are too old.
+    /// Nothing was sent for so long that the keys are too old.
     case idle
     /// The peer broke the rules of streams.
     case protocolViolation
@@ -49,9 +48,9 @@ package enum DisconnectReason: Hashable, Sendable {
 }
 
 package enum ConnectFailure: Hashable, Sendable {
-    /// Nobody answered at any of the addresses.
+    /// There was no answer at any of the addresses.
     case timeout
-    /// Somebody answered with a certificate that is not to be trusted.
+    /// The answer had a certificate that is not to be trusted.
     case certificate(CertificateFault)
     case tooManySessions
 }

@@ -1,13 +1,14 @@
 package import Base
 import Wire
 
-/// What an `Endpoint` needs done. The driver owns one, hands it to every call, and empties it after each.
+/// The outputs of an `Endpoint`. The driver owns one, passes it to every call, and empties it after each.
 package struct MeshOutbox: ~Copyable {
     /// To be sent, in this order.
     package var datagrams = DatagramBatch()
-    /// Sockets other than the first that are of no more use; one that is named for the first time is to be opened.
+    /// Sockets other than the first that are no longer used. A socket that a datagram names for the first time is to be
+    /// opened.
     package var closedSockets: [UInt16] = []
-    /// What the data plane is to know, in this order; nothing where there is none.
+    /// Changes for the data plane, in this order; empty where there is none.
     package var dataPlane: [DataPlaneChange] = []
     /// For the layer above, in this order.
     package var events: [MeshEvent] = []

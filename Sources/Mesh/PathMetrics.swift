@@ -1,35 +1,35 @@
 import Base
 package import Wire
 
-/// # How well paths do
+/// # Metrics of paths
 ///
 /// Three things whose frequency a fleet needs to know: how long data had been in doubt when it was moved to
-/// another path, how much of it goes over relays, and what came of punching, by what is before the two nodes. All are
-/// figures with names, as all that is counted; a name's parts are divided by dots, so that anyone who needs labels makes them
-/// of it.
+/// another path, how much of it goes over relays, and the results of hole punching, by the NATs of the two nodes. All are
+/// counters with names. Dots divide the parts of a name, so that an exporter can make labels of them.
 package struct PathMetrics: Hashable, Sendable {
-    /// Upper ends of the buckets, in milliseconds. A failover is to take 0.2 to 0.4 s, so they are narrow there.
+    /// Upper ends of the buckets, in milliseconds. A failover is expected to last 0.2 to 0.4 s, so the buckets are narrow
+    /// there.
     package static let failoverBounds = [50, 100, 150, 200, 250, 300, 350, 400, 500, 750, 1000, 2000, 5000]
-    /// By bucket; the last holds what needed longer than any bound.
+    /// By bucket; the last holds failovers that lasted longer than any bound.
     package private(set) var failovers = [Int](repeating: 0, count: failoverBounds.count + 1)
-    /// Of all of them together.
+    /// The sum of all of them.
     package private(set) var failoverMilliseconds = 0
-    /// Of this node's own datagrams: what it has sent and received over relays, sealed, without what a relay adds.
+    /// This node's own datagrams over relays, in sealed bytes without relay headers: sent and received.
     package internal(set) var relayedBytesSent = 0
     package internal(set) var relayedBytesReceived = 0
     private var punches = [Int](repeating: 0, count: PathMetrics.kinds.count)
 
     package init() {}
 
-    /// How a way was found, or sought.
+    /// How a direct path was found, or tried.
     package enum Method: String, Hashable, Sendable, CaseIterable {
-        /// Both ends sent to where the other reported that it is.
+        /// Both ends sent to the addresses that the other has reported.
         case punchProbes
-        /// Ports were predicted on top.
+        /// Ports were predicted in addition.
         case prediction
     }
 
-    /// What punching was about, and what came of it.
+    /// The circumstances of a hole punch, and its result.
     package struct Punch: Hashable, Sendable {
         package let own: NATMapping
         package let peer: NATMapping
@@ -66,7 +66,7 @@ package struct PathMetrics: Hashable, Sendable {
 
     mutating func ended(_ punch: Punch) { punches[PathMetrics.kinds.firstIndex(of: punch)!] += 1 }
 
-    /// In a fixed order; of punches only those that there were, since there are many kinds.
+    /// In a fixed order; of punches only kinds that occurred, since there are many.
     var all: [(name: String, count: Int)] {
         let bounds = PathMetrics.failoverBounds.map(String.init) + ["more"]
         return zip(bounds, failovers).map { ("failovers.\($0)", $1) }

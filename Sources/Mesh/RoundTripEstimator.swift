@@ -4,7 +4,7 @@ import Base
 struct RoundTripEstimator: Sendable {
     /// RFC 9002, section 6.2.2.
     static let initial = Interval.milliseconds(333)
-    /// No path takes longer; a machine that slept does.
+    /// No path takes longer; only a suspended machine does.
     static let maximum = Interval.seconds(10)
     /// RFC 9002, section 6.1.2.
     static let granularity = Interval.milliseconds(1)
@@ -24,7 +24,7 @@ struct RoundTripEstimator: Sendable {
         minimum = smoothed
     }
 
-    /// `delay` is what the peer reports it waited before it acknowledged, already within its bound.
+    /// `delay` is how long, by its own report, the peer waited before it acknowledged, already within its bound.
     mutating func sample(_ measured: Interval, delay: Interval) {
         let sample = min(measured, RoundTripEstimator.maximum)
         latest = sample

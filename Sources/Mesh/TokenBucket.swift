@@ -1,6 +1,6 @@
 import Base
 
-/// A limit of so many a second, of which `burst` may come at once.
+/// A rate limit per second, of which `burst` may come at once.
 struct TokenBucket: Sendable {
     private let perSecond: Int64
     private let burst: Int64
@@ -18,7 +18,7 @@ struct TokenBucket: Sendable {
 
     /// How many there are.
     mutating func available(_ now: Instant) -> Int64 {
-        // A bucket that was not looked at for long is full; so much time as this fills it.
+        // A bucket that was unused for long is full; this time fills it completely.
         let longest = (burst * TokenBucket.unit / max(1, perSecond)) + 1
         let elapsed = (now - filledAt).nanoseconds / 1000
         if elapsed > longest {
@@ -33,7 +33,7 @@ struct TokenBucket: Sendable {
 
     mutating func isFull(_ now: Instant) -> Bool { available(now) == burst }
 
-    /// Takes so many; false, and takes none, if there are fewer.
+    /// Takes `count` tokens; false, and takes none, if there are fewer.
     mutating func take(_ count: Int64 = 1, now: Instant) -> Bool {
         guard available(now) >= count else { return false }
         level -= count * TokenBucket.unit

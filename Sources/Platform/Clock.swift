@@ -2,9 +2,9 @@ package import Base
 import Glibc
 
 /// The machine's clocks. No other file of this package reads a clock, except that a loop reads its own (`Loop.now`, which is
-/// the monotonic clock too). Code that decides gets the time as an argument.
+/// the monotonic clock too). Code that makes decisions gets the time as an argument.
 package enum Clock {
-    /// The wall clock: CLOCK_REALTIME. It steps when somebody sets it.
+    /// The wall clock: CLOCK_REALTIME. It steps when it is set.
     package static func wall() -> UnixTime { UnixTime(milliseconds: Int64(wallNanoseconds() / 1_000_000)) }
 
     /// The wall clock in nanoseconds since 1970-01-01 UTC.

@@ -1,7 +1,7 @@
 package import Base
 
 /// The kernel's entropy: getrandom(2), through the standard library. No other file of this package draws random numbers;
-/// code that decides gets a seed as an argument.
+/// code that makes decisions gets a seed as an argument.
 package enum Entropy {
     package static func seed() -> Seed { Seed(word(), word(), word(), word()) }
 

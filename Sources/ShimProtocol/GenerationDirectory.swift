@@ -10,27 +10,27 @@ import Base
 /// stuck                      the shim   SIGKILL was sent and these processes are still there
 /// exit                       the shim   it is over, and no process is left
 /// log.00000000000000000000   the shim   standard output and error from that byte on
-/// work/                      the agent  the worker's own folder, and where it starts unless it is informed otherwise
+/// work/                      the agent  the worker's own folder, and its working directory unless the launch names another
 /// ```
 ///
-/// Three facts carry everything. The lock is the life of the shim: the kernel drops it however the shim ends. `exit` is
-/// the proof of death of a whole generation: the shim writes it after waitpid(2) has answered ECHILD, and being the
-/// subreaper it has no descendant then. And anyone who writes `exit` holds the lock and looked first that there is none, so
-/// that an agent which gives a generation up and a shim which is late can never both be right.
+/// The protocol rests on three facts. The lock is held as long as the shim lives: the kernel drops it however the shim ends.
+/// `exit` proves that a whole generation has ended: the shim writes it after waitpid(2) has returned ECHILD, and since it is
+/// the subreaper it then has no descendant. And the process that writes `exit` holds the lock and has checked that there is
+/// no `exit` yet. So an agent that gives a generation up and a shim that is late can never both write one.
 ///
-/// The first thing that a shim does under its lock is to take room for `exit` (`exit.new`). Where there is neither a lock nor
-/// that nor `exit`, nothing has run, and the launch may be made again.
+/// The first thing that a shim does under its lock is to reserve space for `exit` (`exit.new`). Where there is no lock, no
+/// `exit.new` and no `exit`, nothing has run, and the launch may be repeated.
 ///
 /// The shim makes `launch` and the folder durable before it starts the worker (the agent's loop must not wait for a
-/// disk), and `exit` before it ends. `started` and `stuck` speak of processes, which no power failure survives, so they
-/// need not survive it either.
+/// disk), and `exit` before it ends. `started` and `stuck` describe processes. No process survives a power failure, so these
+/// files need not survive it either.
 package enum GenerationDirectory {
     package static let launch = "launch"
     package static let started = "started"
     package static let stuck = "stuck"
     package static let exit = "exit"
     package static let work = "work"
-    /// Behind the name of a file for which the shim has taken room, and which it has not written yet.
+    /// Suffix of a file for which the shim has reserved space and which it has not written yet.
     package static let reserved = ".new"
     package static let logPrefix = "log."
     /// Digits of an offset in a log file's name; 2^63 has 19.

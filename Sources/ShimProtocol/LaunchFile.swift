@@ -1,13 +1,13 @@
 package import Base
 
-/// What a shim is to run. All that needs a look-up (user names, groups, defaults) was looked up by the agent, so the
-/// shim needs neither a name service nor a configuration.
+/// What a shim is to run. The agent has already resolved all that needs a look-up (user names, groups, defaults), so the shim
+/// needs neither a name service nor a configuration.
 package struct LaunchFile: Hashable, Sendable {
     package var name: String
     package var generation: UInt64
-    /// Drawn again for each launch, so that no other generation is taken for this one.
+    /// A new random number for each launch, so that no other generation is mistaken for this one.
     package var nonce: UInt64
-    /// The command that asked for this launch; the agent's business, kept here so that it survives the agent.
+    /// The command that requested this launch. Only the agent uses it; it is kept here so that it survives the agent.
     package var operation = ""
     /// The program and its arguments. A program without a slash is looked up in `PATH` of `environment`.
     package var arguments: [String]
@@ -21,11 +21,11 @@ package struct LaunchFile: Hashable, Sendable {
     package var logFiles: Int64
     package var stopSignal: Int32
     package var oomScoreAdjust: Int32 = 0
-    /// A folder of cgroup v2 that is the worker's alone; `nil` where there is none.
+    /// A folder of cgroup v2 that only this worker uses; `nil` where there is none.
     package var cgroup: String?
-    /// Limits that were asked for and that nothing enforces for the worker as a whole; kept for the agent's next run.
+    /// Limits that were requested and that nothing enforces for the worker as a whole; kept for the agent's next run.
     package var unenforced: [String] = []
-    /// Where the log goes on: what earlier runs of this generation have written.
+    /// Where the log continues: the bytes that earlier runs of this generation have written.
     package var logStart: Int64 = 0
     /// Folders above the generation's own whose entries are new and must be made durable: 1 or 2.
     package var newAncestors: UInt8 = 1

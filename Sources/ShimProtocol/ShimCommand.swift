@@ -9,10 +9,10 @@ package let shimCommandSignal: Int32 = 35
 /// `stop` and `grace` are two commands, because shims of earlier versions know positive values only: they send the signal
 /// to the worker's process group and ignore the grace.
 package enum ShimCommand: Hashable, Sendable {
-    /// The signal, 1 to 64 without 9, goes once to every process of the worker. What is left when the main process has
-    /// ended then keeps its grace. The same signal again changes nothing.
+    /// The signal, 1 to 64 without 9, goes once to every process of the worker. Processes that are left when the main process
+    /// has ended then have the grace period. The same signal again changes nothing.
     case stop(signal: Int32)
-    /// SIGKILL goes to every process that is left in so many seconds. A later command may shorten that, not extend it.
+    /// SIGKILL goes to every process that is left after so many seconds. A later command may shorten that, not extend it.
     case grace(seconds: Int32)
     /// SIGKILL to every process of the worker, now and until none is left.
     case kill
@@ -34,7 +34,6 @@ package enum ShimCommand: Hashable, Sendable {
         }
     }
 
-    /// Seconds of grace, from the end of the main process on, where `grace` was not sent: that of a `StopPolicy` that
-    /// names none.
+    /// Seconds of grace, from the end of the main process on, where `grace` was not sent: the default of `StopPolicy`.
     package static let unstatedGrace: Int32 = 10
 }

@@ -34,7 +34,7 @@ package struct StartedRecord: Hashable, Sendable {
     }
 }
 
-/// SIGKILL was sent a while ago, and these are still there: they sleep in the kernel, uninterruptibly.
+/// SIGKILL was sent a while ago, and these processes are still there: they are in uninterruptible sleep in the kernel.
 package struct StuckRecord: Hashable, Sendable {
     package var nonce: UInt64
     /// At most 64 of them.
@@ -58,13 +58,13 @@ package struct ExitRecord: Hashable, Sendable {
     }
     package var nonce: UInt64
     package var outcome: Outcome
-    /// The kernel's memory killer struck in the worker's cgroup.
+    /// The kernel's OOM killer ended a process in the worker's cgroup.
     package var outOfMemory = false
     package var at: UnixTime
     /// Processes that outlived the main one and were killed.
     package var leftovers: Int32 = 0
     package var logBytes: Int64 = 0
-    /// Bytes that the disk did not take.
+    /// Bytes that could not be written to the disk.
     package var logBytesDropped: Int64 = 0
 
     package init(nonce: UInt64, outcome: Outcome, at: UnixTime) {
@@ -74,14 +74,14 @@ package struct ExitRecord: Hashable, Sendable {
     }
 }
 
-/// Where a launch can fail, in the order in which things are done.
+/// Where a launch can fail, in the order of the steps.
 package enum LaunchStep: UInt8, Hashable, Sendable, CaseIterable {
     /// The shim itself could not be started.
     case shim = 1
     case launchFile, durability, output, process, cgroup, session, limits, groups, group, user, workingDirectory
     case parentDeath, execute
 
-    /// The field of the specification that is to blame, if one is.
+    /// The field of the specification that caused the failure, if one did.
     package var field: String {
         switch self {
         case .shim, .launchFile, .durability, .output, .process, .session, .parentDeath: "worker"

@@ -13,7 +13,7 @@ final class AgentProcess: Program {
     /// Packets that have come out of the overlay, whole.
     private var packets: [[UInt8]] = []
     private var settledAt = Instant.origin
-    /// When the data plane's traffic is to be reported.
+    /// When the data plane is to report its traffic next.
     private var reportAt: Instant?
 
     init(_ machine: Machine, addresses: [SocketAddress], site: String, now: Instant, wall: UnixTime) {
@@ -24,7 +24,7 @@ final class AgentProcess: Program {
         configuration.site = site
         configuration.tcpPorts = [TCPLinks.port]
         configuration.mesh.hasDataPlane = true
-        // What a disk gives back is what was written to it.
+        // A disk returns what was written to it.
         let membership = machine.disk.membership.map { try! MembershipRecord(decoding: $0) }
         let record = machine.disk.agentRecord.map { try! AgentRecord(decoding: $0) } ?? AgentRecord()
         agent = Agent(
@@ -37,7 +37,7 @@ final class AgentProcess: Program {
         settle(now)
     }
 
-    /// What the machine's files and processes report of workers.
+    /// What the machine's files and processes show of workers.
     private static func traces(of host: SimulatedHost) -> [AdoptedWorker] {
         host.traces.map { trace in
             let process = host.process(trace.process)
@@ -112,7 +112,7 @@ final class AgentProcess: Program {
         planeOutbox.packets.removeAll()
     }
 
-    /// Lets agent and data plane inform each other what they have to, until both are silent.
+    /// Passes messages between agent and data plane until neither has any.
     private func settle(_ now: Instant) {
         settledAt = now
         while !outbox.mesh.dataPlane.isEmpty || !planeOutbox.events.isEmpty {
@@ -178,7 +178,7 @@ final class AgentProcess: Program {
                 effects.append(.requestEnded(address, failure))
                 plane.unreachable(address, now: settledAt, into: &planeOutbox)
             case .stopped: effects.append(.exit)
-            // Nobody reads logs here, and nobody measures.
+            // Logs are not read here, and no peer measures.
             case .resolve(let names): effects.append(.resolve(names))
             case .readLog, .benchServe, .benchEnd, .ready, .notice: break
             }

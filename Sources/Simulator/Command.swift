@@ -4,7 +4,7 @@ package import Control
 package struct Command: Sendable {
     package var index: Int
     package var request: ControllerRequest
-    /// It names what is not there, and must be refused.
+    /// It names a node or worker that does not exist, and must be refused.
     package var isNonsense: Bool
     package var isEnd: Bool {
         switch request {

@@ -9,7 +9,7 @@ final class ControllerProcess: Program {
     private var controller: Controller
     private var outbox = ControllerOutbox()
 
-    /// The fleet that unfolds from the controller's keys.
+    /// The fleet that follows from the controller's keys.
     static func fleet(_ machine: Machine) -> FleetID {
         var generator = KeyGenerator(machine.keySeed)
         _ = generator.secretKey()
@@ -50,7 +50,7 @@ final class ControllerProcess: Program {
         outbox.mesh.datagrams.removeAll()
     }
 
-    /// Answers what can be answered at once, without its being an operator's command.
+    /// Answers a request that can be answered at once and that is not an operator's command.
     func look(_ request: ControllerRequest, now: Instant) -> ControllerReply? {
         precondition(outbox.actions.isEmpty, "a look between two effects")
         controller.handle(.request(RequestID(.max), request), now: now, into: &outbox)

@@ -1,12 +1,12 @@
 import Base
 
-/// Datagrams on their way. Slots are used again and again; an unauthenticated peer's oversized datagram makes its slot larger.
+/// Datagrams in flight. Slots are reused; an unauthenticated peer's oversized datagram makes its slot larger.
 final class DatagramPool {
     struct Slot {
         var memory: UnsafeMutableRawBufferPointer
         var count: Int
         var flight: Internet.Flight
-        /// Of the sender's sockets.
+        /// Which of the sender's sockets.
         var socket: UInt16 = 0
         /// Index of the machine, or -1.
         var sender: Int32

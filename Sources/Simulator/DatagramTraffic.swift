@@ -2,11 +2,11 @@ import Base
 import Control
 import Wire
 
-/// # Datagrams on their way
+/// # Datagrams in flight
 ///
 /// A datagram leaves a program's outbox, passes the sender's gateways, the lines of both machines and the receiver's
-/// gateways, and reaches a program. What leaves by a TCP socket goes over a connection (`TCPLinks`). Which way a datagram
-/// takes and how long it is on it, `Network` reports; this moves it and records it.
+/// gateways, and reaches a program. A datagram of a TCP socket goes over a connection (`TCPLinks`). `Network` decides the
+/// route and the delay of a datagram; this type moves it and records it.
 final class DatagramTraffic {
     private unowned let simulation: Simulation
     private let pool = DatagramPool()
@@ -17,7 +17,7 @@ final class DatagramTraffic {
 
     // MARK: - Leaving
 
-    /// A datagram of a program's outbox goes on its way.
+    /// Sends a datagram of a program's outbox.
     func send(_ batch: inout DatagramBatch, _ index: Int, from machine: Machine) {
         fly(pooled(&batch, index, from: machine), from: machine)
     }
@@ -28,7 +28,7 @@ final class DatagramTraffic {
     }
 
     private func pooled(_ batch: inout DatagramBatch, _ index: Int, from machine: Machine) -> Int32 {
-        // From where it seems to come is known when it leaves.
+        // Its apparent source is known when it leaves.
         let remote = batch.entries[index].remote
         let flight = Internet.Flight(realm: Internet.ipv4, from: remote, to: remote)
         let slot = batch.withBytes(at: index) { bytes in
@@ -65,7 +65,7 @@ final class DatagramTraffic {
         }
     }
 
-    /// Something from outside of the fleet is before a machine's door at `time`.
+    /// A datagram from outside of the fleet reaches a machine's gateway at `time`.
     func inject(_ bytes: [UInt8], on flight: Internet.Flight, at time: Instant) {
         let slot = bytes.withUnsafeBytes { pool.add($0, flight, sender: -1) }
         simulation.schedule(.arrival(datagram: slot), at: time)
@@ -82,7 +82,7 @@ final class DatagramTraffic {
 
     // MARK: - Arriving
 
-    /// Where lines have no rate, to be before one is to be there.
+    /// Where lines have no rate, a datagram that has reached a line has arrived.
     private func approach(_ slot: Int32, _ target: Int, at time: Instant) {
         simulation.schedule(
             simulation.network.isLimited ? .line(datagram: slot, machine: Int32(target)) : arrival(slot, target),
@@ -108,7 +108,7 @@ final class DatagramTraffic {
         guard case .success(let target) = simulation.network.arrive(flight, count: count, now: simulation.now) else {
             return lose(slot, .unreachable)
         }
-        // From here on it reports by which socket it came.
+        // From now on it holds the socket by which it came.
         pool.setSocket(slot, target.socket)
         reached(slot, simulation.machines[target.machine])
     }

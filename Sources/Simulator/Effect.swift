@@ -2,7 +2,7 @@ import Base
 import Control
 import Wire
 
-/// What a program needs done. Everything behind a `persist` waits until that is durable.
+/// An effect that a program requests. All effects after a `persist` wait until that is durable.
 enum Effect {
     case persist(Write)
     case launch(WorkerRef, WorkerSpec)
@@ -13,11 +13,11 @@ enum Effect {
     case controllerReply(RequestID, Result<ControllerReply, APIError>)
     case agentReply(RequestID, isSuccess: Bool)
     case resolve([HostPort])
-    /// What came of an overlay address that was desired.
+    /// The result of a request for an overlay address.
     case requestEnded(IPAddress, OverlayFailure?)
     /// An IP packet has come out of the overlay.
     case packet([UInt8])
-    /// A slot of the pool, held back behind a write.
+    /// A slot of the pool, held back until a write is durable.
     case datagram(Int32)
     /// The program has nothing more to do, and ends by itself.
     case exit

@@ -1,20 +1,20 @@
-/// What is going to happen. Everything here is a small integer: an event is moved many times on its way up the heap.
+/// A future event. All its values are small integers, because the heap moves an event many times.
 package enum Event: Sendable {
     /// A datagram's slot in the pool; it carries its own destination.
     case arrival(datagram: Int32)
-    /// A datagram is at the far end of its way, before the receiver's line.
+    /// A datagram is at the end of its route, before the receiver's line.
     case line(datagram: Int32, machine: Int32)
     /// What came through a TCP connection.
     case delivery(datagram: Int32, machine: Int32)
-    /// A machine notices that a connection it had made is over.
+    /// A machine detects that a connection that it had made is over.
     case connectionLost(machine: Int32, server: Int32)
-    /// A machine's program asked for this time.
+    /// A machine's program requested to be woken at this time.
     case wake(machine: Int32)
-    /// A process of a worker does what its script reports.
+    /// A process of a worker executes a step of its script.
     case process(machine: Int32, process: Int32, step: ProcessStep)
-    /// The disk reports that what was being written is durable.
+    /// The disk reports that its write is durable.
     case written(machine: Int32, life: Int32)
-    /// Something that the host was busy with is ready to be reported.
+    /// A message of the host for the program is ready.
     case informed(machine: Int32, life: Int32, message: Int32)
     /// A machine's program starts.
     case start(machine: Int32)
@@ -22,7 +22,7 @@ package enum Event: Sendable {
     case fault(index: Int32)
     /// The next entry of the operators' plan.
     case command(index: Int32)
-    /// The operators look after a command that was not answered.
+    /// The operators check a command that was not answered.
     case patience(command: Int32, attempt: Int32)
     /// The end of a pause.
     case resume(machine: Int32)

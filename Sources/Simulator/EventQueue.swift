@@ -2,8 +2,8 @@ import Base
 
 /// # The future, in order
 ///
-/// A binary heap of events by time; events of one instant keep the order in which they were put in, so that a run has one
-/// order only. Nothing is taken out of the middle: an event that has become pointless is recognised when it comes up.
+/// A binary heap of events by time; events of one instant keep the order in which they were added, so that a run has exactly
+/// one order. No event is removed from the middle: an obsolete event is recognised when its time comes.
 struct EventQueue {
     private struct Entry {
         var at: UInt64

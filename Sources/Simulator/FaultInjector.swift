@@ -1,12 +1,12 @@
 import Base
 import Control
 
-/// # What breaks
+/// # Faults
 ///
-/// Draws when faults come, at the rates of the scenario, and makes them happen. What lasts (a partition, a gateway without
-/// UDP) plans its own end.
+/// Draws the times of faults, at the rates of the scenario, and causes them. A fault that lasts (a partition, a gateway
+/// without UDP) schedules its own end.
 final class FaultInjector {
-    /// A fault whose time has been drawn; whom it meets is decided when it comes.
+    /// A fault whose time has been drawn; its target is chosen when it happens.
     private struct Planned {
         enum Kind {
             case agentCrash, reboot, pause, partition, oneWayPartition, clog, roam, clockStep
@@ -21,13 +21,13 @@ final class FaultInjector {
 
     /// What happens to a gateway between a node and the others.
     private enum GatewayFault: String {
-        /// It has lost power for a moment, and knows of nothing.
+        /// It has lost power for a moment, and all its state.
         case reboot
-        /// It gives all that is in use other ports.
+        /// It gives all mappings in use other ports.
         case rebinding
         /// Its provider gives it another address.
         case renumbering
-        /// It lets no UDP out for a while.
+        /// It blocks outgoing UDP for a while.
         case udpBlock
     }
 
@@ -55,7 +55,7 @@ final class FaultInjector {
             (.reboot, f.gatewayReboots), (.rebinding, f.gatewayRebindings), (.renumbering, f.gatewayRenumberings),
             (.udpBlock, f.udpBlocks),
         ]
-        // What does not happen draws nothing, so that seeds without gateways are what they were.
+        // A fault with rate 0 draws nothing, so that seeds without gateways keep their meaning.
         for (fault, rate) in gatewayRates where rate > 0 { draw(.gateway(fault), rate) }
         for index in plan.indices { simulation.schedule(.fault(index: Int32(index)), at: plan[index].at) }
     }
@@ -144,7 +144,8 @@ final class FaultInjector {
 
     private func stepClock() {
         let machine = simulation.machines[simulation.random.index(below: simulation.scenario.nodes + 1)]
-        // The controller's clock only jumps ahead: turned back, it would rightly honour a token that had expired.
+        // The controller's clock only jumps ahead: if it went back, the controller would rightly accept a token that had
+        // expired.
         let longest = machine.index == 0 ? .minutes(4) : options.clockErrorMax
         let error = simulation.random.interval(in: (machine.index == 0 ? .zero : .zero - longest)...longest)
         machine.clock.setError(error)

@@ -3,9 +3,9 @@ package import Base
 /// What a checker found.
 package struct Finding: Sendable, CustomStringConvertible {
     package enum Kind: String, Sendable {
-        /// Something happened that never may.
+        /// Something happened that must never happen.
         case correctness
-        /// Something did not happen that must in the end.
+        /// Something that must happen in the end did not happen.
         case liveness
     }
     package var checker: String

@@ -2,7 +2,7 @@ package import Base
 package import Control
 package import Wire
 
-/// The truth about the machines besides what the controller reports, at one instant.
+/// The true state of the machines, and what the controller reports, at one instant.
 package struct FleetSnapshot {
     package struct Machine {
         package var index: Int
@@ -22,7 +22,7 @@ package struct FleetSnapshot {
     /// `nil` where the controller is down.
     package var nodes: [NodeView]?
     package var workers: [WorkerView]?
-    /// For each pair that was to talk, whether it did.
+    /// For each pair that exchanges pings, whether it got an answer.
     package var pairs: [(from: Int, to: Int, answered: Bool)]
     /// For each pair of a node and another's overlay address, whether it was reached.
     package var overlayRequests: [(from: Int, to: Int, isReached: Bool)] = []

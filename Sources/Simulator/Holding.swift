@@ -7,7 +7,7 @@ struct Holding {
     var limit: Int
 
     /// Sessions are with the fleet's machines and a limited number of unauthenticated peers; and one control stream is in use
-    /// with each peer, besides which some may be about to close.
+    /// with each peer, while others may be about to close.
     static func of(_ peers: [PeerView], machines: Int) -> [Holding] {
         [
             Holding(what: "sessions", count: peers.count, limit: machines + Limits.anonymousSessions),

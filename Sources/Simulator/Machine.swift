@@ -16,7 +16,7 @@ final class Machine {
     /// It gets a good token.
     let isWelcome: Bool
 
-    /// Draws for this machine only, so that one machine's luck does not depend on another's.
+    /// Draws for this machine only, so that the random choices of one machine do not depend on another's.
     var random: Random
     var clock: MachineClock
     var disk = MachineDisk()
@@ -24,17 +24,17 @@ final class Machine {
     var pause = MachinePause()
 
     private(set) var program: (any Program)?
-    /// Rises with each start and each end of a program, so that what was meant for an earlier life is known as such.
+    /// Rises with each start and each end of a program, so that events for an earlier life are recognised.
     private(set) var life: Int32 = 0
     /// No longer meant to run: it has left, or stays down.
     private(set) var isRetired = false
 
-    /// What the host is about to inform the program.
+    /// Messages of the host that the program has not received yet.
     private var messages = Deque<SimulatedHost.Message>()
     private var lastMessageAt = Instant.origin
-    /// Nothing of the machine can be received.
+    /// Nothing from the machine can be received.
     private(set) var isSilenced = false
-    /// When the controller last got anything from here.
+    /// When the controller last received anything from this machine.
     private(set) var lastReceived = Instant.origin
 
     init(index: Int, seed: Seed, bootedAt: Instant, isWelcome: Bool, mutation: Scenario.Mutation?) {
@@ -64,7 +64,7 @@ final class Machine {
     func beginLife() { life += 1 }
     func run(_ program: any Program) { self.program = program }
 
-    /// Forgets everything that lives in memory only.
+    /// Discards everything that is in memory only.
     func clear() {
         program = nil
         life += 1
@@ -82,7 +82,8 @@ final class Machine {
     func setSilenced(_ isSilenced: Bool) { self.isSilenced = isSilenced }
     func wasReceived(_ now: Instant) { lastReceived = now }
 
-    /// Queues a message of the host. Returns when it arrives: not before the last one, as a shim's words come in order.
+    /// Queues a message of the host. Returns when it arrives: not before the last one, since a shim's messages arrive in
+    /// order.
     func queue(_ message: SimulatedHost.Message, at time: Instant) -> Instant {
         lastMessageAt = max(time, lastMessageAt)
         messages.append(message)

@@ -1,13 +1,13 @@
 import Base
 import Wire
 
-/// The clocks of one machine: the monotonic one, which counts from its start, and the one on the wall.
+/// The clocks of one machine: the monotonic one, which counts from its start, and the wall clock.
 struct MachineClock {
     /// 2027-01-15 at the beginning of the run.
     private static let epoch = UnixTime(seconds: 1_800_000_000)
 
     private var bootedAt: Instant
-    /// What the wall clock is wrong by.
+    /// The error of the wall clock.
     private var error = Interval.zero
 
     init(bootedAt: Instant) { self.bootedAt = bootedAt }

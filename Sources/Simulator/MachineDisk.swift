@@ -5,15 +5,15 @@ import Wire
 
 /// # One machine's disk
 ///
-/// The disk is at one write at a time, for as long as the driver of time reports. Whatever a program needs done behind a write
-/// waits until that is durable. After a crash only what was written is found; what waited is forgotten.
+/// The disk executes one write at a time; the simulation decides how long it lasts. A program's effects after a write wait
+/// until that is durable. After a crash only written data is found; waiting effects are lost.
 struct MachineDisk {
     private(set) var agentRecord: [UInt8]?
     private(set) var membership: [UInt8]?
     private(set) var store = StoredState()
-    /// The write that the disk is at.
+    /// The current write of the disk.
     private(set) var writing: Write?
-    /// What waits behind a write.
+    /// Effects that wait for a write.
     private var waiting = Deque<Effect>()
 
     var isBusy: Bool { writing != nil }
@@ -38,8 +38,8 @@ struct MachineDisk {
         writing = nil
     }
 
-    /// A store's transaction takes along all those that wait behind it: what stands between them waits for the disk once
-    /// and not once for each. Without that, a slow disk and a fleet that flaps keep each other busy for ever.
+    /// A store's transaction includes all transactions that wait behind it, so that the effects between them wait for the
+    /// disk once and not once for each. Without that, a slow disk and a flapping fleet keep each other busy forever.
     private mutating func together(_ write: Write) -> Write {
         guard case .store(var changes) = write, !waiting.isEmpty else { return write }
         waiting.removeAll { effect in
@@ -50,7 +50,7 @@ struct MachineDisk {
         return .store(changes)
     }
 
-    /// Puts a finished write where it is found after a crash.
+    /// Stores a finished write where it is found after a crash.
     mutating func apply(_ write: Write) {
         switch write {
         case .agentRecord(let bytes): agentRecord = bytes

@@ -1,8 +1,8 @@
 import Base
 
-/// A program's pause (SIGSTOP, or a machine that stands still): what happens meanwhile is held, in order.
+/// A program's pause (SIGSTOP, or a suspended machine): events are held meanwhile, in order.
 struct MachinePause {
-    /// What a socket holds while nobody reads it: some 200 KiB, of which small datagrams take 768 bytes each.
+    /// What a socket holds while it is not read: some 200 KiB, of which small datagrams use 768 bytes each.
     private static let socketBuffer = 270
 
     /// `nil` where the program runs.

@@ -2,22 +2,22 @@ import Base
 
 /// # Lines between machines
 ///
-/// Each machine has one line, up and down, and everything that it reports to anybody passes both its own and the other's.
-/// So the state is one line a machine, however many pairs talk. A datagram is, in this order: refused by a partition,
-/// lost, held back by the rate of the sender's line (or dropped, if too much waits), delayed, perhaps out of its turn,
-/// perhaps twice, perhaps with a bit turned over, and at last held back or dropped by the receiver's line. Each line takes
-/// datagrams in the order in which they come to it, so that who waits at his own line holds up nobody at another.
+/// Each machine has one line, up and down, and each datagram passes the sender's line and the receiver's. So the state is one
+/// line per machine, however many pairs communicate. A datagram is, in this order: refused by a partition, lost, held back by
+/// the rate of the sender's line (or dropped, if too much waits), delayed, perhaps reordered, perhaps duplicated, perhaps
+/// with a bit flipped, and finally held back or dropped by the receiver's line. Each line accepts datagrams in the order of
+/// their arrival, so that a queue at one line does not delay datagrams at another.
 ///
-/// Where a datagram goes to at all, `Internet` knows: the realms and gateways between machines.
+/// `Internet`, which holds the realms and gateways between machines, decides where a datagram goes.
 ///
-/// A partition is a set of machines and a direction: what they report is not received outside, or what is reported
-/// outside is not received by them, or both. Several may hold at once.
+/// A partition is a set of machines and a direction: datagrams from them do not get out, or datagrams from outside do not
+/// reach them, or both. Several may be in force at once.
 final class Network {
     struct Line {
         var distance = Interval.zero
         /// Has a hundred times the rate: the controller's, and a beacon's.
         var isBroad = false
-        /// In a bad time, as Gilbert and Elliott have it.
+        /// In the bad state of Gilbert and Elliott's model.
         var isBad = false
         var freeUp = Instant.origin
         var freeDown = Instant.origin
@@ -43,7 +43,7 @@ final class Network {
     }
     enum Fate {
         case lost(Timeline.Kind)
-        /// It is before the receiver's line then; and once more at another time, if it was duplicated.
+        /// It reaches the receiver's line then, and once more at another time if it was duplicated.
         case arrives(Instant, again: Instant?)
     }
 
@@ -78,7 +78,7 @@ final class Network {
 
     /// Puts a machine where its site is, behind gateways of its own.
     private func settle(_ machine: Int, _ site: Scenario.Site) {
-        // A stream of its own, so that gateways do not shift what happens to datagrams.
+        // A separate random stream, so that gateways do not change what happens to datagrams.
         var luck = Random(Seed(seed &* 0x9e37_79b9_7f4a_7c15 ^ UInt64(machine) ^ 0x6e61_7473))
         if site.has4 {
             var realm = Internet.ipv4
@@ -116,7 +116,7 @@ final class Network {
         .v6(high: 0x2001_0db8_0000_0000, low: UInt64(machine) | UInt64(lines[machine].roamed) << 16)
     }
 
-    /// Where the machine listens, as it knows itself; IPv4 first.
+    /// The machine's own addresses, at which it listens; IPv4 first.
     func addresses(of machine: Int) -> [SocketAddress] {
         [lines[machine].place4, lines[machine].place6].compactMap { $0 }.map {
             SocketAddress($0.address, Network.port)
@@ -155,17 +155,17 @@ final class Network {
             gateway.renumber(.v4(old & ~(15 << 18) | number))
         }
     }
-    /// The gateways next to a machine let no UDP out, or do again what they did before.
+    /// The gateways next to a machine block outgoing UDP, or restore their behaviour.
     func blockUDP(of machine: Int, _ isBlocked: Bool) {
         for place in [lines[machine].place4, lines[machine].place6] {
             if let place { internet.change(place.realm) { isBlocked ? $0.block() : $0.unblock() } }
         }
     }
-    /// The machine that has an address in the open.
+    /// The machine that has a public address.
     func openHost(at ip: IPAddress) -> Int? {
         internet.host(at: ip, in: ip.isIPv4 ? Internet.ipv4 : Internet.ipv6)
     }
-    /// How others see where a machine's connections come from; `nil` where it has none of that family.
+    /// The source address of a machine's connections as others see it; `nil` where it has none of that family.
     func outside(of machine: Int, isIPv4: Bool) -> IPAddress? {
         let place = isIPv4 ? lines[machine].place4 : lines[machine].place6
         return place.map { internet.outside(of: $0.realm) ?? $0.address }
@@ -178,7 +178,7 @@ final class Network {
         }
     }
 
-    /// A datagram's way up, through the gateways of its sender.
+    /// A datagram's route up, through the gateways of its sender.
     func leave(_ machine: Int, by socket: UInt16 = 0, to remote: SocketAddress, count: Int, now: Instant) -> Result<
         Internet.Flight, Internet.Loss
     > {
@@ -190,7 +190,7 @@ final class Network {
     }
     func destination(of flight: Internet.Flight) -> Int? { internet.destination(of: flight) }
 
-    /// Its way down: the machine, and which of its sockets.
+    /// Its route down: the machine, and which of its sockets.
     func arrive(
         _ flight: Internet.Flight, count: Int, now: Instant
     ) -> Result<(machine: Int, socket: UInt16), Internet.Loss> {
@@ -202,7 +202,7 @@ final class Network {
             return .success((machine, at.port - Network.port))
         }
     }
-    /// As somebody next door would reach it.
+    /// As a host in the same realm would reach it.
     func entry(of machine: Int, from remote: SocketAddress) -> Internet.Flight {
         // Each machine has at least one place.
         let place = (lines[machine].place4 ?? lines[machine].place6)!
@@ -218,7 +218,7 @@ final class Network {
     }
     func heal(_ id: Int) { partitions.removeAll { $0.id == id } }
 
-    /// Everything is well from here on; what was measured stays.
+    /// No faults from now on; measured values stay.
     func healAll() {
         partitions = []
         severed = []
@@ -244,8 +244,8 @@ final class Network {
         return false
     }
 
-    /// What becomes of a datagram of `count` bytes between two machines, as far as the receiver's line.
-    /// `repair`: how much later than others it is at most, for TCP, which sends again what does not come.
+    /// What happens to a datagram of `count` bytes between two machines, up to the receiver's line.
+    /// `repair`: the maximum of its extra delay, for TCP, which retransmits lost data.
     func carry(_ count: Int, from: Int, to: Int, now: Instant, repair: Interval? = nil) -> Fate {
         if !partitions.isEmpty, isParted(from, to) { return .lost(.refusedByPartition) }
         if !severed.isEmpty, severed.contains(where: { $0.from == from && $0.to == to }) {
@@ -261,7 +261,7 @@ final class Network {
         return .arrives(at, again: again)
     }
 
-    /// Whether lines have a rate, and datagrams have to be taken in (`enqueue`) when they are there.
+    /// Whether lines have a rate, so that datagrams must be queued (`enqueue`) when they arrive.
     var isLimited: Bool { options.rate > 0 }
 
     /// When a datagram that has come to the line of `machine` is through; `nil` if too much waits there.
@@ -269,7 +269,7 @@ final class Network {
         pass(count, through: &lines[machine].freeDown, rate: rate(of: machine), now)
     }
 
-    /// Turns over one bit, if it is this datagram's fate.
+    /// Flips one bit, if this datagram is to be corrupted.
     func corrupt(_ bytes: UnsafeMutableRawBufferPointer) -> Bool {
         guard options.corruption > 0, !bytes.isEmpty, roll(options.corruption) else { return false }
         bytes[random.index(below: bytes.count)] ^= 1 << UInt8(random.next(below: 8))
@@ -280,7 +280,7 @@ final class Network {
 
     private func isLost(_ machine: Int) -> Bool {
         if options.burst > 0 {
-            // A bad time is over after 50 datagrams on average.
+            // A bad state ends after 50 datagrams on average.
             if lines[machine].isBad ? random.chance(200, in: 10_000) : roll(options.burst) {
                 lines[machine].isBad.toggle()
             }

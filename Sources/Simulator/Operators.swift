@@ -3,11 +3,11 @@ import Control
 import Noise
 import Wire
 
-/// # People at the keyboard
+/// # Operators
 ///
-/// They set up the fleet when the controller starts for the first time, and then run, stop and remove workers, report it
-/// twice, and get names wrong. Who gets no answer asks again, under the same name. Operators remember which commands they
-/// gave and which of them wait for an answer.
+/// They set up the fleet when the controller starts for the first time, and then run, stop and remove workers, repeat
+/// commands, and get names wrong. An operator without an answer asks again, with the same operation. Operators remember which
+/// commands they gave and which of them wait for an answer.
 final class Operators {
     private struct Asked {
         let command: Command
@@ -20,14 +20,14 @@ final class Operators {
             self.purpose = purpose
         }
     }
-    /// What an answer is good for.
+    /// What an answer is used for.
     private enum Purpose {
         case order
         /// The fleet's token.
         case welcome
         /// The beacons'.
         case welcomeBeacons
-        /// A token for this machine that is to be no good: expired, or revoked.
+        /// A token for this machine that is to be invalid: expired, or revoked.
         case expiring(machine: Int)
         case revoked(machine: Int)
         case revocation(machine: Int, token: String)
@@ -39,7 +39,7 @@ final class Operators {
     private var commandOf = Table<RequestID, Int>()
     private var requests: UInt64 = 0
     private var hasBegun = false
-    /// Of workers that were run.
+    /// Names of workers that were run.
     private var names: [String] = []
 
     init(of simulation: Simulation, random: Random) {
@@ -152,7 +152,7 @@ final class Operators {
         put(index)
     }
 
-    /// Reports a command, for the first time or again.
+    /// Gives a command, for the first time or again.
     private func put(_ index: Int) {
         asked[index].attempts += 1
         let command = asked[index].command
@@ -213,7 +213,7 @@ final class Operators {
         }
     }
 
-    /// The fleet may come. Intruders who have no token of their own make one from it.
+    /// The fleet may come. Intruders without a token make one from it.
     private func welcome(_ token: String) {
         guard machines[1].token == nil else { return }
         for index in 1..<(scenario.nodes - scenario.beacons + 1) {

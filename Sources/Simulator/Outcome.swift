@@ -1,6 +1,6 @@
 package import Base
 
-/// What came of one run.
+/// The result of one run.
 package struct Outcome: Sendable {
     package var seed: UInt64
     package var nodes: Int
@@ -10,7 +10,7 @@ package struct Outcome: Sendable {
     package var counts: Simulation.Counts
     package var findings: [Finding]
 
-    /// The exit statuses report what kind of thing went wrong, as TigerBeetle's simulator does: 127 a crash, 128 liveness,
+    /// The exit status states what kind of fault was found, as TigerBeetle's simulator does: 127 a crash, 128 liveness,
     /// 129 correctness.
     package var status: Int32 {
         if findings.contains(where: { $0.kind == .correctness }) { return 129 }

@@ -6,8 +6,8 @@ import Wire
 
 /// # Packets without a session
 ///
-/// Programs on the machines send to overlay addresses, of other nodes and of nobody, and agents find the way. In the end
-/// some pairs of nodes must have reached each other.
+/// Programs on the machines send to overlay addresses of other nodes, and to unused ones, and agents make the sessions. In
+/// the end some pairs of nodes must have reached each other.
 final class OverlayTraffic {
     /// A node that has packets for another one's overlay address.
     private struct Pair {
@@ -30,7 +30,7 @@ final class OverlayTraffic {
     private var random: Random
     private var pairs: [Pair] = []
     private(set) var packetsSent: UInt64 = 0
-    /// Informed of each packet that comes out of the overlay, with its number and the machine, where somebody needs that.
+    /// Called for each packet that comes out of the overlay, with its number and the machine; `nil` where that is not needed.
     var onPacket: ((UInt64, Int) -> Void)?
 
     init(of simulation: Simulation) {
@@ -62,7 +62,7 @@ final class OverlayTraffic {
     }
 
     private func nobodysAddress(isIPv4: Bool) -> IPAddress {
-        // Behind all that a fleet of this size is given, and a key that nobody has.
+        // Beyond all addresses that a fleet of this size gets, and a key that no node has.
         if isIPv4 { return .v4(0x647f_0000 + UInt32(random.next(below: 1 << 15))) }
         guard case .v6(let high, _) = OverlayAddress.prefix6(of: simulation.fleet) else { return .any6 }
         return .v6(high: high, low: random.next())
@@ -70,7 +70,7 @@ final class OverlayTraffic {
 
     private func request(_ address: IPAddress, isNobodys: Bool, on machine: Machine) {
         guard machine.isUp, let agent = machine.agent else { return }
-        // An answer that waits for the disk is one: this would be another request.
+        // An answer that waits for the disk counts as an answer: this would be another request.
         let isAnswered = machine.disk.hasWaiting { effect in
             if case .requestEnded(address, _) = effect { true } else { false }
         }
@@ -82,7 +82,7 @@ final class OverlayTraffic {
         simulation.programs.flush(machine)
     }
 
-    /// As the machine's certificate has it; IPv6, which needs none, where there is none yet.
+    /// The address in the machine's certificate; without a certificate IPv6, which needs none.
     private func address(of machine: Machine, _ usesIPv4: Bool) -> IPAddress {
         let v6 = OverlayAddress.v6(of: machine.nodeID, fleet: simulation.fleet)
         guard usesIPv4 else { return v6 }
@@ -98,7 +98,7 @@ final class OverlayTraffic {
         return signed.certificate.overlay4
     }
 
-    /// An agent has reported what came of a request; without a failure the address can be reached.
+    /// An agent has reported the result of a request; without a failure the address can be reached.
     func handleEnd(_ machine: Machine, _ address: IPAddress, _ failure: OverlayFailure?) {
         simulation.record(failure == nil ? .reached : .notReached, machine.index, 0, 0, "\(address)")
         simulation.note(.overlay(machine: machine.index, .ended(address, failure)))
@@ -114,8 +114,8 @@ final class OverlayTraffic {
 
     // MARK: - Packets
 
-    /// A datagram of UDP between the overlay addresses of two machines, with a number of its own and bytes that follow
-    /// from it, so that anyone who finds it knows what it should be.
+    /// A datagram of UDP between the overlay addresses of two machines, with its own number and bytes that follow from it, so
+    /// that its receiver can check it.
     private func packet(_ number: UInt64, from: IPAddress, to: IPAddress) -> [UInt8] {
         let fill = (0..<64).map { UInt8(truncatingIfNeeded: number &* 31 &+ UInt64($0)) }
         let payload = (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * $0)) } + fill

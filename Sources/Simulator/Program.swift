@@ -8,10 +8,10 @@ protocol Program: AnyObject {
     func tick(now: Instant, wall: UnixTime)
     /// In the program's own time.
     var deadline: Deadline? { get }
-    /// Hands over what the program needs done since the last time, in order.
+    /// Hands over the effects that the program has requested since the last call, in order.
     func takeEffects(_ effects: inout [Effect])
-    /// Hands over its datagrams, which go behind the effects, and forgets them.
+    /// Hands over its datagrams, which follow the effects, and discards them.
     func takeDatagrams(_ body: (inout DatagramBatch) -> Void)
-    /// What it holds in a fleet of so many machines, and how much of it it may hold.
+    /// How much it holds in a fleet of so many machines, and how much it may hold.
     func holdings(machines: Int, now: Instant) -> [Holding]
 }

@@ -4,9 +4,9 @@ import Wire
 
 /// # Programs in virtual time
 ///
-/// Starts the program of a machine, wakes it at its deadline, does what it needs done, pauses it and lets it die. What a
-/// program needs done are effects: everything behind a `persist` waits until the disk has it. What a host does to workers
-/// comes back to the program as messages, a little later.
+/// Starts the program of a machine, wakes it at its deadline, executes its effects, pauses it and ends it. All effects after
+/// a `persist` wait until the disk has written it. The results of a host's actions on workers come back to the program as
+/// messages, a little later.
 final class ProgramRunner {
     private unowned let simulation: Simulation
     /// The effects of one `flush`, kept for its memory.
@@ -30,7 +30,7 @@ final class ProgramRunner {
             settings.isRelay = scenario.controllerIsRelay
             machine.run(ControllerProcess(machine, settings: settings, now: local, wall: wall))
         } else {
-            // Beacons are in failure domains of their own.
+            // Each beacon is in its own failure domain.
             let site = machine.index > scenario.nodes - scenario.beacons ? "site-\(machine.index)" : ""
             machine.run(AgentProcess(machine, addresses: addresses, site: site, now: local, wall: wall))
         }
@@ -61,7 +61,7 @@ final class ProgramRunner {
         let now = now, lateMax = scenario.host.lateMax
         let due = machine.clock.global(deadline.at)
         if let scheduled = machine.timer.scheduled, scheduled <= max(due, now) + lateMax { return }
-        // What is due already is done at once, so that a program that needs that for ever is seen to.
+        // A deadline in the past fires at once, so that a program that never stops asking for that is detected.
         let late = due <= now ? Interval.zero : machine.random.interval(in: .zero...lateMax)
         let time = max(due, now) + late
         machine.timer.schedule(time)
@@ -70,7 +70,7 @@ final class ProgramRunner {
 
     // MARK: - Effects
 
-    /// Does what the program needs done. Called after each call into it.
+    /// Executes the program's effects. Called after each call into it.
     func flush(_ machine: Machine) {
         guard let program = machine.program else { return }
         var list = effects
@@ -177,7 +177,7 @@ final class ProgramRunner {
 
     // MARK: - Hosts
 
-    /// A process of a worker does what its script reports.
+    /// A process of a worker executes a step of its script.
     func step(_ machine: Machine, _ process: Int, _ step: ProcessStep) {
         machine.host.step(process, step, wall: machine.wall(now))
         drain(machine.host, of: machine)
@@ -194,7 +194,7 @@ final class ProgramRunner {
         simulation.schedule(.start(machine: Int32(machine.index)), at: startsAt)
     }
 
-    /// Takes what the host has to report and what it has planned.
+    /// Takes the host's facts and messages and what it has planned.
     private func drain(_ host: SimulatedHost, of machine: Machine) {
         let output = host.takeOutput()
         for fact in output.facts {
@@ -211,7 +211,7 @@ final class ProgramRunner {
         for message in output.messages where machine.program != nil { queue(message, to: machine) }
     }
 
-    /// Queues what the agent is to receive.
+    /// Queues a message for the agent.
     private func queue(_ message: SimulatedHost.Message, to machine: Machine) {
         var time = now + machine.random.interval(in: .zero...scenario.host.reportDelayMax)
         if case .launched = message { time = time + machine.random.interval(in: .zero...scenario.host.launchMax) }
@@ -233,7 +233,7 @@ final class ProgramRunner {
 
     // MARK: - Ends
 
-    /// The program dies here and now. What it had not done is not done; the write that the disk was at may have been.
+    /// The program dies now. Effects that were not executed are lost; the current write of the disk may have succeeded.
     func crash(_ machine: Machine, restartAfter: Interval?) {
         guard machine.program != nil else { return }
         simulation.counts.crashes += 1
@@ -244,7 +244,7 @@ final class ProgramRunner {
         if let restartAfter { simulation.schedule(.start(machine: Int32(machine.index)), at: now + restartAfter) }
     }
 
-    /// The program is gone, for whatever reason.
+    /// The program has ended, for any reason.
     private func end(_ machine: Machine) {
         for slot in machine.disk.waitingDatagrams { simulation.traffic.release(slot) }
         for case .arrival(let slot) in machine.pause.held { simulation.traffic.release(slot) }

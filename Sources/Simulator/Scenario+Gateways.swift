@@ -1,10 +1,10 @@
 import Base
 
-// Where the machines of a fleet are, in swarm testing's manner: for some seeds all are in the open, for others nearly none is,
-// and each seed has kinds of gateways that it does without.
+// Where the machines of a fleet are, in swarm testing's manner: for some seeds all have public addresses, for others nearly
+// none has, and each seed leaves out some kinds of gateways.
 
 extension Scenario {
-    /// As without gateways, and some of the nodes behind one: what else a seed stands for does not change.
+    /// As without gateways, but with some of the nodes behind one: all else that a seed stands for does not change.
     package init(seed: UInt64, nodes: Int, behindGateways: Bool) {
         self.init(seed: seed, nodes: nodes)
         guard behindGateways else { return }
@@ -16,7 +16,7 @@ extension Scenario {
     private mutating func drawSites(_ random: inout Random) {
         gatewayShare = [0, 2000, 5000, 9000, 10_000][random.index(below: 5)]
         let dual: UInt64 = [0, 3000, 10_000][random.index(below: 3)]
-        // In the open, as beacons must be; the controller is a relay as well.
+        // With public addresses, as beacons must have; the controller is a relay as well.
         beacons = min(random.index(below: 5), nodes / 4)
         let all = GridSite.allCases.filter { $0 != .open }
         var kinds = all.filter { _ in random.chance(1, in: 2) }
@@ -28,7 +28,7 @@ extension Scenario {
         }
     }
 
-    /// A line for people; nothing where all are in the open.
+    /// A line for people; nothing where all have public addresses.
     var gatewayLine: String? {
         guard !sites.isEmpty else { return nil }
         let behind = sites.count { !$0.gateways.isEmpty }, dual = sites.count(where: \.has6), f = faults

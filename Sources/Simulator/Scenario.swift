@@ -2,11 +2,11 @@ package import Base
 
 /// # What a seed stands for
 ///
-/// A scenario is everything about a run that is not the code under test: how bad the network is, what breaks and how
-/// often, what the operators need. It is drawn from the seed in the manner of swarm testing (Groce et al., "Swarm
-/// Testing", ISSTA 2012): for each seed many kinds of trouble are switched off altogether, and the others have wildly
-/// different rates, since a run in which everything fails a little finds less than one in which two things fail a lot.
-/// All of it is printed with the seed. Chances are in parts of 10,000, rates are events in a minute of virtual time.
+/// A scenario is everything about a run that is not the code under test: how bad the network is, what breaks and how often,
+/// and what the operators do. It is drawn from the seed in the manner of swarm testing (Groce et al., "Swarm Testing", ISSTA
+/// 2012): for each seed many kinds of faults are switched off, and the others have very different rates. A run in which
+/// everything fails a little finds less than one in which two things fail often. All of it is printed with the seed. Chances
+/// are in parts of 10,000, rates are events in a minute of virtual time.
 package struct Scenario: Sendable {
     package var seed: UInt64
     package var nodes: Int
@@ -24,21 +24,21 @@ package struct Scenario: Sendable {
     /// Whether tokens name the controller by a host name alone, which leads to wherever it is.
     package var controllerHasName = false
     package static let controllerName = HostPort("controller.fleet:\(Network.port)")!
-    /// Where machines are, the controller's first; those without one are in the open.
+    /// Where machines are, the controller's first; those without one have public addresses.
     package var sites: [Site] = []
     /// Of the nodes that are no beacons, those behind gateways.
     package var gatewayShare: UInt64 = 0
-    /// A lie of the simulated machine, by which the checkers are checked.
+    /// A wrong behaviour of the simulated machine, which tests the checkers.
     package var mutation: Mutation?
 
     package struct NetworkOptions: Sendable {
         package var latency = Interval.milliseconds(1)
-        /// On top of `latency`, drawn once a node: how far it is from the others.
+        /// Added to `latency`, drawn once for each node: how far it is from the others.
         package var spread = Interval.zero
-        /// On top, drawn for each datagram.
+        /// Added too, drawn for each datagram.
         package var jitter = Interval.zero
         package var loss: UInt64 = 0
-        /// Chance to fall into a bad time, in which half of everything is lost (Gilbert and Elliott's model).
+        /// Chance to enter a bad state, in which half of everything is lost (Gilbert and Elliott's model).
         package var burst: UInt64 = 0
         package var duplication: UInt64 = 0
         /// Chance to take up to ten times as long.
@@ -53,7 +53,7 @@ package struct Scenario: Sendable {
         package var junkRate: Int64 = 0
     }
 
-    /// What is between a machine and the rest of the world.
+    /// What is between a machine and the Internet.
     package struct Site: Hashable, Sendable {
         /// NATs of IPv4, the one next to the machine first.
         package var gateways: [NATGateway.Behaviour] = []
@@ -69,7 +69,7 @@ package struct Scenario: Sendable {
 
     package struct FaultOptions: Sendable {
         package var agentCrashes: Int64 = 0
-        /// The whole machine: its processes go, its disk stays.
+        /// Reboots of the whole machine: its processes end, its disk stays.
         package var reboots: Int64 = 0
         package var pauses: Int64 = 0
         package var partitions: Int64 = 0
@@ -77,10 +77,10 @@ package struct Scenario: Sendable {
         package var clogs: Int64 = 0
         package var roams: Int64 = 0
         package var clockSteps: Int64 = 0
-        /// How far a node's clock may be off after a step. The controller's goes ahead by a few minutes at most: a token
-        /// that had expired would be good again, or one that is good would expire.
+        /// How far a node's clock may be off after a step. The controller's goes ahead by a few minutes at most: otherwise an
+        /// expired token would become valid again, or a valid one would expire.
         package var clockErrorMax = Interval.minutes(4)
-        /// The controller gets another address. Without a name, nobody finds it again.
+        /// The controller gets another address. Without a name, no node finds it again.
         package var controllerMoves: Int64 = 0
         package var controllerCrashes: Int64 = 0
         package var controllerPauses: Int64 = 0
@@ -90,7 +90,7 @@ package struct Scenario: Sendable {
         package var gatewayRenumberings: Int64 = 0
         package var udpBlocks: Int64 = 0
         package var udpBlockMax = Interval.seconds(10)
-        /// Chance that a program dies somewhere between two of the things that it desired done.
+        /// Chance that a program dies between two of its effects.
         package var crashBetween: UInt64 = 0
         package var downTimeMax = Interval.seconds(10)
         package var pauseMax = Interval.seconds(6)
@@ -101,20 +101,20 @@ package struct Scenario: Sendable {
         package var launchMax = Interval.milliseconds(20)
         package var reportDelayMax = Interval.milliseconds(10)
         package var writeMax = Interval.milliseconds(5)
-        /// How late a program comes by after the time that it had asked for.
+        /// How late a program is woken after the time that it had requested.
         package var lateMax = Interval.milliseconds(1)
-        /// Weights of the lives that workers lead.
+        /// Weights of the kinds of workers' scripts.
         package var scripts: [UInt64] = [1, 1, 1, 1, 1, 1, 1, 1]
     }
 
     package struct OperatorOptions: Sendable {
         package var commands: Int64 = 30
-        /// Of a command being given once more, under its own name.
+        /// Chance that a command is given once more, with the same operation.
         package var repetition: UInt64 = 0
-        /// Of a command that names a node or a worker that is not there.
+        /// Chance of a command that names a node or a worker that does not exist.
         package var nonsense: UInt64 = 0
         package var names: Int = 20
-        /// Nodes that come with a token that is no good.
+        /// Nodes that come with an invalid token.
         package var intruders = 0
         /// All nodes start within this time.
         package var startWithin = Interval.seconds(3)
@@ -123,7 +123,7 @@ package struct Scenario: Sendable {
         package var overlayRequests: Int64 = 30
     }
 
-    /// What a machine may be made to do wrong, so that a checker is seen to find it.
+    /// What a machine may be made to do wrong, to test that a checker finds it.
     package enum Mutation: String, Sendable, CaseIterable {
         /// Starts a second process for one launch.
         case startsTwice
@@ -133,7 +133,7 @@ package struct Scenario: Sendable {
         case changesExits
         /// Reports that a worker's end left no record, although it did.
         case losesExits
-        /// Starts what had finished once more, on its own.
+        /// Starts a finished worker again, without a command.
         case revives
         /// The agent's disk forgets what was written, and the files of workers that have ended.
         case forgetsRecords
@@ -150,7 +150,7 @@ extension Scenario {
         self.nodes = nodes
         var random = Random(Seed(seed))
         draw(&random)
-        // By itself, so that what a seed stood for before there were requests is as it was.
+        // A separate generator, so that seeds keep the meaning that they had before there were requests.
         var other = Random(Seed(seed ^ 0x6f76_6572_6c61_7973))
         operators.overlayRequests = other.one(of: [10, 60, 300])
     }

@@ -3,10 +3,10 @@ import Wire
 
 /// # A machine's workers
 ///
-/// The host is what the daemon's worker host, the shims and the kernel are together: it does what an agent's actions report
-/// and informs the agent what came of it. It belongs to the machine and not to the agent, so its processes live on when
-/// the agent dies, and their shims write down how they ended; what is found when the agent comes back is `traces`. Only a
-/// reboot ends them all, and leaves no record.
+/// The host is what the daemon's worker host, the shims and the kernel are together: it executes an agent's actions and
+/// reports their results to the agent. It belongs to the machine and not to the agent. So its processes live on when the
+/// agent dies, and their shims record how they ended; a restarted agent finds `traces`. Only a reboot ends them all, and
+/// leaves no record.
 final class SimulatedHost {
     struct Process {
         var worker: WorkerRef
@@ -15,7 +15,7 @@ final class SimulatedHost {
         var spec: WorkerSpec
         var startedAt: UnixTime
         var isAlive = true
-        /// The signal that it is dying of, with which it will have ended.
+        /// The signal that is ending it, which its exit will state.
         var dyingOf: Int32?
         var isKilled = false
     }
@@ -25,7 +25,7 @@ final class SimulatedHost {
         var process: Int
         var exit: WorkerExit?
     }
-    /// What the agent is to be informed.
+    /// What the host reports to the agent.
     enum Message {
         case launched(WorkerRef, pid: Int32, startedAt: UnixTime)
         case launchFailed(WorkerRef, SpecProblem)
@@ -56,7 +56,7 @@ final class SimulatedHost {
         self.mutation = mutation
     }
 
-    /// What the methods below have made happen, what the agent is to be informed of it, and what happens later. Taken by the
+    /// The facts that the methods below have caused, the messages for the agent, and what happens later. Taken by the
     /// simulation after each of them.
     func takeOutput() -> (facts: [Fact], messages: [Message], plans: [Planned]) {
         defer { (facts, messages, plans) = ([], [], []) }
@@ -67,7 +67,7 @@ final class SimulatedHost {
         traces.filter { processes[$0.process].isAlive }.map { ($0.worker, processes[$0.process].pid) }
             + strays.map { (processes[$0].worker, processes[$0].pid) }
     }
-    /// Living processes that no trace points to; there are some only where the machine lies.
+    /// Living processes that no trace points to; there are some only where a mutation is active.
     private var strays: [Int] {
         processes.indices.filter { index in
             processes[index].isAlive && !traces.contains { $0.process == index }
@@ -156,7 +156,7 @@ final class SimulatedHost {
         messages.append(.checked(operation: operation, problems: problems))
     }
 
-    /// What a script had planned comes to pass.
+    /// Executes a planned step of a script.
     func step(_ process: Int, _ step: ProcessStep, wall: UnixTime) {
         guard processes[process].isAlive else { return }
         switch step {
@@ -192,7 +192,7 @@ final class SimulatedHost {
         }
     }
 
-    /// The machine stops and starts again: nothing lives, and of what lived there is no record.
+    /// The machine stops and starts again: all processes end, without a record.
     func reboot(wall: UnixTime) {
         for process in processes.indices where processes[process].isAlive {
             processes[process].isAlive = false
@@ -203,7 +203,7 @@ final class SimulatedHost {
         }
     }
 
-    /// A lie of the disk: what has ended leaves no trace.
+    /// A mutation of the disk: workers that have ended leave no trace.
     func forgetEnded() { traces.removeAll { !processes[$0.process].isAlive } }
 
     func process(_ index: Int) -> Process { processes[index] }

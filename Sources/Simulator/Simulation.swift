@@ -4,15 +4,14 @@ import Wire
 
 /// # A fleet in virtual time
 ///
-/// The simulator is the other shell: it drives the very values that the daemons drive, `Agent` and `Controller`, with
-/// their real cryptography, and it is the clock, the network, the disks, the workers and the operators. Time is a heap of
-/// future events; between two of them nothing happens, so a minute of a hundred nodes takes a second or so.
+/// The simulator is the other shell: it drives the same values that the daemons drive, `Agent` and `Controller`, with their
+/// real cryptography. It simulates the clock, the network, the disks, the workers and the operators. Time is a heap of future
+/// events; between two of them nothing happens, so a minute of a hundred nodes takes about a second.
 ///
-/// A run has two parts. In the first everything breaks as the scenario reports, and the checkers watch for what may never
-/// happen. Then all faults are healed, and the fleet must come to rest: what must be so in the end has a bounded time to
-/// become so.
+/// A run has two parts. In the first, faults happen as the scenario states, and the checkers watch for what must never
+/// happen. Then all faults are healed, and the fleet must settle: it has a bounded time to reach its required final state.
 ///
-/// One seed is one run: every choice comes from generators that unfold from the seed, and nothing here reads a clock, an
+/// One seed is one run: every choice comes from generators that are derived from the seed, and nothing here reads a clock, an
 /// environment or the order of a hash table.
 ///
 /// The simulation is time, the machines and the network between them. It is composed of parts, each with its own state:
@@ -22,16 +21,16 @@ import Wire
 /// - `FaultInjector` makes faults.
 /// - `Operators` give commands.
 /// - `OverlayTraffic` sends to overlay addresses.
-/// - `SnapshotTaker` holds what is reported against what is, and has pairs of nodes talk.
+/// - `SnapshotTaker` compares reports with the true state, and lets pairs of nodes exchange pings.
 ///
-/// All draws from `random` are made in the order of events: anyone who changes an order changes what a seed stands for.
+/// All draws from `random` are made in the order of events: a change of that order changes what a seed stands for.
 package final class Simulation {
     package let scenario: Scenario
     package private(set) var timeline: Timeline
     package private(set) var findings: [Finding] = []
     package internal(set) var counts = Counts()
 
-    /// What a run did, for people to see that it did something.
+    /// What a run did, so that people see how much.
     package struct Counts: Sendable {
         package internal(set) var events = 0
         package internal(set) var datagrams = 0
@@ -81,7 +80,7 @@ package final class Simulation {
         self.scenario = scenario
         self.checkers = checkers
         timeline = Timeline(watcher: watcher)
-        // Another stream than the one the scenario was drawn from.
+        // A different stream from the one that the scenario was drawn from.
         var random = Random(Seed(scenario.seed ^ 0x5bd1_e995_a5a5_5a5a))
         let count = scenario.nodes + scenario.operators.intruders + 1
         network = Network(
@@ -105,7 +104,7 @@ package final class Simulation {
 
     // MARK: - A run
 
-    /// Runs to the end; the findings report what was wrong.
+    /// Runs to the end; the findings state what was wrong.
     package func run() {
         begin()
         advance(to: safetyEnd)
@@ -147,7 +146,7 @@ package final class Simulation {
 
     // MARK: - Time
 
-    /// Lets everything happen that happens until `end`, or until something is found wrong.
+    /// Executes all events until `end`, or until a checker finds a fault.
     func advance(to end: Instant) {
         while !hasFailed, let (at, event) = queue.pop(notAfter: end) {
             now = max(now, at)
@@ -189,7 +188,7 @@ package final class Simulation {
 
     // MARK: - What is seen
 
-    /// Puts a line into the timeline.
+    /// Adds a line to the timeline.
     func record(
         _ kind: Timeline.Kind, _ machine: Int, _ a: UInt64 = 0, _ b: UInt64 = 0, _ text: @autoclosure () -> String = ""
     ) {
@@ -200,7 +199,7 @@ package final class Simulation {
         timeline.record(kind, machine, at: now, note: text)
     }
 
-    /// Reports the checkers, and keeps what they find.
+    /// Passes a fact to the checkers, and keeps their findings.
     func note(_ fact: Fact) {
         for checker in checkers {
             for text in checker.observe(fact, now: now) {
@@ -209,19 +208,19 @@ package final class Simulation {
         }
     }
 
-    /// What is not yet as it must be in the end, by checker.
+    /// What is not yet in its required final state, by checker.
     func complaints(_ snapshot: FleetSnapshot) -> [(checker: String, text: String)] {
         checkers.flatMap { checker in checker.unsettled(snapshot, now: now).map { (checker.name, $0) } }
     }
 
-    /// The time to settle is over, and these things are not as they must be.
+    /// The time to settle is over, and these things are not in their required state.
     func fail(_ complaints: ArraySlice<(checker: String, text: String)>) {
         for (checker, text) in complaints {
             findings.append(Finding(checker: checker, kind: .liveness, at: now, text: text))
         }
     }
 
-    /// Whether the controller could receive the machine at all, and the machine the controller.
+    /// Updates whether datagrams can pass between the controller and the machine, in both directions.
     func updateSilence(of machine: Machine) {
         let isParted = machine.index > 0 && network.isParted(machine.index, 0)
         let isSilent = !machine.isUp || isParted

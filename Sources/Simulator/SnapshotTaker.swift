@@ -2,12 +2,12 @@ import Base
 import Control
 import Wire
 
-/// # What the controller reports, held against what is
+/// # What the controller reports, compared with the true state
 ///
-/// Looks at the fleet every few seconds while things break. In the end it has pairs of nodes talk, and looks until all
-/// checkers are content or the time is over.
+/// Takes a snapshot of the fleet every few seconds while faults happen. In the end it lets pairs of nodes exchange pings, and
+/// takes snapshots until all checkers are satisfied or the time is over.
 final class SnapshotTaker {
-    /// Two nodes that are to talk.
+    /// Two nodes, one of which pings the other.
     private struct Pair {
         let from: Int
         let to: Int
@@ -73,7 +73,7 @@ final class SnapshotTaker {
         return snapshot
     }
 
-    /// Until all checkers are content, or the time is over.
+    /// Runs until all checkers are satisfied, or the time is over.
     func settle() {
         let end = now + simulation.scenario.settle
         choosePairs()
@@ -88,7 +88,7 @@ final class SnapshotTaker {
             complaints = simulation.complaints(snapshot)
         } while !complaints.isEmpty && now < end
         guard complaints.isEmpty else { return simulation.fail(complaints.prefix(20)) }
-        // At rest it must stay at rest.
+        // A settled fleet must stay settled.
         simulation.advance(to: now + .seconds(3))
         snapshot()
     }

@@ -1,11 +1,11 @@
 package import Base
 
-/// # What happened, in order
+/// # The log of a run
 ///
-/// One line an event: when, to which machine, what, and up to three numbers or a text that inform it from others of its
-/// kind. The lines go into a fingerprint as they come, by their values and not as text, so that a run which nobody
-/// watches does not pay for text. Two runs of one seed must give the same fingerprint; a datagram goes in with its
-/// authentication tag, so that a single different bit anywhere in what the fleet reported shows.
+/// One line for each event: when, at which machine, what, and up to three numbers or a text that distinguish it from others
+/// of its kind. The lines go into a fingerprint at once, by their values and not as text, so that a run without a watcher
+/// does not pay for text. Two runs of one seed must give the same fingerprint; a datagram goes in with its authentication
+/// tag, so that a single different bit in any datagram changes the fingerprint.
 package struct Timeline {
     package enum Kind: UInt8, Sendable {
         case sent, lost, arrived, duplicated, refusedByPartition, queueFull, unreachable
@@ -18,7 +18,7 @@ package struct Timeline {
 
     private var fingerprint = Fingerprint()
     package private(set) var count = 0
-    /// Takes each line as it comes; `nil` where nobody watches.
+    /// Gets each line as it comes; `nil` where there is no watcher.
     private let watcher: ((String) -> Void)?
 
     package init(watcher: ((String) -> Void)? = nil) { self.watcher = watcher }

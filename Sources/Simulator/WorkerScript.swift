@@ -1,11 +1,11 @@
 import Base
 import Wire
 
-/// The life that a simulated worker leads. It stands in the command of its specification, so that anyone who starts the
-/// specification starts that life, and nobody has to be informed.
+/// The script of a simulated worker. The command of its specification holds it, so starting the specification starts the
+/// script, and nothing else has to be passed on.
 struct WorkerScript: Hashable, Sendable {
     enum Kind: String, Sendable, CaseIterable {
-        /// Runs until it is instructed to end, and then ends with status 0 or by the signal.
+        /// Runs until it gets a signal, and then ends with status 0 or by the signal.
         case runs
         /// Ends with status 0 after its time.
         case finishes
@@ -13,13 +13,13 @@ struct WorkerScript: Hashable, Sendable {
         case fails
         /// Ends at once, again and again.
         case crashes
-        /// Does not care for any signal but KILL.
+        /// Ignores every signal except KILL.
         case ignoresTerm
-        /// Takes its time after TERM.
+        /// Ends some time after TERM.
         case lingers
         /// Cannot be started.
         case missing
-        /// In state D for its time after KILL.
+        /// In state D for its time after KILL, before it ends.
         case stuck
     }
     var kind: Kind
@@ -55,7 +55,7 @@ struct WorkerScript: Hashable, Sendable {
         self.time = time
     }
 
-    /// `nil` for a command that is none of ours.
+    /// `nil` for a command that is no script.
     init?(command: [String]) {
         guard command.count == 3, command[0].hasPrefix("/sim/"),
             let kind = Kind(rawValue: String(command[0].dropFirst(5))), let status = Int32(command[1]),
@@ -64,7 +64,7 @@ struct WorkerScript: Hashable, Sendable {
         self.init(kind: kind, status: status, time: .milliseconds(milliseconds))
     }
 
-    /// How long it lives if nobody ends it, and its status then.
+    /// How long it lives if it is not ended, and its status then.
     var natural: (after: Interval, status: Int32)? {
         switch kind {
         case .finishes: (time, 0)

@@ -1,6 +1,6 @@
 import Control
 
-/// What a program has a disk keep.
+/// What a program writes to its disk.
 enum Write {
     case agentRecord([UInt8])
     case membership([UInt8])

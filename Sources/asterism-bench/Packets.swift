@@ -185,7 +185,7 @@ private final class Shard {
         submit(payload: payload, segment: payload, times: Shard.batch)
         let bytes = receiveTrains(), size = 52 + 32 + payload
         if junk == .replayed {
-            // The same datagrams, sealed, once more.
+            // The same sealed datagrams again.
             let copy = [UInt8](bytes)
             receive(bytes, segment: size)
             bytes.copyBytes(from: copy)

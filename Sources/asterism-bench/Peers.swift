@@ -5,8 +5,7 @@ import Mesh
 import Noise
 import Wire
 
-/// What a peer costs that nobody talks to, and one that somebody does: one endpoint with its data plane, sessions with very
-/// many others, virtual time.
+/// What an idle peer and an active peer cost: one endpoint with its data plane, sessions with very many others, virtual time.
 struct Peers: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "peers", abstract: "Counts what sessions with many peers take of memory and of the line.",
@@ -127,14 +126,14 @@ private final class Crowd {
         for _ in 0..<20 { step(.milliseconds(100)) }
     }
 
-    /// Datagrams of the hub's while nobody reports anything.
+    /// Datagrams that the hub sends while all are idle.
     func rest(_ time: Interval) -> Int {
         let before = sent
         for _ in 0..<(time.nanoseconds / 100_000_000) { step(.milliseconds(100)) }
         return sent - before
     }
 
-    /// A packet to each within a second, as the data plane informs it.
+    /// A packet to each within a second, as the data plane reports it.
     func burst() -> (all: Int, probes: Int) {
         let before = (sent, hub.endpoint.counters.probesSent)
         hub.endpoint.note(
@@ -146,7 +145,7 @@ private final class Crowd {
         return (sent - before.0, hub.endpoint.counters.probesSent - before.1)
     }
 
-    /// All of the hub's, without the destinations.
+    /// All memory of the hub, without the destinations.
     func bytesHeld() -> Int {
         others = []
         return Crowd.allocated() - before
@@ -165,7 +164,7 @@ private final class Crowd {
         exchange()
     }
 
-    /// Until nobody has anything to report.
+    /// Until no node has anything to send.
     private func exchange() {
         hub.endpoint.flush(now: now, into: &hub.outbox)
         while true {
@@ -192,7 +191,7 @@ private final class Crowd {
 
     private func deliver(_ other: Node) {
         other.endpoint.flush(now: now, into: &other.outbox)
-        // The destinations' data planes are of no account here.
+        // The destinations' data planes are not counted here.
         other.outbox.dataPlane = []
         other.outbox.events = []
         var sent = DatagramBatch(capacity: 2048), batch = DatagramBatch(capacity: 2048)

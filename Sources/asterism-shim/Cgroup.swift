@@ -54,7 +54,7 @@ struct Cgroup {
     /// Whether a process is in it or below it.
     var isPopulated: Bool { value(of: "populated", in: "cgroup.events") != 0 }
 
-    /// How often the kernel's memory killer struck in it; 0 where memory is not controlled.
+    /// How many processes the kernel's OOM killer ended in it; 0 where memory is not controlled.
     var memoryKills: UInt64 { value(of: "oom_kill", in: "memory.events") }
 
     /// Removes it and the folders that the worker made below it; they must be empty of processes.

@@ -3,20 +3,21 @@ import Glibc
 
 /// # Signalling and killing a tree
 ///
-/// The shim is a subreaper: a descendant that loses its parent becomes the shim's child, so anyone who can be reached by
-/// going from children to children is everybody, and waitpid(2) answering ECHILD proves that nobody is left.
+/// The shim is a subreaper: a descendant that loses its parent becomes the shim's child, so a walk from children to children
+/// reaches all of them, and ECHILD from waitpid(2) proves that none is left.
 ///
-/// A tree that forks while it is walked outruns the walk. So everybody found is stopped first, again and again until a
-/// walk finds nobody new; what is stopped does not fork. Then all are killed. What slipped through is found by the next
-/// pass, a few milliseconds later.
+/// A tree that forks during a walk can outrun the walk. So every process found is stopped first, and the walk is repeated
+/// until it finds no new process; a stopped process does not fork. Then all are killed. The next pass, a few milliseconds
+/// later, finds any process that was missed.
 ///
 /// A stop signal goes to the same processes, each of them once, and to none that starts later: a handler may start a program
-/// that saves the work, and a signal that followed would end it. So all are stopped, then signalled, then continued. They
-/// are stopped parents first and continued children first; no parent runs while a child of it is stopped, and one that
-/// waits for stopped children (waitpid(2) with WUNTRACED: su, sudo, shells with job control) sees none.
+/// that saves the work, and a second signal would end it. So all are stopped, then signalled, then continued. They are
+/// stopped parents first and continued children first; no parent runs while a child of it is stopped, and one that waits for
+/// stopped children (waitpid(2) with WUNTRACED: su, sudo, shells with job control) sees none.
 ///
-/// A number read from /proc may belong to an unauthenticated peer by the time it is used. Each process is therefore pinned by a
-/// pidfd and then asked for its parent: the parent we found it under, or the shim. An unauthenticated peer has neither.
+/// A number read from /proc may belong to an unrelated process by the time it is used. Therefore each process is pinned by a
+/// pidfd, and then its parent is read: it must be the parent that it was found under, or the shim. An unrelated process has
+/// neither.
 struct Descendants {
     let shim = getpid()
 
@@ -33,16 +34,16 @@ struct Descendants {
         var family: [(process: Int32, parent: Int32)] = []
         visit { family.append(($0, $1)) }
         for (process, parent) in family { _ = send(number, to: process, childOf: parent) }
-        // Before the family continues and starts others, which are in the cgroup too.
+        // Before the descendants continue and start others, which are in the cgroup too.
         cgroup?.signal(number, except: Set(family.map(\.process)))
         for (process, parent) in family.reversed() { _ = send(SIGCONT, to: process, childOf: parent) }
     }
 
     private func stopAll() {
         var known = 0
-        // A process in an uninterruptible call does not stop, and the others do not wait for it for ever.
+        // A process in an uninterruptible call does not stop, and the others do not wait for it forever.
         var waits = Descendants.stopWaits
-        // Each round costs a walk; a tree that still grows after these is met again in the next pass.
+        // Each round costs a walk; a tree that still grows after these is handled in the next pass.
         for _ in 0..<16 {
             var family: [(process: Int32, parent: Int32)] = []
             visit { family.append(($0, $1)) }
@@ -69,7 +70,7 @@ struct Descendants {
         return [UInt8(ascii: "T"), UInt8(ascii: "t")].contains(entry.state) || entry.isZombie
     }
 
-    /// Those that are there, whatever their state, except the ones that only wait for being reaped.
+    /// Those that exist, whatever their state, except those that only wait to be reaped.
     func living() -> [Int32] {
         var all: [Int32] = []
         visit { process, _ in all.append(process) }

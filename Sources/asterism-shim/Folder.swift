@@ -16,7 +16,7 @@ struct Folder {
 
     /// Makes a file, the entries of this folder and those of `ancestors` above it durable. 0, or errno.
     ///
-    /// Each fsync(2) is a flush of the disk, and takes milliseconds; done at once they share one.
+    /// Each fsync(2) is a flush of the disk and takes milliseconds; concurrent calls share one.
     func makeDurable(_ file: Int32, ancestors: Int) -> Int32 {
         var above: [Int32] = []
         defer { for folder in above { close(folder) } }
@@ -32,7 +32,7 @@ struct Folder {
         return others.reduce(own) { max($0, $1.wait()) }
     }
 
-    /// Takes the room that a later `put` of this name needs, so that a disk that is full by then does not matter.
+    /// Reserves the space that a later `put` of this name needs, so that it succeeds even if the disk is full by then.
     func reserve(_ name: String) -> Int32 {
         let file = openat(
             descriptor, name + GenerationDirectory.reserved, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
@@ -41,8 +41,8 @@ struct Folder {
         return writeAll(file, [UInt8](repeating: 0, count: 256))
     }
 
-    /// Writes a file that is there as a whole or not at all: temporary file, rename and, if it must survive a power
-    /// failure, fsync of the file before and of the folder after. 0, or errno.
+    /// Writes a file atomically: temporary file, rename and, if it must survive a power failure, fsync of the file before and
+    /// of the folder after. 0, or errno.
     @discardableResult
     func put(_ name: String, _ bytes: [UInt8], durably: Bool) -> Int32 {
         let temporary = name + GenerationDirectory.reserved

@@ -14,8 +14,8 @@ struct LaunchFailure: Error {
     var errno: Int32
 }
 
-/// Starts the worker: a session and a process group of its own, standard input from nowhere, standard output and error
-/// into one pipe, and SIGKILL should this thread end first.
+/// Starts the worker: a session and a process group of its own, standard input from /dev/null, standard output and error into
+/// one pipe, and SIGKILL if this thread ends first.
 func launchWorker(_ launch: LaunchFile, cgroup: Cgroup?) throws(LaunchFailure) -> Launched {
     guard let ends = openPipe() else { throw LaunchFailure(step: .output, errno: errno) }
     var result = asterism_spawn_result()
@@ -27,7 +27,7 @@ func launchWorker(_ launch: LaunchFile, cgroup: Cgroup?) throws(LaunchFailure) -
             return Launched(process: result.pid, output: ends.read)
         }
         let step = LaunchStep(result.step)
-        // As execvp(3): a file that may not be executed does not hide one further down the path, but is what to blame.
+        // As execvp(3): a file that may not be executed does not hide one further down the path, but its error is reported.
         if failure.errno != EACCES || step != .execute { failure = LaunchFailure(step: step, errno: result.error) }
         guard step == .execute, [ENOENT, ENOTDIR, EACCES].contains(result.error) else { break }
     }
@@ -85,8 +85,8 @@ private func start(
     }
 }
 
-/// Only a privileged process may make itself less likely to be killed than its parent (proc_pid_oom_score_adj(5)); for
-/// others the parent's score is the least.
+/// Only a privileged process may make itself less likely to be killed than its parent (proc_pid_oom_score_adj(5)); for others
+/// the parent's score is the minimum.
 private func setScore(_ options: inout asterism_spawn_options, _ desired: Int32) {
     let text = String(decoding: readAll("/proc/self/oom_score_adj", limit: 16) ?? [], as: UTF8.self)
     let own = Int32(text.split(separator: "\n").first ?? "0") ?? 0

@@ -5,14 +5,14 @@ import ShimProtocol
 
 /// # The log pump
 ///
-/// A thread that carries what the worker writes from a pipe into files. It is a thread because write(2) to a disk in
-/// trouble sleeps for as long as the disk likes, and meanwhile somebody must reap and obey; a worker that writes on then
-/// waits for the pipe, as it would for the disk itself.
+/// A thread that carries what the worker writes from a pipe into files. It is a thread because write(2) to a failing disk may
+/// block for a long time, and meanwhile the shim must reap processes and obey commands. A worker that goes on writing then
+/// waits for the pipe, as it would wait for the disk itself.
 ///
-/// A log is one stream of bytes from 0 on, over all runs of a generation. Each file holds a piece of it and bears the
-/// offset of its first byte; a full file is followed by the next, and the oldest are deleted. When the disk takes no
-/// more, bytes are dropped and counted, and as soon as it takes some again a line states how many are missing. That line is
-/// part of the stream; what was dropped is not, so an offset always finds its byte.
+/// A log is one stream of bytes from 0 on, over all runs of a generation. Each file holds a part of it, and its name states
+/// the offset of its first byte. A full file is followed by the next, and the oldest are deleted. When the disk accepts no
+/// more, bytes are dropped and counted. As soon as it accepts bytes again, a line states how many are missing. That line is
+/// part of the stream and the dropped bytes are not, so an offset always finds its byte.
 final class LogPump {
     /// What the shim's main thread may read while the pump runs, by `asterism_load`.
     struct Counters {
@@ -27,7 +27,7 @@ final class LogPump {
 
     private let folder: Int32
     private let source: Int32
-    /// Closed when all is written; its other end then reports it.
+    /// Closed when all is written, which its other end detects.
     private let done: Int32
     private let fileBytes: Int64
     private let files: Int
@@ -37,7 +37,7 @@ final class LogPump {
     private var inFile: Int64 = 0
     private var offset: Int64 = 0
     private var kept: [Int64] = []
-    /// Since the last line that informed of it.
+    /// Bytes that were lost since the last line that states a loss.
     private var unreported: Int64 = 0
     private var failure: Int32 = 0
     private var atLineStart = true
@@ -107,11 +107,11 @@ final class LogPump {
         let reason = String(cString: strerror(failure))
         let text = "\(atLineStart ? "" : "\n")[asterism: \(unreported) bytes of this log were lost: \(reason)]\n"
         let bytes = Array(text.utf8)
-        // A line that is itself cut short stays, and is reported again as a whole.
+        // A line that is itself cut short stays, and is written again as a whole.
         if bytes.withUnsafeBytes({ store($0) }) == bytes.count { unreported = 0 }
     }
 
-    /// How many bytes the disk needed before it refused.
+    /// How many bytes the disk accepted before it refused.
     private func store(_ bytes: UnsafeRawBufferPointer) -> Int {
         var done = 0
         while done < bytes.count {
@@ -149,8 +149,8 @@ final class LogPump {
         return offsets.sorted()
     }
 
-    /// Goes on in the newest file. A file for each run would let a worker that restarts again and again push out what it
-    /// reported first, which is what people look for.
+    /// Continues in the newest file. With a file for each run, a worker that restarts again and again would soon lose its
+    /// first output, which is what people look for.
     private func continueFile() {
         guard let begin = kept.last, offset - begin < fileBytes else { return }
         let last = openat(folder, GenerationDirectory.logName(at: begin), O_WRONLY | O_APPEND | O_CLOEXEC)

@@ -4,11 +4,11 @@ import Glibc
 import Platform
 import ShimProtocol
 
-/// # One worker's keeper
+/// # The supervisor of one worker
 ///
-/// The shim stands between an agent, which is upgraded and crashes, and a worker, which must not notice. It starts the
-/// worker, keeps its log, hands on signals, and when the worker's main process ends it kills what is left of it, writes
-/// down how it ended, and ends too. It decides nothing and knows no time but that of its own patience and of the grace that
+/// The shim stands between an agent, which may be upgraded or crash, and a worker, which must not be affected. It starts the
+/// worker, keeps its log, and forwards signals. When the worker's main process ends, the shim kills what is left of it,
+/// records how it ended, and ends too. It decides nothing, and its only times are its own timeouts and the grace period that
 /// it was given.
 ///
 /// ```
@@ -19,8 +19,8 @@ import ShimProtocol
 /// ```
 ///
 /// A stop is for the whole worker, as systemd's `KillMode=control-group` (systemd.kill(5)): every process gets the signal,
-/// and every process has the grace, whether the main process has ended or not. The grace runs here, so that it ends on
-/// time when the agent is killed meanwhile. The exit that is reported is the main process's.
+/// and every process has the grace period, whether the main process has ended or not. The grace period runs in the shim, so
+/// that it ends on time even if the agent is killed meanwhile. The exit that is reported is the main process's.
 func supervise(_ path: String) -> Int32 {
     guard let folder = Folder(path) else { return 1 }
     let report = takeReportPipe()
@@ -35,7 +35,7 @@ func supervise(_ path: String) -> Int32 {
     return supervisor.run()
 }
 
-/// Standard output is the pipe for reports; it moves out of the way of the worker's own descriptors.
+/// Standard output is the pipe for reports; it moves to another number, because the worker needs this one.
 private func takeReportPipe() -> Int32 {
     signal(SIGPIPE, SIG_IGN)
     signal(SIGHUP, SIG_IGN)
@@ -55,8 +55,8 @@ private func openSignals() -> Int32 {
     return asterism_open_signals(numbers, numbers.count)
 }
 
-/// The launch file and the lock on it; `nil` if another shim has it, if the generation is over, or if there is no sense
-/// in the file. Nothing has run then, and the agent finds that out by the lock.
+/// The launch file and the lock on it; `nil` if another shim has it, if the generation is over, or if the file is invalid.
+/// Nothing has run then, and the agent detects that by the lock.
 private func claim(_ folder: Folder) -> (LaunchFile, Int32)? {
     let file = openat(folder.descriptor, GenerationDirectory.launch, O_RDONLY | O_CLOEXEC)
     guard file >= 0, flock(file, LOCK_EX | LOCK_NB) == 0, !folder.has(GenerationDirectory.exit),
@@ -78,7 +78,7 @@ struct Supervisor {
     private var main: Int32 = -1
     /// Readable (at its end) when the log is complete; -1 then.
     private var logDone: Int32 = -1
-    /// As waitpid(2) gives it.
+    /// As waitpid(2) returns it.
     private var mainStatus: Int32?
     private var endedAt = UnixTime(milliseconds: 0)
     private var leftovers: Int32 = 0
@@ -99,10 +99,10 @@ struct Supervisor {
         self.signals = signals
     }
 
-    /// Milliseconds after the first SIGKILL at which survivors are reported: enough for a large process to free its
-    /// memory, and then they hang in the kernel.
+    /// Milliseconds after the first SIGKILL at which survivors are reported: enough for a large process to free its memory.
+    /// Processes that are left after it hang in the kernel.
     private static let stuckAfter: Int64 = 5000
-    /// Milliseconds that the log may take to reach the disk once nobody writes to it any more.
+    /// Milliseconds that the log may take to reach the disk once no process writes to it any more.
     private static let logPatience: Int64 = 2000
 
     mutating func run() -> Int32 {
@@ -152,7 +152,7 @@ struct Supervisor {
         sendReport(record)
     }
 
-    /// Reports something to the agent that launched this shim, if it is still there; the folder is what counts.
+    /// Sends a report to the agent that launched this shim, if it is still there; the folder is authoritative.
     private func sendReport(_ what: ShimReport) { if report >= 0 { _ = writeAll(report, what.frame) } }
 
     private var isOver: Bool { mainStatus != nil && nobodyLeft && !(cgroup?.isPopulated ?? false) }
@@ -177,19 +177,19 @@ struct Supervisor {
                 killingSince = now
                 return
             }
-            // Stopped by somebody who named no grace.
+            // A stop without a grace.
             if graceEnd == nil { graceEnd = now + Int64(ShimCommand.unstatedGrace) * 1000 }
         }
         if let graceEnd, graceEnd <= now { killingSince = now }
     }
 
-    /// For ever, unless there is something to be killed: at the end of the grace, or soon, and ever later, up to a tenth of
-    /// a second.
+    /// Infinite, unless there is something to kill: until the end of the grace, or short and growing up to a tenth of a
+    /// second.
     private var timeout: Int32 {
         if killingSince != nil { return Int32(min(100, 2 << min(killPasses, 6))) }
         guard let graceEnd else { return -1 }
         let left = max(0, graceEnd - monotonicMilliseconds())
-        // A process that was moved into the cgroup is nobody's child here, and ends without SIGCHLD.
+        // A process that was moved into the cgroup is no child of the shim, and ends without SIGCHLD.
         return Int32(min(left, nobodyLeft ? 100 : 60_000))
     }
 
@@ -227,7 +227,7 @@ struct Supervisor {
             if process < 0 && errno == EINTR { continue }
             if process < 0 { nobodyLeft = true }
             if process <= 0 { return }
-            // The number of the main process may be given again, to one of its descendants, once it is reaped.
+            // Once the main process is reaped, one of its descendants may get the same number.
             if process == main, mainStatus == nil {
                 mainStatus = status
                 endedAt = Clock.wall()
@@ -240,7 +240,7 @@ struct Supervisor {
     private mutating func killPass() {
         killPasses += 1
         let byCgroup = cgroup?.kill() ?? false
-        // The walk finds those who left the cgroup; most often there is nobody, so it waits for the second pass.
+        // The walk finds those who left the cgroup; most often there is none, so it waits for the second pass.
         if !byCgroup || killPasses > 1 { _ = descendants.kill() }
         reap()
         guard !isOver, !hasReportedStuck, let killingSince,
@@ -252,8 +252,8 @@ struct Supervisor {
         sendReport(record)
     }
 
-    /// Nobody of ours can write any more, so the pump meets the pipe's end, unless the disk hangs or the pipe was handed
-    /// to an unauthenticated peer.
+    /// No process of the worker can write any more, so the pump reaches the pipe's end, unless the disk hangs or the pipe was
+    /// passed to an unrelated process.
     private mutating func finishLog() {
         let start = monotonicMilliseconds()
         while logDone >= 0 {
@@ -286,12 +286,12 @@ struct Supervisor {
         return record
     }
 
-    /// The exit must not be lost: a disk that is full now may not be in a second, and until then this shim, alive, is
-    /// what keeps the agent from believing anything else.
+    /// The exit must not be lost: a disk that is full now may have space in a second. Until then this shim stays alive, so
+    /// that the agent does not assume another outcome.
     private func finish(_ record: ExitRecord) -> Int32 {
         let bytes = ShimReport.ended(record).encoded
         while folder.put(GenerationDirectory.exit, bytes, durably: true) != 0 {
-            // The folder itself is gone: nobody is left to be reported.
+            // The folder itself is gone: there is no place for a report.
             if folder.has("..") == false || !folder.has(GenerationDirectory.launch) { return 1 }
             sleep(1)
         }

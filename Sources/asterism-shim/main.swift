@@ -1,7 +1,7 @@
 import Glibc
 
 // Usage: asterism-shim FOLDER, with FOLDER one generation of a worker; see ShimProtocol/GenerationDirectory.swift.
-// People do not start this program; the agent does, with the pipe for reports as its standard output.
+// The agent starts this program, with the pipe for reports as its standard output. People do not start it.
 
 guard CommandLine.arguments.count == 2 else {
     _ = "usage: asterism-shim FOLDER (started by asterismd)\n".withCString { write(2, $0, strlen($0)) }

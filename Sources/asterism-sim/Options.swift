@@ -7,10 +7,10 @@ struct Options: ParsableCommand {
         commandName: "asterism-sim",
         abstract: "Runs fleets in virtual time, with faults, and checks invariants.",
         discussion: """
-            A seed is a scenario: what is wrong with the network and the machines, and what the operators need. The same \
+            A seed is a scenario: the faults of the network and the machines, and the operators' commands. The same \
             seed and the same options give the same run, byte for byte. \
-            Exit status: 0 all is well, 1 usage, 127 the simulated program crashed, 128 the fleet did not come to rest, \
-            129 something happened that never may.
+            Exit status: 0 no fault, 1 usage, 127 the simulated program crashed, 128 the fleet did not settle, \
+            129 an invariant was violated.
             """)
 
     @Option(help: "The seed of the one run.")
@@ -48,11 +48,11 @@ struct Options: ParsableCommand {
     @Option(help: ArgumentHelp("Makes the simulated machines lie, to try the checkers.", visibility: .hidden))
     var mutation: String?
 
-    /// For the processes of many seeds: reports before each seed that it begins.
+    /// For the processes of many seeds: prints a line before each seed begins.
     @Flag(help: .hidden)
     var report = false
 
-    /// The seeds, where several were asked for.
+    /// The seeds, where several were requested.
     var list: ClosedRange<UInt64>? {
         guard let seeds else { return nil }
         return Options.range(seeds)
@@ -66,8 +66,7 @@ struct Options: ParsableCommand {
         return first...last
     }
 
-    /// What is to be done is one of four things. Seen to only when all else is understood, so that a word that is not is
-    /// named.
+    /// Exactly one of four modes must be chosen. Checked after everything else, so that an unknown word is reported first.
     func checkChoice() throws {
         let given = [seed != nil, seeds != nil, grid != nil, failovers != nil].count { $0 }
         guard given == 1 else { throw ValidationError("Give one of --seed, --seeds, --grid and --failovers.") }

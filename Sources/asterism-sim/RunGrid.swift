@@ -1,8 +1,9 @@
 import Base
 import Simulator
 
-/// Every kind of gateway against every other, with and without IPv6, some seeds each: a line a pair of what came about, a
-/// summary, and the status of `Options` where it is not what the oracle foretold or takes longer than it may.
+/// Every kind of gateway against every other, with and without IPv6, some seeds each. Prints a line per pair with the
+/// outcome, and a summary. The status is that of `Options` where the outcome is not what the oracle predicted or takes longer
+/// than it may.
 func runGrid(seeds: UInt64, trace: Bool) -> Int32 {
     var worst: Int32 = 0
     var sum = GridSum()
@@ -28,7 +29,7 @@ private struct GridSum {
         }
     }
 
-    /// False where a limit is not kept.
+    /// False where a limit is exceeded.
     func printSum() -> Bool {
         func soon(_ times: [Interval?], _ limit: Interval) -> Int {
             times.count { $0.map { $0 <= limit } ?? false }
@@ -46,7 +47,7 @@ private struct GridSum {
     }
 }
 
-/// Whether all was as foretold.
+/// Whether all was as predicted.
 private func runPair(
     _ a: GridSite, _ b: GridSite, _ family: GridFamily, seeds: UInt64, trace: Bool, _ sum: inout GridSum
 ) -> Bool {
@@ -88,8 +89,9 @@ private func runPair(
     return isRight
 }
 
-/// What happens to a path, so many times: how long nothing came, and how much was lost. Anyone who has no path in the end is a
-/// fault, and so is more than a second or 300 ms of traffic where the path or what is at its ends has failed at once.
+/// What happens to a path, so many times: how long nothing arrived, and how much was lost. A pair without a path at the end
+/// is a fault. So is a gap of more than a second, or a loss of more than 300 ms of traffic, where the path or one of its ends
+/// has failed at once.
 func runFailovers(seeds: UInt64, trace: Bool) -> Int32 {
     let pairs: [(GridSite, GridSite)] = [
         (.portRestricted, .masquerade), (.fullCone, .portRestrictedRandom), (.symmetricRandom, .symmetricRandom),
@@ -139,8 +141,8 @@ private func late<Value: Comparable>(_ values: [Value], than limit: Value) -> Bo
 }
 
 extension Trial.Fault {
-    /// A path is gone from one moment to the next, or an end of it is elsewhere. (That UDP is let out no more takes longer to
-    /// find out: everything is silent at once.)
+    /// A path is gone from one moment to the next, or an end of it is elsewhere. (It takes longer to detect that UDP is
+    /// blocked: everything is silent at once.)
     fileprivate var isSudden: Bool {
         switch self {
         case .blackHoleOneWay, .blackHole, .natReboot, .natRebinding, .addressChange, .relayCrash, .controllerCrash:

@@ -4,8 +4,8 @@ import Simulator
 
 /// # Many seeds
 ///
-/// Each seed is a run of its own, so they are shared out to child processes, a short range at a time. A process that dies
-/// takes one seed with it, not the rest: that seed is a crash, and another process goes on behind it.
+/// Each seed is a separate run, so child processes share them, a short range at a time. A process that crashes loses one seed
+/// and not the rest: that seed counts as a crash, and another process continues after it.
 func runMany(_ options: Options) -> Int32 {
     // `validate` has seen that there is one.
     let seeds = options.list!
@@ -54,7 +54,7 @@ private struct Crew {
         return failures.map(\.status).max { rank($0) < rank($1) } ?? 0
     }
 
-    /// What is worst is reported by the status: something that never may happen, then a crash, then no rest.
+    /// The status reports the worst outcome: a correctness fault, then a crash, then a liveness fault.
     private func rank(_ status: Int32) -> Int { status == 129 ? 3 : status == 127 ? 2 : 1 }
 
     private mutating func begin(_ seeds: ClosedRange<UInt64>) {
@@ -107,7 +107,7 @@ private struct Crew {
         }
         done += 1
         let seed = children[index].current
-        // Behind the last seed that it is to do, so that a clean end is known as one.
+        // After its last seed, so that a clean end is recognised.
         children[index].current = seed + 1
         let status = number("status", in: line)
         milliseconds.append(number("milliseconds", in: line))
@@ -117,13 +117,13 @@ private struct Crew {
         if !options.json { printLine("seed \(seed): \(kind(Int32(status)))  \(options.replay(seed))\n  \(line)") }
     }
 
-    /// The value of a number that stands in a line which this very program wrote.
+    /// The value of a number in a line that this program wrote.
     private func number(_ key: String, in line: String) -> Int {
         guard let range = line.firstRange(of: "\"\(key)\":") else { return 0 }
         return Int(line[range.upperBound...].prefix { $0.isNumber }) ?? 0
     }
 
-    /// The process has ended. If it was at a seed, that was its end.
+    /// The process has ended. If it was running a seed, that seed crashed.
     private mutating func end(_ index: Int) {
         let child = children.remove(at: index)
         close(child.descriptor)

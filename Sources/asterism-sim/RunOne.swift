@@ -1,7 +1,7 @@
 import Base
 import Simulator
 
-/// Runs one seed in this process, and reports everything about it.
+/// Runs one seed in this process, and prints all results.
 func runOne(_ options: Options) -> Int32 {
     // `validate` has seen that there is one.
     let scenario = options.scenario(options.seed!)
@@ -11,7 +11,7 @@ func runOne(_ options: Options) -> Int32 {
     return outcome.status
 }
 
-/// Runs a range of seeds in this process, a line each; the status is that of the worst.
+/// Runs a range of seeds in this process, one line for each; the status is that of the worst.
 func runRange(_ options: Options, _ seeds: ClosedRange<UInt64>) -> Int32 {
     var worst: Int32 = 0
     for seed in seeds {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Glibc
 
-// Usage errors are 1 here, since the statuses of a run report what kind of fault it found.
+// Usage errors are 1 here, since the statuses of a run state what kind of fault it found.
 do {
     let options = try Options.parse()
     try options.checkChoice()

@@ -110,7 +110,7 @@ import Wire
         #expect(gone.status == 5 && gone.errors.contains("connect to 127.0.0.1 port"), "\(gone.errors)")
     }
 
-    @Test func `what the agent reports against it is an error`() throws {
+    @Test func `a refusal of the agent is an error`() throws {
         let why = "this node has no network interface of the overlay"
         let server = try FakeServer { _, _ in .error(APIError(.unavailable, why)) }
         let run = try self.run(server, "x")

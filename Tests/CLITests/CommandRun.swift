@@ -14,12 +14,12 @@ struct CommandRun {
         let own = String(decoding: buffer[..<max(0, count)], as: UTF8.self)
         return String(own[..<(own.lastIndex(of: "/") ?? own.startIndex)])
     }()
-    /// The program lies besides the tests' own executable.
+    /// The program is next to the tests' own executable.
     static var program: String { "\(directory)/asterism" }
 
     enum Output {
         case file
-        /// A terminal so wide.
+        /// A terminal of this width.
         case terminal(columns: UInt16)
     }
 
@@ -80,7 +80,7 @@ struct CommandRun {
         var arguments: [String]
     }
 
-    /// A pseudoterminal, by the ioctls of ioctl_tty(2): posix_openpt(3) and its kin are behind feature macros.
+    /// A pseudoterminal, by the ioctls of ioctl_tty(2): posix_openpt(3) and similar functions need feature macros.
     private static func openTerminal(_ columns: UInt16) throws -> (master: Int32, slave: Int32) {
         let (unlock, number): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
         let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
@@ -94,7 +94,7 @@ struct CommandRun {
         return (master, slave)
     }
 
-    /// What was written to the terminal; small enough to lie in its buffer until the end.
+    /// What was written to the terminal; small enough to stay in its buffer until the end.
     private static func drain(_ terminal: (master: Int32, slave: Int32)) -> [UInt8] {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
@@ -117,7 +117,7 @@ struct CommandRun {
     var lines: [String] { output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init) }
 }
 
-/// A folder with a short path, for sockets, that goes with its last user.
+/// A folder with a short path, for sockets, that is removed with its last user.
 final class TemporaryFolder: Sendable {
     let root: String
 

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 @Suite struct ConnectionTests {
-    @Test func `where nobody is, the status is 3 and the error names every place`() throws {
+    @Test func `without a server the status is 3 and the error names every place`() throws {
         let run = try CommandRun.run(
             ["status"], environment: ["ASTERISM_SOCKET": "/nowhere/a", "ASTERISM_CONTROLLER_SOCKET": "/nowhere/c"])
         #expect(run.status == 3)
@@ -16,7 +16,7 @@ import Testing
         #expect(nodes.status == 3 && nodes.errors.contains("File name too long"))
     }
 
-    @Test func `the controller answers where there is no agent, and the table reports it`() throws {
+    @Test func `the controller answers where there is no agent, and the table shows that`() throws {
         let server = try FakeServer { question, _ in
             if case .controller(.peersList) = question { return .view([Sample.peer("gpu-7")]) }
             return .view(Sample.status(.controller))
@@ -31,7 +31,7 @@ import Testing
         #expect(try CommandRun.run(["ping", "x"], environment: environment).status == 3)
     }
 
-    @Test func `a socket that is named is asked whose it is`() throws {
+    @Test func `a named socket is asked which program it belongs to`() throws {
         let server = try FakeServer { question, _ in
             if case .controller(.peersList) = question { return .view([Sample.peer("gpu-7")]) }
             return .view(Sample.status(.agent))

@@ -9,7 +9,7 @@ private enum Daemons {
     }
 }
 
-/// With the real programs, where they are built besides the tests: real processes, real UDP on loopback.
+/// With the real programs, where they are built next to the tests: real processes, real UDP on loopback.
 @Suite(.serialized, .enabled(if: Daemons.areBuilt, "the daemons are not built")) struct DemoTests {
     private static func objects(_ lines: [String]) throws -> [[String: Any]] {
         try lines.map { try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] ?? [:] }

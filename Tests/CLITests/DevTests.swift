@@ -4,7 +4,7 @@ import Testing
 @testable import asterism
 
 @Suite struct DevTests {
-    @Test func `without the other programs besides it, dev reports which are missing`() throws {
+    @Test func `without the other programs next to it, dev names the missing ones`() throws {
         let folder = try TemporaryFolder()
         // A link would be followed by /proc/self/exe; a copy lies alone. Another process makes it: what is open for
         // writing here may be so in a child that another test is just starting, and cannot be executed then.
@@ -54,7 +54,7 @@ import Testing
         let program = try DevProgram(name: "s", ["/bin/sleep", "30"], log: folder.path("log"))
         let process = try #require(DevProcess(program.pid))
         #expect(process.isAlive)
-        // The kernel lets the parent go on before the new program's words can be read.
+        // The kernel lets the parent continue before the new program's command line can be read.
         for _ in 0..<500 where process.arguments.isEmpty { usleep(1000) }
         #expect(process.arguments.last == "30")
         var other = process

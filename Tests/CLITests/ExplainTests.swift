@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import Wire
 
-/// The verbs that explain paths, try them and look at what passes, against a program that answers by script.
+/// The verbs that explain paths, try them and capture packets, against a program that answers by script.
 @Suite struct ExplainTests {
     private static func run(
         _ words: [String], seconds: Double = 60, _ answer: @escaping @Sendable (AgentRequest, Int) -> FakeServer.Reply
@@ -25,7 +25,7 @@ import Wire
 
     // MARK: - Ping
 
-    @Test func `each line of a ping reports the round trip and the path`() throws {
+    @Test func `each line of a ping shows the round trip and the path`() throws {
         let (run, asked) = try Self.run(["ping", "gpu-7", "-c", "4", "-i", "10"]) { _, number in
             .view(Sample.ping(number == 3 ? [] : [Sample.answers[number]]))
         }
@@ -56,7 +56,7 @@ import Wire
     }
 
     @Test(arguments: [["-c", "3"], ["--timeout", "0.3"]])
-    func `without a direct answer it reports why`(_ limit: [String]) throws {
+    func `without a direct answer it states why`(_ limit: [String]) throws {
         let (run, asked) = try Self.run(["ping", "gpu-7", "--until-direct", "-i", "100"] + limit) { request, _ in
             if case .why = request { return .view(Sample.paths("peerMappingDependent")) }
             return .view(Sample.ping([Sample.answers[1]]))
@@ -77,7 +77,7 @@ import Wire
         #expect(run.lines.last?.hasPrefix("8 sent, 8 answered") == true, "\(run.lines)")
     }
 
-    @Test func `where no path answers, that is reported`() throws {
+    @Test func `where no path answers, it states that`() throws {
         var silent = Sample.paths("failed")
         for index in silent.paths.indices { silent.paths[index].isAlive = false }
         let (run, _) = try Self.run(["why", "gpu-7"]) { [silent] _, _ in .view(silent) }
@@ -86,7 +86,7 @@ import Wire
         #expect(!other.lines.joined().contains("answers now"))
     }
 
-    @Test func `by a path of one's own it asks for that, and an unknown one is informed`() throws {
+    @Test func `a ping by a chosen path requests that path, and an unknown one is reported`() throws {
         let (run, asked) = try Self.run(["ping", "gpu-7", "--via", "nowhere", "-c", "2", "-i", "10"]) { _, _ in
             .error(APIError(.notFound, "'nowhere': no path of the peer; it has 192.0.2.7:7950", field: "via"))
         }
@@ -111,7 +111,7 @@ import Wire
 
     // MARK: - Why
 
-    @Test func `why reports the path, its MTU, both NATs, each candidate's last probe and the changes`() throws {
+    @Test func `why shows the path, its MTU, both NATs, each candidate's last probe and the changes`() throws {
         let (run, _) = try Self.run(["why", "gpu-7"]) { _, _ in .view(Sample.paths("failed")) }
         #expect(run.status == 0)
         for text in [
@@ -124,7 +124,7 @@ import Wire
 
     // MARK: - Debug
 
-    @Test func `the debugging verbs ask for what was meant, and show what came of it`() throws {
+    @Test func `the debugging verbs make the right request, and show its result`() throws {
         let cases: [([String], AgentRequest, String)] = [
             (["debug", "rebind"], .debugRebind(.init()), "listens at 0.0.0.0:40000, no longer at 0.0.0.0:7950"),
             (["debug", "rebind", "--port", "40000"], .debugRebind(.init(port: 40_000)), "0.0.0.0:40000"),
@@ -165,7 +165,7 @@ import Wire
         }
     }
 
-    @Test func `a capture is written as it comes, and its end is distinguished from it`() throws {
+    @Test func `a capture is written as it comes, and its end is not part of it`() throws {
         let (run, asked) = try Self.run(["capture", "gpu-7", "--outer", "--count", "9", "-w", "-"], Self.capture)
         #expect(run.status == 0 && run.outputBytes == [1, 2, 3, 3, 3])
         #expect(run.errors == "2 packets, 1 dropped, the buffer was full\n")

@@ -16,7 +16,7 @@ final class FakeServer: Sendable {
         case error(APIError)
         /// Hangs up instead.
         case hangUp
-        /// Reports this in place of JSON-RPC.
+        /// Sends this in place of JSON-RPC.
         case raw(String)
         /// Never answers.
         case silence
@@ -87,7 +87,7 @@ final class FakeServer: Sendable {
         }
     }
 
-    /// `nil` hangs up, nothing reports nothing.
+    /// `nil` hangs up; an empty array sends nothing.
     private func reply(to line: Data) -> Data? {
         let id: JSONRPCID?
         let question: Question

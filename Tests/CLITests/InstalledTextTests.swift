@@ -4,7 +4,7 @@ import Testing
 
 @testable import asterism
 
-/// Texts that are generated from what the programs report of themselves.
+/// Texts that are generated from the programs' own descriptions.
 @Suite struct InstalledTextTests {
     private static let programs = ["asterism", "asterismd", "asterism-controller"]
 

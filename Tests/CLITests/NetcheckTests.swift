@@ -54,7 +54,7 @@ import Testing
         {"name":"x.invalid:1","problem":"its name cannot be resolved"}]
         """
 
-    @Test func `a node that knows nothing reports it of everything, with a reason`() throws {
+    @Test func `a node that knows nothing shows that everywhere, with a reason`() throws {
         let text = try Self.page(Self.view())
         let unknown = "unknown: this node is in no fleet, and asterismd was given no --stun server for this"
         for line in [
@@ -108,7 +108,7 @@ import Testing
     ]
 
     @Test(arguments: words.indices)
-    func `each finding has its words`(_ index: Int) throws {
+    func `each finding has its text`(_ index: Int) throws {
         let text = try Self.page(Self.view(ipv4: Self.words[index].family))
         #expect(text.contains(Self.words[index].shows), "\(text)")
     }
@@ -118,7 +118,7 @@ import Testing
         "notAsked", "noFleet", "oneBeacon", "noAddress", "daily",
     ]
 
-    @Test func `each reason has words of its own`() throws {
+    @Test func `each reason has its own text`() throws {
         var seen: [String] = []
         for reason in Self.reasons {
             let family = Self.family(filtering: #"{"unknown":"\#(reason)"}"#)

@@ -68,7 +68,7 @@ import Wire
         #expect(!table.render(Self.plain).contains("\u{1b}"))
     }
 
-    @Test func `colour is added only where it is desired`() {
+    @Test func `colour is added only where it is requested`() {
         let table = Nodes.table([Sample.node("gpu-7")], Sample.now)
         #expect(!table.render(Self.plain).contains("\u{1b}"))
         #expect(table.render(Terminal(width: 120, hasColour: true)).contains("\u{1b}[32monline\u{1b}[0m"))

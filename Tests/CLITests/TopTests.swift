@@ -40,7 +40,7 @@ import Wire
         #expect(report.peers.allSatisfy { $0.pathMTU == 1500 && $0.cipher == "AESGCM" })
     }
 
-    @Test func `drops are those of meanwhile, by reason, the most frequent first`() {
+    @Test func `drops are those since the last sample, by reason, the most frequent first`() {
         let report = TopReport(from: Self.before, to: Self.after)
         #expect(
             report.drops == [
@@ -131,7 +131,7 @@ import Wire
         #expect(process.terminationReason == .exit && process.terminationStatus == 0)
     }
 
-    @Test func `rates are reported in decimal units`() {
+    @Test func `rates are shown in decimal units`() {
         let cases: [(Double, String)] = [
             (0, "0"), (812, "812"), (999.4, "999"), (999.6, "1.00k"), (1500, "1.50k"), (12_345, "12.3k"),
             (99_949, "99.9k"), (123_456, "123k"), (999_499, "999k"), (2.31e9, "2.31G"), (9.4e15, "9400T"), (-5, "0"),

@@ -22,7 +22,7 @@ import Testing
         ("1.GiB", "'1.GiB' is not a size; write bytes, or a number and a unit, as in 512MiB or 2GiB"),
         ("9999999999TiB", "'9999999999TiB' is too large"),
     ])
-    func `a wrong size is reported by its unit`(_ text: String, _ message: String) {
+    func `a wrong size is refused with the reason`(_ text: String, _ message: String) {
         #expect(throws: Units.Problem(message: message)) { try Units.bytes(text) }
     }
 

@@ -62,7 +62,7 @@ import Wire
     ]
 
     @Test(arguments: commands.indices)
-    func `a verb shows what the fleet reports`(_ index: Int) throws {
+    func `a verb shows the fleet's answer`(_ index: Int) throws {
         let (words, shows) = Self.commands[index]
         let server = try Self.server()
         let run = try withExtendedLifetime(server) { try CommandRun.run(words, environment: Self.sockets(server)) }
@@ -120,7 +120,7 @@ import Wire
         }
     }
 
-    @Test func `all problems of a worker are informed, and nothing is waited for`() throws {
+    @Test func `all problems of a worker are reported, without a wait`() throws {
         let folder = try TemporaryFolder()
         let file = try folder.write("w.yaml", "command: [nothere]\nuser: nobody-here\n")
         let problems = [SpecProblem("command", "there is no 'nothere'"), SpecProblem("user", "there is none")]
@@ -134,7 +134,7 @@ import Wire
         #expect(server.questions.count == 1)
     }
 
-    @Test func `a worker file with faults asks nobody`() throws {
+    @Test func `a worker file with faults sends no request`() throws {
         let server = try Self.server()
         let run = try CommandRun.run(
             ["worker", "run", "-", "--socket", server.path], input: "comand: [a]\nlimits: {cpu: -1}\n")
@@ -170,7 +170,7 @@ import Wire
         #expect((1...100).contains(request.operation?.utf8.count ?? 0))
     }
 
-    @Test func `a command whose answer was lost is given again under the same name`() throws {
+    @Test func `a command whose answer was lost is repeated as the same operation`() throws {
         let server = try FakeServer { question, number in
             switch question {
             case .controller(.workersRun) where number < 2: .hangUp

@@ -225,7 +225,7 @@ import Wire
                 pieces.randomElement(using: &generator)!
             }
             .joined()
-            // Whatever it is, it is read or informed of; a file without a command is never accepted.
+            // Every input is read or reported as an error; a file without a command is never accepted.
             let result = errors(text)
             #expect(!result.isEmpty || text.contains("command"))
         }

@@ -161,7 +161,7 @@ import Testing
         }
     }
 
-    /// A worker that gets two signals may take the second one for an order to give up at once.
+    /// A worker that gets two signals may treat the second one as an order to give up at once.
     @Test func `a stop of the workers' unit signals shims, and workers only when no shim is left`() throws {
         let folder = try TemporaryFolder()
         func signals(_ name: String) -> Int {

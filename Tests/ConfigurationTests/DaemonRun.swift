@@ -7,7 +7,7 @@ final class DaemonRun {
     private let log: String
     private(set) var status: Int32?
 
-    /// Where SwiftPM put the programs: besides the bundle of tests that runs.
+    /// Where SwiftPM puts the programs: next to the running test bundle.
     static let folder: String = {
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = buffer.withUnsafeMutableBytes { readlink("/proc/self/exe", $0.baseAddress!, $0.count) }

@@ -3,11 +3,11 @@ import Control
 import Foundation
 import Testing
 
-/// The real programs: what they accept and refuse, in which words, and with which status.
+/// The real programs: what they accept and refuse, with which messages and which status.
 @Suite(.serialized) struct DaemonStartTests {
     static let programs = [DaemonProgram.agent, DaemonProgram.controller]
 
-    /// What `--experimental-dump-help` reports of an option.
+    /// What `--experimental-dump-help` states about an option.
     private struct Declared: Decodable {
         struct Name: Decodable {
             var name: String

@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test(.enabled(if: geteuid() == 0, "it takes another user's place"))
-    func `without the right to look, the holder's user is named`() throws {
+    func `without the permission to read descriptors, the holder's user is named`() throws {
         try withFolder { folder in
             let udp = try Held(SOCK_DGRAM)
             try #require(chmod(folder, 0o777) == 0)
@@ -102,9 +102,9 @@ import Testing
         }
     }
 
-    @Test func `a port that nobody chose is no reason to fail, and one that somebody chose is`() throws {
+    @Test func `a default port in use is no reason to fail, and a configured port in use is`() throws {
         try withFolder { folder in
-            // Held by this process, or by somebody else already.
+            // Held by this process, or already by another one.
             let held = try? Held(SOCK_DGRAM, at: 7951, ip: 0)
             let agent = try DaemonRun("asterismd", Self.agent(folder, []), log: "\(folder)/log")
             try agent.wait(for: "running")

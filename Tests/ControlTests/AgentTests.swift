@@ -23,7 +23,7 @@ import Wire
 
     // MARK: - Membership
 
-    @Test func `a token makes a node a member, and the disk knows before anybody learns of it`() throws {
+    @Test func `a token makes a node a member, and that is on the disk before it is reported`() throws {
         let fleet = TestFleet()
         fleet.startAgent()
         fleet.onMessage = { message in
@@ -92,7 +92,7 @@ import Wire
         #expect(fleet.counter("certificatesRefused") == 1)
     }
 
-    @Test func `a person who joins a fleet that does not answer is reported so after half a minute`() {
+    @Test func `a join of a fleet that does not answer fails after half a minute`() {
         let fleet = TestFleet()
         fleet.isCut = true
         fleet.startAgent()
@@ -190,7 +190,7 @@ import Wire
         #expect(fleet.reports.count == count)
     }
 
-    @Test func `loads ride in heartbeats, details are reported at once only when somebody would act on them`() {
+    @Test func `heartbeats carry loads, and details are reported at once only where they matter`() {
         let fleet = member()
         var host = HostStatus()
         host.processorUsePermille = 500
@@ -280,7 +280,7 @@ import Wire
         #expect(fleet.heartbeats.last?.workers == fleet.knownWorkers)
     }
 
-    @Test func `a controller that was killed and came back is found again and knows all`() {
+    @Test func `a controller that was killed and restarted is found again and knows everything`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
         fleet.send(.desired(Desired(revision: 1, upserts: [desired(web)])))
@@ -297,7 +297,7 @@ import Wire
         #expect(fleet.reports.last?.workers?.workers.first?.pid == 7)
     }
 
-    @Test func `an agent that was killed finds its workers, keeps its revision and reports who it is`() {
+    @Test func `an agent that was killed finds its workers, keeps its revision and its identity`() {
         let fleet = member()
         fleet.run(.milliseconds(500))
         fleet.send(.desired(Desired(revision: 4, upserts: [desired(web)])))
@@ -318,7 +318,7 @@ import Wire
         #expect(fleet.reports.last?.workers?.workers.map(\.pid) == [7])
     }
 
-    @Test func `over a path that loses a tenth of the datagrams all is reported in the end`() {
+    @Test func `over a path that loses a tenth of the datagrams everything is reported in the end`() {
         let fleet = member()
         fleet.lossPercent = 10
         fleet.run(.seconds(5))
@@ -429,7 +429,7 @@ import Wire
 
     // MARK: - The end
 
-    @Test func `a node that leaves reports it in a heartbeat, and is done when it is received`() {
+    @Test func `a node that leaves states that in a heartbeat, and is done when it is acknowledged`() {
         let fleet = member()
         fleet.run(.seconds(2))
         fleet.notify(.stopping(leave: true))
@@ -442,7 +442,7 @@ import Wire
         #expect(fleet.actions.count { $0 == .stopped } == 1)
     }
 
-    @Test func `a node that leaves unheard is done after a second`() {
+    @Test func `a node that leaves without an acknowledgement is done after a second`() {
         let fleet = member()
         fleet.run(.seconds(2))
         fleet.isCut = true
@@ -453,7 +453,7 @@ import Wire
         #expect(fleet.actions.contains(.stopped))
     }
 
-    @Test func `a farewell while the directory is due does not spin`() {
+    @Test func `leaving while the directory is due does not spin`() {
         let fleet = member()
         fleet.run(.milliseconds(39_900))
         fleet.isCut = true
@@ -462,7 +462,7 @@ import Wire
         #expect(fleet.actions.last == .stopped)
     }
 
-    @Test func `a stop that is no farewell ends at once and reports nothing of leaving`() {
+    @Test func `a stop without leaving ends at once and does not report a leave`() {
         let fleet = member()
         fleet.run(.seconds(2))
         fleet.notify(.stopping(leave: false))

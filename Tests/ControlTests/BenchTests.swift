@@ -5,7 +5,7 @@ import Noise
 import Testing
 import Wire
 
-/// Measuring the way to a peer: whom an agent serves, within which limits, and what its own users are reported.
+/// Measuring the path to a peer: whom an agent serves, within which limits, and what it reports to its own users.
 @Suite struct BenchTests {
     private static let token = [UInt8](repeating: 0xab, count: BenchAnswer.Server.tokenCount)
     private static let request = BenchRequest(seconds: 20).encoded()
@@ -25,7 +25,7 @@ import Wire
         return fleet
     }
 
-    /// The peer reports something on a new stream.
+    /// The peer sends bytes on a new stream.
     private func report(_ fleet: TestFleet, _ bytes: [UInt8], isWhole: Bool = true) throws -> StreamID {
         let opened = fleet.peer?.openStream(to: fleet.agentID)
         let stream = try #require(opened)
@@ -88,7 +88,7 @@ import Wire
         #expect(services(fleet).map(\.address) == [OverlayAddress.v6(of: fleet.agentID, fleet: fleet.fleet)])
     }
 
-    @Test func `two are served at a time, and the third one receives so until one is over`() throws {
+    @Test func `two are served at a time, and a third one is refused until one is over`() throws {
         let fleet = member()
         for number in 1...2 {
             _ = try report(fleet, Self.request)
@@ -101,7 +101,7 @@ import Wire
         #expect(services(fleet).map(\.number) == [1, 2, 3])
     }
 
-    @Test func `a node without an interface reports it`() throws {
+    @Test func `a node without an interface refuses with that reason`() throws {
         let fleet = member(hasDataPlane: false)
         #expect(answer(fleet, try report(fleet, Self.request)) == .refused(.noOverlay))
         #expect(services(fleet).isEmpty)
@@ -123,7 +123,7 @@ import Wire
         #expect(fleet.counter("streamsRefused") == 1)
     }
 
-    @Test func `a stream that reports nothing is given up, and only four may report nothing at once`() throws {
+    @Test func `a silent stream is given up, and only four may be silent at once`() throws {
         let fleet = member()
         var streams: [StreamID] = []
         for _ in 0..<6 { streams.append(try report(fleet, Array("ben".utf8), isWhole: false)) }
@@ -149,7 +149,7 @@ import Wire
         }
     }
 
-    @Test func `a server that cannot be started, or does not listen in time, is informed of`() throws {
+    @Test func `a server that cannot be started, or does not listen in time, is reported`() throws {
         let fleet = member()
         let first = try report(fleet, Self.request)
         fleet.notify(.benchEnded(1))
@@ -163,7 +163,7 @@ import Wire
         #expect(ends(fleet) == [2, 2] && fleet.counter("benchesServed") == 0)
     }
 
-    @Test func `who gives up before there is an answer has its server ended`() throws {
+    @Test func `the server of a peer that gives up before the answer is ended`() throws {
         let fleet = member()
         let stream = try report(fleet, Self.request)
         fleet.peer?.reset(stream, of: fleet.agentID, code: 0, into: &fleet.peerOut)
@@ -205,7 +205,7 @@ import Wire
     }
 
     @Test(arguments: [true, false])
-    func `a peer's server is reported with the address of its certificate`(isIPv4: Bool) throws {
+    func `the answer names a peer's server with the address of its certificate`(isIPv4: Bool) throws {
         let fleet = member()
         ask(fleet, "beta")
         try reply(
@@ -250,7 +250,7 @@ import Wire
     ]
 
     @Test(arguments: refusals.indices)
-    func `what a peer answers is reported`(_ index: Int) throws {
+    func `a peer's answer is passed on`(_ index: Int) throws {
         let (bytes, code, text) = Self.refusals[index]
         let fleet = member()
         ask(fleet, "beta")
@@ -258,7 +258,7 @@ import Wire
         #expect(error(fleet)?.code == code && error(fleet)?.message.contains(text) == true, "\(fleet.replies(to: 7))")
     }
 
-    @Test func `a peer that refuses the stream, or reports nothing, is an error in time`() throws {
+    @Test func `a peer that refuses the stream, or sends nothing, is an error in time`() throws {
         let fleet = member()
         ask(fleet, "beta")
         let stream = try asked(fleet)
@@ -274,7 +274,7 @@ import Wire
         #expect(error(fleet)?.code == .unavailable && fleet.replies(to: 7).count == 3)
     }
 
-    @Test func `what makes no sense is refused at once`() {
+    @Test func `an invalid request is refused at once`() {
         let fleet = member()
         for seconds in [0, 121, -1, .max] as [Int64] {
             ask(fleet, "beta", seconds: seconds)

@@ -3,7 +3,7 @@ import Control
 import Testing
 import Wire
 
-/// What becomes of packets that have passed.
+/// What a capture makes of packets that have passed.
 @Suite struct CaptureTests {
     private static let node = NodeID([UInt8](repeating: 0xab, count: 32))!
     private static let party = CapturedPacket.Party(node: node, name: "gpu-7", relay: "beacon")
@@ -109,7 +109,7 @@ import Wire
         #expect(view.isFinal && view.packets == 2 && few.isEnded)
     }
 
-    @Test func `its end reports how many there were and how many were lost`() throws {
+    @Test func `its end states how many packets there were and how many were lost`() throws {
         var session = Self.session()
         session.add(Self.outer(Self.datagram, isOutward: true), Self.party, local: Self.near)
         session.lost(4, of: .outer)

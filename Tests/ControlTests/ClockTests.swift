@@ -4,7 +4,7 @@ import Mesh
 import Testing
 import Wire
 
-/// Machines whose clocks are wrong belong to the fleet all the same, and everybody is reported.
+/// Machines with wrong clocks still belong to the fleet, and both sides report the difference.
 @Suite struct ClockTests {
     static let day = Interval.minutes(24 * 60)
 
@@ -99,7 +99,7 @@ import Wire
         pair.run(.seconds(2))
         pair.controller = nil
         let life = Authority.life
-        // No controller has reported anything since the start: the own clock counts.
+        // No controller has sent anything since the start: the node's own clock counts.
         pair.agentClockError = life * 3 / 4
         pair.startAgent()
         pair.notify(.clock(pair.wall + pair.agentClockError))

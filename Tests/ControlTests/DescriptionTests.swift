@@ -4,7 +4,8 @@ import Mesh
 import Testing
 import Wire
 
-/// A node's name, site and labels change after it has joined: they come into its certificate, or the node is informed why not.
+/// A node's name, site and labels change after it has joined: they are put into its certificate, or the node is informed why
+/// not.
 @Suite struct DescriptionTests {
     private func joined(_ description: NodeDescription? = nil) -> TestPair {
         let pair = TestPair()
@@ -24,7 +25,7 @@ import Wire
         pair.run(.seconds(4))
     }
 
-    @Test func `another label, site and name at the next start come into the certificate`() {
+    @Test func `another label, site and name at the next start are put into the certificate`() {
         let pair = joined(NodeDescription(site: "here", labels: [Label("zone", "a")]))
         #expect(pair.node?.labels == [Label("zone", "a")])
         let id = pair.node?.id

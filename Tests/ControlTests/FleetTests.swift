@@ -5,7 +5,7 @@ import Noise
 import Testing
 import Wire
 
-/// The two brains of a fleet against each other.
+/// Agent and controller of a fleet against each other.
 @Suite struct FleetTests {
     private func joined() -> TestPair {
         let pair = TestPair()

@@ -5,13 +5,13 @@ import Testing
 import Wire
 
 /// A machine with a disk, shims that outlive the agent, and an agent that may be killed between any two actions: what
-/// the supervisor's property tests run on. It watches the laws from outside and records what breaks them.
+/// the supervisor's property tests run on. It checks the laws from outside and records violations.
 struct Machine {
     struct Shim: Hashable {
         var pid: Int32
         var isRunning = true
         var exit: WorkerExit?
-        /// Does not die of the polite signal.
+        /// Does not end by the stop signal.
         var isDeaf = false
     }
     enum Fact {
@@ -24,9 +24,9 @@ struct Machine {
     /// What survives a kill -9 of the agent.
     var record = AgentRecord()
     var shims = OrderedDictionary<WorkerRef, Shim>()
-    /// Instructed to the agent in order; gone when it is killed.
+    /// Inputs for the agent, in order; lost when it is killed.
     var facts: [Fact] = []
-    /// Not carried out yet; gone when the agent is killed.
+    /// Not executed yet; lost when the agent is killed.
     var actions: [SupervisorAction] = []
 
     var now = Instant(nanoseconds: 1_000_000_000)
@@ -34,9 +34,9 @@ struct Machine {
     var nextPID: Int32 = 100
     /// How many processes each generation ever had.
     var launches = OrderedDictionary<WorkerRef, Int>()
-    /// Results that the agent has reported; they are never to change.
+    /// Results that the agent has reported; they must never change.
     var informed = OrderedDictionary<WorkerRef, WorkerState>()
-    /// Generations that the agent was instructed to forget.
+    /// Generations that the agent has ordered to remove.
     var violations: [String] = []
     var failsLaunches = false
 
@@ -81,7 +81,7 @@ struct Machine {
         return outcome
     }
 
-    /// Carries out the first action that waits.
+    /// Executes the first action that waits.
     mutating func act() {
         guard !actions.isEmpty else { return }
         switch actions.removeFirst() {
@@ -122,7 +122,7 @@ struct Machine {
         if supervisor != nil { facts.append(.exited(ref, exit)) }
     }
 
-    /// Informs the agent the first thing that it has not received.
+    /// Gives the agent the first input that it has not received.
     mutating func notify() {
         guard supervisor != nil, !facts.isEmpty else { return }
         switch facts.removeFirst() {
@@ -144,7 +144,7 @@ struct Machine {
         look()
     }
 
-    /// Until nothing is left to do now.
+    /// Runs until nothing is left to do now.
     mutating func drain() {
         var steps = 0
         while !actions.isEmpty || !facts.isEmpty, steps < 100_000 {
@@ -158,7 +158,7 @@ struct Machine {
     private mutating func look() {
         guard let supervisor else { return }
         for status in supervisor.statuses where status.state.isFinal {
-            // Until it is on the disk nothing is reported: the shell reports after it has persisted.
+            // Nothing is reported until it is on the disk: the shell sends reports after it has persisted.
             guard record.workers.contains(where: { $0.desired.worker == status.worker && $0.state == status.state })
             else { continue }
             if let before = informed[status.worker], before != status.state {

@@ -117,7 +117,7 @@ import Wire
         #expect(pair.node?.state == .online)
     }
 
-    @Test func `a member that is connected keeps its session with a token that reports nothing new`() throws {
+    @Test func `a member that is connected keeps its session with a token that states nothing new`() throws {
         let pair = TestPair()
         try joined(pair)
         let membership = pair.membership
@@ -158,7 +158,7 @@ import Wire
         #expect(pair.membership == before)
     }
 
-    @Test func `a token that leads nowhere reports it, and the agent goes on`() throws {
+    @Test func `a token that leads nowhere is reported, and the agent goes on`() throws {
         let pair = TestPair()
         try joined(pair)
         var token = try TokenText(pair.createToken())
@@ -188,7 +188,7 @@ import Wire
         #expect(pair.store.tokens.isEmpty)
     }
 
-    @Test func `why a token was of no use is in the notices and in the status until one is`() {
+    @Test func `the reason of a useless token is in the notices and in the status until one works`() {
         let pair = TestPair()
         pair.notify(.join(token: "foo"))
         #expect(pair.notices.count == 1)

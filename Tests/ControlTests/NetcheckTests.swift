@@ -4,7 +4,7 @@ import Mesh
 import Testing
 import Wire
 
-/// What is made of the mesh's knowledge, the machine's and a NAT discovery's.
+/// The report from the mesh's findings, the machine's and a NAT discovery's.
 @Suite struct NetcheckTests {
     private static let node = NodeID((0..<32).map { UInt8($0) })!
     private static let own = IPAddress("192.168.1.2")!
@@ -47,7 +47,7 @@ import Wire
         return report
     }
 
-    @Test func `without anybody all is unknown, and reports why`() {
+    @Test func `without peers and servers all is unknown, with the reason`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(Self.machine())
         view.add(NATDiscoveryReport(servers: []), now: Self.now)
@@ -60,7 +60,7 @@ import Wire
         #expect(view.ipv4.udp == .unknown(.noAnswer))
     }
 
-    @Test func `beacons alone report UDP and of the mapping`() {
+    @Test func `beacons alone show UDP and the mapping`() {
         for mapping in NATMapping.allCases where mapping != .blocked {
             let view = NetcheckView(of: Self.mesh([Self.seen, Self.seen], mapping), isMember: true)
             #expect(view.ipv4.udp == .known(.works))
@@ -75,7 +75,7 @@ import Wire
         #expect(view.ipv4.udp == .known(.blocked) && view.ipv4.mapping == .unknown(.noAnswer))
     }
 
-    @Test func `a NAT discovery's word on the mapping is surer than the beacons', and its silence is not`() {
+    @Test func `a NAT discovery's mapping has priority over the beacons', but its silence has not`() {
         var view = NetcheckView(of: Self.mesh([Self.seen, Self.seen], .endpointDependent), isMember: true)
         view.add(Self.machine())
         var other = view
@@ -96,7 +96,7 @@ import Wire
         #expect(other.stun[0].problem == "does not answer")
     }
 
-    @Test func `servers that are silent where nobody else is received mean that UDP is blocked`() {
+    @Test func `silent servers where nothing else is received mean that UDP is blocked`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: true)
         view.add(Self.machine())
         view.add(
@@ -105,7 +105,7 @@ import Wire
         #expect(view.ipv4.lifetime.unknown == .noAnswer)
     }
 
-    @Test func `a life that was measured is reported, and one that cannot run out is none`() {
+    @Test func `a measured lifetime is reported, and a mapping that cannot expire has none`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         var report = Self.discovery(
             Self.findings(
@@ -143,7 +143,7 @@ import Wire
         #expect(view.kubernetes?.sourceNAT == sourceNAT)
     }
 
-    @Test func `a server without an address reports what is wrong with its name`() {
+    @Test func `a server without an address shows what is wrong with its name`() {
         var view = NetcheckView(of: Self.mesh([], .unknown), isMember: false)
         view.add(
             NATDiscoveryReport(servers: [.init(name: "x.invalid:1", problem: "its name cannot be resolved")]),

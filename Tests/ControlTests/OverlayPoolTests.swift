@@ -4,7 +4,7 @@ import Mesh
 import Testing
 import Wire
 
-/// Who gets which IPv4 address, and keeps it.
+/// Which node gets which IPv4 address, and keeps it.
 @Suite struct OverlayPoolTests {
     private func address(_ text: String) -> IPAddress { IPAddress(text)! }
 
@@ -62,7 +62,7 @@ import Wire
         #expect(view.overlay4 == address("100.64.0.2"))
     }
 
-    @Test func `a full network lets nodes in without an address, and reports it`() {
+    @Test func `a full network admits nodes without an address, and reports that`() {
         let pair = joined("10.9.0.0/28")
         for index in 0..<13 {
             pair.replaceAgent(name: "n\(index)")
@@ -125,7 +125,7 @@ import Wire
             guard case .failure(let error)? = pair.agentReplies[id] else { return nil }
             return error.code
         }
-        // The first node is gone, so nobody answers; but it is known, and where it was.
+        // The first node is gone, so there is no answer; but the node and its last address are known.
         #expect(ping("alpha") == .unavailable)
         #expect(ping("100.64.0.2") == .unavailable)
         #expect(ping("gamma") == .notFound)

@@ -5,7 +5,7 @@ import Noise
 import Testing
 import Wire
 
-/// Packets that wait for a session: whom the agent asks, what it believes, and how each request ends.
+/// Packets that wait for a session: whom the agent asks, what it accepts, and how each request ends.
 @Suite struct OverlayTests {
     private static let desired = TestFleet.peerOverlay
 
@@ -30,7 +30,7 @@ import Wire
         }
     }
 
-    /// Answers every question, as an honest controller does unless instructed otherwise.
+    /// Answers every request, as an honest controller does unless a test sets otherwise.
     private func answer(
         _ fleet: TestFleet, node: NodeID? = nil, at addresses: [SocketAddress] = [TestFleet.peerAddress],
         certificate: SignedCertificate? = nil
@@ -77,7 +77,7 @@ import Wire
         #expect(ends(fleet).count == 2)
     }
 
-    @Test func `nobody's address is asked for once in five seconds, however many packets there are`() {
+    @Test func `an unused address is asked for once in five seconds, however many packets there are`() {
         let fleet = member()
         fleet.onMessage = { message in
             if case .lookUp(let asked) = message { fleet.send(.lookUpReply(LookUpReply(asked, node: nil))) }
@@ -119,7 +119,7 @@ import Wire
         #expect(fleet.now - start <= .seconds(12))
     }
 
-    @Test func `an owner of whom nobody knows where it is is no owner for now`() {
+    @Test func `an owner with an unknown location counts as unreachable for now`() {
         let fleet = member()
         answer(fleet, at: [])
         fleet.notify(.overlayRequested(Self.desired))
@@ -238,7 +238,7 @@ import Wire
         #expect(questions(fleet) == 1)
     }
 
-    @Test func `a ping of a name or address that nobody has, or that is a lie, reports it`() {
+    @Test func `a ping of a name or address that no node has, or of a false one, is an error`() {
         let fleet = member()
         fleet.onMessage = { message in
             if case .lookUp(let asked) = message { fleet.send(.lookUpReply(LookUpReply(asked, node: nil))) }
@@ -261,7 +261,7 @@ import Wire
         #expect(own.code == .invalid && ownAddress.code == .invalid && word.code == .notFound)
     }
 
-    // MARK: - What an agent reports of itself
+    // MARK: - What an agent reports about itself
 
     @Test func `an agent knows its place, and takes a later one over`() throws {
         let fleet = member()

@@ -3,7 +3,7 @@ import Control
 import Testing
 import Wire
 
-/// Which relays nodes are informed of, and in which order.
+/// Which relays nodes get, and in which order.
 @Suite struct RelayOrderTests {
     private static func nodes(_ count: Int, seed: UInt64) -> [NodeID] {
         var random = Random(Seed(seed))
@@ -74,7 +74,7 @@ import Wire
         }
     }
 
-    /// Who has neither is not disturbed when a relay goes.
+    /// A node that does not keep the relay is not affected when it goes.
     @Test func `a relay that goes changes nothing for those that did not keep it`() {
         let relays = Self.fleet(["a", "a", "b", "c", "c"])
         for gone in relays.indices {

@@ -4,7 +4,7 @@ import OrderedCollections
 import Testing
 import Wire
 
-/// A controller's requests, and random life.
+/// A controller's requests, and random events.
 private struct Scenario {
     var machine: Machine
     var random: Random
@@ -90,7 +90,7 @@ private struct Scenario {
         machine.end(ref, exit)
     }
 
-    /// The faults stop; everything that is running ends well; all is received.
+    /// The faults stop; everything that is running ends with success; every message is received.
     mutating func settle() {
         if machine.supervisor == nil { machine.start() }
         for _ in 0..<40 {
@@ -111,7 +111,7 @@ private struct Scenario {
     static let seeds: [UInt64] = Array(0..<100)
 
     @Test(arguments: seeds)
-    func `whatever crashes when, no two generations run at once and finished work never runs again`(seed: UInt64) {
+    func `whatever crashes, no two generations run at once and finished work never runs again`(seed: UInt64) {
         var scenario = Scenario(seed: seed, mode: nil)
         scenario.machine.failsLaunches = seed % 2 == 0
         for _ in 0..<400 {
@@ -141,7 +141,7 @@ private struct Scenario {
                 #expect(status.lastExit == machine.shims[worker.worker]?.exit, "\(worker.worker), seed \(seed)")
             }
         }
-        // What nobody needs any more has left nothing behind.
+        // Generations that are no longer desired have left nothing behind.
         #expect(machine.shims.keys.allSatisfy { ref in scenario.desired[ref.name]?.worker == ref }, "seed \(seed)")
     }
 

@@ -39,7 +39,7 @@ private struct Bench {
         supervisor.tick(now: now, into: &out)
     }
 
-    /// What was asked for since the last look, records aside.
+    /// The actions since the last call, without records.
     mutating func elapsed() -> [SupervisorAction] {
         defer { out = [] }
         return out.filter { if case .persist = $0 { false } else { true } }
@@ -172,7 +172,7 @@ private struct Bench {
         #expect(patient.status(one)?.restarts == 6)
     }
 
-    @Test func `ten minutes alive forgive earlier failures`() {
+    @Test func `ten minutes alive reset the count of failures`() {
         var bench = running(.always, maxRestarts: 100)
         for _ in 0..<5 {
             bench.exited(one, status: 1)
@@ -186,7 +186,7 @@ private struct Bench {
     }
 
     @Test(arguments: [Int64.min, -1, 0, 1 << 40, .max])
-    func `any number in a restart policy is a time, anyone who sent it`(number: Int64) {
+    func `any number in a restart policy is a valid time, whatever its sender`(number: Int64) {
         var bench = Bench()
         var wild = desired(one, .always, maxRestarts: 100)
         wild.spec.restart.delaySeconds = number
@@ -205,7 +205,7 @@ private struct Bench {
         #expect(bench.state(one) == .running && bench.status(one)?.restarts == 3)
     }
 
-    @Test func `a launch that fails counts as an end, and reports why`() {
+    @Test func `a launch that fails counts as an end, with its reason`() {
         var bench = Bench()
         bench.desire(1, [desired(one)])
         bench.supervisor.launchFailed(
@@ -227,7 +227,7 @@ private struct Bench {
 
     // MARK: - Stopping
 
-    @Test func `a stop is a signal, patience, and the end of the whole tree, again and again`() {
+    @Test func `a stop is a signal, a grace period, and repeated kills of the whole tree`() {
         var bench = running()
         bench.desire(2, [desired(one, run: false, signal: "INT")])
         #expect(bench.elapsed() == [.signal(one, 2)])
@@ -271,7 +271,7 @@ private struct Bench {
         return AgentRecord(revision: 1, workers: [worker])
     }
 
-    @Test func `what the record reports and what is found decide together`() {
+    @Test func `the record and the found state decide together`() {
         let at = UnixTime(seconds: 1)
         let good = WorkerExit(status: 0, signal: nil, at: at)
         let cases: [(WorkerState, AdoptedWorker.State?, WorkerState)] = [

@@ -5,9 +5,9 @@ import Noise
 import Testing
 import Wire
 
-/// One agent, perhaps another node, and a controller that does what a test informs it, on a network with a delay and, if
-/// requested, losses. The controller's end is a plain endpoint: what the agent reports to it is kept, what it answers is the
-/// test's choice.
+/// One agent, perhaps another node, and a controller that does what a test orders, on a network with a delay and, if
+/// requested, losses. The controller's end is a plain endpoint: it keeps what the agent sends, and the test chooses its
+/// answers.
 final class TestFleet {
     var agent: Agent?
     var controller: Endpoint?
@@ -34,7 +34,7 @@ final class TestFleet {
     let peerKey: SecretKey
     let secret = [UInt8](repeating: 0x5a, count: 32)
 
-    /// Datagrams on their way.
+    /// Datagrams in flight.
     private var wire: [(at: Instant, from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
     /// Another node, once it is started.
     var peer: Endpoint?
@@ -63,7 +63,7 @@ final class TestFleet {
     var revision: UInt64 = 0
     var onMessage: ((ControlMessage) -> Void)?
 
-    // What the shell was instructed to do.
+    // The actions that the shell was to execute.
     var actions: [AgentAction] = []
     var record = AgentRecord()
     var membership: MembershipRecord?
@@ -125,7 +125,7 @@ final class TestFleet {
         channel = MessageChannel()
     }
 
-    /// Starts the agent from what is on its disk, and informs it of no workers.
+    /// Starts the agent from what is on its disk, with no adopted workers.
     func startAgent(found: [AdoptedWorker] = []) {
         var configuration = AgentConfiguration(name: "alpha", version: "0.1.0", containment: .subreaper)
         configuration.addresses = [TestFleet.agentAddress]
@@ -211,7 +211,7 @@ final class TestFleet {
         batch.removeAll()
     }
 
-    /// A second node, whose certificate reports that it has `overlay4`.
+    /// A second node, whose certificate holds `overlay4`.
     func startPeer(overlay4: IPAddress = TestFleet.peerOverlay, labels: [Label] = []) {
         peer = Endpoint(
             identity: Identity(peerKey.copy()),

@@ -5,8 +5,8 @@ import Noise
 import Testing
 import Wire
 
-/// A controller with its store, and one agent with its disk and its workers, on a network without losses. What the two
-/// brains need done is done at once, as a perfect machine would.
+/// A controller with its store, and one agent with its disk and its workers, on a network without losses. The outputs of both
+/// are executed at once, as on a perfect machine.
 final class TestPair {
     var controller: Controller?
     var agent: Agent?
@@ -16,10 +16,10 @@ final class TestPair {
     static let controllerAddress = SocketAddress("192.0.2.1:4100")!
     /// Where the controller is now; what is sent elsewhere is lost.
     var controllerPlace = TestPair.controllerAddress
-    /// What tokens report where the controller is; `nil`: where it is.
+    /// The controller's address in tokens; `nil`: its real address.
     var advertised: [SocketAddress]?
     var names: [HostPort] = []
-    /// What the resolver reports; silent where there is nothing.
+    /// The resolver's answers; silent where there is none.
     var resolver: [HostPort: [IPAddress]] = [:]
     private(set) var questions: [(at: Instant, name: HostPort)] = []
     var notices: [AgentNotice] = []
@@ -53,7 +53,7 @@ final class TestPair {
     var answersChecks = true
     var isAgentDone = false
     var overlayActions: [AgentAction] = []
-    /// What the controller gives addresses from.
+    /// The network from which the controller assigns addresses.
     var overlayNetwork = OverlayPool.defaultNetwork
     private var nextRequest: UInt64 = 1
 
@@ -75,7 +75,7 @@ final class TestPair {
             incarnation: random.next(), seed: Seed(random.next()), now: now, wall: wall + controllerClockError)
     }
 
-    /// The controller gets another address, without being reported.
+    /// The controller gets another address, without a notice to anyone.
     func moveController(to address: String) { controllerPlace = SocketAddress(address)! }
 
     /// Sets the machines' clocks.
@@ -115,7 +115,7 @@ final class TestPair {
         return events
     }
 
-    /// A certificate of the fleet as the time before overlay addresses knew it.
+    /// A certificate of the fleet from the time before overlay addresses.
     func certificateWithoutAddress() -> SignedCertificate {
         let authority = Authority(fleet: FleetID(1, 2), key: SigningKey(authorityKey)!)
         return authority.issue(

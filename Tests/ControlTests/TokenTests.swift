@@ -56,7 +56,7 @@ import Wire
             read.place.paths.map(\.description).contains("tcp \(SocketAddress(token.addresses[0].ip, 443))"))
     }
 
-    @Test func `a slip of the hand anywhere is noticed`() {
+    @Test func `a typing error anywhere is detected`() {
         let text = Array(TokenTests.token.text)
         for index in text.indices {
             var changed = text
@@ -68,7 +68,7 @@ import Wire
         }
     }
 
-    @Test func `the error reports what is wrong`() {
+    @Test func `the error states what is wrong`() {
         let text = TokenTests.token.text
         #expect(throws: TokenError.noPrefix) { try TokenText("ast2-abc") }
         #expect(throws: TokenError.empty) { try TokenText(" \r\n") }

@@ -70,7 +70,7 @@ import Wire
     ]
 
     @Test(arguments: wrong.indices)
-    func `what cannot be is reported with its option`(index: Int) throws {
+    func `an impossible value is reported with its option`(index: Int) throws {
         let (arguments, option, expected) = ControllerProgramTests.wrong[index]
         try withTemporaryDirectory { directory in
             let program = try Program(directory, arguments, waits: false)
@@ -84,7 +84,7 @@ import Wire
         }
     }
 
-    @Test func `HTTP at TCP needs the operator's word, loopback too`() throws {
+    @Test func `HTTP at TCP needs the operator's consent, also on loopback`() throws {
         try withTemporaryDirectory { directory in
             let program = try Program(directory, ["--http", "127.0.0.1:0"], waits: false, isInsecure: false)
             guard case .exited(let status)? = program.wait() else {
@@ -207,7 +207,7 @@ private final class Program {
     private var end: End?
     private var http: SocketAddress?
 
-    /// With ports of its own; the last word has `arguments`. Waits until it reports where it serves.
+    /// With its own ports; `arguments` come last and have priority. Waits until it prints where it serves.
     /// `isInsecure`: with HTTP at a port of loopback, for `ask`.
     init(_ directory: String, _ arguments: [String] = [], waits: Bool = true, isInsecure: Bool = true) throws {
         log = "\(directory)/log-\(Entropy.word())"
@@ -256,7 +256,7 @@ private final class Program {
         _ = wait()
     }
 
-    /// Where SwiftPM put the programs: besides the bundle of tests that runs.
+    /// Where SwiftPM puts the programs: next to the running test bundle.
     private static var products: String {
         let arguments = CommandLine.arguments
         let bundle = arguments.first { $0.contains(".xctest") } ?? arguments[0]

@@ -51,7 +51,7 @@ import Testing
     ]
 
     @Test(arguments: malformed.indices)
-    func `what is not HTTP harms nobody`(index: Int) throws {
+    func `input that is not HTTP does not affect other clients`(index: Int) throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()
         limits.receive = .milliseconds(400)
@@ -134,7 +134,7 @@ import Testing
         #expect(drive(loop, [exact]) { exact.answers.first?.body == "POST / 100000" })
     }
 
-    @Test func `a client that sends a byte now and then does not last`() throws {
+    @Test func `a client that sends single bytes slowly is disconnected`() throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()
         limits.receive = .milliseconds(600)
@@ -153,7 +153,7 @@ import Testing
         #expect(server.counters.slow == 3 && server.counters.requests == 0)
     }
 
-    @Test func `a client that does not take its answer does not last`() throws {
+    @Test func `a client that does not read its answer is disconnected`() throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()
         limits.send = .milliseconds(500)
@@ -208,7 +208,7 @@ import Testing
         #expect(drive(loop, [next]) { next.answers.count == 1 })
     }
 
-    @Test func `a question without an answer is reported so`() throws {
+    @Test func `a request without an answer gets an error`() throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()
         limits.answer = .milliseconds(300)
@@ -224,7 +224,7 @@ import Testing
         #expect(client.answers[1].status == 504)
     }
 
-    @Test func `an answer to a client that has gone goes nowhere`() throws {
+    @Test func `an answer to a client that has gone is dropped`() throws {
         let loop = Loop()
         let late = Box<HTTPServer.Answer?>(nil)
         let server = try testServer(loop) { late.value = $1 }

@@ -8,7 +8,7 @@ import Testing
 
 private let hasPerl = geteuid() == 0 && access("/usr/bin/perl", X_OK) == 0
 
-/// HTTP at a unix socket: who may connect is a matter of owner, group and mode.
+/// HTTP at a unix socket: owner, group and mode decide who may connect.
 @Suite(.serialized) struct HTTPUnixTests {
     private static func server(_ loop: Loop, _ path: String) throws -> HTTPServer {
         let api = HTTPAPI { _, answer in answer(.success(.nodes([]))) }
@@ -62,7 +62,7 @@ private let hasPerl = geteuid() == 0 && access("/usr/bin/perl", X_OK) == 0
     @Test func `a stale file is replaced, and a living server's is not`() throws {
         try withTemporaryDirectory { directory in
             let loop = Loop(), path = "\(directory)/http.sock"
-            // A socket that nobody listens at any more, as kill -9 leaves it.
+            // A socket without a listener, as kill -9 leaves it.
             _ = try SocketFile.bind(path, 0o600)
             #expect(Self.mode(path) == 0o600)
             let server = try Self.server(loop, path)
@@ -86,7 +86,7 @@ private let hasPerl = geteuid() == 0 && access("/usr/bin/perl", X_OK) == 0
             let loop = Loop(), path = "\(directory)/http.sock"
             let server = try Self.server(loop, path)
             defer { server.close() }
-            /// What connect(2) answers to a user.
+            /// What connect(2) returns to a user.
             func connectError(_ user: ChildCommand.User) throws -> Int32? {
                 var command = ChildCommand(
                     "/usr/bin/perl",

@@ -87,7 +87,7 @@ import Wire
         }
     }
 
-    @Test func `full and bare values are what their schemas report`() throws {
+    @Test func `full and bare values match their schemas`() throws {
         try check(Examples.node(isFull: true), Examples.node(isFull: false), "Node")
         try check(Examples.worker(isFull: true), Examples.worker(isFull: false), "Worker")
         try check(Examples.accelerator(isFull: true), Examples.accelerator(isFull: false), "NodeAccelerator")
@@ -105,7 +105,7 @@ import Wire
             func again<View: Codable>(_ type: View.Type) throws {
                 let value = try StrictJSON.decode(type, from: Array(full.utf8))
                 try check(value, try StrictJSON.decode(type, from: Array(bare.utf8)), name)
-                // Nothing of the example is lost on the way, so it names every member there is.
+                // Decoding and encoding loses nothing of the example, so it names every member.
                 #expect(
                     try JSONValue(parsing: StrictJSON.encode(value)).sorted
                         == JSONValue(parsing: Array(full.utf8)).sorted)

@@ -4,7 +4,7 @@ import Daemon
 import Noise
 import Wire
 
-/// A state with something of everything in it.
+/// A state with at least one of everything.
 enum Sample {
     static func state(seed: UInt64 = 1) -> StoredState {
         var generator = KeyGenerator(Seed(seed, 2, 3, 4))

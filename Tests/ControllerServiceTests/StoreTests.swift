@@ -210,7 +210,7 @@ import Wire
         }
     }
 
-    @Test func `a first start that was killed is made up for`() throws {
+    @Test func `a first start that was killed is completed later`() throws {
         try withTemporaryDirectory { directory in
             let path = "\(directory)/\(Store.fileName)"
             for suffix in ["", "-wal", "-shm"] { try write(Array(repeating: 7, count: 5000), path + ".new" + suffix) }
@@ -220,7 +220,7 @@ import Wire
         }
     }
 
-    @Test func `what stands in the way has its status`() throws {
+    @Test func `each obstacle has its status`() throws {
         try withTemporaryDirectory { directory in
             let path = "\(directory)/\(Store.fileName)"
             do {
@@ -304,7 +304,7 @@ import Wire
     }
 }
 
-/// Applies changes and reports it, byte by byte, until the end.
+/// Applies changes and appends a byte to a file for each, until the end.
 private func writeUntilKilled(_ directory: String, after count: Int, _ microseconds: UInt32) throws {
     let store = try Store(directory: directory)
     var state = try store.load()
@@ -334,7 +334,7 @@ private func writeUntilKilled(_ directory: String, after count: Int, _ microseco
     }
 }
 
-/// When a process shall die: once its file is so long, and a little later.
+/// When a process is to die: once its file is so long, and a little later.
 private final class Killer {
     let file: Int32
     let target: Int

@@ -49,5 +49,5 @@ import Wire
     }
 
     @Test(arguments: ["", "[]", "1", "{", #"{"jsonrpc":"2.0","id":1,"id":2,"method":"status"}"#])
-    func `what is no object is no call`(text: String) { #expect(call(text) == nil) }
+    func `a text that is no object is no call`(text: String) { #expect(call(text) == nil) }
 }

@@ -7,7 +7,7 @@ import Glibc
 import Testing
 import Wire
 
-/// A client that sends what it is informed, byte for byte, and keeps what comes back. Its socket never blocks, so that it can
+/// A client that sends the given bytes unchanged, and keeps what comes back. Its socket never blocks, so that it can
 /// share the thread with the server's loop.
 final class RawClient {
     private let socket: FileDescriptor
@@ -103,7 +103,7 @@ final class RawClient {
     }
 }
 
-/// Turns the loop and the clients until `done` or for ten seconds; whether it was done.
+/// Runs the loop and the clients until `done` or for ten seconds; returns whether it was done.
 func drive(_ loop: Loop, _ clients: [RawClient], for limit: Interval = .seconds(10), until done: () -> Bool) -> Bool {
     let end = loop.now + limit
     while !done() {

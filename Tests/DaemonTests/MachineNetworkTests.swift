@@ -94,7 +94,7 @@ import Testing
         var name: String { "\(socket.localAddress!)" }
     }
 
-    /// Runs NAT discovery until somebody who waits is informed, and gives the report of then.
+    /// Runs NAT discovery until a waiting caller is called back, and returns the report of that time.
     private static func discovery(_ names: [String], on loop: Loop) throws -> NATDiscoveryReport {
         let servers = try names.map { try #require(STUNServer($0)) }
         let host = NATDiscoveryHost(
@@ -106,10 +106,10 @@ import Testing
         while report == nil, !isLate { loop.runOnce() }
         host.close()
         limit.close()
-        return try #require(report, "nobody was informed")
+        return try #require(report, "no callback came")
     }
 
-    @Test func `a NAT discovery on loopback finds no NAT, and reports which server is silent or not there`() throws {
+    @Test func `a NAT discovery on loopback finds no NAT, and shows which server is silent or absent`() throws {
         let loop = Loop()
         let good = try Server(on: loop, answers: true), silent = try Server(on: loop, answers: false)
         let gone = try Server(on: loop, answers: false)
@@ -125,15 +125,15 @@ import Testing
         silent.socket.close()
     }
 
-    @Test func `without servers nobody waits`() throws {
+    @Test func `without servers there is no wait`() throws {
         let report = try Self.discovery([], on: Loop())
         #expect(report.servers.isEmpty && report.ipv4 == nil && report.endedAt == nil)
     }
 
-    @Test func `a name that cannot be resolved is reported, and the others are asked all the same`() throws {
+    @Test func `a name that cannot be resolved is reported, and the others are still asked`() throws {
         let loop = Loop()
         let good = try Server(on: loop, answers: true)
-        // No label is so long, so nobody is asked.
+        // No label is so long, so no name server is asked.
         let name = String(repeating: "x", count: 64) + ".invalid:3478"
         let report = try Self.discovery([name, good.name], on: loop)
         #expect(report.servers[0].addresses.isEmpty && report.servers[0].problem != nil)

@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct MeshPortTests {
     private static let here = SocketAddress(.loopback4, 0)
 
-    /// A port on a loop of its own, and a socket that talks to it.
+    /// A port on its own loop, and a socket that sends to it.
     private final class Bench {
         let loop: Loop
         var port: MeshPort!
@@ -99,7 +99,7 @@ import Testing
     }
 
     /// As the threads of the overlay have it, two pairs of them; here all are on one loop.
-    @Test func `anyone who shares a port goes on with the new sockets`() throws {
+    @Test func `all that share a port go on with the new sockets`() throws {
         let bench = try Bench(takesMessages: true)
         defer { bench.close() }
         var arrived: [Int: Int] = [:]

@@ -52,7 +52,7 @@ import Wire
         mutating func exchange(_ mesh: inout MeshOutbox) { swap(&self.mesh.outbox, &mesh) }
     }
 
-    /// Writes down what leaves.
+    /// Records what leaves.
     final class Shell: PumpShell {
         let loop = Loop()
         private(set) lazy var pump = Pump(Core(), on: loop, "test")
@@ -246,7 +246,7 @@ import Wire
         shell.pump.close()
     }
 
-    @Test func `the end comes after what is held, once, and nothing comes in meanwhile`() {
+    @Test func `the end comes once, after all held outputs, and no input is accepted meanwhile`() {
         let shell = Shell()
         shell.input("a", [.store(1), .perform("x")], datagrams: [1])
         shell.pump.end()

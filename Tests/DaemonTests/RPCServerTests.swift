@@ -6,9 +6,9 @@ import Testing
 
 @testable import Daemon
 
-/// Who may ask what on the local socket.
+/// Which user may make which request on the local socket.
 @Suite(.serialized) struct RPCServerTests {
-    @Test func `who asks is known, and may be refused`() throws {
+    @Test func `the caller is known, and may be refused`() throws {
         let folder = WorkerBench.folder()
         defer { rmdir(folder) }
         let loop = Loop()
@@ -45,7 +45,7 @@ import Testing
             AgentDaemon.mayAsk(request, uid.map { ByteStream.Credentials(pid: 1, uid: $0, gid: 1) }) == nil
         }
         #expect(may(0) && may(geteuid()) && !may(geteuid() + 1) && !may(nil))
-        // Who may open the socket may ask all else.
+        // A user who may open the socket may make all other requests.
         #expect(may(geteuid() + 1, .status) && may(nil, .captureRead(.init(capture: 1))))
     }
 }

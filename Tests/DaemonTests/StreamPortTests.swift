@@ -7,7 +7,7 @@ import Wire
 
 /// Datagrams over real TCP connections on loopback.
 @Suite struct StreamPortTests {
-    /// Runs a loop until something is so, or a second is over.
+    /// Runs a loop until a condition holds, or a second is over.
     private static func run(_ loop: Loop, until isDone: @escaping () -> Bool, within limit: Interval = .seconds(5)) {
         let end = loop.now + limit
         let timer = Timer(on: loop, "test") { if isDone() || loop.now >= end { loop.stop() } }
@@ -35,7 +35,7 @@ import Wire
         port.counters.first { $0.name == name }!.count
     }
 
-    @Test func `datagrams go both ways, in order, and the first opens the connection`() throws {
+    @Test func `datagrams pass in both directions, in order, and the first opens the connection`() throws {
         let loop = Loop(), near = Received(), far = Received()
         let server = try StreamPort(
             on: loop, listen: [SocketAddress(.loopback4, 0)], onReceive: far.take, onLost: { far.lost.append($0) })
@@ -47,14 +47,14 @@ import Wire
         #expect(far.datagrams.map(\.bytes) == sent)
         #expect(far.datagrams.allSatisfy { $0.socket == PathAddress.tcpIn })
         #expect(Self.count(client, "tcp.made") == 1 && Self.count(server, "tcp.accepted") == 1)
-        // The way back is the connection; a node that has none is not connected to.
+        // Answers use the connection; a server does not connect to a client.
         let remote = try #require(far.datagrams.first?.remote)
         Self.send([1, 2, 3], server, remote, PathAddress.tcpIn)
         Self.send([4], server, SocketAddress(.loopback4, 9), PathAddress.tcpIn)
         Self.run(loop) { near.datagrams.count == 1 }
         #expect(near.datagrams.first?.bytes == [1, 2, 3] && near.datagrams.first?.socket == PathAddress.tcpOut)
         #expect(Self.count(server, "tcp.unroutable") == 1)
-        // When the server goes, the client is reported, and the server's side informs nobody.
+        // When the server goes, the client's side reports it, and the server's side reports nothing.
         server.close()
         Self.run(loop) { near.lost.count == 1 }
         #expect(near.lost == [address] && far.lost.isEmpty && Self.count(client, "tcp.connections") == 0)
@@ -62,10 +62,10 @@ import Wire
         Self.run(loop, until: { true })
     }
 
-    @Test func `nobody there is informed, and not tried again at once`() throws {
+    @Test func `an absent server is reported, and not tried again at once`() throws {
         let loop = Loop(), near = Received()
         let client = try StreamPort(on: loop, listen: [], onReceive: near.take, onLost: { near.lost.append($0) })
-        // A port that was just given back.
+        // A port that was just released.
         let probe = try StreamPort(
             on: loop, listen: [SocketAddress(.loopback4, 0)], onReceive: { _ in }, onLost: { _ in })
         let address = try #require(probe.localAddresses.first)
@@ -80,7 +80,7 @@ import Wire
         Self.run(loop, until: { true })
     }
 
-    @Test func `a browser that came to the wrong port is sent away`() throws {
+    @Test func `a browser at the wrong port is disconnected`() throws {
         let loop = Loop(), far = Received()
         let server = try StreamPort(
             on: loop, listen: [SocketAddress(.loopback4, 0)], onReceive: far.take, onLost: { _ in })

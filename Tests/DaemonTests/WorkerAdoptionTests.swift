@@ -25,7 +25,7 @@ extension WorkerTests {
             #expect(!bench.host.signal(worker, SIGTERM))
         }
 
-        @Test func `an end while no agent was there is informed by the next one, as it was`() throws {
+        @Test func `an end without an agent is reported by the next agent, with its true status`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             for number in 1...20 as ClosedRange<UInt64> {
@@ -57,7 +57,7 @@ extension WorkerTests {
             #expect(problem.field == "command")
         }
 
-        @Test func `a worker dies with its shim, is reported lost, and what it had started dies too`() throws {
+        @Test func `a worker dies with its shim, is reported lost, and its children die too`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("orphan", generation: 1)
@@ -82,7 +82,7 @@ extension WorkerTests {
             }
         }
 
-        @Test func `a shim that was killed while no agent was there is informed vanished, then lost`() throws {
+        @Test func `a shim that was killed without an agent is reported vanished, then lost`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("vanished", generation: 1)
@@ -102,7 +102,7 @@ extension WorkerTests {
             #expect(processes(having: "ASTERISM_WORKER=vanished/1/").isEmpty)
         }
 
-        @Test func `a launch that was cut short is no launch, and may be made again`() throws {
+        @Test func `an interrupted launch is no launch, and may be repeated`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("cut", generation: 1)
@@ -112,7 +112,7 @@ extension WorkerTests {
             #expect(try bench.awaitEnd(worker).exit.status == 5)
         }
 
-        @Test func `a launch whose shim was never born may be made again, and a shim that is late does nothing`() throws
+        @Test func `a launch whose shim never started may be repeated, and a late shim does nothing`() throws
         {
             let bench = try WorkerBench()
             defer { bench.tearDown() }

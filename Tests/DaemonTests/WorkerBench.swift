@@ -9,7 +9,7 @@ import Wire
 /// One after the other: they count this process's descriptors and measure times.
 @Suite(.serialized) struct WorkerTests {}
 
-/// A loop, a state folder and a host, and whatever the host reported.
+/// A loop, a state folder and a host, and the events that the host reported.
 final class WorkerBench {
     let loop = Loop()
     let state: String
@@ -44,13 +44,13 @@ final class WorkerBench {
         host = try WorkerHost(on: loop, settings) { [unowned self] in events.append($0) }
     }
 
-    /// The agent dies, as far as its workers can determine.
+    /// The agent dies, from the view of its workers.
     func stopHost() {
         host.close()
         host = nil
     }
 
-    /// Ends everything and removes the state folder. What a failed test left running goes too.
+    /// Ends everything and removes the state folder, also processes that a failed test left running.
     func tearDown() {
         for worker in host.live { host.killTree(worker) }
         _ = drive { host.live.isEmpty }
@@ -146,7 +146,7 @@ func numbers(in path: String) -> [Int32] {
     return all
 }
 
-/// Processes in whose environment a variable begins so.
+/// Processes in whose environment a variable has this prefix.
 func processes(having prefix: String) -> [Int32] {
     numbers(in: "/proc").filter { process in
         contents("/proc/\(process)/environ").split(separator: 0).contains { $0.starts(with: prefix.utf8) }

@@ -106,7 +106,7 @@ extension WorkerTests {
         @Test func `where no process can be put, containment is subreaper, with the reason, and workers run`() throws {
             let root = testCgroup!
             _ = system("mkdir -p '\(root)/shims' '\(root)/threads'")
-            // A cgroup besides a threaded one is of type "domain invalid" (cgroup-v2.rst): its files are writable, and no
+            // A cgroup next to a threaded one is of type "domain invalid" (cgroup-v2.rst): its files are writable, and no
             // process can be put there.
             try FileDescriptor.open("\(root)/threads/cgroup.type", O_WRONLY).writeAll("threaded".utf8)
             let bench = try WorkerBench(cgroupRoot: root)
@@ -134,7 +134,7 @@ extension WorkerTests {
             try first.startHost()
         }
 
-        @Test func `a root that cannot be had is a reason, not a cgroup`() throws {
+        @Test func `a root that cannot be used gives a reason and no cgroup`() throws {
             let bench = try WorkerBench(cgroupRoot: "/tmp/no/such/folder")
             defer { bench.tearDown() }
             #expect(bench.host.containment == .subreaper)

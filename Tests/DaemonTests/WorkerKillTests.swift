@@ -80,14 +80,14 @@ extension WorkerTests {
             #expect(bench.shim(of: worker) == nil)
         }
 
-        @Test func `killing the tree leaves nobody, whatever session or parent they went to`() throws {
+        @Test func `killing the tree leaves no process, whatever its session or parent`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             try killsTree(bench)
         }
 
         @Test(.enabled(if: hasPerlThreads, "needs perl with threads, on x86_64"), arguments: [false, true])
-        func `a process whose first thread has ended is killed all the same`(shimIsDead: Bool) throws {
+        func `a process whose first thread has ended is killed too`(shimIsDead: Bool) throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("headless", generation: 1)
@@ -112,7 +112,7 @@ extension WorkerTests {
         }
 
         @Test(.enabled(if: testCgroup != nil, "no writable cgroup v2 on this machine"))
-        func `killing the tree by cgroup leaves nobody, and no cgroup`() throws {
+        func `killing the tree by cgroup leaves no process, and no cgroup`() throws {
             let bench = try WorkerBench(cgroupRoot: testCgroup)
             defer { bench.tearDown() }
             #expect(bench.host.containment == .cgroup && bench.host.cgroupProblem == nil)
@@ -137,7 +137,7 @@ extension WorkerTests {
         }
 
         @Test(.enabled(if: hasMemoryController, "cgroup v2 does not hold the memory controller on this machine"))
-        func `a worker beyond its memory limit is killed and reported out of memory`() throws {
+        func `a worker beyond its memory limit is killed and reported as out of memory`() throws {
             let bench = try WorkerBench(cgroupRoot: testCgroup)
             defer { bench.tearDown() }
             let worker = WorkerRef("greedy", generation: 1)
@@ -156,7 +156,7 @@ extension WorkerTests {
             #expect(processes(having: "ASTERISM_WORKER=survivors/").isEmpty)
         }
 
-        @Test func `who ignores the stop signal meets SIGKILL, and who obeys may leave`() throws {
+        @Test func `a worker that ignores the stop signal gets SIGKILL, and one that obeys ends by itself`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let deaf = WorkerRef("deaf", generation: 1), polite = WorkerRef("polite", generation: 1)
@@ -165,7 +165,7 @@ extension WorkerTests {
             try #require(bench.drive { bench.host.logBytes(deaf) == 3 && bench.host.logBytes(polite) == 3 })
             for worker in [deaf, polite] { #expect(bench.host.signal(worker, SIGTERM)) }
             #expect(try bench.awaitEnd(polite).exit.isSuccess)
-            // Some shells also report that their `sleep` was terminated.
+            // Some shells also print that their `sleep` was terminated.
             #expect(bench.logText(polite).hasPrefix("up\n") && bench.logText(polite).hasSuffix("bye\n"))
             bench.drive(for: .milliseconds(300)) { false }
             #expect(bench.host.live == [deaf])
@@ -195,7 +195,7 @@ extension WorkerTests {
         }
 
         @Test(.enabled(if: access(freezer, W_OK) == 0, "no writable freezer of cgroup v1 on this machine"))
-        func `who cannot be killed is reported stuck, and the end is reported only when it has come`() throws {
+        func `a worker that cannot be killed is reported stuck, and its end only when it has ended`() throws {
             let bench = try WorkerBench()
             let group = "\(freezer)/asterism-test-\(getpid())"
             try #require(mkdir(group, 0o755) == 0)

@@ -7,7 +7,7 @@ import Wire
 
 extension WorkerTests {
     @Suite struct WorkerLaunchTests {
-        @Test func `exit codes and deadly signals are reported as they were`() throws {
+        @Test func `exit codes and deadly signals are reported unchanged`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             for (number, code): (UInt64, Int32) in [(1, 0), (2, 1), (3, 77), (4, 255)] {
@@ -128,7 +128,7 @@ extension WorkerTests {
             }
         }
 
-        @Test func `what is wrong on this node is reported by field, and nothing happens`() throws {
+        @Test func `a problem on this node is reported by field, and nothing is started`() throws {
             func fields(_ change: (inout WorkerSpec) -> Void) -> [String] {
                 var spec = WorkerSpec(command: ["sh"])
                 change(&spec)
@@ -174,7 +174,7 @@ extension WorkerTests {
             #expect(bench.logText(worker) == "65534\n65534\nhere\n")
         }
 
-        @Test func `limits without a cgroup are set for the process, and what they cannot do is reported`() throws {
+        @Test func `limits without a cgroup are set for the process, and unenforced ones are reported`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let worker = WorkerRef("limits", generation: 1)

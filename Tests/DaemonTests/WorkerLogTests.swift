@@ -69,7 +69,7 @@ extension WorkerTests {
         }
 
         @Test(.enabled(if: geteuid() == 0, "only root may mount a small disk"))
-        func `a full disk stops neither the worker nor its exit record, and what it cost is counted`() throws {
+        func `a full disk stops neither the worker nor its exit record, and lost bytes are counted`() throws {
             let disk = WorkerBench.folder()
             try #require(system("mount -t tmpfs -o size=256k none '\(disk)'") == 0)
             defer { _ = system("umount '\(disk)'; rmdir '\(disk)'") }
@@ -84,7 +84,7 @@ extension WorkerTests {
                 "head -c 400000 /dev/zero | tr '\\0' x; while [ ! -e \(go) ]; do sleep 0.02; done; echo; echo after"
             try bench.start(worker, script)
             try #require(bench.drive { bench.host.logBytes(worker) > 60_000 })
-            // Until the pump has met the wall and emptied the pipe.
+            // Until the pump has met the full disk and emptied the pipe.
             bench.drive(for: .milliseconds(300)) { false }
             unlink("\(disk)/ballast")
             try ballast.close()

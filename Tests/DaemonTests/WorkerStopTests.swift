@@ -11,13 +11,13 @@ private let hasBash = access("/bin/bash", X_OK) == 0
 /// A stop as the agent commands it: the signal and the grace are for every process of the worker.
 extension WorkerTests {
     @Suite struct WorkerStopTests {
-        /// What holds a worker's processes together.
+        /// How a worker's processes are tracked.
         private static let containments = testCgroup == nil ? [Containment.subreaper] : [.subreaper, .cgroup]
 
         private static func bench(_ containment: Containment) throws -> WorkerBench {
             let bench = try WorkerBench(cgroupRoot: containment == .cgroup ? testCgroup : nil)
             #expect(bench.host.containment == containment)
-            // Saves its work within a second of the first TERM, as a training does; at a second TERM it gives up.
+            // Saves its work within a second of the first TERM, as a training job does; at a second TERM it gives up.
             let saver = """
                 trap 'trap - TERM; sleep 1; echo saved > "$1"; exit 0' TERM
                 echo up
@@ -28,7 +28,7 @@ extension WorkerTests {
             return bench
         }
 
-        /// Runs a script in which `$S` is the saver, until so many processes have reported `up`.
+        /// Runs a script in which `$S` is the saver, until so many processes have printed `up`.
         private static func start(
             _ bench: WorkerBench, _ worker: WorkerRef, _ script: String, ups: Int = 1, shell: String = "/bin/sh"
         ) throws {
@@ -83,7 +83,7 @@ extension WorkerTests {
         }
 
         @Test(arguments: containments)
-        func `who ignores the signal is killed at the end of the grace, and not before`(
+        func `a worker that ignores the signal is killed at the end of the grace, and not before`(
             containment: Containment
         ) throws {
             let bench = try Self.bench(containment)
@@ -202,7 +202,7 @@ extension WorkerTests {
             #expect(time >= .seconds(9) && time < .seconds(15), "\(time)")
         }
 
-        /// With the first process of a pid namespace in the part of systemd.
+        /// With the first process of a pid namespace in the role of systemd.
         @Test(.enabled(if: testCgroup != nil && geteuid() == 0, "needs root and a writable cgroup v2"))
         func `what systemd has signalled as a whole is not signalled again by the shim`() throws {
             let bench = try Self.bench(.cgroup)

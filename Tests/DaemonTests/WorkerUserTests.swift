@@ -132,7 +132,7 @@ extension WorkerTests {
                     var spec = WorkerSpec(command: ["/usr/bin/id"])
                     if field == "user" { (spec.user, spec.group) = (text, "nogroup") } else { spec.group = text }
                     #expect(bench.host.check(spec).map(\.field) == [field], "\(text)")
-                    // Also of a specification that nobody has checked.
+                    // Also of a specification that was not checked.
                     #expect(WorkerSpecCheck.problems(spec).map(\.field) == [field], "\(text)")
                     let thrown = #expect(throws: SpecProblem.self) { try bench.launch(worker, spec) }
                     #expect(thrown?.field == field && thrown?.message.contains("'\(text)'") == true)
@@ -141,7 +141,7 @@ extension WorkerTests {
             #expect(bench.host.live.isEmpty && bench.host.adopt().isEmpty)
         }
 
-        @Test func `every other number is the user that it reports`() throws {
+        @Test func `every other number is the user with that number`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             let users: [(user: String, group: String?, ids: String)] = [

@@ -102,7 +102,7 @@ extension EventLoopTests {
             }
         }
 
-        @Test func `writing to one who hung up fails without a signal`() throws {
+        @Test func `writing to a peer that hung up fails without a signal`() throws {
             let loop = Loop(), pair = try socketPair(SOCK_STREAM), ends = Box<[ByteStream.End]>([])
             let stream = try ByteStream(on: loop, "stream", adopting: FileDescriptor(owning: pair.0))
             stream.start(onRead: { _ in }, onEnd: { ends.value.append($0) })
@@ -131,7 +131,7 @@ extension EventLoopTests {
                 let long = String(repeating: "x", count: 108)
                 let error = #expect(throws: Errno.self) { _ = try ByteStream(on: loop, "", to: .unix(long)) { _ in } }
                 #expect(error == Errno(ENAMETOOLONG))
-                // One that nobody waits for any more informs nobody.
+                // A closed stream does not call back.
                 var forgotten: ByteStream? = try ByteStream(on: loop, "", to: .tcp(address)) {
                     results.value.append($0)
                 }

@@ -51,7 +51,7 @@ extension EventLoopTests {
             }
         }
 
-        @Test func `a child that is killed reports by what`() throws {
+        @Test func `the end of a killed child names its signal`() throws {
             let loop = Loop(), exit = Box<ChildExit?>(nil)
             let child = try ChildProcess(on: loop, "sleep", ChildCommand("/bin/sleep", ["60"])) { exit.value = $0 }
             try child.send(signal: SIGTERM)
@@ -88,7 +88,7 @@ extension EventLoopTests {
         }
 
         @Test(arguments: [false, true])
-        func `a child has the environment that were asked for and no others`(_ forks: Bool) throws {
+        func `a child has the settings and descriptors that were requested and no others`(_ forks: Bool) throws {
             // A descriptor that is not close-on-exec, as a careless library opens them.
             let careless = open("/dev/null", O_RDONLY)
             defer { close(careless) }
@@ -170,7 +170,7 @@ extension EventLoopTests {
             #expect(child.exit?.status == .exited(code: 0))
         }
 
-        // (uid_t)-1 and (gid_t)-1 report setresuid(2) and setresgid(2) to change nothing, and they succeed.
+        // (uid_t)-1 and (gid_t)-1 make setresuid(2) and setresgid(2) change nothing, and they succeed.
         @Test(.enabled(if: geteuid() == 0, "only root may change users"), arguments: [false, true])
         func `no child starts as a user or group that means no change`(_ forks: Bool) throws {
             var command = ChildProcessTests.shell("id")

@@ -88,7 +88,7 @@ extension EventLoopTests {
             #expect(receiver.counters.truncated == 2)
         }
 
-        @Test(arguments: loopbacks) func `a port nobody listens at is counted and reported, once each`(
+        @Test(arguments: loopbacks) func `a port without a listener is counted and reported, once each`(
             _ any: SocketAddress
         )
             throws
@@ -110,7 +110,7 @@ extension EventLoopTests {
             }
             #expect(informed.value == Array(repeating: target, count: 10))
             #expect(sender.counters.unreachable == [Errno(ECONNREFUSED): 10])
-            // The error that the next send reports is another datagram's, and costs this one nothing.
+            // The error that the next send returns is that of another datagram, and this one is not lost.
             #expect(sender.counters.sendErrors.isEmpty)
             #expect(inbox.datagrams == (0..<10).map { [$0] })
         }

@@ -91,7 +91,7 @@ extension EventLoopTests {
             #expect(order.value == [1, 2, 3, 4])
         }
 
-        @Test func `sources report what they are for, until they are closed`() throws {
+        @Test func `the loop lists the descriptions of its sources until they are closed`() throws {
             let loop = Loop()
             let timer = Timer(on: loop, "heartbeat") {}
             let signal = try Signal(on: loop, "reload", number: SIGHUP) {}
@@ -148,7 +148,7 @@ extension EventLoopTests {
     }
 
     @Suite struct BlockingTests {
-        @Test func `the result comes home to the loop's thread`() {
+        @Test func `the result is delivered on the loop's thread`() {
             let loop = Loop(), blocking = Blocking(on: loop, "sum"), results = Box<[Int]>([]), home = pthread_self()
             let isHome = Box(true), wasAway = Box(true)
             for number in 0..<100 {
@@ -190,7 +190,7 @@ final class Counter: Sendable {
     let begun = Atomic(0)
 }
 
-/// Carries a box to where the test knows it is safe.
+/// Carries a box to another thread where the test knows that this is safe.
 struct UncheckedBox<Value>: @unchecked Sendable {
     let box: Value
     init(_ box: Value) { self.box = box }

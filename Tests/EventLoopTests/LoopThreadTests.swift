@@ -12,7 +12,7 @@ extension EventLoopTests {
             case close
         }
 
-        /// A thread that adds up what it is informed until it is instructed to close.
+        /// A thread that adds up the numbers that it gets, until it gets the order to close.
         private final class Adder: Sendable {
             let sum = Atomic<Int>(0)
             let count = Atomic<Int>(0)
@@ -50,11 +50,11 @@ extension EventLoopTests {
             thread.join()
             #expect(adder.count.load(ordering: .relaxed) == 10_000)
             #expect(adder.sum.load(ordering: .relaxed) == 10_000 * 9999 / 2)
-            // Nobody reads any more; it is no error to write.
+            // The messages are no longer read; sending is still no error.
             mail.send(.number(0))
         }
 
-        @Test func `what has been sent is there before it is informed`() throws {
+        @Test func `sent messages can be delivered before the loop's next turn`() throws {
             let loop = Loop()
             var got: [Int] = []
             let mail = Mailbox<Int>(on: loop) { got.append($0) }

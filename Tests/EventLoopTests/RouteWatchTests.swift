@@ -4,7 +4,7 @@ import Glibc
 import Testing
 
 extension EventLoopTests {
-    /// The kernel's word on changes of the network, each test in a network namespace of its own.
+    /// The kernel's messages about changes of the network, each test in its own network namespace.
     @Suite(.enabled(if: OwnNetwork.isPossible, "needs root, iproute2 and network namespaces"))
     struct RouteWatchTests {
         /// What was seen on the thread that had the namespace.
@@ -16,7 +16,7 @@ extension EventLoopTests {
             var unauthenticated = 0
         }
 
-        /// Turns the loop until nothing has come for 100 ms.
+        /// Runs the loop until nothing has come for 100 ms.
         private static func calm(_ loop: Loop, _ count: () -> Int) {
             for _ in 0..<50 {
                 let before = count()
@@ -51,7 +51,7 @@ extension EventLoopTests {
             #expect(seen.messages >= steps.count)
         }
 
-        @Test func `what a process reports is no news`() throws {
+        @Test func `a message of a process is ignored`() throws {
             let seen = try OwnNetwork.run { () -> Seen in
                 let loop = Loop(), news = Box(0)
                 let watch = try RouteWatch(on: loop, onChange: { news.value += 1 })
@@ -68,7 +68,7 @@ extension EventLoopTests {
             #expect(seen.reported == [] && seen.messages == 0 && seen.unauthenticated == 1)
         }
 
-        @Test func `more changes than the kernel keeps are a change as well, and the next one is informed again`()
+        @Test func `an overrun of the kernel's queue counts as a change, and the next one is reported again`()
             throws
         {
             let seen = try OwnNetwork.run { () -> Seen in
@@ -76,7 +76,7 @@ extension EventLoopTests {
                 let watch = try RouteWatch(on: loop, onChange: { news.value += 1 })
                 defer { watch.close() }
                 var seen = Seen()
-                // Nobody reads meanwhile.
+                // The socket is not read meanwhile.
                 let many = (0..<4000).map { "addr add 10.0.\($0 / 250).\($0 % 250 + 1)/32 dev lo" }
                 guard OwnNetwork.ip(batch: many) else { throw Errno(EINVAL) }
                 Self.calm(loop) { news.value }
@@ -104,7 +104,7 @@ extension EventLoopTests {
 
 /// A network namespace of a thread of the test's own; it goes with the thread.
 private enum OwnNetwork {
-    /// Reports once why there is none here.
+    /// Prints once why there is none here.
     static let isPossible: Bool = {
         var obstacle: String?
         if getuid() != 0 {
@@ -148,7 +148,7 @@ private enum OwnNetwork {
         return try work.result!.get()
     }
 
-    /// ip(8) in the namespace of the calling thread; whether it was content.
+    /// ip(8) in the namespace of the calling thread; returns whether it succeeded.
     static func ip(_ words: String) -> Bool { system("/usr/sbin/ip \(words)") == 0 }
     static func ip(batch lines: [String]) -> Bool {
         guard let pipe = popen("/usr/sbin/ip -batch -", "w") else { return false }

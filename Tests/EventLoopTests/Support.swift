@@ -6,7 +6,7 @@ import Testing
 /// All tests of this target, one after the other: they count the process's descriptors and share its signals.
 @Suite(.serialized) struct EventLoopTests {}
 
-/// Turns the loop until `done` or for ten seconds; whether it was done.
+/// Runs the loop until `done` or for ten seconds; returns whether it was done.
 func drive(_ loop: Loop, for limit: Interval = .seconds(10), until done: () -> Bool) -> Bool {
     let end = loop.now + limit
     let tick = Timer(loop: loop)

@@ -24,7 +24,7 @@ extension EventLoopTests {
             #expect(milliseconds == milliseconds.sorted())
         }
 
-        @Test func `arming again replaces, cancelling forgets`() {
+        @Test func `arming again replaces the time, and cancelling removes it`() {
             let loop = Loop(), count = Box(0)
             let timer = Timer(on: loop, "timer") { count.value += 1 }
             timer.arm(after: .milliseconds(1))
@@ -40,7 +40,7 @@ extension EventLoopTests {
             #expect(count.value == 1)
         }
 
-        @Test func `a rhythm keeps its grid and skips what it missed`() {
+        @Test func `a periodic timer keeps its grid and skips missed times`() {
             let loop = Loop(), times = Box<[Instant]>([]), start = loop.now + .milliseconds(5)
             let timer = Timer(on: loop, "rhythm") {
                 times.value.append(loop.now)

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// A message whose answer somebody else computed.
+/// A message whose result another implementation computed.
 struct KnownAnswer {
     var name: String
     var key, nonce, aad, plaintext, ciphertext, tag: [UInt8]

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import Wire
 
-/// Captures at an agent without an overlay: what its sockets report to the controller.
+/// Captures at an agent without an overlay: what its sockets exchange with the controller.
 @Suite struct CaptureTests {
     /// The comments of all packets, by interface, and the types of all blocks.
     private static func parse(_ bytes: [UInt8]) throws -> (types: [Int], comments: [[String]]) {
@@ -35,7 +35,7 @@ import Wire
         return (view, file)
     }
 
-    @Test func `what the sockets report is captured, both ways, until the time is over or there are enough`() throws {
+    @Test func `the sockets' traffic is captured, both ways, until the time is over or there are enough`() throws {
         try Fleet.with(agents: 1) { fleet in
             let timed = try Self.read(fleet, .init(seconds: 3))
             let all = try Self.parse(timed.file)
@@ -45,13 +45,13 @@ import Wire
             #expect(all.comments[1].contains("out to \(far)") && all.comments[1].contains("in from \(far)"))
             let few = try Self.read(fleet, .init(peer: "controller", layer: .outer, count: 2))
             #expect(few.view.packets == 2 && few.view.isFinal && few.view.dropped == 0)
-            // Nothing of the overlay is there to be seen.
+            // There are no packets of the overlay.
             let inner = try Self.read(fleet, .init(layer: .inner, seconds: 1))
             #expect(inner.view.packets == 0)
         }
     }
 
-    @Test func `orders that make no sense are refused with their field`() throws {
+    @Test func `invalid orders are refused with their field`() throws {
         try Fleet.with(agents: 1) { fleet in
             func refusal(_ request: AgentRequest) -> APIError? {
                 do {

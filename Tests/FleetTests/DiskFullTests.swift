@@ -61,7 +61,7 @@ import Testing
         let controller = try Self.start("asterism-controller", words, data: data, output: "\(root)/log")
         try eventually("the controller listens") { controller.text.contains("running") }
         try Self.fill(controller, data)
-        // The log of the database has some room that it has taken before.
+        // The log of the database has some space that it has reserved before.
         for _ in 0..<200 where controller.isRunning {
             let command = try Program(
                 "asterism", ["token", "create", "--socket", socket], output: "\(root)/cli", errors: "\(root)/errors")

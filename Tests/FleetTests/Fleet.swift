@@ -7,8 +7,8 @@ import Wire
 /// # A fleet of real processes
 ///
 /// A controller and agents as people run them, on loopback, with everything they keep in one temporary folder. A test
-/// looks until it sees what should be, for a bounded time, and never assumes. Whatever way it ends, every process that
-/// lies under that folder is killed by its pid, the workers' shims among them, and the folder is removed.
+/// looks until it sees what should be, for a bounded time, and never assumes. However the test ends, every process that
+/// belongs to that folder is killed by its pid, including the workers' shims, and the folder is removed.
 final class Fleet {
     let root: String
     let relay: Relay?
@@ -47,8 +47,8 @@ final class Fleet {
         for program in agents.values { program.end() }
         controller?.end()
         relay?.close()
-        // Workers and their shims outlive agents by design. Shims first, or they would report and restart nothing, but
-        // slowly.
+        // Workers and their shims outlive agents by design. Shims are killed first: otherwise they would still record the
+        // ends of their workers, which takes time.
         for _ in 0..<100 {
             let left = ProcessFacts.under(root)
             if left.isEmpty { break }
@@ -212,7 +212,7 @@ final class Fleet {
     }
 }
 
-/// Looks every 20 ms until it is so; a throw counts as not yet.
+/// Checks every 20 ms until it is true; an error counts as not yet.
 func eventually(
     _ what: String, within seconds: Double = 20, _ detail: @autoclosure () -> String = "", _ look: () throws -> Bool
 ) throws {

@@ -2,7 +2,7 @@ import Control
 import Foundation
 import Testing
 
-/// How a node comes in by hand.
+/// How a node joins by hand.
 @Suite struct JoinTests {
     @Test func `an agent without a token waits, and asterism join enrols it`() throws {
         try Fleet.with(agents: 0) { fleet in
@@ -33,7 +33,7 @@ import Testing
             try eventually("the agent is back") {
                 try fleet.ask("waiter", .status, as: StatusView.self).phase == .member
             }
-            try eventually("and informed of") {
+            try eventually("and the controller lists it") {
                 let nodes = try fleet.nodes()
                 return nodes.map(\.id) == [node] && nodes[0].state == .online && nodes[0].name == "waiter"
             }

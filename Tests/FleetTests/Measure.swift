@@ -8,8 +8,8 @@ import Wire
 /// `ASTERISM_MEASURE=1 ASTERISM_PROGRAMS=.build/release swift test --filter Measure` prints them; nothing is asserted of
 /// absolute times, only that what is timed has happened.
 ///
-/// - *Join*: from just before posix_spawn(3) of an asterismd that has its certificate, to the line in its log that reports
-///   the controller has answered a heartbeat; the log is looked at every 0.2 ms.
+/// - *Join*: from just before posix_spawn(3) of an asterismd that has its certificate, to the line in its log that states
+///   that the controller has answered a heartbeat; the log is read every 0.2 ms.
 /// - *Launch*: from just before `workers.run` is sent to the local socket of the controller, to the time that the worker
 ///   itself, date(1), reads from the clock; so the starting of date is in it.
 /// - *Idle*: VmRSS and RssAnon of proc_pid_status(5), user and system time of proc_pid_stat(5), over a minute with no

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 import Wire
 
-/// What an unauthenticated peer on the wire sees: ciphertext.
+/// What an eavesdropper sees: ciphertext.
 @Suite struct PlaintextTests {
     /// The word itself and its base64 at each of the three alignments, without the characters that neighbours change.
     private static func forms(_ word: String) -> [[UInt8]] {

@@ -32,7 +32,7 @@ import Testing
 
     @Test(arguments: ["auto", "off"])
     func
-        `a node that listens on loopback asks no gateway and reports why, one that is instructed not to reports nothing`(
+        `a node that listens on loopback asks no gateway and states why, and one with the option off states nothing`(
             mode: String
         ) throws
     {

@@ -11,7 +11,7 @@ final class Program {
     /// POSIX_SPAWN_SETSID of <spawn.h>, which Swift sees only with _GNU_SOURCE.
     private static let newSession: Int16 = 0x80
 
-    /// Where the programs lie: besides the tests' own executable, or in ASTERISM_PROGRAMS (a release build).
+    /// Where the programs are: next to the tests' own executable, or in ASTERISM_PROGRAMS (a release build).
     static let directory: String = {
         if let given = ProcessInfo.processInfo.environment["ASTERISM_PROGRAMS"] { return given }
         var buffer = [UInt8](repeating: 0, count: 4096)
@@ -96,7 +96,7 @@ final class Program {
     var text: String { String(decoding: FileManager.default.contents(atPath: output) ?? Data(), as: UTF8.self) }
 }
 
-/// What went wrong, for whom reads the tests' output.
+/// What went wrong, for the reader of the tests' output.
 struct Fault: Error, CustomStringConvertible {
     var description: String
     var code: Int32 = 0
@@ -120,7 +120,7 @@ private func seconds(_ clock: clockid_t) -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-/// What /proc knows of a process: enough to inform it from a later one with its number.
+/// What /proc knows of a process: enough to distinguish it from a later one with its number.
 struct ProcessFacts: Hashable {
     var pid: Int32
     /// Field 22 of proc_pid_stat(5), in clock ticks since boot.

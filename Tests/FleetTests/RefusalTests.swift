@@ -39,7 +39,7 @@ import Wire
         counters.filter { $0.key.hasPrefix("dropped.") }.values.reduce(0, +)
     }
 
-    /// Runs `body` against a fleet of one agent with a worker, and looks that all is as before.
+    /// Runs `body` against a fleet of one agent with a worker, and checks that nothing has changed.
     private static func unchanged(
         isRelayed: Bool = false, _ body: (Fleet, Relay?) throws -> Void,
         allowing isMeant: (Known) -> Bool = { _ in false }
@@ -58,7 +58,7 @@ import Wire
             #expect(try fleet.workers().count == 1)
             #expect(fleet.controller?.isRunning == true && fleet.controller?.pid == controller)
             #expect(try fleet.agent("agent-1").isRunning)
-            // And the door is still open to those who may come in.
+            // New nodes with a good token can still join.
             try fleet.startAgent("late", token: try fleet.token())
             try eventually("a new node is online") {
                 try fleet.nodes().contains { $0.name == "late" && $0.state == .online }
@@ -68,7 +68,7 @@ import Wire
 
     // MARK: Tokens
 
-    @Test func `a wrong, unknown, expired, used up or revoked token enrols nobody, and reports why`() throws {
+    @Test func `a wrong, unknown, expired, used up or revoked token enrols no node, with the reason`() throws {
         try Self.unchanged { fleet, _ in
             let good = try TokenText(try fleet.token())
             var wrong = good, unknown = good
@@ -112,7 +112,7 @@ import Wire
         }
     }
 
-    @Test func `a text that is no token is refused before anybody is asked`() throws {
+    @Test func `a text that is no token is refused before any request`() throws {
         try Self.unchanged { fleet, _ in
             let answered = try Self.shown(fleet)["handshakesAnswered"]
             let good = try fleet.token()
@@ -206,7 +206,7 @@ import Wire
 
     // MARK: Datagrams
 
-    /// Sends, and looks that each one is counted as dropped.
+    /// Sends, and checks that each one is counted as dropped.
     private static func refused(
         _ datagrams: [[UInt8]], by counters: () throws -> [String: Int], at port: UInt16, _ what: String
     ) throws {
@@ -303,7 +303,7 @@ import Wire
         }
     }
 
-    @Test func `junk on the local sockets and on HTTP harms nobody`() throws {
+    @Test func `junk on the local sockets and on HTTP has no effect`() throws {
         try Self.unchanged { fleet, _ in
             var random = Base.Random(Seed(9))
             let junk = (0..<65_536).map { _ in UInt8(truncatingIfNeeded: random.next()) }

@@ -6,7 +6,7 @@ import Wire
 
 /// Crashes of every program, while workers run: nothing is lost, nothing is done twice.
 @Suite struct RestartTests {
-    /// Reports in a file that it began, waits for a file to come, and ends as reported.
+    /// Appends to a file when it begins, waits for another file, and ends with the status in it.
     private static func waiter(_ fleet: Fleet, _ name: String, status: Int) -> [String] {
         let file = fleet.path("go-\(name)"), starts = fleet.path("starts-\(name)")
         return ["/bin/sh", "-c", "echo $$ >> \(starts); while [ ! -e \(file) ]; do sleep 0.05; done; exit \(status)"]
@@ -36,7 +36,7 @@ import Wire
         }
     }
 
-    @Test func `twenty workers survive kill -9 of the controller and of each agent, and ends meanwhile are informed`()
+    @Test func `twenty workers survive kill -9 of controller and agents, and ends meanwhile are reported`()
         throws
     {
         try Fleet.with(agents: 3) { fleet in
@@ -60,7 +60,7 @@ import Wire
             let controller = try #require(fleet.controller)
             controller.end()
             #expect(controller.endSignal == SIGKILL)
-            // While nobody rules, two workers end.
+            // Without controller and agents, two workers end.
             let pids = try ["ends-5", "ends-0"].map { name in
                 try #require(
                     try fleet.ask(name == "ends-5" ? "agent-1" : "agent-2", .workersList, as: [WorkerView].self)
@@ -115,7 +115,7 @@ import Wire
             for (number, name) in names.enumerated() {
                 let file = fleet.path("starts-\(name)")
                 try fleet.run(name, ["/bin/sh", "-c", "echo $$ >> \(file); exec sleep 600"])
-                // What was answered is desired for good, anyone who dies now, and however far the launch has come.
+                // An answered request stays desired, whichever program dies now, and however far the launch has come.
                 usleep(UInt32(number / 2) * 3000)
                 if number % 2 == 0 {
                     try fleet.agent("agent-1").end()

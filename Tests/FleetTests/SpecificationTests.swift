@@ -3,9 +3,9 @@ import Foundation
 import Testing
 import Wire
 
-/// What is wrong with a worker is informed by its field, and leaves no trace in the desired state.
+/// A problem of a worker is reported by its field, and leaves no trace in the desired state.
 @Suite struct SpecificationTests {
-    /// Nothing was desired of anybody.
+    /// The desired state is empty.
     private static func leavesNoTrace(_ body: (Fleet) throws -> Void) throws {
         try Fleet.with(agents: 1) { fleet in
             let revision = try #require(try fleet.nodes().first).desiredRevision

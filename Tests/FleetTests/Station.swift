@@ -36,7 +36,7 @@ final class Station {
     static var now: Instant { Instant(nanoseconds: UInt64(monotonicSeconds() * 1e9)) }
     static var wall: UnixTime { UnixTime(milliseconds: Int64(wallSeconds() * 1000)) }
 
-    /// Asks for a session, and goes on for so long or until something was reported of it.
+    /// Requests a session, and continues for so long or until it has a result.
     func connect(to node: NodeID, port: UInt16, seconds: Double) {
         endpoint.connect(to: node, at: [SocketAddress(.loopback4, port)], now: Station.now, into: &out)
         let end = monotonicSeconds() + seconds
@@ -61,7 +61,7 @@ final class Station {
 }
 
 extension Certificate {
-    /// One that anybody with a signing key can make.
+    /// A certificate that anyone with a signing key can make.
     static func forged(
         for node: NodeID, fleet: FleetID, by authority: borrowing SigningKey, roles: Roles = .agent
     ) -> SignedCertificate {

@@ -5,7 +5,7 @@ import Wire
 
 /// Restart policies, stops and removals, as a whole fleet does them.
 @Suite struct WorkerLifeTests {
-    /// Reports which run it is, then does as `body` reports with `$n`.
+    /// Prints the number of its run, and then executes `body` with that number in `$n`.
     private static func counting(_ fleet: Fleet, _ name: String, _ body: String) -> [String] {
         let file = fleet.path("n-\(name)")
         return [
@@ -50,7 +50,7 @@ import Wire
         }
     }
 
-    @Test func `a spent budget is a failure that reports it, and the budget outlives a crash of the agent`() throws {
+    @Test func `a spent budget is a failure with that reason, and the budget outlives a crash of the agent`() throws {
         try Fleet.with(agents: 1) { fleet in
             try fleet.run("failing", Self.counting(fleet, "failing", "exit 4")) {
                 $0.restart = Self.restart(.onFailure, most: 3)
@@ -112,7 +112,7 @@ import Wire
         }
     }
 
-    @Test func `a worker that heeds TERM ends by it, can be removed, and its name used again`() throws {
+    @Test func `a worker that obeys TERM ends by it, can be removed, and its name used again`() throws {
         try Fleet.with(agents: 1) { fleet in
             let first = try fleet.run("meek", ["/bin/sleep", "600"])
             let pid = try #require(try fleet.wait(for: "meek", .running).pid)
@@ -124,7 +124,7 @@ import Wire
             #expect(end.state == .stopped && end.lastExit?.signal == SIGTERM)
             #expect(!ProcessFacts.isAlive(pid))
             #expect(try fleet.cli(["worker", "rm", "meek"]).status == 0)
-            // Until its node has reported that it is gone, it is shown as one that nobody needs.
+            // Until its node has reported that it is gone, it is shown as one to be removed.
             #expect(try fleet.workers().allSatisfy { $0.desired == .none })
             try eventually("nothing is left of it") { try fleet.workers().isEmpty }
             #expect(try fleet.cli(["worker", "logs", "meek"]).status == 4)

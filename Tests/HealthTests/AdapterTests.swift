@@ -65,7 +65,7 @@ import Wire
         }
     }
 
-    @Test func `a trace plays each sample until the next and the last for ever`() throws {
+    @Test func `a trace plays each sample until the next and the last forever`() throws {
         let trace = try ReplayTrace(parsing: Fixtures.bytes("replay/good/card-dies.jsonl"))
         #expect(trace.count == 4)
         #expect(trace.lastChange == .seconds(3600))
@@ -80,7 +80,7 @@ import Wire
         #expect(trace.devices(at: .seconds(1_000_000)).map(\.vendor) == ["nvidia", "nvidia"])
     }
 
-    @Test func `traces in the folders are read or refused as the folder reports`() throws {
+    @Test func `traces in the folders are read or refused as the folder's name states`() throws {
         for file in Fixtures.list("replay/good", where: { $0.hasSuffix(".jsonl") }) {
             let trace = try ReplayTrace(parsing: Fixtures.bytes(file))
             #expect(trace.count > 0, "\(file.lastPathComponent)")
@@ -99,7 +99,7 @@ import Wire
         #expect(try ReplayTrace(parsing: []).devices(at: .zero) == [])
     }
 
-    @Test func `a probe reports what to run and reads what comes back`() throws {
+    @Test func `a probe names the command and reads its output`() throws {
         #expect(AcceleratorProbe.nvidia().command == ["/usr/bin/nvidia-smi", "-q", "-x"])
         #expect(AcceleratorProbe.exec(command: ["a", "b"]).command == ["a", "b"])
         #expect(AcceleratorProbe.none.command == [] && AcceleratorProbe.replay(path: "/t").command == [])
@@ -132,7 +132,7 @@ import Wire
         return status
     }
 
-    @Test func `each rule gives its verdict and the gravest comes first`() {
+    @Test func `each rule gives its verdict and the most severe comes first`() {
         #expect(Verdicts.judge(status()).verdict == .healthy)
         #expect(Verdicts.judge(status { $0.uncorrectableErrors = 0 }).verdict == .healthy)
         #expect(Verdicts.judge(status { $0.uncorrectableErrors = 1 }).verdict == .failed)

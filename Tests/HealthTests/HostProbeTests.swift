@@ -53,7 +53,7 @@ import Wire
         #expect([status.load1Centi, status.load5Centi, status.load15Centi] == [21, 37, 39])
     }
 
-    @Test func `each block device is a disk once, whatever is mounted besides`() {
+    @Test func `each block device is a disk once, whatever else is mounted`() {
         let server = sample("node_exporter").disks
         #expect(server.map(\.device) == ["/dev/dm-2", "/dev/sda3", "/dev/sda", "/dev/mapper/rhel-root"])
         #expect(server[2].mountPoint.contains("/[vsanDatastore] bafb9e5a-8856"), "\\040 is a blank")

@@ -173,7 +173,7 @@ import Wire
         }
     }
 
-    @Test func `a process cannot blind the agent with its name`() throws {
+    @Test func `the name of a process cannot break the reading of a report`() throws {
         for name in ["</process_nam>", "<stdin>", "a & b &amp; &#65; &bogus;", "<!-- x", "]]>", "ERR!", "GPU is lost"] {
             let devices = try report("a10g") {
                 $0.replacing("/usr/lib/xorg/Xorg<", with: "\(name)<")
@@ -215,7 +215,7 @@ import Wire
                 continue
             }
             #expect(address == nil || address == "0000:05:00.0" || address == "0000:01:00.0")
-            // Besides a report it costs that card alone.
+            // With a report, only that card is lost.
             let report = try Fixtures.bytes("nvidia/xml/openpai-nvidia_smi_sample.xml")
             let devices = try NvidiaSMI.parse(Array(message.utf8) + [10] + report)
             switch address {

@@ -4,7 +4,7 @@ import Health
 import Testing
 import Wire
 
-/// Recorded files, and those that a reviewer adds besides them.
+/// Recorded files, and those that a reviewer adds.
 enum Fixtures {
     static let own = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "Fixtures")

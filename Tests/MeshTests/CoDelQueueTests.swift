@@ -34,7 +34,7 @@ import Testing
         #expect(dropped == 0 && wait <= .milliseconds(1) && passed >= 2499)
     }
 
-    @Test func `a burst passes unharmed`() {
+    @Test func `a burst passes without loss`() {
         var queue = CoDelQueue()
         var now = Instant.origin
         for number in 0..<60 { queue.push([UInt8(number)], now: now) }
@@ -54,7 +54,7 @@ import Testing
         #expect(wait < .milliseconds(60), "\(wait)")
     }
 
-    @Test func `a full queue takes no more, and reports it`() {
+    @Test func `a full queue accepts no more, and refuses`() {
         var queue = CoDelQueue(limit: 3)
         let taken = (0..<5).map { queue.push([$0], now: .origin) }
         #expect(taken == [true, true, true, false, false] && queue.refused == 2 && queue.depth == 3)

@@ -44,7 +44,7 @@ import Wire
         }
     }
 
-    @Test func `a peer that only receives reports it, and nobody takes it for gone`() {
+    @Test func `a peer that only receives sends keep-alives, and does not count as gone`() {
         let pair = TestPair.overlay()
         flow(pair, pair.a, pair.b, seconds: 100)
         #expect(pair.b.packets.count == 1000)
@@ -97,7 +97,7 @@ import Wire
         }
         #expect(pair.b.packets.count == 100 && pair.a.packets.count == 100)
         #expect(pair.b.endpoint.counters.switches(.moved) == 1)
-        // An old packet from the old address moves nobody back.
+        // An old packet from the old address does not move the peer back.
         let old = pair.recorded.last { $0.bytes[0] == 5 && $0.from == pair.a.address }!
         pair.arrive([old.bytes], from: SocketAddress("10.8.8.8:1")!, at: pair.b)
         #expect(pair.b.endpoint.counters.switches(.moved) == 1)
@@ -122,7 +122,7 @@ import Wire
         #expect(!pair.recorded.contains { $0.to == older })
     }
 
-    @Test func `packets for whom there is no session wait for it, and no longer than they may`() {
+    @Test func `packets without a session wait for it, within a limit`() {
         let pair = TestPair.members { $0.hasDataPlane = true }
         pair.drain(pair.a)
         pair.drain(pair.b)
@@ -135,7 +135,7 @@ import Wire
         #expect(pair.a.plane.counters[.awaitingSession] == 100 - Limits.overlayWaitingPackets)
     }
 
-    @Test func `who waits without success is reported so by ICMP`() throws {
+    @Test func `senders of packets without a session get an ICMP error`() throws {
         let pair = TestPair.overlay()
         let nowhere = IPAddress.v4(0x6440_00ee)
         pair.submit(TestPacket.udp((7, 8), from: pair.a.address4, to: nowhere, [1, 2, 3]), at: pair.a)
@@ -157,7 +157,7 @@ import Wire
     }
 
     @Test(arguments: [false, true])
-    func `what is larger than the path is cut if it is TCP, and informed of if it is not`(isIPv6: Bool) throws {
+    func `a packet larger than the path is segmented if it is TCP, else its sender is informed`(isIPv6: Bool) throws {
         let pair = TestPair.overlay()
         let from = isIPv6 ? pair.a.address6 : pair.a.address4, to = isIPv6 ? pair.b.address6 : pair.b.address4
         pair.a.endpoint.measured(nil, at: pair.b.address, mtu: 1280)
@@ -183,7 +183,7 @@ import Wire
         #expect(pair.a.plane.counters[.tooBig] == 1)
     }
 
-    @Test func `congestion that the path has met is instructed to both ends, or the packet is dropped`() {
+    @Test func `congestion on the path is marked for both ends, or the packet is dropped`() {
         let pair = TestPair.overlay()
         func pass(_ congestion: UInt8, outer: UInt8) -> [UInt8]? {
             pair.b.packets = []
@@ -241,7 +241,7 @@ import Wire
         #expect(pair.b.packets.isEmpty)
     }
 
-    @Test func `what was begun with one peer opens nothing to the next one of its number`() {
+    @Test func `flows of one peer allow nothing to the next peer with its number`() {
         let pair = TestPair.overlay(labels: [[Label("app", "web")], [Label("app", "store")]])
         #expect(!pair.delivers((9, 80), pair.a, pair.b))
         #expect(pair.delivers((80, 9), pair.b, pair.a))

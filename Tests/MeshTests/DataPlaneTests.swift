@@ -157,7 +157,7 @@ import Wire
         #expect(pair.a.plane.counters[.malformed] == 4)
     }
 
-    @Test func `a peer that lies about its address or its destination is not believed`() {
+    @Test func `a packet with a false source or destination is dropped`() {
         // The liar's own data plane believes that it has these addresses.
         let pair = TestPair.overlay()
         let other = IPAddress.v4(0x6440_00ff)
@@ -176,7 +176,7 @@ import Wire
         #expect(pair.b.packets.isEmpty && pair.b.plane.counters[.notForUs] == 1)
     }
 
-    @Test func `applications are closed to each other but for rules, and for answers`() throws {
+    @Test func `applications are closed to each other except for rules and answers`() throws {
         let labels = [[Label("app", "web")], [Label("app", "store")]]
         let rule = try PolicyRule(parsing: "udp:53,8000-8010 from app=web")
         let pair = TestPair.overlay(labels: labels) { $0.policy = [rule] }
@@ -230,7 +230,7 @@ import Wire
             pair.b.endpoint.counters.handshakesAnswered + pair.a.endpoint.counters.handshakesAnswered == sessions)
     }
 
-    @Test func `a rule that cannot be read is reported to be wrong`() {
+    @Test func `a rule that cannot be read is an error`() {
         for text in [
             "", "sctp", "tcp:", "tcp:0", "tcp:70000", "tcp:9-8", "icmp:1", "tcp from", "tcp to app=x", "tcp from x",
         ] {

@@ -12,7 +12,7 @@ import Wire
         pair.b.endpoint.report(on: pair.a.node, now: pair.now)!.paths.contains { $0.address.remote == address }
     }
 
-    @Test func `a peer that begins a new life is believed although it counts from one again`() {
+    @Test func `a restarted peer is accepted although it counts from one again`() {
         let pair = TestPair.members()
         for last in 1...9 {
             pair.a.endpoint.listens(at: [SocketAddress("198.51.100.100:\(last)")!], now: pair.now)
@@ -34,7 +34,7 @@ import Wire
         #expect(Self.knows(later, Self.second))
     }
 
-    @Test func `a peer's word does not move a relay that the controller has named`() throws {
+    @Test func `a peer's statement does not move a relay that the controller has named`() throws {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))
@@ -48,7 +48,7 @@ import Wire
             $0.received([.relayed(place)], .none, number: 1000, from: peer, overlay: [], peers: &$1, now: pair.now)
         }
         #expect(pair.a.endpoint.traversal.relays.clients.map(\.location.addresses) == [[Self.first]])
-        // One that nobody named is taken on the peer's word, and not asked for ever.
+        // A relay that only the peer has named is used, and not tried forever.
         let other = RelayedAddress(
             relay: NodeID([UInt8](repeating: 8, count: 32))!, address: Self.second, allocation: 1)
         pair.a.endpoint.withTraversal {
@@ -96,7 +96,7 @@ import Wire
         #expect(pair.a.endpoint.traversal.relays.clients.map(\.path) == [PathAddress(pair.b.address)])
     }
 
-    @Test func `a beacon that sees this node by IPv4 and by IPv6 in turns reports nothing new`() throws {
+    @Test func `a beacon that sees this node by IPv4 and IPv6 in turns shows no change`() throws {
         let pair = TestPair.members(roles: [.agent, .beacon])
         pair.connect()
         pair.run(.seconds(1))
@@ -122,7 +122,7 @@ import Wire
         #expect(!pair.a.endpoint.candidates.contains(.direct(four)))
     }
 
-    @Test func `a peer without any path wakes nobody for nothing`() throws {
+    @Test func `a peer without any path causes no wake-ups`() throws {
         let pair = TestPair.members { $0.hasDataPlane = true }
         pair.connect()
         pair.run(.seconds(1))
@@ -148,7 +148,7 @@ import Wire
         pair.a.endpoint.sessions.peers.mark(peer)
         pair.drain(pair.a)
         let sent = try #require(peer.paths.paths[0].probes.last?.sentAt)
-        // The probe's patience ends unseen; then datagrams come and come, and the timer does not.
+        // The probe's timeout passes without a call; then datagrams arrive, and the timer does not fire.
         pair.now = pair.now + .seconds(3)
         let deadline = pair.a.endpoint.deadline?.at
         let due = try #require(deadline)
@@ -159,7 +159,7 @@ import Wire
 
     // MARK: - What is known to be impossible
 
-    /// Datagrams to a candidate that nobody answers at, within 14 seconds.
+    /// Datagrams to a candidate without answers, within 14 seconds.
     private static func punchProbes(_ pair: TestPair, _ place: RelayedAddress) throws -> Int {
         let known = pair.a.endpoint.peer(pair.b.node)
         let peer = try #require(known)
@@ -177,7 +177,7 @@ import Wire
         pair.path = { _, _ in [] }
         pair.drain(pair.a)
         pair.run(.seconds(14))
-        // Anyone who is not received gets first messages of a handshake too, by all ways.
+        // A silent peer gets first messages of a handshake too, on all paths.
         return pair.recorded.count { $0.to == second && $0.bytes.first == DatagramKind.frames.rawValue }
     }
 

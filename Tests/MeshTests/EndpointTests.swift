@@ -5,7 +5,7 @@ import Testing
 import Wire
 
 @Suite struct EndpointTests {
-    @Test func `two members make a session in one round trip, and both know whom it is with`() throws {
+    @Test func `two members make a session in one round trip, and both know the other's identity`() throws {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.milliseconds(35))
@@ -154,7 +154,7 @@ import Wire
         #expect(pair.b.endpoint.counters[.unknownSession] > 0)
     }
 
-    @Test func `what a peer reported in its former life is not taken for its present`() throws {
+    @Test func `a peer's datagrams of its former life do not count in its present one`() throws {
         var fleet = TestFleet()
         let first = TestPair.members()
         first.connect()
@@ -213,11 +213,11 @@ import Wire
             pair.drain(pair.a)
             pair.run(.seconds(1))
         }
-        // Without patience there would be more than twenty.
+        // Without growing waits there would be more than twenty.
         #expect((3...7).contains(pair.a.endpoint.counters.handshakesStarted))
     }
 
-    @Test func `a session that goes unanswered ends`() {
+    @Test func `a session without answers ends`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.milliseconds(100))
@@ -239,7 +239,7 @@ import Wire
         #expect(pair.a.events.last == .disconnected(pair.b.node, .local))
     }
 
-    @Test func `an idle session ends when its keys are too old, and sooner if nobody is desired`() {
+    @Test func `an idle session ends when its keys are too old, and a request without an answer sooner`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.milliseconds(100))

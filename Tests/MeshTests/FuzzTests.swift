@@ -43,7 +43,7 @@ import Testing
     }
 
     @Test(arguments: UInt64(1)...4)
-    func `what nobody should send through the data plane harms nobody`(seed: UInt64) throws {
+    func `hostile input of the data plane has no effect`(seed: UInt64) throws {
         var fuzz = PlaneFuzz(seed: seed)
         try fuzz.run(5000)
         // All roads led somewhere, or nothing was shown.

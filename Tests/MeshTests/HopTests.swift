@@ -139,7 +139,7 @@ import Wire
         pair.run(.seconds(2))
         use()
         #expect(homes() == relays.map(\.node) && missed().isEmpty)
-        // Behind others they cannot be instructed to peers, so the spare ones stay; in their own right they can.
+        // Behind others they cannot be announced to peers, so the spare ones stay; reached directly they can.
         for (path, expected) in [(Self.behind, 4), (PathAddress(Self.x), 2)] {
             for relay in relays.prefix(2) {
                 pair.a.endpoint.traversal.relays.update(relay.node) { $0.connected(at: path, now: pair.now) }

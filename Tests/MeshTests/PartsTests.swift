@@ -76,14 +76,14 @@ import Wire
         #expect(directory.lookUp(node, now: .origin + Directory.lifetime) == nil)
     }
 
-    @Test func `what was reported last counts, and where a node was received last comes first`() {
+    @Test func `the last registration counts, and the last observed address comes first`() {
         var directory = Directory()
         directory.register(node, addresses: [there], through: [], observed: here, now: .origin)
         directory.register(node, addresses: [], through: [], observed: here, now: .origin)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [here])
         directory.observe(node, at: there, now: .origin)
         #expect(directory.lookUp(node, now: .origin)?.addresses == [there])
-        // Nobody is found for having been received.
+        // An observed address alone does not register a node.
         directory.observe(node, at: here, now: .origin + Directory.lifetime)
         #expect(directory.lookUp(node, now: .origin + Directory.lifetime) == nil)
     }

@@ -58,7 +58,7 @@ import Wire
         #expect(paths.facts(now: now).first { $0.address == Self.direct }?.barredFor == .seconds(60))
     }
 
-    @Test func `the path in use is not instructed to be alive when nothing answers`() {
+    @Test func `the path in use is not shown as alive when nothing answers`() {
         var (paths, now) = Self.settled()
         #expect(!paths.facts(now: now).contains { !$0.isAlive })
         now = Self.run(&paths, [], from: now, for: .seconds(3)).now
@@ -88,7 +88,7 @@ import Wire
         #expect(paths.facts(now: .origin).first?.barredFor == nil)
     }
 
-    @Test func `on relays only, nothing goes directly, whatever is received and reported meanwhile`() {
+    @Test func `on relays only, nothing goes directly, whatever is received and announced meanwhile`() {
         var (paths, now) = Self.settled()
         paths.relayOnly(true, now: now)
         #expect(paths.isRelayOnly && paths.primary == Self.relayed && paths.addresses == [Self.relayed])
@@ -125,7 +125,7 @@ import Wire
         #expect(elapsed > .milliseconds(150) && elapsed <= (change?.at ?? start) - start)
     }
 
-    @Test func `of each path it is known what became of its last probe`() {
+    @Test func `the result of each path's last probe is known`() {
         var (paths, now) = Self.settled()
         #expect(paths.facts(now: now).first { $0.address == Self.direct }?.probe == .answered)
         now = Self.run(&paths, [Self.relayed], from: now, for: .milliseconds(400)).now
@@ -134,7 +134,7 @@ import Wire
         #expect(PathSet([Self.direct]).facts(now: now).first?.probe == nil)
     }
 
-    @Test func `figures are reported under names that can be split`() {
+    @Test func `counters have names that can be split`() {
         var metrics = PathMetrics()
         for milliseconds in [0, 50, 51, 210, 5000, 5001] { metrics.failedOver(.milliseconds(Int64(milliseconds))) }
         let punch = PathMetrics.Punch(
@@ -149,7 +149,7 @@ import Wire
         #expect(all.count { $0.name.hasPrefix("punches.") } == 1)
     }
 
-    @Test func `a ping by a path of one's own goes that way and reports it`() throws {
+    @Test func `a ping by a chosen path uses that path and names it`() throws {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))
@@ -160,7 +160,7 @@ import Wire
         pair.run(.seconds(1))
         #expect(isSent && pair.recorded[before].to == pair.b.address)
         #expect(pair.a.events.contains(.pong(pair.b.node, token: 7, roundTrip: .milliseconds(20), by: path)))
-        // Nobody is there, and the session does not mind.
+        // There is no answer, and the session is not affected.
         let nowhere = pair.a.endpoint.ping(
             pair.b.node, token: 8, by: [PathAddress(SocketAddress(.loopback4, 9))], now: pair.now)
         pair.drain(pair.a)
@@ -170,7 +170,7 @@ import Wire
         #expect(!pair.a.events.contains { if case .pong(_, token: 8, _, _) = $0 { true } else { false } })
     }
 
-    @Test func `who has no relay cannot be kept on relays`() {
+    @Test func `a peer without a relay cannot be kept on relays`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))

@@ -151,7 +151,7 @@ import Wire
         #expect(world.paths.primary == Self.direct && world.paths.transitions.count == 2)
     }
 
-    @Test func `this machine's own sleep is nobody's fault`() {
+    @Test func `this machine's own suspension does not count against a path`() {
         var world = World.settled()
         world.now = world.now + .seconds(3)
         world.paths.slept(.seconds(3))
@@ -170,11 +170,11 @@ import Wire
         #expect(world.paths.transitions.last?.cause == .moved && world.paths.second == nil)
     }
 
-    @Test func `an address from which a datagram was sent again moves nobody`() {
+    @Test func `the source of a replayed datagram does not move the peer`() {
         var world = World.settled()
         world.paths.noteReceived(from: Self.other, isNewest: false, now: world.now)
         #expect(world.paths.addresses.count == 2 && world.paths.second == nil)
-        // Newest, and yet nobody answers there.
+        // Newest, but there is no answer from there.
         world.paths.noteReceived(from: Self.other, isNewest: true, now: world.now)
         world.run(.seconds(2))
         #expect(world.paths.primary == Self.direct && world.paths.second == nil)
@@ -244,7 +244,7 @@ import Wire
     }
 
     @Test
-    func `of many ports at which a peer's host is received at once a few are paths, and a move to another is followed`()
+    func `of many ports of a peer's host a few become paths, and a move to another is followed`()
     {
         var world = World.settled()
         let host = Self.direct.remote.ip
@@ -264,7 +264,7 @@ import Wire
         #expect(time.map { $0 <= .milliseconds(200) } ?? false)
     }
 
-    @Test func `anyone who is reached over a relay is tried over TCP again too`() {
+    @Test func `a peer that is reached over a relay is tried over TCP again too`() {
         let stream = PathAddress.tcp(SocketAddress("198.51.100.1:443")!)
         var world = World([Self.relayed, Self.direct, stream])
         world.roundTrips = [Self.relayed: .milliseconds(90)]

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Mesh
 
-/// How large a datagram may be, over a path that drops what is larger and reports nothing.
+/// How large a datagram may be, over a path that drops larger ones without an ICMP error.
 @Suite struct PathSizeTests {
     private struct Path {
         var size = PathSize(ceiling: 1472, isIPv4: true)
@@ -28,7 +28,7 @@ import Wire
                 let due = size.due(now, patience: .milliseconds(150), isAlive: isAlive, firstToken: token)
                 token += 100
                 probes += due.count
-                // Anyone who is woken for nothing would be woken for ever.
+                // A wake-up without work would repeat forever.
                 #expect(size.deadline.map { $0 > now } ?? true)
                 for probe in due where probe.size <= carries && isAlive && !random.chance(loss, in: 100) {
                     answers.append((now + .milliseconds(50), probe.token))
@@ -38,7 +38,7 @@ import Wire
         }
     }
 
-    /// Ten thousand peers that begin to talk at once must not send a dozen large probes each.
+    /// Ten thousand peers that become active at once must not cause a dozen large probes each.
     @Test func `a search waits for room among the probes of others, and is not forgotten`() {
         var size = PathSize(ceiling: 1472, isIPv4: true)
         var now = Instant(nanoseconds: 1_000_000_000)
@@ -79,14 +79,14 @@ import Wire
         #expect(least == PathSize.floor && path.size.limit == 1252)
     }
 
-    @Test func `loss is not taken for narrowness for long`() {
+    @Test func `random loss does not lower the size for long`() {
         var path = Path()
         path.loss = 10
         path.run(.seconds(10))
         #expect([1472, 1464, 1452].contains(path.size.limit))
     }
 
-    @Test func `a path that is dead is no matter of size`() {
+    @Test func `a dead path does not change the size`() {
         var path = Path()
         path.run(.seconds(2))
         path.isAlive = false
@@ -105,7 +105,7 @@ import Wire
         #expect(path.size.limit == 1472)
     }
 
-    @Test func `what the kernel reports again is measured again`() {
+    @Test func `a new value of the kernel starts a new measurement`() {
         var path = Path()
         path.run(.seconds(1))
         path.size.believe(1252)

@@ -69,7 +69,7 @@ import Wire
         #expect(liveness.patience == once)
     }
 
-    @Test func `a peer that takes packets in silence owes an answer, and one that sends them is owed a word`() {
+    @Test func `a peer that receives packets must answer, and one that sends them gets an answer`() {
         var liveness = Liveness()
         liveness.received(Self.now)
         liveness.packetsSent(Self.now + .milliseconds(800))

@@ -4,7 +4,7 @@ import Noise
 import Testing
 import Wire
 
-/// Data planes of several threads that share keys. Under a thread sanitizer this also reports whether they share more.
+/// Data planes of several threads that share keys. Under a thread sanitizer this also shows whether they share more.
 @Suite struct PlaneThreadTests {
     private static let here = IPAddress.v4(0x6440_0001), there = IPAddress.v4(0x6440_0002)
     private static let six = IPAddress.v6(high: 0xfd00 << 48, low: 1)

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Mesh
 
-/// The article's vectors are what the code does: an unauthenticated peer who follows it meets the same bytes.
+/// The article's vectors are those of the code: an independent implementation that follows it gets the same bytes.
 @Suite struct ProtocolArticleTests {
     /// The blocks of the article, by the word after `hex`.
     static func vectors() throws -> [String: String] {
@@ -83,7 +83,7 @@ import Wire
         #expect(Self.packet(theirs.receive.copyKey()) == Self.packet(packetKeys.send.copyKey()))
     }
 
-    @Test func `the article's bind is what a node sends and a relay believes`() throws {
+    @Test func `the article's bind is what a node sends and a relay accepts`() throws {
         let key = try #require(BindKey(Self.bytes(from: 0x80)))
         let bind = BindMessage(allocation: 0x0102_0304, number: 7, challenge: [UInt8](repeating: 0x22, count: 16))
             .encoded(.bind, key: key)

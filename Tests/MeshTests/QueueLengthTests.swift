@@ -53,7 +53,7 @@ import Testing
         #expect(run(&queue, &clock, milliseconds: 500, packets: packets, size: size, isFull: isFull).isEmpty)
     }
 
-    @Test func `a pause reports nothing of what can be carried`() {
+    @Test func `a pause does not show what can be carried`() {
         var queue = QueueLength(), clock = Instant.origin
         for _ in 0..<20 {
             #expect(run(&queue, &clock, milliseconds: 30, packets: 16, size: 62_000, isFull: true).isEmpty)

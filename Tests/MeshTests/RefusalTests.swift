@@ -63,7 +63,7 @@ import Wire
     }
 
     /// Two clocks differ, and that is all: no authority signs for later.
-    @Test func `a certificate from the future is believed`() {
+    @Test func `a certificate from the future is accepted`() {
         let pair = Self.pair { node, fleet in
             fleet.credentials(for: node, name: "a", notBefore: UnixTime(seconds: TestFleet.start.seconds + 86_400))
         }
@@ -72,7 +72,7 @@ import Wire
         #expect(pair.b.connected(to: pair.a.node) != nil)
     }
 
-    @Test func `a pinned node's certificate is believed after its end, and another node's is not`() {
+    @Test func `a pinned node's certificate is accepted after its end, and another node's is not`() {
         let old = { (node: NodeID, fleet: inout TestFleet) in
             let start = UnixTime(seconds: TestFleet.start.seconds - 86_400)
             return fleet.credentials(for: node, name: "a", notBefore: start, life: .minutes(60))
@@ -89,14 +89,14 @@ import Wire
         #expect(other.b.connected(to: other.a.node) == nil)
     }
 
-    @Test func `a node without a certificate is refused where nobody enrols`() {
+    @Test func `a node without a certificate is refused by a node that does not enrol`() {
         Self.expectRefusal(Self.pair { _, _ in nil }, .anonymousRefused)
     }
 
     @Test func `an initiator refuses a responder of another fleet`() {
         var other = TestFleet(2)
         let pair = Self.pair { node, _ in other.credentials(for: node, name: "a") }
-        // The responder is fooled into trusting both, the initiator is not.
+        // The responder trusts both fleets, the initiator does not.
         pair.b.endpoint.adopt(
             Credentials(
                 certificate: pair.b.endpoint.credentials!.certificate,
@@ -200,7 +200,7 @@ import Wire
         #expect(counters[.noDataPlane] == 1 && counters[.unknownSession] == 1)
     }
 
-    @Test func `under load a cookie is asked for, and who has one gets in`() {
+    @Test func `under load a cookie is required, and a node that has one is answered`() {
         let pair = TestPair.members()
         var fleet = TestFleet()
         // Six hundred first messages within a second, each from another node.
@@ -219,7 +219,7 @@ import Wire
         #expect(pair.b.endpoint.counters[.cookieDemanded] > 88)
     }
 
-    @Test func `nodes without a certificate are bounded in number and time where they are welcome`() {
+    @Test func `nodes without a certificate are bounded in number and time where they may enrol`() {
         var fleet = TestFleet()
         var open = MeshConfiguration()
         open.acceptsAnonymous = true

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Mesh
 
-/// A relay by itself, and who would misuse it.
+/// A relay by itself, and attempts to misuse it.
 @Suite struct RelayTests {
     private static let a = SocketAddress("198.51.100.1:1000")!, b = SocketAddress("198.51.100.2:2000")!
     private static let victim = SocketAddress("203.0.113.66:53")!
@@ -66,7 +66,7 @@ import Wire
         #expect(bench.relay.forwardedDatagrams == 2 && bench.relay.forwardedBytes == 1000)
     }
 
-    @Test func `nobody is sent anything who has not shown that he receives`() {
+    @Test func `nothing is sent to an address that has not proven that it receives`() {
         var bench = Bench()
         let a = bench.bound(1, at: Self.a), b = bench.join(2, at: Self.b)
         let unbound = bench.carry(a, b, at: Self.a)
@@ -79,7 +79,7 @@ import Wire
         #expect(nobody == .dropped(.relayUnknownSender))
     }
 
-    @Test func `a bind without the key is not answered, whatever it reports`() {
+    @Test func `a bind without the key is not answered, whatever it states`() {
         var bench = Bench()
         let node = bench.join(1, at: Self.a)
         let unknownPeer = BindKey([UInt8](repeating: 9, count: 32))!
@@ -92,7 +92,7 @@ import Wire
         }
     }
 
-    @Test func `a bind that was recorded binds nobody else, and what it is answered is no longer than it is`() throws {
+    @Test func `a recorded bind binds no other address, and its answer is no longer than itself`() throws {
         var bench = Bench()
         var a = bench.bound(1, at: Self.a)
         let b = bench.bound(2, at: Self.b)
@@ -127,7 +127,7 @@ import Wire
         #expect(stays == .forward(PathAddress(Self.victim)))
     }
 
-    @Test func `who sends from elsewhere is challenged now and then, with less than he sent`() {
+    @Test func `a sender at another address is sometimes challenged, with fewer bytes than it sent`() {
         var bench = Bench()
         let a = bench.bound(1, at: Self.a), b = bench.bound(2, at: Self.b)
         var sent = 0, received = 0, challenges = 0
@@ -281,9 +281,9 @@ import Wire
         #expect(bench.relay.forwardedDatagrams == 1)
     }
 
-    /// Peers' paths are tried again only where an allocation is bound somewhere else than it was: a renewal each minute
-    /// must not wake all that are idle.
-    @Test func `an allocation that is only renewed is nothing new, and one that moves is`() throws {
+    /// Peers' paths are tried again only where an allocation is bound at a new address: a renewal each minute must not wake
+    /// all idle peers.
+    @Test func `a renewed allocation is no change, and a moved one is`() throws {
         var bench = Bench()
         let node = Self.node(1), place = ControllerAddress(node: Self.node(9), addresses: [Self.victim])
         var client = RelayClient(place, isHome: true, now: bench.now)

@@ -4,9 +4,9 @@ import Wire
 
 @testable import Mesh
 
-/// What a peer is when nothing has been reported for a while.
+/// The state of a peer after a while without traffic.
 @Suite struct RestTests {
-    @Test func `a peer that rests is talked to as ever, and what came before is not taken again`() throws {
+    @Test func `a resting peer is reached as before, and earlier datagrams are not accepted again`() throws {
         let pair = TestPair.overlay()
         #expect(pair.delivers((1, 2), pair.a, pair.b) && pair.delivers((2, 1), pair.b, pair.a))
         func peer(_ from: TestNode, _ of: TestNode) throws -> Peer {

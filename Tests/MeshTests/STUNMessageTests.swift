@@ -3,7 +3,7 @@ import Foundation
 import Mesh
 import Testing
 
-/// The codec against the RFCs' vectors, other people's servers, itself, and whatever else may come.
+/// The codec against the RFCs' vectors, third-party servers, itself, and arbitrary input.
 @Suite struct STUNMessageTests {
     /// The files of that name: this repository's, then others'.
     private static func fixtures(_ name: String) throws -> [[String: Any]] {
@@ -32,7 +32,7 @@ import Testing
     private static let address4 = SocketAddress("192.0.2.1:32853")!
     private static let address6 = SocketAddress("[2001:db8:1234:5678:11:2233:4455:6677]:32853")!
 
-    @Test func `the vectors of RFC 5769 and RFC 8489 report what they should`() throws {
+    @Test func `the vectors of RFC 5769 and RFC 8489 are read as they state`() throws {
         let vectors = try Self.fixtures("rfc5769-rfc8489-vectors.json")
         var sections: [String] = []
         for vector in vectors {
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    @Test func `answers of other people's servers report the address`() throws {
+    @Test func `answers of third-party servers hold the address`() throws {
         let vectors = try Self.fixtures("server-responses.json")
         for vector in vectors {
             let message = try STUNMessage(decoding: try Self.bytes(vector))
@@ -120,7 +120,7 @@ import Testing
                 + "01a147e112a643")
     }
 
-    @Test func `what stands behind MESSAGE-INTEGRITY is not believed`() throws {
+    @Test func `attributes after MESSAGE-INTEGRITY are ignored`() throws {
         let integrity = STUNMessage.Attribute.other(0x0008, Array(repeating: 7, count: 20))
         let written = STUNMessage(.success, Self.id, [integrity, .mappedAddress(Self.address4), .other(0x7777, [])])
         let message = try STUNMessage(decoding: written.encoded())
@@ -150,7 +150,7 @@ import Testing
         #expect(throws: DecodeError.self, "\(Self.refused[index].why)") { try STUNMessage(decoding: bytes) }
     }
 
-    @Test func `no input makes the reader stumble`() throws {
+    @Test func `no input makes the reader trap`() throws {
         for vector in try Self.fixtures("malformed-messages.json") {
             _ = try? STUNMessage(decoding: try Self.bytes(vector))
         }
@@ -172,7 +172,7 @@ import Testing
             }
             guard let message = try? STUNMessage(decoding: bytes) else { continue }
             read += 1
-            // What was read can be written, and reports the same.
+            // A message that was read can be written, and is then read alike.
             #expect(try STUNMessage(decoding: message.encoded()).transaction == message.transaction)
         }
         // Both roads were travelled, or nothing was shown.

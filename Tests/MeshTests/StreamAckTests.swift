@@ -4,7 +4,7 @@ import Wire
 
 @testable import Mesh
 
-/// Laws of when an ACK goes and what it reports.
+/// When an ACK is sent, and what it holds.
 @Suite struct StreamAckTests {
     private static let now = Instant.origin + .seconds(1)
 
@@ -22,7 +22,7 @@ import Wire
         #expect(tracker(receiving: 0, 1).isDue(now: StreamAckTests.now))
     }
 
-    @Test func `a hole and its filling are reported at once`() {
+    @Test func `a hole and its filling are acknowledged at once`() {
         var tracker = tracker(receiving: 0, 1)
         tracker.sent()
         #expect(tracker.deadline == nil && !tracker.hasNews)
@@ -86,7 +86,7 @@ import Wire
         #expect(window.move(roundTrip: roundTrip, now: StreamAckTests.now + .seconds(1)) == 4000)
         window.consume(1000)
         #expect(window.move(roundTrip: roundTrip, now: StreamAckTests.now + .milliseconds(1001)) == 6000)
-        // Asked again without reason it reports the same.
+        // A repeated call without a reason returns the same.
         #expect(window.move(roundTrip: roundTrip, now: StreamAckTests.now + .milliseconds(1002)) == 6000)
     }
 }

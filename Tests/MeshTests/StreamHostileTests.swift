@@ -156,7 +156,7 @@ import Wire
         }
     }
 
-    @Test func `crumbs between holes are bounded, and filling the holes always goes on`() {
+    @Test func `fragments between holes are bounded, and filling the holes always continues`() {
         var limits = StreamLimits()
         limits.streamFragments = 100
         limits.fragments = 150
@@ -196,7 +196,7 @@ import Wire
         #expect(pair.errors.isEmpty)
     }
 
-    @Test func `the owner's frames ride in front, reach the owner and are not acknowledged`() throws {
+    @Test func `the owner's frames come first, reach the owner and are not acknowledged`() throws {
         var a = Target(), b = Target()
         b.mux = StreamMux(role: .higher, now: StreamHostileTests.now)
         let id = a.open(writing: [1, 2, 3])
@@ -221,7 +221,7 @@ import Wire
             limit: 1200, carrying: [0x21, 0xbb], fill: .nothing, now: StreamHostileTests.now, into: &writer)
         #expect(alone == Transmission(packetNumber: 1, count: 3, elicitsAck: false))
         #expect(writer.bytes == [1, 0x21, 0xbb])
-        // Where nobody expects such frames they are an error.
+        // Where such frames are not expected they are an error.
         let refusal = b.deliver(writer.bytes)
         #expect(refusal == .malformed(DecodeError(.invalidValue, "frame type", at: 1)))
     }

@@ -51,7 +51,7 @@ import Wire
         #expect(traffic.incoming[1].values.filter { $0.isFinished && $0.count == 20 }.count == 10_000)
     }
 
-    @Test func `no more streams are open than the peer allows, and it reports when another may be`() throws {
+    @Test func `no more streams are open than the peer allows, and a new allowance is reported`() throws {
         var limits = StreamLimits()
         limits.allowance.streams = 3
         let pair = StreamPair(limits: [StreamLimits(), limits]), traffic = StreamTraffic(pair)
@@ -66,7 +66,7 @@ import Wire
         #expect(pair.open(0) == nil)
     }
 
-    @Test func `a slow reader holds up its stream alone, and bounds what both ends keep`() throws {
+    @Test func `a slow reader delays only its own stream, and bounds the memory of both ends`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
         traffic.isReading = false
         let slow = try #require(traffic.open(0, sending: 12_000_000))
@@ -135,7 +135,7 @@ import Wire
         #expect(pair.run(for: .seconds(20)) { traffic.incoming[1].values.filter(\.isFinished).count == 20 })
     }
 
-    @Test func `a reset discards, informs the reader its code and frees both ends`() throws {
+    @Test func `a reset discards data, gives the reader its code and frees both ends`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
         traffic.isReading = false
         let id = try #require(traffic.open(0, sending: 3_000_000))
@@ -156,7 +156,7 @@ import Wire
         #expect(pair.run(for: .seconds(20)) { traffic.incoming[1][next]?.isFinished == true })
     }
 
-    @Test func `who stops reading makes the writer reset with the same code`() throws {
+    @Test func `a reader that stops makes the writer reset with the same code`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
         traffic.isReading = false
         let id = try #require(traffic.open(0, sending: 50_000_000))
@@ -194,7 +194,7 @@ import Wire
                 }
             }
         }
-        // What one end has reset before its answer was begun is finished by nobody but the test.
+        // A stream that one end has reset before its answer was begun is finished by the test.
         #expect(pair.errors.isEmpty)
         pair.run(for: .seconds(120)) { pair.muxes.allSatisfy { $0.openCount == 0 } }
         #expect(pair.muxes.map(\.openCount) == [0, 0])
@@ -204,7 +204,7 @@ import Wire
         #expect(pair.muxes.allSatisfy { $0.bytesInFlight == 0 && $0.deadline == nil })
     }
 
-    @Test func `a write cut short is followed by word of room`() throws {
+    @Test func `a write cut short is followed by a report of room`() throws {
         var limits = StreamLimits()
         limits.streamSendBuffer = 10_000
         limits.sendBuffer = 25_000

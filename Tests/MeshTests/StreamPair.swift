@@ -146,7 +146,7 @@ final class StreamPair {
     }
 }
 
-/// Bytes that report their stream and offset, so that what arrives can be checked without keeping what was sent.
+/// Bytes that depend on their stream and offset, so that arriving data can be checked without keeping the sent data.
 enum StreamPattern {
     private static let period = 65_521
     private static let table: [UInt8] = {
@@ -194,7 +194,7 @@ final class StreamTraffic {
     var closed: [[StreamID]] = [[], []]
     var stopped: [[StreamID: UInt64]] = [[:], [:]]
     var openables = [0, 0]
-    /// Streams that nobody reads for now.
+    /// Streams that are not read for now.
     var isReading = true
     /// What an acceptor writes back on each stream that was opened to it.
     var answer: Int?

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Mesh
 
-/// Laws of loss, darkness and change of path.
+/// Loss, outages and changes of path.
 @Suite struct StreamRecoveryTests {
     @Test func `the loss of the last packets is noticed by the probe timeout`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
@@ -26,7 +26,7 @@ import Wire
     }
 
     @Test(arguments: UInt64(1)...5)
-    func `ten seconds of darkness are survived and soon made up for`(seed: UInt64) throws {
+    func `an outage of ten seconds is survived and soon recovered from`(seed: UInt64) throws {
         var path = StreamPath()
         path.bytesPerSecond = 1_000_000
         let pair = StreamPair(path, seed: seed), traffic = StreamTraffic(pair)
@@ -68,7 +68,7 @@ import Wire
         #expect(pair.run(for: .seconds(30)) { traffic.incoming[1][id]?.isFinished == true })
     }
 
-    @Test func `packets of the old path report nothing about the new one`() throws {
+    @Test func `packets of the old path show nothing about the new one`() throws {
         let pair = StreamPair(), traffic = StreamTraffic(pair)
         let id = try #require(traffic.open(0, sending: 400_000))
         pair.run(for: .milliseconds(120))
@@ -175,7 +175,7 @@ import Wire
         #expect(estimator.smoothed == .milliseconds(100) && estimator.variation == .milliseconds(50))
         estimator.sample(.milliseconds(140), delay: .milliseconds(20))
         #expect(estimator.smoothed == .microseconds(102_500) && estimator.variation == .microseconds(42_500))
-        // A delay that would bring the sample below the minimum is not believed.
+        // A delay that would bring the sample below the minimum is ignored.
         estimator.sample(.milliseconds(110), delay: .milliseconds(25))
         #expect(estimator.latest == .milliseconds(110) && estimator.minimum == .milliseconds(100))
         #expect(estimator.smoothed == .nanoseconds(103_437_500))

@@ -31,7 +31,7 @@ struct TestFleet: ~Copyable {
     }
 }
 
-/// An endpoint at an address, with what it reported and sent.
+/// An endpoint at an address, with its events and datagrams.
 final class TestNode {
     var endpoint: Endpoint
     let node: NodeID
@@ -76,7 +76,7 @@ final class TestPair {
     let b: TestNode
     var now = Instant(nanoseconds: 1_000_000_000)
     var latency = Interval.milliseconds(10)
-    /// What happens to a datagram on its way: nothing, or it is changed, or (with `[]`) lost, or repeated.
+    /// What happens to a datagram in transit: nothing, or it is changed, or (with `[]`) lost, or repeated.
     var path: (_ from: TestNode, _ bytes: [UInt8]) -> [[UInt8]] = { [$1] }
     /// Everything that was sent, in order.
     var recorded: [(from: SocketAddress, to: SocketAddress, bytes: [UInt8])] = []
@@ -94,7 +94,7 @@ final class TestPair {
         drain(a)
     }
 
-    /// Takes what the node reports and puts its datagrams on the path.
+    /// Takes the node's events and puts its datagrams on the path.
     func drain(_ node: TestNode) {
         node.endpoint.flush(now: now, into: &node.outbox)
         let changes = node.outbox.dataPlane

@@ -20,14 +20,14 @@ import Wire
         _ = location.observe(Self.own, by: Self.node(1))
         #expect(location.mapping == .none)
         _ = location.observe(Self.seen, by: Self.node(1))
-        #expect(location.mapping == .unknown, "one beacon reports nothing of others")
+        #expect(location.mapping == .unknown, "one beacon shows nothing about other destinations")
         _ = location.observe(Self.seen, by: Self.node(2))
         #expect(location.mapping == .endpointIndependent)
         _ = location.observe(SocketAddress("203.0.113.9:4001")!, by: Self.node(3))
         #expect(location.mapping == .endpointDependent)
     }
 
-    @Test func `a beacon that sees this node elsewhere makes the reports of others old`() {
+    @Test func `a beacon that sees this node at a new address makes the reports of others stale`() {
         var location = NodeLocation()
         for number in 1...3 { _ = location.observe(Self.seen, by: Self.node(UInt8(number))) }
         let moved = SocketAddress("198.51.100.7:1")!

@@ -2,7 +2,7 @@ import FastAES
 import Noise
 import Testing
 
-/// What each implementation of each cipher owes its caller.
+/// What each implementation of each cipher must guarantee.
 @Suite struct CipherKeyTests {
     struct Kind: CustomStringConvertible, Sendable {
         var cipher: Cipher
@@ -137,7 +137,7 @@ import Testing
         #expect(!isTrusted)
     }
 
-    @Test func `a nonce has the counter where the Noise specification needs it`() throws {
+    @Test func `a nonce has the counter where the Noise specification requires it`() throws {
         let counter: UInt64 = 0x0102_0304_0506_0708
         for (cipher, bytes) in [
             (Cipher.chaChaPoly, [0, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1] as [UInt8]),

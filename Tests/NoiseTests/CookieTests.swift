@@ -27,7 +27,7 @@ private let start = Instant.origin + .seconds(1000)
             jar.stamp(&message, now: now)
             return message
         }
-        /// One message, refused for need of a cookie, and the reply to it.
+        /// One message, refused because it lacks a cookie, and the reply to it.
         mutating func reply(to message: [UInt8], now: Instant = start) -> [UInt8] {
             checker.reply(to: message.span.bytes, from: here, using: &generator, now: now)
         }
@@ -36,7 +36,7 @@ private let start = Instant.origin + .seconds(1000)
         }
     }
 
-    @Test func `mac1 shows that the sender knows whom it talks to`() {
+    @Test func `mac1 shows that the sender knows the receiver's key`() {
         var scene = Scene()
         let message = scene.message()
         check(message.count == 3 + Cookie.trailerCount)

@@ -182,7 +182,7 @@ import Testing
         #expect(try pair.responder.readMessage(message).count == room)
     }
 
-    @Test func `names of what is not spoken report why`() {
+    @Test func `the error for an unsupported name states why`() {
         let wrong: [(String, ProtocolNameError)] = [
             ("", .malformed), ("Noise_IK_25519_ChaChaPoly", .malformed),
             ("noise_IK_25519_ChaChaPoly_SHA256", .malformed),

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Simulator
 
-/// Whole agents with two relays between them, of which people ask for what nobody would do by himself.
+/// Whole agents with two relays between them, and the debug commands of people.
 @Suite struct DebugTests {
     private final class Fleet {
         let simulation: Simulation
@@ -50,7 +50,7 @@ import Wire
             simulation.programs.flush(left)
         }
 
-        /// The left node has other sockets from here on.
+        /// The left node has other sockets from now on.
         func rebind() { simulation.faults.roam(left) }
 
         var areDirect: Bool {
@@ -89,7 +89,7 @@ import Wire
         #expect(later?.path?.isRelayed == false, "\(later?.paths as Any) \(later?.transitions as Any)")
     }
 
-    @Test func `on relays only both ends are relayed, and report why, until it is over`() {
+    @Test func `on relays only both ends are relayed, and state why, until it is over`() {
         let fleet = Fleet(.portRestricted, .masquerade, seed: 22)
         fleet.talk(.seconds(3))
         #expect(fleet.report(fleet.left, fleet.right)?.path?.isRelayed == false)
@@ -107,7 +107,7 @@ import Wire
         #expect(fleet.report(fleet.right, fleet.left)?.path?.isRelayed == false)
     }
 
-    /// What is before the two is new to each other, and nobody is to blame for the silence until they have found each other.
+    /// The NATs of the two are new to each other, and silence counts against no path until they have found each other.
     @Test(arguments: [1, 5], [true, false])
     func `new sockets cost the direct path for a moment and no longer`(times: Int, bothWays: Bool) {
         for right in [GridSite.masquerade, .portRestricted] {
@@ -138,7 +138,7 @@ import Wire
         }
     }
 
-    @Test func `what a dead beacon saw of sockets that are gone is not taken for another mapping`() {
+    @Test func `a dead beacon's view of closed sockets does not count as another mapping`() {
         let fleet = Fleet(.portRestricted, .masquerade, seed: 26)
         fleet.talk(.seconds(3))
         fleet.simulation.programs.pause(fleet.simulation.machines[0], .seconds(8))
@@ -153,7 +153,7 @@ import Wire
             !mappings.contains(.endpointDependent)
                 && fleet.report(fleet.left, fleet.right)?.ownMapping == .endpointIndependent)
         #expect(fleet.areDirect)
-        // The NAT alone has moved, and nobody has reported this node.
+        // Only the NAT has moved, and this node was not informed.
         let now = fleet.simulation.now
         fleet.simulation.network.changeGateway(of: 1) { $0.rebind(now: now) }
         for _ in 0..<20 {

@@ -16,7 +16,7 @@ import Wire
         private(set) var sent: [(number: UInt64, at: Instant, to: Int)] = []
         private(set) var begunAt = Instant.origin
 
-        /// `left` and `right` report which beacons, counted from 0, the nodes reach; they never reach each other.
+        /// `left` and `right` name the beacons, counted from 0, that the nodes reach; they never reach each other.
         init(beacons count: Int = 2, left: Set<Int>, right: Set<Int>, seed: UInt64) {
             var scenario = Scenario(seed: seed, nodes: 2 + count, quiet: true)
             scenario.beacons = count
@@ -100,7 +100,7 @@ import Wire
     }
 
     @Test(arguments: [1, 2, 3] as [UInt64])
-    func `nodes without a common relay talk over two, and others over as few as there can be`(seed: UInt64) {
+    func `nodes without a common relay communicate over two, and others over as few as possible`(seed: UInt64) {
         for (left, right) in [([0], [1]), ([1], [0]), ([0], [0]), ([0, 1], [1]), ([], [1])] as [(Set<Int>, Set<Int>)] {
             let fleet = Fleet(left: left, right: right, seed: seed)
             fleet.talk(.seconds(4))
@@ -120,7 +120,7 @@ import Wire
         }
     }
 
-    @Test func `a relay that goes down is gone round, where there is another way`() {
+    @Test func `a relay that goes down is bypassed, where there is another path`() {
         for seed in 1...3 as ClosedRange<UInt64> {
             for near in [true, false] {
                 let fleet = Fleet(beacons: 4, left: [0, 1], right: [2, 3], seed: seed)
@@ -145,7 +145,7 @@ import Wire
         }
     }
 
-    @Test func `the way becomes shorter as soon as it can`() {
+    @Test func `the path becomes shorter as soon as possible`() {
         for seed in 1...2 as ClosedRange<UInt64> {
             let fleet = Fleet(left: [0], right: [1], seed: seed)
             fleet.talk(.seconds(4))

@@ -138,7 +138,7 @@ private final class IdleWorld {
         drain(idle)
     }
 
-    /// Whether the gateway would let in a datagram of the relay's now. It is asked of a copy, which disturbs nothing.
+    /// Whether the gateway would let in a datagram of the relay's now. A copy is asked, so that the state does not change.
     var isOpen: Bool {
         guard let seen else { return false }
         var copy = gateway
@@ -146,7 +146,7 @@ private final class IdleWorld {
         return false
     }
 
-    /// Asks for a session over the idle node's allocation at the relay, and no other way.
+    /// Requests a session over the idle node's allocation at the relay, and by no other path.
     func call() -> Bool {
         let places = idle.endpoint.candidates.compactMap { candidate in
             if case .relayed(let place) = candidate { place } else { nil }
@@ -158,7 +158,7 @@ private final class IdleWorld {
     }
 }
 
-/// A way that nothing else uses is used often enough, and not more often.
+/// An otherwise unused path is used often enough, and not more often.
 @Suite struct KeepAliveTests {
     private static let server = NATDiscoveryWorld.Server(
         address: SocketAddress("203.0.113.1:3478")!, other: SocketAddress("203.0.113.2:3479")!)
@@ -179,8 +179,8 @@ private final class IdleWorld {
         return discovery.result?.value
     }
 
-    /// Ten minutes of silence: in how many of their seconds the relay could not have reached the node, whether somebody
-    /// reached it in the end, and the datagrams that the node has sent.
+    /// Ten minutes of silence: in how many of their seconds the relay could not have reached the node, whether a peer reached
+    /// it in the end, and the datagrams that the node has sent.
     private static func rest(
         _ behaviour: NATGateway.Behaviour, _ lifetime: NATLifetime?
     ) -> (shut: Int, isReached: Bool, sent: Int) {
@@ -197,7 +197,7 @@ private final class IdleWorld {
         return (shut, world.call(), sent)
     }
 
-    @Test func `an idle node stays reachable over its relay, and reports the less the longer it is remembered`() throws
+    @Test func `an idle node stays reachable over its relay, with fewer datagrams for longer mappings`() throws
     {
         var sent: [Int] = []
         for (life, keepAlive) in [(Int64(20), Int64(8)), (30, 16), (60, 36), (300, 110)] {

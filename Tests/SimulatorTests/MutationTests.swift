@@ -5,8 +5,8 @@ import Wire
 
 @testable import Simulator
 
-/// A checker that cannot fail is a defect: here the simulated machines lie, each in one way, and the checker whose
-/// business that is must report it.
+/// A checker that cannot fail is a defect: here the simulated machines misbehave, each in one way, and the responsible
+/// checker must report it.
 @Suite struct MutationTests {
     private func findings(
         _ mutation: Scenario.Mutation, seeds: ClosedRange<UInt64>, _ change: (inout Scenario) -> Void = { _ in }
@@ -33,7 +33,7 @@ import Wire
         WorkerScript.Kind.allCases.map { kinds.contains($0) ? 1 : 0 }
     }
 
-    @Test func `without a lie nobody complains`() {
+    @Test func `without a mutation no checker complains`() {
         for seed in UInt64(1)...4 {
             var scenario = Scenario(seed: seed, nodes: 4)
             scenario.network = Scenario.NetworkOptions()
@@ -211,7 +211,7 @@ import Wire
     }
 
     @Test func `an address that moves, is shared or is missing is seen`() {
-        /// What the disks of the nodes hold, and what the controller reports.
+        /// The addresses on the nodes' disks, and those that the controller reports.
         func snapshot(_ held: [String?], reported: [String?]) -> Fact {
             var all = self.snapshot(.online, isUp: true)
             func id(_ index: Int) -> NodeID { NodeID([UInt8](repeating: UInt8(index), count: 32))! }
@@ -232,7 +232,7 @@ import Wire
         func count(_ held: [String?], _ reported: [String?]) -> Int {
             checker.observe(snapshot(held, reported: reported), now: .origin).count
         }
-        // What a crash undoes before anybody has it does not count.
+        // An address that a crash undoes before a node has it does not count.
         #expect(count([nil, nil], [two, three]) == 0)
         #expect(count([nil, nil], [three, two]) == 0)
         #expect(count([two, three], [two, three]) == 0)

@@ -3,7 +3,7 @@ import Mesh
 import Simulator
 import Testing
 
-/// A discovery before every kind of gateway: what it finds is what was put there.
+/// A discovery behind every kind of gateway: it finds the gateway's behaviour.
 @Suite struct NATDiscoveryTests {
     private static let server = NATDiscoveryWorld.Server(
         address: SocketAddress("203.0.113.1:3478")!, other: SocketAddress("203.0.113.2:3479")!)
@@ -34,7 +34,7 @@ import Testing
     static let dependences = NATGateway.Dependence.allCases
 
     @Test(arguments: dependences, dependences)
-    func `mapping and filtering of every class are reported`(
+    func `mapping and filtering of every class are found`(
         _ mapping: NATGateway.Dependence, _ filtering: NATGateway.Dependence
     ) throws {
         for seed: UInt64 in 1...5 {
@@ -86,11 +86,11 @@ import Testing
     ]
 
     @Test(arguments: allocations.indices, dependences)
-    func `the allotment of ports is reported`(_ index: Int, _ mapping: NATGateway.Dependence) throws {
+    func `the allocation of ports is found`(_ index: Int, _ mapping: NATGateway.Dependence) throws {
         let (allocation, expected) = Self.allocations[index]
         let (found, _) = try Self.discovery(NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), allocation))
         #expect(found.ports == .known(expected))
-        // Ports that are preserved hide what the mapping depends on, from everybody.
+        // Preserved ports hide what the mapping depends on.
         if allocation == .preserving { #expect(found.mapping == .known(.endpointIndependent)) }
     }
 
@@ -102,7 +102,7 @@ import Testing
     }
 
     @Test(arguments: dependences)
-    func `hairpinning is reported where two could use it`(_ filtering: NATGateway.Dependence) throws {
+    func `hairpinning is found where two could use it`(_ filtering: NATGateway.Dependence) throws {
         var behaviour = NATGateway.Behaviour(.endpointIndependent, .by(filtering), .random)
         behaviour.hairpins = true
         #expect(try Self.discovery(behaviour).findings.hairpin == .known(true))
@@ -112,7 +112,7 @@ import Testing
 
     // MARK: - Less than a whole server
 
-    @Test func `nobody answers: UDP does not work, and nothing else is claimed`() throws {
+    @Test func `without answers UDP does not work, and nothing else is claimed`() throws {
         var behaviour = NATGateway.Behaviour()
         behaviour.blocksUDP = true
         for (behaviour, servers) in [(behaviour, [Self.server, Self.plain]), (NATGateway.Behaviour(), [Self.dead])] {
@@ -131,7 +131,7 @@ import Testing
         #expect(found.udp == .unknown(.noAnswer) && found.mapping == .unknown(.noAnswer) && world.sent == 0)
     }
 
-    @Test func `one server with one address reports the address and the ports, and nothing of the mapping`() throws {
+    @Test func `one server with one address shows the address and the ports, but not the mapping`() throws {
         let (found, _) = try Self.discovery(NATGateway.Behaviour(.endpointIndependent, .open, .random), [Self.plain])
         #expect(found.udp == .known(true) && found.reflexive?.ip == NATDiscoveryWorld.outside)
         #expect(found.mapping == .unknown(.oneAddress) && found.filtering == .unknown(.noOtherAddress))
@@ -139,7 +139,7 @@ import Testing
     }
 
     @Test(arguments: dependences)
-    func `two servers without second addresses report whether the mapping depends`(
+    func `two servers without second addresses show whether the mapping depends`(
         _ mapping: NATGateway.Dependence
     ) throws {
         let behaviour = NATGateway.Behaviour(mapping, .by(.addressAndPortDependent), .random)
@@ -156,7 +156,7 @@ import Testing
         #expect(world.now - NATDiscoveryWorld.start < .milliseconds(3500))
     }
 
-    @Test func `a second address where nobody answers is no strict filter`() throws {
+    @Test func `a second address without answers is no strict filter`() throws {
         var server = Self.server
         server.answersAtOther = false
         let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
@@ -164,7 +164,7 @@ import Testing
         #expect(found.mapping == .unknown(.otherIsSilent) && found.filtering == .unknown(.otherIsSilent))
     }
 
-    @Test func `a server that ignores what it is asked for reports nothing of filters`() throws {
+    @Test func `a server that ignores the change request shows nothing of filters`() throws {
         var server = Self.server
         server.changes = false
         let behaviour = NATGateway.Behaviour(.endpointIndependent, .by(.endpointIndependent), .random)
@@ -202,7 +202,7 @@ import Testing
         #expect(findings.reflexive == nil && findings.servers[0].outcome == .pending)
     }
 
-    @Test func `servers that answer nonsense keep no discovery from its end`()
+    @Test func `servers with invalid answers do not prevent the end of a discovery`()
         throws
     {
         var conclusions = 0
@@ -211,7 +211,7 @@ import Testing
             let (found, world) = try Self.discovery(behaviour, [Self.server, Self.plain], seed: seed) {
                 $0.nonsense = Random(Seed(seed))
             }
-            // Whatever is reported, there is an end to it, and hardly a datagram more.
+            // Whatever the answers are, the discovery ends, with hardly a datagram more.
             #expect(world.now - NATDiscoveryWorld.start <= .seconds(9) + NATDiscoveryWorld.way * 6 && world.sent <= 100)
             if found.mapping.value != nil { conclusions += 1 }
             var out = DatagramBatch()

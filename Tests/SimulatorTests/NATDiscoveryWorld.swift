@@ -54,7 +54,7 @@ struct NATDiscoveryWorld {
         }
     }
 
-    /// What a server that is broken, or worse, may make of an answer.
+    /// What a broken or hostile server may do to an answer.
     private static func nonsense(_ random: inout Random, _ answer: STUNMessage) -> [UInt8] {
         var answer = answer
         let places = [
@@ -95,7 +95,7 @@ struct NATDiscoveryWorld {
     var ports: [UInt16]
     /// Another host makes a mapping with each datagram of ours.
     var isBusy = false
-    /// Servers report what they should not, by these draws.
+    /// Servers send invalid answers, by these draws.
     var nonsense: Random?
     private(set) var now = start
     /// Datagrams of the discovery.

@@ -25,7 +25,7 @@ import Testing
     ) throws -> SocketAddress { try gateway.outbound(from: inside, to: remote, now: time).get() }
 
     @Test(arguments: NATGateway.Dependence.allCases)
-    func `a mapping is shared by as much of the destinations as its dependence reports`(
+    func `destinations share a mapping as its dependence states`(
         _ mapping: NATGateway.Dependence
     ) throws {
         var gateway = Self.gateway(mapping, .by(.endpointIndependent))
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(arguments: NATGateway.Dependence.allCases)
-    func `the filter lets in whom its dependence reports`(_ filtering: NATGateway.Dependence) throws {
+    func `the filter admits senders as its dependence states`(_ filtering: NATGateway.Dependence) throws {
         var gateway = Self.gateway(.endpointIndependent, .by(filtering))
         let outside = try Self.out(&gateway, Self.host, Self.far)
         func enters(_ remote: SocketAddress) -> Bool {
@@ -60,14 +60,14 @@ import Testing
         #expect(entered == .success(Self.host))
     }
 
-    @Test func `under a mapping of its own a far end is nobody else's`() throws {
+    @Test func `a separate mapping for a destination admits no other sender`() throws {
         var gateway = Self.gateway(.addressAndPortDependent, .by(.endpointIndependent))
         let outside = try Self.out(&gateway, Self.host, Self.far)
         #expect(gateway.inbound(to: outside, from: Self.farPort, now: Self.start) == .failure(.filtered))
         #expect(gateway.inbound(to: outside, from: Self.far, now: Self.start) == .success(Self.host))
     }
 
-    @Test func `ports are preserved while they are free, and shared where destinations distinguish them `() throws {
+    @Test func `ports are preserved while they are free, and shared where destinations distinguish them`() throws {
         var independent = Self.gateway(.endpointIndependent, .by(.addressAndPortDependent), .preserving)
         #expect(try Self.out(&independent, Self.host, Self.far).port == 7946)
         #expect(try Self.out(&independent, Self.other, Self.far).port == 7947)
@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test(arguments: [true, false])
-    func `a mapping lives as long as it is used, by whom the behaviour reports`(_ isRefreshedByInbound: Bool) throws {
+    func `a mapping lives as long as it is used in the stated directions`(_ isRefreshedByInbound: Bool) throws {
         var gateway = Self.gateway(.endpointIndependent, .by(.addressAndPortDependent)) {
             $0.lifetime = .seconds(20)
             $0.isRefreshedByInbound = isRefreshedByInbound
@@ -118,7 +118,7 @@ import Testing
         #expect(gateway.count(now: later + .seconds(200)) == 0)
     }
 
-    @Test func `a full table serves nobody new, and goes on serving whom it has`() throws {
+    @Test func `a full table makes no new mappings, and keeps the existing ones`() throws {
         var gateway = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent)) { $0.capacity = 3 }
         for port in 1...3 as ClosedRange<UInt16> {
             _ = try Self.out(&gateway, Self.host, SocketAddress(Self.far.ip, port))
@@ -146,7 +146,7 @@ import Testing
     }
 
     @Test
-    func `a machine without a firewall gives another port to who speaks to an unauthenticated peer that came before`()
+    func `a machine without a firewall gives another port for a destination that has sent first`()
         throws
     {
         var gateway = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent), .preserving) {
@@ -160,7 +160,7 @@ import Testing
         #expect(try Self.out(&gateway, Self.host, Self.far, at: later) == own)
     }
 
-    @Test func `a port that was asked for lets everybody in until its time`() throws {
+    @Test func `a requested port admits every sender until its time`() throws {
         var gateway = Self.gateway(.addressAndPortDependent, .by(.addressAndPortDependent))
         let until = Self.start + .seconds(600)
         let forwarded = gateway.forward(Self.host, until: until, now: Self.start)
@@ -184,7 +184,7 @@ import Testing
     }
 }
 
-/// Ways through several gateways.
+/// Routes through several gateways.
 @Suite struct InternetTests {
     private static let start = Instant(nanoseconds: 1)
     private static let beacon = SocketAddress("203.0.113.1:7946")!
@@ -250,7 +250,7 @@ import Testing
         #expect(try internet.arrive(back, count: 1000, now: Self.start).get().machine == 1)
     }
 
-    @Test func `what is behind a firewall is named by its own address, and reached once it has spoken`() throws {
+    @Test func `a host behind a firewall has its own address, and is reached once it has sent`() throws {
         var internet = Internet()
         let wall = NATGateway(.firewall(), outside: .any6, random: Random(Seed(1)))
         let home = internet.addRealm(behind: wall, in: Internet.ipv6)

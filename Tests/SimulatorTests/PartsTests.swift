@@ -60,7 +60,7 @@ import Testing
         #expect(times[99] - times[0] == .milliseconds(990))
     }
 
-    @Test func `who waits at a slow line holds up nobody before a fast one`() {
+    @Test func `a queue at a slow line does not delay datagrams of a fast one`() {
         let network = network {
             $0.latency = .zero
             $0.rate = 12_800
@@ -116,7 +116,7 @@ import Testing
         #expect(machine(at: network.address(of: 2)) == 2)
     }
 
-    @Test func `half of all kinds of trouble are switched off in a seed, and the other half differ`() {
+    @Test func `half of all kinds of faults are switched off in a seed, and the other half differ`() {
         let scenarios = (1...400).map { Scenario(seed: $0, nodes: 20) }
         let without = scenarios.count { $0.faults.agentCrashes == 0 }
         #expect((120...280).contains(without))

@@ -60,7 +60,7 @@ struct Regression: CustomTestStringConvertible {
     @Test func `there are seeds to replay`() { #expect(!Regression.all.isEmpty) }
 
     @Test(arguments: Regression.all)
-    func `a fault that was found once stays found`(regression: Regression) {
+    func `a fault that was fixed once stays fixed`(regression: Regression) {
         let outcome = run(
             regression.seed, nodes: regression.nodes, seconds: regression.seconds,
             behindGateways: regression.isBehindGateways)
@@ -68,7 +68,7 @@ struct Regression: CustomTestStringConvertible {
     }
 
     @Test(arguments: 1001...1024)
-    func `a small fleet keeps its laws and comes to rest`(seed: UInt64) {
+    func `a small fleet keeps its laws and settles`(seed: UInt64) {
         let outcome = run(seed, nodes: 3 + Int(seed % 5))
         #expect(outcome.findings.map(\.description) == [])
         #expect(outcome.counts.datagrams > 0)
@@ -76,7 +76,7 @@ struct Regression: CustomTestStringConvertible {
     }
 
     @Test(arguments: 2001...2008)
-    func `a fleet behind gateways keeps its laws and comes to rest`(seed: UInt64) {
+    func `a fleet behind gateways keeps its laws and settles`(seed: UInt64) {
         let outcome = run(seed, nodes: 5 + Int(seed % 4), behindGateways: true)
         #expect(outcome.findings.map(\.description) == [])
         #expect(outcome.counts.datagrams > 0)

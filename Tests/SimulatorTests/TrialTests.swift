@@ -34,7 +34,7 @@ import Wire
     }
 
     /// Once all that can be tried was tried, the reason for a relay is the true one.
-    @Test func `who is relayed is informed why`() {
+    @Test func `a relayed node states the true reason`() {
         let bothVary = Trial(GridSite.symmetricRandom.site, GridSite.doubleSymmetric.site, seed: 3)
         let spoilt = Trial(GridSite.masqueradeWithoutFirewall.site, GridSite.masqueradeWithoutFirewall.site, seed: 4)
         for (trial, reason) in [(bothVary, PathReport.RelayReason.bothMappingsDependent), (spoilt, .blocked)] {
@@ -52,7 +52,7 @@ import Wire
 
     /// Of 1280 bytes, 28 are headers of IPv4 and UDP.
     @Test(arguments: [(1280, 1252), (1124, 1096), (1500, 1472)])
-    func `the size of datagrams is found where nobody informs it`(mtu: Int, bytes: Int) {
+    func `the size of datagrams is found without ICMP errors`(mtu: Int, bytes: Int) {
         var site = GridSite.portRestricted.site
         site.mtu = mtu
         var trial = Trial(site, GridSite.masquerade.site, seed: 9)
@@ -61,7 +61,7 @@ import Wire
         #expect(outcome.direct != nil && outcome.datagramBytes == bytes, "\(String(describing: outcome.datagramBytes))")
     }
 
-    @Test func `a path that becomes narrow is found out within a second`() {
+    @Test func `a path that becomes narrow is detected within a second`() {
         for seed in 1...8 as ClosedRange<UInt64> {
             var trial = Trial(GridSite.portRestricted.site, GridSite.masquerade.site, seed: seed)
             trial.watch = .seconds(3) + .milliseconds(Int64(seed) * 41)
@@ -118,7 +118,7 @@ import Wire
     }
 
     @Test(arguments: [Trial.Fault.loss, .stall])
-    func `loss and a process that stands still are no reason to move`(_ fault: Trial.Fault) {
+    func `loss and a suspended process are no reason to change the path`(_ fault: Trial.Fault) {
         for (a, b) in Self.pairs {
             for seed in 1...2 as ClosedRange<UInt64> {
                 var trial = Trial(a.site, b.site, seed: seed)

@@ -24,7 +24,7 @@ struct Declarations {
         /// Such as `PathSet.Probe`.
         let owner: String
         let name: String
-        /// Nobody but the type, or its file, can assign to it.
+        /// Only the type, or its file, can assign to it.
         let isOwned: Bool
     }
 

@@ -80,7 +80,7 @@ import Testing
     ]
     /// Where a banned word stands for a reason.
     static let exceptions: [String: [String]] = [
-        // The one hash table, behind a door without iteration.
+        // The one hash table, behind an interface without iteration.
         "Sources/Base/Table.swift": ["Dictionary", "[Key: Value]"],
         // A requirement of `Decoder`, and always empty.
         "Sources/Control/API/RPC/JSONRPC.swift": ["[CodingUserInfoKey: Any]"],
@@ -95,7 +95,7 @@ import Testing
                     if excused.contains(where: line.contains) { continue }
                     // `try!` states on the line before why it cannot fail.
                     if line.contains("try!"), number > 0, file.lines[number - 1].contains("//") { continue }
-                    // Codable's own signatures are untyped; nobody calls them from the core.
+                    // Codable's own signatures are untyped; the core does not call them.
                     if why == "typed throws", line.contains("any Decoder") || line.contains("any Encoder") { continue }
                     Issue.record("\(file):\(number + 1): \(why): \(line.trimmingCharacters(in: .whitespaces))")
                 }
@@ -139,7 +139,7 @@ import Testing
         "Sources/Fuzz/FuzzFleet.swift:23": "one list of who is in the fleet, and of what each has"
     ]
 
-    /// Comments may run a word over: the formatter does not break them.
+    /// Comments may be a word longer: the formatter does not break them.
     @Test func `files have at most 500 lines, and lines at most 120 columns`() {
         for file in Repository.sources where !file.isGenerated {
             if Self.longFiles[file.path] == nil {

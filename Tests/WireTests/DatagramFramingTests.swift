@@ -38,7 +38,7 @@ import Wire
         #expect(try Self.receive(&client, Self.frame([5, 6])) == [[5, 6]])
     }
 
-    @Test func `who does not begin with the greeting is no node, at the first byte that is wrong`() {
+    @Test func `a stream without the greeting is refused at the first wrong byte`() {
         for text in ["GET / HTTP/1.1\r\n", "A", "AS", "AST", "ASX", "AST\u{2}"] {
             var framing = DatagramFraming(isServer: true)
             let isGreeting = DatagramFraming.greeting.starts(with: Array(text.utf8))

@@ -54,7 +54,7 @@ enum Samples {
     static let twoRelays = PathAddress(
         address4, allocations: AllocationPair(near: 0x0910_1112, far: 0x1314_1516),
         via: AllocationPair(near: 0x0102_0304, far: 0x0506_0708))
-    /// What stands before a datagram that goes that way.
+    /// The headers before a datagram on that path.
     static func before(_ path: PathAddress) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: path.overhead)
         bytes.withUnsafeMutableBytes { path.write(to: $0) }
@@ -259,7 +259,7 @@ enum Samples {
     @Test(arguments: [
         "27010011", "27010500", "270100c0000000", "2701000102", "2600", "2603", "25deadbeef", "28", "24ff",
     ])
-    func `candidates and allocations that report nonsense are refused`(_ hex: String) {
+    func `invalid candidates and allocations are refused`(_ hex: String) {
         let bytes = [UInt8](hex: hex)!
         #expect(throws: DecodeError.self) {
             var reader = ByteReader(bytes.span.bytes)

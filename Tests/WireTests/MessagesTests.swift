@@ -356,7 +356,7 @@ enum MessageSamples {
         #expect(channel.unreadable == 1)
     }
 
-    @Test func `a full channel refuses and takes again when it has been emptied`() {
+    @Test func `a full channel refuses, and accepts again when it has been emptied`() {
         var channel = MessageChannel()
         let chunk = ControlMessage.logChunk(
             LogChunk(

@@ -68,7 +68,7 @@ import Wire
         #expect(throws: error) { try read([UInt8](hex: hex)!) }
     }
 
-    @Test func `a stream frame that was reported to fit does, and no larger one would`() {
+    @Test func `a stream frame of the calculated size fits, and no larger one would`() {
         let id = StreamID(rawValue: 77)
         for room in Array(0...300) + Array(16_300...16_500) {
             guard let count = Frame.streamCapacity(id, offset: 500_000, room: room) else {
@@ -105,7 +105,7 @@ import Wire
             }
             if let frame = try? read(bytes) {
                 accepted += 1
-                // Reading it again from what it writes reports whether it makes sense; one in a hundred will do.
+                // Reading it again from what it writes shows whether it is valid; one in a hundred is enough.
                 if accepted % 100 == 0 {
                     var writer = ByteWriter()
                     frame.write(to: &writer)

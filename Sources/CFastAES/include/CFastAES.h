@@ -1,8 +1,8 @@
-// AES-256-GCM with VAES and VPCLMULQDQ: what Sources/FastAES/FastAES.swift explains and alone may call.
+// AES-256-GCM with VAES and VPCLMULQDQ. Sources/FastAES/FastAES.swift explains it, and only that file may call it.
 //
-// It is C because only here can a single function be compiled for a processor that the rest of the program does not
-// ask for (`__attribute__((target))`). Swift knows such flags for a whole module only, and then the copies of generic
-// functions that the module leaves to the linker would hold AVX2 instructions too and might be chosen for everybody.
+// It is C because only C can compile a single function for a processor that the rest of the program does not require
+// (`__attribute__((target))`). Swift has such flags for whole modules only. Then the copies of generic functions that the
+// module leaves to the linker would hold AVX2 instructions too, and the linker might choose them for the whole program.
 
 #ifndef ASTERISM_CFASTAES_H
 #define ASTERISM_CFASTAES_H
@@ -18,7 +18,7 @@ int asterism_gcm_is_available(void);
 
 // `key` has 32 bytes, `state` ASTERISM_GCM_STATE_COUNT.
 void asterism_gcm_expand(void *state, const void *key);
-// Zeros that no optimizer takes away.
+// Writes zeros that no optimizer removes.
 void asterism_gcm_wipe(void *memory, size_t count);
 
 // `to` is `from`, or does not overlap it; the nonce has 12 bytes and the tag 16.

@@ -33,14 +33,14 @@ typedef struct {
     unsigned int count;
 } asterism_mmsghdr;
 
-// As recvmmsg(2) without a timeout: its timeout argument is checked only after a datagram came, which the manual page
-// itself lists as a bug.
+// As recvmmsg(2) without a timeout: its timeout argument is checked only after a datagram came, which the manual page lists
+// as a bug.
 int asterism_recvmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, int flags);
 int asterism_sendmmsg(int fd, asterism_mmsghdr *messages, unsigned int count, int flags);
 
 // One entry of a socket's error queue (ip(7), IP_RECVERR): what ICMP reported about a datagram that this socket sent.
 //
-// The queue is read with recvmsg(MSG_ERRQUEUE), whose answer lies in a control message; CMSG_FIRSTHDR, CMSG_NXTHDR and
+// The queue is read with recvmsg(MSG_ERRQUEUE), whose result is in a control message; CMSG_FIRSTHDR, CMSG_NXTHDR and
 // CMSG_DATA are macros that Swift does not import.
 typedef struct {
     // An errno value, such as ECONNREFUSED.

@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-// Bytes that malloc(3) has given out and not got back: mallinfo2(3)'s uordblks and hblkhd, over all arenas. <malloc.h> is no
-// part of what Swift imports as Glibc. Cannot fail.
+// Bytes that malloc(3) has allocated and that are not freed: mallinfo2(3)'s uordblks and hblkhd, over all arenas. <malloc.h>
+// is not part of what Swift imports as Glibc. Cannot fail.
 size_t asterism_allocated(void);
 
 #endif

@@ -7,11 +7,11 @@
 // Starting a process.
 //
 // Some explanation is required here. Between the creation of a process and its execve(2) runs a copy of one thread of
-// the agent; the other threads are gone, with whatever locks they held. Neither malloc nor the Swift runtime may be
-// entered there, so that stretch is C and makes system calls only. posix_spawn(3) would be such a stretch ready-made,
-// but it knows neither pidfds nor cgroups, users, limits or oom_score_adj.
+// the agent; the other threads are gone, with whatever locks they held. Neither malloc nor the Swift runtime may be entered
+// there, so this code is C and makes system calls only. posix_spawn(3) would do the same, but it knows neither pidfds nor
+// cgroups, users, limits or oom_score_adj.
 //
-// CLONE_PIDFD gives a descriptor that stands for this very process, however soon it dies and its number is used again.
+// CLONE_PIDFD gives a descriptor of exactly this process, however soon it ends and its number is used again.
 // CLONE_INTO_CGROUP makes it start inside its cgroup: nothing it does is accounted elsewhere, and it cannot fork away
 // before it is moved. Where the kernel or a seccomp filter refuses clone3 (ENOSYS, EPERM, EINVAL, E2BIG), fork(2) with
 // pidfd_open(2) takes its place, and the child moves itself by writing to cgroup.procs before it runs anything.
@@ -72,7 +72,7 @@ typedef struct {
     int nice;
     int set_oom_score;
     int oom_score;
-    // Goes the way of old kernels, so that it can be tested on new ones.
+    // Uses the method for old kernels, so that it can be tested on new ones.
     int avoid_clone3;
 } asterism_spawn_options;
 
@@ -92,7 +92,7 @@ typedef struct {
 // empty mask and default dispositions.
 int asterism_clone3(const asterism_spawn_options *options, asterism_spawn_result *result);
 
-// pipe2(2) with O_CLOEXEC, which hides behind _GNU_SOURCE; pipe(2) would let a child of another thread inherit the
+// pipe2(2) with O_CLOEXEC, which needs _GNU_SOURCE; pipe(2) would let a child of another thread inherit the
 // ends.
 int asterism_pipe(int ends[2]);
 
@@ -109,7 +109,7 @@ typedef struct {
 
 // pidfd_open(2), glibc 2.36; called by number so that the binary also starts with an older C library.
 int asterism_pidfd_open(int32_t pid);
-// Reaps the child behind pidfd by waitid(P_PIDFD): 1 if it ended, 0 if it lives still. The system call's own fifth
+// Reaps the child behind pidfd by waitid(P_PIDFD): 1 if it ended, 0 if it still lives. The system call's own fifth
 // argument, which glibc's wrapper hides, gives the resources it used.
 int asterism_pidfd_reap(int pidfd, asterism_exit *out);
 int asterism_pidfd_signal(int pidfd, int signal);

@@ -6,8 +6,8 @@
 #include <sys/types.h>
 
 // What a worker's supervisor needs and Swift cannot call: prctl(2) is variadic, signalfd(2) is not part of Swift's
-// import of Glibc, and a counter that two threads share needs the compiler's atomics (Swift's own come with a library
-// that a program of four megabytes would feel).
+// import of Glibc, and a counter that two threads share needs the compiler's atomics (Swift's own come with a library that is
+// large for a program of four megabytes).
 
 // PR_SET_CHILD_SUBREAPER: orphans among this process's descendants become its children instead of init's.
 int asterism_become_subreaper(void);

@@ -9,12 +9,12 @@ import Wire
 // What the agent outputs, done.
 
 extension AgentDaemon: PumpShell {
-    /// Nothing may be built on what is not on the disk, so a disk that takes nothing ends the process; anyone who starts it
-    /// again finds the state of before.
+    /// The agent must not act on a state that is not on the disk. So the process ends if the disk refuses a write; the next
+    /// start finds the previous state.
     package func store(_ change: PumpedAgent.Change, durable: @escaping () -> Void) {
         do throws(FileError) { try state.write(change) } catch {
             log.critical("cannot keep state", metadata: ["path": "\(error.path)", "reason": "\(error.reason)"])
-            // Nothing is tidied up, as with kill -9.
+            // Nothing is cleaned up, as with kill -9.
             _exit(ExitStatus.unavailable.rawValue)
         }
         durable()
@@ -39,7 +39,7 @@ extension AgentDaemon: PumpShell {
         // A change, which went to `store`.
         case .persistMembership: break
         case .reply(let id, let result): removeCall(id)?(result.map(withShellFacts))
-        // A notice reports the same.
+        // A notice states the same.
         case .ready: break
         case .notice(let notice):
             lines.report(notice)
@@ -78,7 +78,7 @@ extension AgentDaemon: PumpShell {
     }
 
     package func send(_ mesh: inout MeshOutbox) {
-        // Anyone who gets the datagrams may answer with packets, for which the keys must be there.
+        // The receiver of the datagrams may answer with packets, for which the keys must be there.
         if let overlay, !mesh.dataPlane.isEmpty {
             overlay.apply(mesh.dataPlane)
             for case .measure(let peer, let remote) in mesh.dataPlane { measure(peer, at: remote) }
@@ -92,7 +92,7 @@ extension AgentDaemon: PumpShell {
         }
     }
 
-    /// Asks the kernel how much the path to an address carries. `peer` is `nil` where a datagram was too large.
+    /// Asks the kernel for the MTU of the path to an address. `peer` is `nil` where a datagram was too large.
     func measure(_ peer: Int?, at remote: SocketAddress) {
         pump.turn { core, now in
             guard let mtu = pathMTU(to: remote) else { return }

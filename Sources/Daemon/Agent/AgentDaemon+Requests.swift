@@ -6,7 +6,7 @@ import Logging
 import Mesh
 import Noise
 
-// What is asked of the shell alone: its sockets, and what passes them.
+// Requests that only the shell can answer: about its sockets, and about what passes them.
 
 extension AgentDaemon {
     /// Adds what only the shell knows.
@@ -26,8 +26,8 @@ extension AgentDaemon {
         }
     }
 
-    /// Packets of the overlay may hold what other users of this machine report to each other in clear, whatever the mode of
-    /// the socket's file has become.
+    /// Packets of the overlay may hold what other users of this machine send to each other in clear text. So this does not
+    /// depend on the mode of the socket's file.
     static func mayAsk(_ request: AgentRequest, _ asker: ByteStream.Credentials?) -> APIError? {
         guard case .captureStart = request else { return nil }
         guard let asker, asker.uid == 0 || asker.uid == geteuid() else {
@@ -36,7 +36,7 @@ extension AgentDaemon {
         return nil
     }
 
-    /// Does what concerns the shell alone; false for what is the agent's.
+    /// Handles a request that concerns only the shell; false if the request is for the agent.
     func answered(_ request: AgentRequest, _ answer: @escaping CaptureHost.Answer) -> Bool {
         switch request {
         case .debugRebind(let request): answer(rebind(request).map { .rebound($0) })

@@ -20,7 +20,7 @@ extension AgentDaemon {
         package var accelerators = AcceleratorProbe.none
         package var overlay = OverlayMode.auto
         package var overlayPort = OverlayPort.Settings()
-        /// Where connections over TCP are taken, as a beacon.
+        /// Where this node, as a beacon, accepts connections over TCP.
         package var tcpListen: [SocketAddress] = []
         package static let tcpListenLimit = Limits.tcpPorts
         /// What peers of other applications may reach.
@@ -31,7 +31,7 @@ extension AgentDaemon {
         package var portMapping = PortMappingHost.Mode.auto
         /// The program `asterism`, which serves peers that measure.
         package let tool: String
-        /// New keys after this time instead of the protocol's; for tests.
+        /// The time after which keys are renewed, instead of the protocol's; for tests.
         package var rekeyAfter: Interval?
         /// Whether the name was given, and is not just the host's.
         package var isNameChosen = false
@@ -62,16 +62,16 @@ extension AgentDaemon {
 
     /// Whether programs of this node get a network interface of the overlay.
     package enum OverlayMode: String, Hashable, Sendable, CaseIterable {
-        /// If it can be had.
+        /// If it is possible.
         case auto
         case off
-        /// Or the agent does not start.
+        /// If it is not possible, the agent does not start.
         case required
     }
 }
 
 extension AgentDaemon.Settings {
-    /// What the agent is informed at its start.
+    /// The configuration that the agent gets at its start.
     func configuration(containment: Containment, hasDataPlane: Bool) -> AgentConfiguration {
         var configuration = AgentConfiguration(
             name: name, version: AsterismVersion.current, containment: containment)
@@ -86,7 +86,7 @@ extension AgentDaemon.Settings {
         return configuration
     }
 
-    /// A name by default, the host's, does not replace the enrolled one.
+    /// The default name, which is the host's, does not replace the enrolled one.
     var description: NodeDescription {
         NodeDescription(name: isNameChosen ? name : nil, site: site, labels: sortedLabels)
     }
@@ -95,8 +95,8 @@ extension AgentDaemon.Settings {
 }
 
 extension AgentDaemon.Settings.Token {
-    /// The join, as the agent learns of it. A file that is not there, or cannot be read, does not keep the agent from
-    /// running: a member needs no token any more, and another node reports what is wrong and waits for `asterism join`.
+    /// The join as an input of the agent. A file that is missing or cannot be read does not prevent the agent from running: a
+    /// member no longer needs a token. A node that is no member reports the problem and waits for `asterism join`.
     func input() -> AgentInput {
         switch self {
         case .text(let token): return .join(token: token)

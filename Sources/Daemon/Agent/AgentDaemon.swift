@@ -11,20 +11,20 @@ import Wire
 
 /// # The agent's shell
 ///
-/// It owns the sockets, the disk and the processes of a node, and decides nothing: what happens goes into `Agent`, and what
-/// comes out is done, in order. `Pump` stands between them.
+/// It owns the sockets, the disk and the processes of a node, and decides nothing. Events go into `Agent`, and its outputs
+/// are executed in order. `Pump` stands between them.
 ///
 /// ```
 ///  UDP, timer, shims, probes, CLI ──→ Pump ──→ Agent ──→ Pump ──→ disk, shims, CLI, overlay
 ///                                                             └─→ datagrams ──→ UDP
 /// ```
 ///
-/// This file makes the parts, reports who learns of what, and ends them. `AgentDaemon+Actions` does what the agent outputs,
-/// `AgentDaemon+Requests` answers what concerns the shell alone, `AgentDaemon+Settings` has what is configured. The files of a
-/// node are in `StateFolder`.
+/// This file makes the parts, connects them, and ends them. `AgentDaemon+Actions` executes the agent's outputs,
+/// `AgentDaemon+Requests` answers requests that concern only the shell, `AgentDaemon+Settings` holds the configuration. The
+/// files of a node are in `StateFolder`.
 package final class AgentDaemon {
     let loop: Loop
-    /// As at the start, but for what a reload has changed.
+    /// The settings of the start, with the changes of reloads.
     private var settings: Settings
     let log: Logger
     let state: StateFolder
@@ -46,7 +46,8 @@ package final class AgentDaemon {
     /// Reads the configuration again, and calls `reload` with it.
     package var onReload: (() -> Void)?
 
-    /// Takes the state folder, the port and the socket. Throws what stands in the way, in words for a person.
+    /// Opens the state folder, the port and the socket. Throws an error with a message for a person if one of them cannot be
+    /// opened.
     package init(
         _ settings: Settings, on loop: Loop, log: Logger, environment: (String) -> String?
     ) throws(StartError) {
@@ -147,7 +148,7 @@ package final class AgentDaemon {
 
     // MARK: - Life
 
-    /// Begins: looks what runs, joins, reports. Returns at once; the loop does the rest.
+    /// Starts: finds running workers, joins, reports. Returns at once; the loop does the rest.
     package func start() {
         if let problem = workers.cgroupProblem {
             log.warning("workers get no cgroups", metadata: ["reason": "\(problem)"])
@@ -192,7 +193,7 @@ package final class AgentDaemon {
         }
     }
 
-    /// Asked to end: workers continue to run, the controller is not informed (a restart is no leave), and the loop ends.
+    /// The agent was asked to end: workers go on, the fleet is not informed (a restart is not a leave), and the loop ends.
     private func stop() {
         guard !isStopping else { return }
         isStopping = true
@@ -201,7 +202,7 @@ package final class AgentDaemon {
         network.stop { me.object?.pump.handle(.stopping(leave: false)) }
     }
 
-    /// All is reported, and has left.
+    /// All outputs are done and have left.
     package func ended() {
         log.info("stopped")
         sampler.close()
@@ -229,14 +230,14 @@ package final class AgentDaemon {
 
     // MARK: - What comes in
 
-    /// Who has read a datagram.
+    /// Which part has read a datagram.
     private enum Reader {
         case socket
         /// It shows its datagrams to a capture itself.
         case overlay
     }
 
-    /// The inward door: every datagram for the agent comes in here. Packets of the overlay do not; they stay in the data plane.
+    /// The entry: every datagram for the agent comes in here. Packets of the overlay do not; they stay in the data plane.
     private func received(_ batch: inout DatagramBatch, from reader: Reader) {
         if reader == .socket { captures.tap?.outer(&batch, isOutward: false) }
         pump.received(&batch)
@@ -245,8 +246,8 @@ package final class AgentDaemon {
     private func asked(_ request: AgentRequest, _ answer: @escaping PendingCalls<AgentReply>.Answer) {
         guard !answered(request, answer) else { return }
         let id = calls.add(answer)
-        // Anyone who takes differences needs what was carried until now, and not until the last second. Threads answer later,
-        // so with them it is the last second after all.
+        // A caller that computes differences needs the counts of this moment and not of the last second. Threads answer
+        // later, so with threads the counts are those of the last second.
         if request == .peersList { overlay?.report() }
         guard request == .netcheck else { return pump.handle(.request(id, request)) }
         let me = Weak(self)
@@ -282,6 +283,6 @@ package final class AgentDaemon {
         }
     }
 
-    /// Takes a call's answer out of the table.
+    /// Removes a call's answer from the table.
     func removeCall(_ id: RequestID) -> PendingCalls<AgentReply>.Answer? { calls.remove(id) }
 }

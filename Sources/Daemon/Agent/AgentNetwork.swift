@@ -7,8 +7,8 @@ import Noise
 import Platform
 
 /// What the agent's machine knows of its own network: its addresses, how NATs show it to others (`NATDiscoveryHost`), and the
-/// port that a gateway keeps open for it (`PortMappingHost`). It looks when the kernel reports a change, and reports
-/// what is new.
+/// port that a gateway keeps open for it (`PortMappingHost`). It checks when the kernel reports a change, and reports what
+/// has changed.
 final class AgentNetwork {
     struct Settings {
         private(set) var portMapping: PortMappingHost.Mode
@@ -16,7 +16,7 @@ final class AgentNetwork {
         /// The overlay's interface, whose addresses lead through the mesh.
         private(set) var overlay: String?
         private(set) var pod: MachineNetwork.Pod?
-        /// Has the node's identity, of which the mapping's nonce is made.
+        /// Holds the node's identity, from which the mapping's nonce is derived.
         private(set) var state: StateFolder
     }
 
@@ -57,7 +57,7 @@ final class AgentNetwork {
         portMapping?.look()
     }
 
-    /// The port was opened again. If its number is another, the gateway opens that one, and no more the old one.
+    /// The port was opened again. If its number has changed, the gateway maps the new one instead of the old one.
     func portMoved(from before: SocketAddress?) {
         lookAtAddresses()
         guard port.localAddress?.port != before?.port, let old = portMapping else { return }
@@ -69,10 +69,10 @@ final class AgentNetwork {
         }
     }
 
-    /// Asks other STUN servers from here on.
+    /// Uses other STUN servers from now on.
     func use(_ servers: [STUNServer]) { natDiscovery.use(servers) }
 
-    /// Gives the gateway's port back, as far as it answers, then calls.
+    /// Deletes the gateway's mapping, if the gateway answers, and then calls back.
     func stop(then: @escaping () -> Void) {
         guard let portMapping else { return then() }
         portMapping.stop { then() }
@@ -84,10 +84,10 @@ final class AgentNetwork {
         onNews(.addresses(present))
     }
 
-    /// `nil` where no gateway is to be asked.
+    /// `nil` where no gateway is to be used.
     private func makePortMapping() -> PortMappingHost? {
         guard settings.portMapping == .auto, let address = port.localAddress else { return nil }
-        // Without the identity, a mapping of before is merely not taken up again.
+        // Without the identity, the only loss is that an earlier mapping is not reused.
         let identity = settings.state.identityBytes() ?? Entropy.bytes(SecretKey.count)
         let onNews = onNews
         return PortMappingHost(
@@ -97,7 +97,7 @@ final class AgentNetwork {
 
     // MARK: - For people
 
-    /// Calls when the present discovery is over, or a person has waited long enough.
+    /// Calls back when the current discovery is over, or when the limit of a person's wait is reached.
     func freshen(then: @escaping () -> Void) { natDiscovery.freshen(then: then) }
 
     var portMappingView: PortMappingView? { portMapping?.view }

@@ -8,9 +8,9 @@ import Wire
 /// # Servers for measuring
 ///
 /// A peer that measures the way to this node gets a server of its own: a child process, `asterism bench-serve`,
-/// so that what it carries takes no time of the agent's loop. The one-time token goes to the child through its standard
-/// input, which nobody sees in a process list; its two ports come back in one line. It ends by itself, or is killed when
-/// its time is over; and the end of its standard input, which the agent holds open, ends it with the agent.
+/// so that its traffic uses no time of the agent's loop. The one-time token goes to the child through its standard input,
+/// which does not show in a process list. Its two ports come back in one line. It ends by itself, or is killed when its time
+/// is over. The agent holds its standard input open, so the child also ends with the agent.
 final class BenchHost {
     enum Event {
         case serving(UInt64, tcpPort: UInt16, udpPort: UInt16, token: [UInt8])
@@ -28,7 +28,7 @@ final class BenchHost {
         self.onEvent = onEvent
     }
 
-    /// Reports it before it returns where that fails at once.
+    /// Where the start fails at once, that is reported before this returns.
     func start(_ service: BenchService) {
         let server = BenchServer(service.number), number = service.number
         do throws(SpawnError) {

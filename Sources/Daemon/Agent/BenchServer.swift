@@ -14,7 +14,7 @@ final class BenchServer {
     }
 
     private static let lineLimit = 64
-    /// What a server is given beyond its time before it is killed.
+    /// How long a server may go on after its time before it is killed.
     private static let grace = Interval.seconds(2)
 
     private(set) var number: UInt64
@@ -53,7 +53,7 @@ final class BenchServer {
         command.startsSession = true
         command.forbidsNewPrivileges = true
         command.parentDeathSignal = SIGKILL
-        // Before anything of the fleet's: the agent may have protected itself.
+        // To be killed before anything of the fleet: the agent may have protected itself.
         command.oomScore = 500
         do throws(Errno) {
             poll = try Poll(on: loop, "bench server: output", owning: reading) { [weak self] _ in
@@ -61,7 +61,7 @@ final class BenchServer {
             }
         } catch { throw SpawnError(step: .pipe, reason: error) }
         child = try ChildProcess(on: loop, "bench server", command, onExit: onExit)
-        // A new pipe has room for a line.
+        // A new pipe has space for a line.
         let line = Array(token.hex.utf8) + [UInt8(ascii: "\n")]
         _ = line.withUnsafeBytes { write(input, $0.baseAddress, $0.count) }
         poll?.start([.readable, .disconnect])
@@ -72,7 +72,7 @@ final class BenchServer {
 
     func kill() { try? child?.send(signal: SIGKILL) }
 
-    /// Gives up everything but the child.
+    /// Releases everything except the child.
     func release() {
         closeOutput()
         timer?.close()

@@ -4,13 +4,13 @@ import EventLoop
 import Health
 import Wire
 
-/// Looks at the machine now and then: host facts every second, off the loop, for a look at a disk may take its time;
-/// accelerators every ten, through their vendor's tool.
+/// Samples the machine periodically: host facts every second, off the loop, because reading a disk's state may take long;
+/// accelerators every ten seconds, through the vendor's tool.
 final class HealthSampler {
     enum Reading {
         case host(HostStatus)
         case accelerators([AcceleratorStatus])
-        /// Reported once, when it begins.
+        /// A problem, reported once when it begins.
         case trouble(String)
     }
 
@@ -26,7 +26,7 @@ final class HealthSampler {
     private let tool: ToolRunner
     private var hostTimer: Timer?
     private var toolTimer: Timer?
-    /// In the hands of a sample that is being taken, and then `nil`.
+    /// `nil` while a sample is being taken, which then owns it.
     private var probe: HostProbe? = HostProbe()
     private var trace: ReplayTrace?
     private var tracker = AcceleratorTracker()
@@ -48,7 +48,7 @@ final class HealthSampler {
         guard source != .none else { return }
         if let path = source.tracePath { readTrace(path) }
         let accelerators = Timer(on: loop, "accelerators") { [weak self] in self?.sampleAccelerators() }
-        // A replay has times of its own, and costs nothing.
+        // A replay has its own times, and costs nothing.
         accelerators.arm(every: trace == nil ? HealthSampler.acceleratorsEvery : .seconds(1))
         toolTimer = accelerators
         sampleAccelerators()
@@ -62,7 +62,7 @@ final class HealthSampler {
     }
 
     private func sampleHost() {
-        // The last look hangs; the next one waits for it.
+        // The last sample hangs; the next one waits for it.
         guard let taken = probe else { return }
         probe = nil
         let now = loop.now

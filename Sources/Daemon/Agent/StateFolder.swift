@@ -9,14 +9,14 @@ import Wire
 /// # The agent's state folder
 ///
 /// ```
-/// lock          one agent a folder
+/// lock          one agent for each folder
 /// identity      the node's secret key, 32 bytes
 /// membership    the certificate, the authorities, the controllers
 /// workers.state what should run, and how what ran has ended
 /// workers/      a folder for each generation (ShimProtocol/GenerationDirectory.swift)
 /// ```
 ///
-/// What is damaged is an error that reports how to go on, and is never replaced.
+/// A damaged file is an error that states what to do, and is never replaced.
 final class StateFolder {
     let path: String
     private let lock: FileDescriptor
@@ -30,7 +30,7 @@ final class StateFolder {
         }
     }
 
-    /// The node's key, which is drawn at the first start.
+    /// The node's key, which is generated at the first start.
     func identity() throws(StartError) -> Identity {
         if let stored = try read("identity") {
             guard let key = SecretKey(stored) else {

@@ -5,8 +5,8 @@ import Mesh
 import Platform
 import Wire
 
-/// Keeps the node's one capture: empties its tap, and gives the file's next piece to anyone who reads. A capture that nobody
-/// reads any more ends, so that one whose reader was killed costs nothing for long.
+/// Keeps the node's one capture: empties its tap, and gives the next part of the file to the reader. A capture that is no
+/// longer read ends, so that a killed reader leaves no cost.
 final class CaptureHost {
     typealias Answer = RPCServer<AgentRequest, AgentReply>.Answer
 
@@ -27,13 +27,13 @@ final class CaptureHost {
     private var endsAt = Instant.distantFuture
     private var lastNumber: Int64 = 0
     private var timer: Timer!
-    /// Ends of datagrams to destinations, until the next look.
+    /// This node's ends of datagrams to destinations, until they are looked up again.
     private var locals: [(remote: SocketAddress, socket: UInt16, local: SocketAddress)] = []
-    /// Where packets are copied to, while somebody captures.
+    /// Where packets are copied to during a capture.
     private(set) var tap: CaptureTap?
 
     private static let look = Interval.milliseconds(50)
-    /// Read again within this time, or ended; and the longest that a reader waits for news.
+    /// A capture that is not read again within this time ends. Also the longest that a reader waits for new packets.
     private static let patience = Interval.seconds(5)
     private static let news = Interval.seconds(1)
 
@@ -76,10 +76,10 @@ final class CaptureHost {
         session = new
     }
 
-    /// Answered when there is something, or in a second.
+    /// Answered when there are packets, or after a second.
     func read(_ number: Int64, _ answer: @escaping Answer) {
         guard session?.number == number else { return answer(.failure(CaptureHost.over(number))) }
-        // Anyone who asks twice at once gets what there is.
+        // A second concurrent read ends the first one with what there is.
         notifyReader()
         lastReadAt = loop.now
         reader = answer

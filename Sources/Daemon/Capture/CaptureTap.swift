@@ -6,8 +6,8 @@ import Platform
 import Synchronization
 import Wire
 
-/// Where packets are copied to while somebody captures. Shards on several threads share it. It holds so many bytes and no
-/// more; what comes when it is full is counted.
+/// Where packets are copied to during a capture. Shards on several threads share it. It holds a limited number of bytes;
+/// packets that come when it is full are counted.
 final class CaptureTap: Sendable {
     struct Catch {
         private(set) var packets: [CapturedPacket] = []
@@ -33,12 +33,12 @@ final class CaptureTap: Sendable {
     private static let limit = 4 << 20
     private static let cost = 128
 
-    /// Without a layer, both are desired.
+    /// Without a layer, both layers are captured.
     init(_ layer: CaptureLayer?) { self.layer = layer }
 
     func records(_ layer: CaptureLayer) -> Bool { self.layer.map { $0 == layer } ?? true }
 
-    /// What was caught since the last call.
+    /// What was captured since the last call.
     func take() -> Catch {
         state.withLock { state in
             defer { state = Catch() }

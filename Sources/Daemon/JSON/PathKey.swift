@@ -1,6 +1,6 @@
 import Base
 
-/// A name or a place on the way to a value.
+/// A name or an index in the path to a value.
 struct PathKey: CodingKey {
     private(set) var stringValue: String
     private(set) var intValue: Int?

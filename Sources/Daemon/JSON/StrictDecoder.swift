@@ -1,7 +1,7 @@
 import Base
 
 extension StrictJSONError {
-    /// From what a decoder threw.
+    /// From an error that a decoder threw.
     init(_ error: any Error) {
         switch error {
         case let error as StrictJSONError: self = error
@@ -20,7 +20,7 @@ struct StrictDecoder: Decoder {
     let value: JSONValue
     let codingPath: [any CodingKey]
     let strictness: Strictness
-    /// What the type that is being read takes where a member is absent.
+    /// What the type that is being read uses where a member is absent.
     private(set) var usual: [JSONMember] = []
     var userInfo: [CodingUserInfoKey: Any] { [:] }
 
@@ -103,7 +103,7 @@ extension StrictDecoder: SingleValueDecodingContainer {
         return number
     }
 
-    /// An enumeration reports only that a text is none of its values; its values are what helps.
+    /// An enumeration's own error states only that a text is none of its values; this adds the list of values.
     private func explained<Value>(_ error: DecodingError, as type: Value.Type) -> any Error {
         guard case .dataCorrupted(let context) = error, context.codingPath.count == codingPath.count,
             case .string(let text) = value, let choices = type as? any CaseIterable.Type

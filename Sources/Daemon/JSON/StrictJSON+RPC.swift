@@ -3,14 +3,14 @@ package import Control
 
 extension StrictJSON {
     /// Reads one line of JSON-RPC. A fault in the envelope or in the parameters is the call's failure, which is answered
-    /// under the call's id; paths begin below `params`. `nil` for what is no JSON object, which is answered
+    /// under the call's id; paths begin below `params`. `nil` for a line that is no JSON object, which is answered
     /// `JSONRPCReply.unreadable`.
     package static func call<Request: JSONRPCRequest>(
         _ type: Request.Type = Request.self, from line: [UInt8]
     ) -> JSONRPCCall<Request>? {
         guard let document = try? JSONValue(parsing: line), case .object(let members) = document else { return nil }
         let envelope = members.filter { ["jsonrpc", "id", "method"].contains($0.name) }
-        // The envelope's own faults come with the call; only what is no object is thrown.
+        // The envelope's own faults are part of the call; this throws only where the line is no object.
         guard var call = try? decode(from: .object(envelope), { try JSONRPCCall<Request>(from: $0) }) else {
             return nil
         }

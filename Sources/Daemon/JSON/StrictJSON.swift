@@ -5,12 +5,12 @@ import Wire
 
 /// # Strict decoding
 ///
-/// What a person or a program asks of us arrives as JSON, and a request that is nearly right is wrong: a misspelt
-/// `gracSeconds` that is ignored is a worker killed too early. So a member that nobody asked for is an error that names
-/// it by its path (`spec.limits.memroyBytes`), and so is a member that is missing, or of another kind, or a number that
-/// does not fit. Where one typing error causes two faults, an unknown and a missing member, the unknown one is informed.
+/// Requests of people and programs arrive as JSON, and a request that is nearly right is wrong: if a misspelt `gracSeconds`
+/// is ignored, a worker is killed too early. So an unknown member is an error that names it by its path
+/// (`spec.limits.memroyBytes`). The same holds for a member that is missing or of the wrong type, and for a number out of
+/// range. Where one typing error causes two faults, an unknown and a missing member, the unknown one is reported.
 ///
-/// A member that a type has a usual value for may be left out; which ones, the type reports itself (`HasUsualMembers`).
+/// A member with a usual value may be left out; the type itself declares these members (`HasUsualMembers`).
 /// `null` is the same as leaving a member out.
 package enum StrictJSON {
     package static func decode<Value: Decodable>(
@@ -19,7 +19,7 @@ package enum StrictJSON {
         try decode(from: bytes) { try StrictDecoder.decode(type, from: $0) }
     }
 
-    /// For values that are made from a decoder in a way of their own; what they do not ask for is unknown.
+    /// For values with their own way of decoding; a member that they do not read is unknown.
     package static func decode<Value>(
         from bytes: [UInt8], _ make: (any Decoder) throws -> Value
     ) throws(StrictJSONError) -> Value {
@@ -72,12 +72,12 @@ package enum StrictJSON {
     package static func encode(_ value: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Views hold no floating-point numbers and no keys that are not strings: nothing in them cannot be written.
+        // Views hold no floating-point numbers, and all their keys are strings, so writing them cannot fail.
         return Array(try! encoder.encode(value))
     }
 }
 
-/// Asks for nothing, and so only checks that there is an object.
+/// Reads no member, and so only checks that there is an object.
 private enum NoKey: CodingKey {}
 
 /// What is wrong with a document, and where.

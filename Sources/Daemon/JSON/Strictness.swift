@@ -1,6 +1,6 @@
 import Base
 
-/// What was asked of a document, to report what was not.
+/// Which members of a document were read, to report those that were not.
 final class Strictness {
     private final class Opened {
         let members: [JSONMember]
@@ -15,7 +15,7 @@ final class Strictness {
     private var opened: [Opened] = []
     private var places: [String: Int] = [:]
 
-    /// Watches an object; `accepts` reports the names that its reader knows. Anything else is not watched.
+    /// Watches an object; `accepts` returns whether its reader knows a name. A value of another kind is not watched.
     func open(_ value: JSONValue, at path: [any CodingKey], accepting accepts: (String) -> Bool = { _ in false }) {
         guard case .object(let members) = value else { return }
         let place = pathText(path)

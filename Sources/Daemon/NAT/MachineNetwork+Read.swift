@@ -2,7 +2,7 @@ import Base
 package import Control
 
 extension MachineNetwork {
-    /// This machine's network. `pod` is what was found out when the program started; `overlay` is the overlay's interface.
+    /// This machine's network. `pod` is what was determined when the program started; `overlay` is the overlay's interface.
     package static func read(pod: Pod?, overlay: String?, root: String = "") -> MachineNetwork {
         var interfaces: [NetcheckView.Interface] = []
         for (name, _, address) in LocalAddresses.named() {
@@ -22,7 +22,8 @@ extension MachineNetwork {
 
 extension MachineNetwork.Pod {
     /// `nil` outside of Kubernetes. Each pod has the API server's address in its environment, unless it was started without
-    /// one; each has its service account's namespace in a file, unless that is not mounted. Either reports that it is a pod.
+    /// one; each has its service account's namespace in a file, unless that is not mounted. Either of them shows that it is a
+    /// pod.
     package init?(_ environment: (String) -> String?, root: String = "") {
         let path = "\(root)/var/run/secrets/kubernetes.io/serviceaccount/namespace"
         let file = (try? Files.read(path, limit: 4096)) ?? nil

@@ -7,9 +7,9 @@ import Platform
 
 /// # NAT discovery of this node
 ///
-/// Runs `NATDiscovery` for each family of addresses that the configured servers have, when the node starts, when its addresses
-/// change and when somebody asks; then, once a day at most and in the background, `LifetimeDiscovery`. Names are resolved again
-/// for each discovery, since servers move. Without servers nothing is sent, and there is nothing to report.
+/// Runs `NATDiscovery` for each family of addresses that the configured servers have, when the node starts, when its
+/// addresses change and on request; then, once a day at most and in the background, `LifetimeDiscovery`. Names are resolved
+/// again for each discovery, since servers move. Without servers nothing is sent, and there is nothing to report.
 package final class NATDiscoveryHost {
     private let loop: Loop
     private var servers: [STUNServer]
@@ -20,21 +20,21 @@ package final class NATDiscoveryHost {
     private var patience: Timer!
     private var resolved: [NATDiscoveryReport.Server?] = []
     private var isResolving = false
-    /// Of the present or the last discovery.
+    /// The runs of the current or the last discovery.
     private var runs: [NATDiscoveryRun<NATDiscovery>] = []
     private var isRunning = false
-    /// Something has changed since it began.
+    /// The network has changed since it began.
     private var isStale = false
     private var waiting: [() -> Void] = []
     private var lifetimeRun: NATDiscoveryRun<LifetimeDiscovery>?
     private var lifetimeBegan: Instant?
     private var last: NATDiscoveryReport
-    /// Reported what is known of how long mappings live; `nil` when that is nothing any more.
+    /// Called with what is known of how long mappings live; with `nil` when that is no longer valid.
     package var onLifetime: ((NATLifetime?) -> Void)?
 
-    /// A person waits so long for the end of a NAT discovery, and is then reported what is known by then.
+    /// How long a person waits for the end of a NAT discovery; then the result so far is returned.
     private static let patience = Interval.seconds(8)
-    /// A name that takes longer is done without.
+    /// A name that takes longer is skipped.
     private static let resolvePatience = Interval.seconds(3)
     private static let lifetimeEvery = Interval.seconds(86_400)
 
@@ -60,14 +60,14 @@ package final class NATDiscoveryHost {
         (runs, lifetimeRun, waiting, onLifetime) = ([], nil, [], nil)
     }
 
-    /// What is known: of the discovery that runs, what it has found so far.
+    /// What is known; while a discovery runs, what it has found so far.
     package var report: NATDiscoveryReport {
         var report = last
         if isRunning, !isResolving { collect(into: &report) }
         return report
     }
 
-    /// Asks other servers from here on. What those before have found is forgotten.
+    /// Uses other servers from now on. What the previous ones have found is discarded.
     package func use(_ servers: [STUNServer]) {
         guard servers != self.servers else { return }
         timer.cancel()
@@ -81,7 +81,7 @@ package final class NATDiscoveryHost {
         if servers.isEmpty { release() } else { start() }
     }
 
-    /// The node is somewhere else than it was: runs NAT discovery again, and forgets what a mapping's life was there.
+    /// The node is in another network: runs NAT discovery again, and discards the mapping lifetime of the old one.
     package func begin() {
         guard !servers.isEmpty else { return }
         lifetimeRun?.close()
@@ -90,8 +90,8 @@ package final class NATDiscoveryHost {
         start()
     }
 
-    /// Runs NAT discovery again; `then` is called at its end, or when it has taken too long for a person. At once where
-    /// there is nobody to ask.
+    /// Runs NAT discovery again; `then` is called at its end, or when it has taken too long for a person; at once where there
+    /// are no servers.
     package func freshen(then: @escaping () -> Void) {
         guard !servers.isEmpty else { return then() }
         waiting.append(then)
@@ -124,7 +124,7 @@ package final class NATDiscoveryHost {
     private func resolved(
         _ place: Int, _ server: STUNServer, _ result: Result<[SocketAddress], ResolveError>
     ) {
-        // The answer may be about a server that is not asked any more.
+        // The answer may be about a server that is no longer used.
         guard isResolving, servers.indices.contains(place), servers[place] == server, resolved[place] == nil else {
             return
         }
@@ -200,7 +200,7 @@ package final class NATDiscoveryHost {
         }
     }
 
-    /// Anyone who waits waits no longer.
+    /// Ends all waits.
     private func release() {
         patience.cancel()
         let waiting = waiting
@@ -224,7 +224,7 @@ package final class NATDiscoveryHost {
 
     // MARK: - Lifetime
 
-    /// Where something keeps state that can run out, and a server is there that may answer to other ports.
+    /// Runs where a NAT or firewall keeps state that can expire, and a server can answer to other ports.
     private func measureLifetime() {
         guard lifetimeRun == nil, let found = last.ipv4 else { return }
         if found.mapping == .known(.none), found.filtering == .known(.endpointIndependent) { return }

@@ -2,11 +2,11 @@ import Base
 import EventLoop
 import Mesh
 
-/// A machine that asks questions by sockets of its own: what the two of `Mesh` have in common.
+/// A state machine that sends requests from its own sockets: what the two of `Mesh` have in common.
 protocol NATDiscoveryMachine: ~Copyable {
     mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch)
     mutating func tick(now: Instant, into out: inout DatagramBatch)
-    /// Nothing comes back from there.
+    /// No answer will come from there.
     mutating func unreachable(_ remote: SocketAddress, now: Instant, into out: inout DatagramBatch)
     var deadline: Deadline? { get }
     var isDone: Bool { get }
@@ -16,6 +16,6 @@ extension NATDiscovery: NATDiscoveryMachine {}
 
 extension LifetimeDiscovery: NATDiscoveryMachine {
     var isDone: Bool { result != nil }
-    /// What is sent again may get through; in the end silence counts the same.
+    /// A retransmission may get through; in the end, silence has the same result.
     mutating func unreachable(_ remote: SocketAddress, now: Instant, into out: inout DatagramBatch) {}
 }

@@ -2,14 +2,14 @@ import Base
 import EventLoop
 import Mesh
 
-/// One discovery, its sockets and its timer. When it is over the sockets are closed; what it found stays.
+/// One discovery, its sockets and its timer. At its end the sockets are closed; the findings stay.
 final class NATDiscoveryRun<Machine: NATDiscoveryMachine & ~Copyable> {
     private(set) var machine: Machine
     private let loop: Loop
     private var sockets: [DatagramSocket] = []
     private var timer: Timer!
     private var onEnd: (() -> Void)?
-    /// Where the kernel did not send; the machine is informed with the loop's next turn.
+    /// Destinations to which the kernel did not send; the machine is informed in the loop's next turn.
     private var refused: [SocketAddress] = []
 
     /// Opens `count` sockets at free ports of `any`, and makes the machine, which gets the ports. `onEnd` is called once,
@@ -71,7 +71,7 @@ final class NATDiscoveryRun<Machine: NATDiscoveryMachine & ~Copyable> {
         settle(&out)
     }
 
-    /// Sends what the machine needs sent, and waits for what it waits for.
+    /// Sends the machine's datagrams, and arms the timer for its deadline.
     private func settle(_ out: inout DatagramBatch) {
         var one = DatagramBatch(capacity: 2048)
         for index in 0..<out.count where !sockets.isEmpty {

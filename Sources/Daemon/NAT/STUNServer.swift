@@ -8,7 +8,7 @@ package struct STUNServer: Hashable, Sendable, CustomStringConvertible {
     /// `nil` for a name.
     package let address: SocketAddress?
 
-    /// `nil` for what is neither; port 0 is none.
+    /// `nil` for a text that is neither; port 0 is not allowed.
     package init?(_ text: String) {
         if let address = SocketAddress(text) {
             guard address.port != 0, !address.ip.isUnspecified else { return nil }

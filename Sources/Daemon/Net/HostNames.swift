@@ -2,7 +2,7 @@ package import Base
 package import EventLoop
 import Glibc
 
-/// Resolves names on another thread, each name once at a time, so that a name server that is down holds nobody up.
+/// Resolves names on another thread, each name once at a time, so that a name server that is down delays nothing else.
 package final class HostNames {
     private let resolver: Blocking
     private var waiting: Set<HostPort> = []

@@ -4,8 +4,8 @@ import Glibc
 /// Where others may reach this machine.
 package enum LocalAddresses {
     /// The address itself, or all addresses of this machine with its port where it is unspecified. Link-local ones are
-    /// left out, since they mean nothing elsewhere; loopback stays where there is nothing else.
-    /// `overlay` is an interface whose addresses lead through the mesh, and so not to it.
+    /// left out, since they mean nothing elsewhere; loopback stays where there is no other.
+    /// `overlay` is an interface whose addresses lead through the mesh, and so cannot be used to reach it from outside.
     package static func of(_ listening: SocketAddress, without overlay: String? = nil) -> [SocketAddress] {
         guard listening.ip.isUnspecified else { return [listening] }
         let all = interfaces(without: overlay).filter { listening.ip.isIPv4 ? $0.isIPv4 : true }
@@ -15,7 +15,7 @@ package enum LocalAddresses {
 
     /// Where a node that is not a member yet can reach a program that listens at all addresses of this machine: not at
     /// loopback, and not at what an agent's interface (point to point, as tun(4) is) has of the overlay's networks.
-    /// Where a program listens at one address, that one, whatever it is.
+    /// Where a program listens at one address, exactly that one.
     package static func reachable(_ listening: SocketAddress, overlay: [IPPrefix]) -> [SocketAddress] {
         guard listening.ip.isUnspecified else { return [listening] }
         let all = named().filter { place in

@@ -2,10 +2,10 @@ package import Base
 package import EventLoop
 import Wire
 
-/// # The node's way to the network
+/// # The node's access to the network
 ///
 /// Everything that the mesh sends and receives passes here. A datagram names its socket by a number, and the number decides
-/// how it goes:
+/// how it is sent:
 ///
 /// | number | goes by |
 /// |---|---|
@@ -13,20 +13,20 @@ import Wire
 /// | below `PathAddress.tcpOut` | a socket besides the port (`SocketPool`) |
 /// | from `PathAddress.tcpOut` on | a TCP connection (`StreamPort`) |
 ///
-/// On another thread (`init(on:adopting:)`) only the UDP port is there; what goes another way is handed to the thread that has
-/// the rest.
+/// On another thread (`init(on:adopting:)`) only the UDP port is there; datagrams for other sockets are handed to the thread
+/// that has those.
 package final class MeshPort {
     private let udp: UDPPort
     private let pool: SocketPool
     private var streams: StreamPort?
     private var receiver: PortReceiver?
-    /// On another loop than the agent's: takes what goes by sockets that only that one has.
+    /// On another loop than the agent's: takes datagrams for sockets that only the agent's loop has.
     private var hand: ((inout DatagramBatch) -> Void)?
-    /// Datagrams that had no socket to go by, besides those that `udp` counts.
+    /// Datagrams without a socket to send them, besides those that `udp` counts.
     private var unroutable = 0
 
-    /// Binds `address`; `[::]` means both families, on one port. With `joinsDatagrams` anyone who calls `attach` gets
-    /// messages as they come, and `onReceive` nothing.
+    /// Binds `address`; `[::]` means both families, on one port. With `joinsDatagrams` the receiver of `attach` gets messages
+    /// as they come, and `onReceive` gets nothing.
     package init(
         on loop: Loop, bind address: SocketAddress, joinsDatagrams: Bool = false,
         onReceive: @escaping (inout DatagramBatch) -> Void
@@ -36,8 +36,8 @@ package final class MeshPort {
         pool = SocketPool(on: loop, beside: address, options: options, onReceive: onReceive)
     }
 
-    /// The port on another loop. One that does not receive still sends. What goes by other sockets than those that the node
-    /// listens on is given to `hand`.
+    /// The port on another loop. One that does not receive still sends. Datagrams for sockets other than those that the node
+    /// listens on are given to `hand`.
     package init(
         on loop: Loop, adopting descriptors: PortDescriptors, receives: Bool,
         hand: @escaping (inout DatagramBatch) -> Void
@@ -48,7 +48,7 @@ package final class MeshPort {
         self.hand = hand
     }
 
-    /// Sends over TCP as well, and takes connections at `addresses`. `onLost` as with `StreamPort`.
+    /// Sends over TCP as well, and accepts connections at `addresses`. `onLost` as with `StreamPort`.
     package func openStreams(
         on loop: Loop, listen addresses: [SocketAddress], onReceive: @escaping (inout DatagramBatch) -> Void,
         onLost: @escaping (SocketAddress) -> Void
@@ -90,16 +90,16 @@ package final class MeshPort {
 
     package var localAddress: SocketAddress? { udp.localAddress }
 
-    /// Where a socket is bound to.
+    /// The port that a socket is bound to.
     package func localPort(of number: UInt16) -> UInt16? {
         number == 0 ? localAddress?.port : pool[number]?.localAddress?.port
     }
 
-    /// Where it takes connections.
+    /// Where it accepts connections.
     package var streamAddresses: [SocketAddress] { streams?.localAddresses ?? [] }
 
     /// Opens all UDP sockets again, as after a change of network, at that port or at one that the kernel chooses (0).
-    /// The result is as of `shares`, for as many pairs. Where something fails, all is as it was.
+    /// The result is as of `shares`, for as many pairs. On an error nothing has changed.
     @discardableResult
     package func rebind(to number: UInt16, pairs: Int = 0) throws(Errno) -> [PortDescriptors] {
         let shares = try udp.rebind(to: number, pairs: pairs)
@@ -112,7 +112,7 @@ package final class MeshPort {
     /// This port for so many pairs of threads; see `PortDescriptors.shares`.
     package func shares(pairs: Int) throws(Errno) -> [PortDescriptors] { try udp.shares(pairs: pairs) }
 
-    /// Goes on with the sockets of a port that was opened again. Where that fails it has none.
+    /// Continues with the sockets of a port that was opened again. On an error it has no sockets.
     package func adopt(_ descriptors: PortDescriptors, on loop: Loop) throws(Errno) {
         try udp.adopt(descriptors, on: loop, options: MeshPort.options(joinsDatagrams: true))
     }
@@ -120,7 +120,7 @@ package final class MeshPort {
     /// Leaves receiving to others that have this port.
     package func stopReceiving() { udp.stopReceiving() }
 
-    /// From here on messages go to `receiver`, whole.
+    /// From now on messages go to `receiver`, whole.
     package func attach(_ receiver: PortReceiver) {
         self.receiver = receiver
         udp.attach(receiver)
@@ -164,7 +164,7 @@ package final class MeshPort {
 
     // MARK: - Trains
 
-    /// Sends trains from `first` on; reports the first that the kernel did not take now.
+    /// Sends trains from `first` on; returns the first that the kernel did not accept now.
     package func send(_ trains: UnsafeBufferPointer<Train>, from first: Int, in memory: UnsafeMutableRawPointer) -> Int
     {
         var next = first
@@ -188,7 +188,7 @@ package final class MeshPort {
         return next
     }
 
-    /// Each of its datagrams by itself: a connection has no use for trains, and neither has another thread.
+    /// Sends each datagram separately: neither a connection nor another thread can use trains.
     private func sendSingly(_ train: Train, in memory: UnsafeMutableRawPointer) {
         let datagrams = stride(from: train.offset, to: train.offset + train.count, by: train.segment).lazy.map {
             start in

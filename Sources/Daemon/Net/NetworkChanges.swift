@@ -2,8 +2,9 @@ package import Base
 package import EventLoop
 package import Logging
 
-/// Reports when this machine's addresses and routes are to be looked at: a moment after the kernel has announced a change, and
-/// every half a minute all the same. Where the kernel reports nothing it is asked each second, which is reported once.
+/// Calls back when this machine's addresses and routes are to be read again: a moment after the kernel has announced a
+/// change, and in any case every half minute. Where the kernel reports no changes, it is polled each second, which is logged
+/// once.
 package final class NetworkChanges {
     private let log: Logger
     private let onLook: () -> Void
@@ -11,7 +12,7 @@ package final class NetworkChanges {
     private var settle: Timer!
     private var again: Timer!
 
-    /// From the first message of a change to the last: a link that goes up has its addresses and routes by then.
+    /// The time from the first message of a change to the last: a link that goes up then has its addresses and routes.
     package static let settleTime = Interval.milliseconds(50)
     package static let lookEvery = Interval.seconds(30)
     package static let pollInterval = Interval.seconds(1)
@@ -36,7 +37,7 @@ package final class NetworkChanges {
     }
 
     private func changed() {
-        // A storm of messages must not put the look off for ever.
+        // A storm of messages must not delay the callback forever.
         if settle.deadline == nil { settle.arm(after: NetworkChanges.settleTime) }
     }
 

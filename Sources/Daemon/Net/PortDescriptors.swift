@@ -1,6 +1,6 @@
 import EventLoop
 
-/// The descriptors of a UDP port on their way to another thread. Anyone who has them makes a port of them, or closes them.
+/// The descriptors of a UDP port in transit to another thread. Their owner makes a port of them, or closes them.
 package struct PortDescriptors: Sendable {
     private var four: Int32?
     private var six: Int32?
@@ -9,13 +9,13 @@ package struct PortDescriptors: Sendable {
 
     package func close() { for number in [four, six] { if let number { _ = FileDescriptor(owning: number) } } }
 
-    /// The descriptors, for someone who closes them.
+    /// The descriptors, for a caller that closes them.
     func take() -> (four: Int32?, six: Int32?) { (four, six) }
 
-    /// Two for each pair of threads: for the one that sends, then for the one that receives. The first pair gets these very
+    /// Two for each pair of threads: for the one that sends, then for the one that receives. The first pair gets the original
     /// sockets, each further one a sibling at the same address, and the kernel gives each sender's datagrams to one of them.
     static func shares(of port: UDPPort.Sockets, pairs: Int) throws(Errno) -> [PortDescriptors] {
-        // What was made until something failed has to be closed, so each descriptor has its place at once.
+        // If a step fails, all earlier descriptors must be closed, so each one is stored at once.
         var all: [PortDescriptors] = []
         do throws(Errno) {
             for pair in 0..<pairs {

@@ -2,11 +2,11 @@ package import Base
 import EventLoop
 import Glibc
 
-/// # Who has a port
+/// # Which process holds a port
 ///
 /// An error about a port in use helps only if it names the holder. The kernel lists sockets in /proc/net with their
 /// inode and their user (proc_net(5)), and /proc/PID/fd names the inodes of each process's sockets. Descriptors of other
-/// users' processes are hidden from a program without privileges; the user is known all the same.
+/// users' processes are hidden from a program without privileges; even then the user is known.
 package enum PortHolder {
     package enum Transport: Hashable, Sendable {
         case udp, tcp
@@ -38,7 +38,7 @@ package enum PortHolder {
         "\(address) is in use" + (find(transport, address).map { " by \($0)" } ?? "")
     }
 
-    /// Lines that are no sockets, the header among them, are left out.
+    /// Lines that describe no socket, such as the header, are left out.
     package static func rows(_ text: String) -> [Row] {
         text.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ")
@@ -49,7 +49,7 @@ package enum PortHolder {
         }
     }
 
-    /// The socket that keeps `address` from being bound.
+    /// The socket that prevents binding `address`.
     package static func holder(of address: SocketAddress, _ transport: Transport, in rows: [Row]) -> Row? {
         let able = rows.filter { row in
             guard row.local.port == address.port, transport == .udp || row.state == 10 else { return false }

@@ -1,6 +1,6 @@
 package import Base
 
-/// What becomes of a port's messages where they are taken whole: the overlay's door.
+/// Receives a port's messages where they are passed on whole: the entry of the overlay.
 package struct PortReceiver {
     /// Bytes, the size of each datagram in them, the congestion mark, the far end, and the socket by which they came.
     package private(set) var message: (UnsafeMutableRawBufferPointer, Int, UInt8, SocketAddress, UInt16) -> Void

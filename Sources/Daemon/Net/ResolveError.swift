@@ -2,7 +2,7 @@ package import Base
 import EventLoop
 import Glibc
 
-/// Why a host name has no address: the resolver's own words.
+/// Why a host name has no address: the resolver's own message.
 package struct ResolveError: Error, Hashable, Sendable {
     package private(set) var message: String
 }

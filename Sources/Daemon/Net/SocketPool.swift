@@ -1,8 +1,8 @@
 import Base
 import EventLoop
 
-/// IPv4 sockets besides the node's port, by their numbers, each with a NAT mapping of its own. A socket is opened when
-/// the first datagram is to go by it. One that cannot be opened costs a chance and nothing else, so nobody is informed.
+/// IPv4 sockets besides the node's port, by their numbers, each with a NAT mapping of its own. A socket is opened when the
+/// first datagram is to be sent by it. A socket that cannot be opened is only a lost chance, so it is not reported.
 final class SocketPool {
     private var sockets: [UInt16: DatagramSocket] = [:]
     private var receiver: PortReceiver?
@@ -50,7 +50,7 @@ final class SocketPool {
     /// The socket if it is open.
     subscript(number: UInt16) -> DatagramSocket? { sockets[number] }
 
-    /// The socket, opened where it is not.
+    /// The socket, which is opened if it is not open.
     func opened(_ number: UInt16) -> DatagramSocket? {
         if let socket = sockets[number] { return socket }
         let socket = make(number)

@@ -3,8 +3,8 @@ import EventLoop
 import Mesh
 import Wire
 
-/// One TCP connection that carries datagrams (`StreamPort`): what it has of a datagram so far, what waits to be sent,
-/// and when it was used last.
+/// One TCP connection that carries datagrams (`StreamPort`): the received part of a datagram, the queue to be sent, and when
+/// it was used last.
 final class StreamConnection {
     struct Key: Hashable {
         private(set) var remote: SocketAddress
@@ -14,13 +14,13 @@ final class StreamConnection {
 
     /// Why a connection is to be closed.
     enum Fault: Hashable {
-        /// This node made it, and has not sent by it for `idleAfter`.
+        /// This node made it, and has sent nothing on it for `idleAfter`.
         case idle
-        /// It did not come about within `connectWithin`.
+        /// It was not established within `connectWithin`.
         case stuck
-        /// It has brought nothing that was worth an answer within `greetingTimeout`.
+        /// It has carried nothing that deserved an answer within `greetingTimeout`.
         case anonymous
-        /// It has brought nothing for `silentAfter`.
+        /// Nothing was received on it for `silentAfter`.
         case silent
     }
 
@@ -28,7 +28,7 @@ final class StreamConnection {
     private static let silentAfter = Interval.seconds(180)
     private static let greetingTimeout = Interval.seconds(10)
     private static let connectWithin = Interval.seconds(10)
-    /// Bytes that the kernel holds unsent; what is beyond waits where it can still be dropped.
+    /// Bytes that the kernel holds unsent; more are queued here, where they can still be dropped.
     private static let unsentBytes: Int32 = 32 << 10
 
     private(set) var key: Key
@@ -61,7 +61,7 @@ final class StreamConnection {
 
     var age: Interval { loop.now - since }
 
-    /// What is wrong with it now.
+    /// The reason to close it now, if there is one.
     var fault: Fault? {
         let now = loop.now
         if key.isOutgoing {
@@ -72,7 +72,8 @@ final class StreamConnection {
         return now - receivedAt >= StreamConnection.silentAfter ? .silent : nil
     }
 
-    /// Adds the datagrams that are whole now. Throws where the far end does not speak our protocol; what came before is added.
+    /// Adds the datagrams that are complete now. Throws where the far end does not speak our protocol; earlier datagrams are
+    /// added.
     func receive(
         _ bytes: [UInt8], socket: UInt16, into batch: inout DatagramBatch
     ) throws(DatagramFraming.Fault) {
@@ -85,7 +86,7 @@ final class StreamConnection {
         }
     }
 
-    /// Sends one datagram, or lets it wait, or drops it.
+    /// Sends one datagram, queues it, or drops it.
     func send(_ datagram: UnsafeRawBufferPointer) {
         var frame: [UInt8] = []
         frame.reserveCapacity(DatagramFraming.lengthSize + datagram.count)
@@ -102,6 +103,6 @@ final class StreamConnection {
         }
     }
 
-    /// Datagrams that wait, that waited too long, and for which there was no room.
+    /// Datagrams that are queued, that waited too long, and for which there was no room.
     var figures: (waiting: Int, dropped: Int, refused: Int) { (queue.depth, queue.dropped, queue.refused) }
 }

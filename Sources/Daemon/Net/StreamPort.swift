@@ -5,18 +5,17 @@ import Wire
 
 /// # Datagrams over TCP
 ///
-/// For networks that let no UDP out: a node makes a connection to a relay when it has a datagram for it, and sends there
-/// what it would have sent by UDP, as `DatagramFraming` has it. A relay takes such connections, and a datagram from one is
-/// like any other, but for where it came from.
+/// For networks that block outgoing UDP: a node connects to a relay when it has a datagram for it, and sends there what it
+/// would have sent by UDP, in the format of `DatagramFraming`. A relay accepts such connections. A datagram from one is like
+/// any other, except for its origin.
 ///
-/// A connection takes only what the kernel can send soon; the rest waits in a `CoDelQueue`, so that a slow line drops early,
-/// as UDP would, and does not make every round trip longer.
+/// A connection accepts only what the kernel can send soon. The rest waits in a `CoDelQueue`, so that a slow link drops
+/// early, as UDP would, and does not make every round trip longer.
 ///
-/// - A connection that this node made, and by which it has not sent for `idleAfter`, is closed. One that is over, or did not
-///   come about, is reported (`onLost`) and made again when there is something to send; soon after a failure not at once.
-/// - Anyone who connects and brings nothing that is worth an answer within `greetingTimeout` is sent away, and anyone
-///   who reports
-///   nothing for `silentAfter`.
+/// - A connection that this node made, and on which it has sent nothing for `idleAfter`, is closed. A connection that has
+///   ended or failed is reported (`onLost`) and made again when there is something to send, with a delay after a failure.
+/// - An incoming connection is closed if it carries nothing that deserves an answer within `greetingTimeout`, or nothing at
+///   all for `silentAfter`.
 package final class StreamPort {
     private struct Failure {
         private(set) var count: Int
@@ -37,7 +36,7 @@ package final class StreamPort {
     private var figures = (accepted: 0, made: 0, failed: 0, unauthenticated: 0, dropped: 0, full: 0, unroutable: 0)
 
     /// Listens at each of `addresses`; a node that only connects listens nowhere. `onLost`: a connection that this node had
-    /// made, or was making, is no more.
+    /// made, or was making, has ended.
     package init(
         on loop: Loop, listen addresses: [SocketAddress], onReceive: @escaping (inout DatagramBatch) -> Void,
         onLost: @escaping (SocketAddress) -> Void
@@ -134,7 +133,7 @@ package final class StreamPort {
         figures.dropped += connection.figures.dropped
         figures.full += connection.figures.refused
         guard key.isOutgoing else { return }
-        // One that ends as soon as it is there is no better than one that does not come about.
+        // A connection that ends at once counts as one that failed.
         if connection.age < .seconds(1) { wait(for: key.remote) }
         onLost(key.remote)
     }
@@ -165,7 +164,7 @@ package final class StreamPort {
             isOurs = false
         }
         if !batch.isEmpty {
-            // What it brings about may come back here.
+            // Its consequences may call back here.
             var taken = DatagramBatch(capacity: 2048)
             swap(&taken, &batch)
             onReceive(&taken)

@@ -4,8 +4,8 @@ import Glibc
 
 /// A UDP port: one socket for each family that the node listens on, at one port number.
 ///
-/// A port can be shared with other threads, each of which adopts descriptors of it on a loop of its own, and it can be opened
-/// again while it is in use.
+/// A port can be shared with other threads, each of which adopts its descriptors on its own loop. It can be opened again
+/// while it is in use.
 package final class UDPPort {
     package typealias Sockets = (four: DatagramSocket?, six: DatagramSocket?)
 
@@ -16,7 +16,7 @@ package final class UDPPort {
     private var receives = true
     /// `nil` for a port that was adopted: its owner opens it again.
     private var open: ((UInt16) throws(Errno) -> Sockets)?
-    /// Of sockets that were closed for new ones.
+    /// The counts of sockets that were replaced by new ones.
     private var past = Figures()
     /// Datagrams to a family that this node does not listen on.
     private(set) var unroutable = 0
@@ -95,7 +95,7 @@ package final class UDPPort {
     // MARK: - Opened again
 
     /// Opens both sockets again, at that port or at one that the kernel chooses (0). The result is as of `shares`, for as many
-    /// pairs. Where something fails, all is as it was.
+    /// pairs. On an error nothing has changed.
     func rebind(to number: UInt16, pairs: Int) throws(Errno) -> [PortDescriptors] {
         guard let open else { throw Errno(EBADF) }
         let fresh = try open(number)
@@ -109,7 +109,7 @@ package final class UDPPort {
         return shares
     }
 
-    /// Goes on with the sockets of a port that was opened again. Where that fails it has none.
+    /// Continues with the sockets of a port that was opened again. On an error it has no sockets.
     func adopt(_ descriptors: PortDescriptors, on loop: Loop, options: DatagramSocket.Options) throws(Errno) {
         do throws(Errno) {
             replace(by: try UDPPort.sockets(on: loop, adopting: descriptors, options: options))
@@ -126,7 +126,7 @@ package final class UDPPort {
         sockets = fresh
         if !receives { stopReceiving() }
         if let receiver { attach(receiver) }
-        // Anyone who waits for a socket that is closed would do so for ever.
+        // A receiver that waits for a closed socket would wait forever.
         receiver?.writable()
     }
 
@@ -169,7 +169,7 @@ package final class UDPPort {
         batch.removeAll()
     }
 
-    /// The socket by which datagrams to that family go.
+    /// The socket that sends datagrams to that family.
     func socket(isIPv4: Bool) -> DatagramSocket? { isIPv4 ? sockets.four : sockets.six }
 
     private var figures: Figures {

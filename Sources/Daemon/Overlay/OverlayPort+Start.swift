@@ -4,7 +4,7 @@ import EventLoop
 import Logging
 
 extension OverlayPort {
-    /// The overlay's interface; `nil` where there is to be none, or, with `auto`, where there can be none.
+    /// The overlay's interface; `nil` where it is off, or, with `auto`, where it is not possible.
     static func open(
         _ mode: AgentDaemon.OverlayMode, _ settings: Settings, on loop: Loop, log: Logger
     ) throws(StartError) -> OverlayPort? {
@@ -28,10 +28,10 @@ extension OverlayPort {
         }
     }
 
-    /// Gives the interface the addresses that this node has now, but for IPv4 where another interface has its network.
+    /// Gives the interface this node's current addresses, without IPv4 where another interface has its network.
     func configure(_ place: OverlayPlace, log: Logger) {
         var place = place
-        // The road to the fleet itself may lead through a network of the same addresses.
+        // The route to the fleet itself may lead through a network of the same addresses.
         if let network = place.network4, let own = LocalAddresses.first(in: network, without: interface) {
             log.warning(
                 "overlay without IPv4: its network is in use here; see asterism-controller --overlay-network",

@@ -7,17 +7,17 @@ package import Mesh
 ///
 /// A TUN device and the node's UDP port, with data planes between them:
 ///
-/// | threads | who carries packets |
+/// | threads | what carries packets |
 /// |---|---|
 /// | 1 | the agent's own loop: the least memory, no messages between threads, enough for several Gbit/s |
-/// | 2 | a loop each for the way out and the way in |
+/// | 2 | one loop for outgoing packets, one for incoming packets |
 /// | 4, 6, ... | so many pairs of loops, each with a queue of the device (IFF_MULTI_QUEUE) and a socket (SO_REUSEPORT) |
 ///
-/// Conversations keep their order: the kernel gives each to one queue, and each peer's datagrams to one socket.
+/// Flows keep their order: the kernel gives each flow to one queue, and each peer's datagrams to one socket.
 ///
-/// Threads share the sockets that the node listens on. Those besides them, and TCP, stay on the agent's loop: what comes by
-/// them goes to the first thread for the way in, by message, and what the threads send by them comes back the same way. That
-/// costs a copy and a wake-up, on paths that are not the fast ones.
+/// Threads share the sockets that the node listens on. All other sockets, and TCP, stay on the agent's loop. What they
+/// receive goes by message to the first thread for incoming packets, and what the threads send by them comes back the same
+/// way. That costs a copy and a wake-up, but only on the slower paths.
 package final class OverlayPort {
     package struct Settings: Hashable, Sendable {
         /// A name for the interface, or a pattern with `%d`.
@@ -32,17 +32,17 @@ package final class OverlayPort {
         package init() {}
     }
 
-    /// Who is informed what the overlay brings, on the agent's loop.
+    /// Receives what the overlay delivers, on the agent's loop.
     package struct Listener {
         /// Datagrams that are not packets.
         package private(set) var others: (inout DatagramBatch) -> Void
         /// What data planes have learned.
         package private(set) var events: ([DataPlaneEvent]) -> Void
-        /// A path carries less than was thought.
+        /// The MTU of a path is smaller than assumed.
         package private(set) var tooLarge: (SocketAddress) -> Void
         /// Traffic since the last report; after `report`, not always at once.
         package private(set) var activity: ([DataPlaneActivity]) -> Void
-        /// Packets have no way any more, and why.
+        /// Packets can no longer pass; the argument is the reason.
         package private(set) var lost: (String) -> Void
 
         package init(
@@ -73,26 +73,26 @@ package final class OverlayPort {
     private var threads: [OverlayThread] = []
     private var reports: Mailbox<OverlayThread.Report>?
     private let handoffs = OverlayThread.HandoffBuffers()
-    /// What has come by sockets that only the agent has, until the round is over.
+    /// What has arrived on sockets that only the agent has, until the round is over.
     private var arrived = DatagramBatch()
     private var port: MeshPort?
     private let kernel: Blocking
-    /// What each shard needs, and what the interface has.
+    /// The queue length that each shard needs.
     private var queueLengths: [Int: Int] = [:]
     private var queueLength = QueueLength.wide
     private var isSettingQueue = false
     private var handed = DatagramBatch(capacity: 4096)
     /// What each thread reported last.
     private var figures: [OverlayCounters] = []
-    /// Activity that some threads have reported, and which: the agent learns of both ways at once, or it would believe
-    /// that what it has sent is not answered.
+    /// Activity that some threads have reported. The agent learns of both directions at once; otherwise it would assume that
+    /// what it has sent is not answered.
     private var reported: [DataPlaneActivity] = []
     private var reporters: Set<Int> = []
     private var configured: OverlayPlace?
-    /// Why the interface has not the addresses that it should.
+    /// Why the interface does not have the addresses that it should.
     package private(set) var problem: String?
 
-    /// Makes the interface. Throws what stands in the way.
+    /// Makes the interface. Throws the kernel's error.
     package init(on loop: Loop, _ settings: Settings) throws(Errno) {
         self.loop = loop
         self.settings = settings
@@ -110,7 +110,7 @@ package final class OverlayPort {
         return names.isEmpty ? "none" : names.joined(separator: " ")
     }
 
-    /// Begins to carry packets through `port`, whose datagrams come by way of the overlay from here on.
+    /// Begins to carry packets through `port`. From now on its datagrams pass through the overlay.
     package func attach(_ port: MeshPort, _ listener: Listener) throws(Errno) {
         self.listener = listener
         let me = Weak(self)
@@ -229,7 +229,7 @@ package final class OverlayPort {
 
     // MARK: - The interface's queue
 
-    /// All queues of the interface are of one length: the shortest that somebody needs.
+    /// All queues of the interface have one length: the shortest that a shard needs.
     private func setQueueLength(_ packets: Int, of shard: Int) {
         queueLengths[shard] = packets
         settleQueue()
@@ -241,7 +241,7 @@ package final class OverlayPort {
         isSettingQueue = true
         let name = device.name, me = Weak(self)
         kernel.run {
-            // Where it fails the interface is gone, which is reported elsewhere.
+            // A failure means that the interface is gone, which is reported elsewhere.
             try? TunDevice.set(queue: smallest, of: name)
         } then: { _ in
             guard let self = me.object else { return }
@@ -253,10 +253,10 @@ package final class OverlayPort {
 
     // MARK: - From the agent
 
-    /// What the agent's endpoint has changed; to be reported before datagrams are sent that speak of it.
+    /// Applies the changes of the agent's endpoint. To be called before datagrams are sent that depend on them.
     package func apply(_ changes: [DataPlaneChange]) {
         if let shard { return shard.apply(changes) }
-        // The first pair gets the originals; it may not have them before the others' siblings are made.
+        // The first pair gets the originals; it must not have them before the siblings for the others are made.
         let messages = threads.enumerated().map { index, thread in
             let its = changes.filter { !$0.role.isDisjoint(with: thread.role) }
             return index < 2 ? its : its.map { $0.sibling() }
@@ -264,7 +264,7 @@ package final class OverlayPort {
         for (thread, message) in zip(threads, messages) where !message.isEmpty { thread.send(.apply(message)) }
     }
 
-    /// Nobody has the address, or it cannot be reached.
+    /// No node has the address, or it cannot be reached.
     package func unreachable(_ address: IPAddress) {
         shard?.unreachable(address)
         for thread in threads where thread.role.contains(.outward) { thread.send(.unreachable(address)) }
@@ -276,24 +276,24 @@ package final class OverlayPort {
         for thread in threads { thread.send(.report) }
     }
 
-    /// Copies what passes to a tap, or does no more.
+    /// Copies what passes to a tap, or stops copying.
     func capture(_ tap: CaptureTap?) {
         shard?.tap = tap
         for thread in threads { thread.send(.capture(tap)) }
     }
 
-    /// With several threads, as of the last report; among them those of the ports that the threads have, one by one.
+    /// With several threads, as of the last report. The counters of each thread's port are included separately.
     package var counters: [(name: String, count: Int)] {
         var sum = shard?.counters ?? OverlayCounters()
         for each in figures { sum.add(each) }
         return sum.all + [("overlay.handoverDropped", handoffs.droppedCount)]
     }
 
-    /// Gives the interface its addresses. What it has already is left alone.
+    /// Gives the interface its addresses. Addresses that it already has are left unchanged.
     package func configure(_ place: OverlayPlace) {
         guard place != configured else { return }
         do throws(Errno) {
-            // Without its network nothing is known of the IPv4 addresses of others.
+            // Without the network, the IPv4 addresses of others are unknown.
             if let address = place.v4 { try device.add(address, prefix: place.network4?.length ?? 32) }
             try device.add(place.v6, prefix: place.network6.length)
             configured = place

@@ -4,10 +4,10 @@ import Glibc
 import Mesh
 import Wire
 
-// The shard's two ways while somebody captures: the same steps, with a look at what passes.
+// The shard's two directions during a capture: the same steps, with a copy of what passes.
 
 extension OverlayShard {
-    /// A packet of the device, as it is before it is cut and sealed; by which path it goes is known afterwards.
+    /// A packet of the device, before it is segmented and sealed; its path is known afterwards.
     func submit(_ bytes: UnsafeMutableRawPointer, _ count: Int, copyTo tap: CaptureTap) {
         guard tap.records(.inner), count > VirtioHeader.size else {
             return plane.submitted(frame: bytes, count: count, now: now, into: &out)
@@ -19,7 +19,7 @@ extension OverlayShard {
         tap.inner(packet, isOutward: true, path: path(ofTrainAt: begin))
     }
 
-    /// Of the datagram that begins there; `nil` where none was added.
+    /// The path of the datagram that begins there; `nil` where none was added.
     private func path(ofTrainAt offset: Int) -> PathAddress? {
         guard let train = out.trains.all.last(where: { $0.offset <= offset && offset < $0.offset + $0.count }) else {
             return nil

@@ -3,23 +3,23 @@ import EventLoop
 import Glibc
 import Mesh
 
-/// One way of the overlay, or both, on one loop: a queue of the device, the node's port, and a data plane between them. It
-/// reads, hands on and writes; what a packet means is the data plane's business. Where the port takes no more, the device
-/// rests until it does, so that what waits lies in the kernel's queue, where its senders can see it.
+/// One direction of the overlay, or both, on one loop: a queue of the device, the node's port, and a data plane between them.
+/// It reads, passes on and writes; only the data plane interprets packets. While the port accepts no more, the device is not
+/// read. So packets wait in the kernel's queue, where their senders notice it.
 final class OverlayShard {
-    /// Who is informed. Called on the shard's loop.
+    /// Receives what the shard delivers. Called on the shard's loop.
     struct Listener {
         /// Datagrams that are not packets.
         private(set) var others: (inout DatagramBatch) -> Void
         /// What the data plane has learned.
         private(set) var events: ([DataPlaneEvent]) -> Void
-        /// A path carries less than was thought.
+        /// The MTU of a path is smaller than assumed.
         private(set) var tooLarge: (SocketAddress) -> Void
         /// The interface is gone.
         private(set) var lost: () -> Void
         /// The interface's queue should have so many packets.
         private(set) var queueLength: (Int) -> Void
-        /// Before received bytes are looked at.
+        /// Called before received bytes are processed.
         private(set) var willReceive: () -> Void = {}
     }
 
@@ -37,7 +37,7 @@ final class OverlayShard {
     private var isBlocked = false
     private var turn: Instant?
     private var queueLength = QueueLength()
-    /// Where what passes is copied to, while somebody captures.
+    /// Where packets are copied to during a capture.
     var tap: CaptureTap?
 
     /// Begins to carry packets in the directions of `role`. `device` is a descriptor of the device's queue.
@@ -64,7 +64,7 @@ final class OverlayShard {
                 writable: { me.object?.goOn() }, tooLarge: { me.object?.listener?.tooLarge($0) }))
     }
 
-    /// Leaves the port open: it may be another's.
+    /// Leaves the port open: other parts may use it.
     func close() {
         queue.close()
         (port, listener) = (nil, nil)
@@ -133,7 +133,7 @@ final class OverlayShard {
 
     /// Datagrams that came by sockets of another loop.
     func received(_ datagrams: [OverlayThread.HandedDatagram]) {
-        // They lie here until the device has them.
+        // They stay here until the device has them.
         var batch = DatagramBatch()
         for datagram in datagrams {
             batch.append(datagram.bytes, remote: datagram.remote, socket: datagram.socket)
@@ -176,7 +176,7 @@ final class OverlayShard {
             listener?.events(happened)
         }
         if !out.others.isEmpty {
-            // What they bring about comes back to `out`.
+            // Their results come back to `out`.
             swap(&out.others, &handed)
             listener?.others(&handed)
             handed.removeAll()
@@ -213,7 +213,7 @@ final class OverlayShard {
 struct OverlayCounters: Sendable {
     var plane = DataPlaneCounters()
     private(set) var writeErrors = 0
-    /// Of the ports that shards have for themselves.
+    /// Counters of the ports that belong to single shards.
     var ports: [(name: String, count: Int)] = []
 
     mutating func add(_ other: OverlayCounters) {

@@ -5,9 +5,9 @@ import Synchronization
 
 /// # A shard on a thread of its own
 ///
-/// The agent's loop writes messages to it, and gets messages from it; nothing else is shared but what `DataPlane` lets its
-/// siblings share. A shard reads its messages before it looks at what a socket has brought: keys that the agent had when it
-/// answered a handshake are there before the first packet that is sealed with them.
+/// The agent's loop sends messages to it, and gets messages from it. Nothing else is shared except what data planes share as
+/// siblings. A shard reads its messages before it processes datagrams: the keys of a handshake are there before the first
+/// packet that is sealed with them.
 final class OverlayThread {
     enum Order: Sendable {
         case apply([DataPlaneChange])
@@ -18,7 +18,7 @@ final class OverlayThread {
         case adopt(PortDescriptors)
         /// Report activity and counters.
         case report
-        /// Copy what passes, or do no more.
+        /// Copy what passes, or stop copying.
         case capture(CaptureTap?)
         case close
     }
@@ -36,14 +36,14 @@ final class OverlayThread {
         case figures(shard: Int, [DataPlaneActivity], OverlayCounters)
     }
 
-    /// A datagram that changes its thread.
+    /// A datagram that moves to another thread.
     struct HandedDatagram: Sendable {
         private(set) var bytes: [UInt8]
         private(set) var remote: SocketAddress
         private(set) var socket: UInt16
     }
 
-    /// What a shard is made of, on its way to its thread.
+    /// What a shard is made of, in transit to its thread.
     struct Parts: Sendable {
         private(set) var shard: Int
         private(set) var role: DataPlaneRole
@@ -58,7 +58,7 @@ final class OverlayThread {
     private let orders: Mailbox<Order>
     private let thread: LoopThread
 
-    /// Where datagrams lie between threads, by where they go.
+    /// Where datagrams wait between threads, by direction.
     struct HandoffBuffers: Sendable {
         let others = HandoffBuffer(), outgoing = HandoffBuffer(), received = HandoffBuffer()
 
@@ -132,7 +132,7 @@ final class OverlayThread {
         private let reports: Mailbox<Report>
         private let handoff: HandoffBuffer
         private let keepAliveTimer: Timer
-        /// Until it is closed nobody else holds it.
+        /// Until it is closed, nothing else holds it.
         var keepAlive: Worker?
 
         init(
@@ -173,14 +173,13 @@ final class OverlayThread {
         }
     }
 
-    /// Where datagrams lie that one thread has handed over and the other has not taken: so many bytes, and no more, so that
-    /// a flood ends in front of the agent and not in its memory. As in a socket's buffer, a datagram costs more than its
-    /// bytes.
+    /// Holds datagrams that one thread has handed over and the other has not taken. It is bounded in bytes, so that a flood
+    /// is dropped and does not fill the agent's memory. As in a socket's buffer, a datagram costs more than its bytes.
     final class HandoffBuffer: Sendable {
         private let bytes = Atomic<Int>(0)
         private let dropped = Atomic<Int>(0)
 
-        /// What there is room for.
+        /// The datagrams for which there is room.
         func take(_ batch: inout DatagramBatch) -> [HandedDatagram] {
             var taken: [HandedDatagram] = []
             for position in 0..<batch.count {

@@ -1,7 +1,7 @@
 package import Base
 import Glibc
 
-/// The router that this machine sends to whatever is not near it, over IPv4.
+/// The router to which this machine sends all IPv4 packets for destinations outside its networks.
 package struct DefaultGateway: Hashable, Sendable {
     package private(set) var gateway: IPAddress
     package private(set) var interface: String
@@ -14,8 +14,8 @@ package struct DefaultGateway: Hashable, Sendable {
     /// RTF_UP and RTF_GATEWAY of <net/route.h>.
     private static let isUsable: UInt32 = 0x3
 
-    /// The best default route of /proc/net/route, which is proc_net(5)'s: a table of hexadecimal numbers, addresses in the byte
-    /// order of the wire read as the machine's own. Lines that cannot be read are passed over; `nil` where there is none.
+    /// The best default route of /proc/net/route (proc_net(5)): a table of hexadecimal numbers, whose addresses are in
+    /// network byte order, read as the machine's own. Lines that cannot be read are skipped; `nil` where there is none.
     package init?(routes text: String) {
         var best: (metric: UInt32, gateway: DefaultGateway)?
         for line in text.split(separator: "\n").dropFirst() {
@@ -32,7 +32,7 @@ package struct DefaultGateway: Hashable, Sendable {
         self = best.gateway
     }
 
-    /// As of now; `root` is before /proc, for tests.
+    /// The current one; `root` is a prefix of /proc, for tests.
     package static func read(root: String = "") -> DefaultGateway? {
         guard let bytes = try? Files.read("\(root)/proc/net/route", limit: 1 << 20) else { return nil }
         return DefaultGateway(routes: String(decoding: bytes, as: UTF8.self))

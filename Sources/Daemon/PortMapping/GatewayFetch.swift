@@ -2,8 +2,8 @@ import Base
 import EventLoop
 import Mesh
 
-/// One HTTP exchange with a gateway, bounded in time and size: what comes is collected until it is whole by its own account,
-/// the connection ends, or five seconds have passed.
+/// One HTTP exchange with a gateway, bounded in time and size: bytes are collected until the answer is complete by its own
+/// length, the connection ends, or five seconds have passed.
 final class GatewayFetch {
     private var stream: ByteStream?
     private var timer: Timer?

@@ -6,12 +6,12 @@ import Mesh
 import Noise
 import Platform
 
-/// # The gateway's door, kept open
+/// # A port mapping at the gateway
 ///
-/// Runs a `PortMapper` for the mesh's port: sees where the node is whenever it is instructed to look, carries its
-/// datagrams and its HTTP exchanges, and reports which outer addresses lead to the node. Nothing is asked for where
-/// nothing could come of it: without a default gateway, where the node's own address is a public one, and where it
-/// listens on another interface only.
+/// Runs a `PortMapper` for the mesh's port. On each call of `look` it determines the node's network. It carries the mapper's
+/// datagrams and HTTP exchanges, and reports the external addresses that lead to the node. It requests nothing where a
+/// mapping cannot help: without a default gateway, where the node's own address is public, and where the node listens only on
+/// another interface.
 package final class PortMappingHost {
     package enum Mode: String, Hashable, Sendable, CaseIterable {
         /// Where the node's own address is private.
@@ -27,7 +27,7 @@ package final class PortMappingHost {
     private var mapper: PortMapper
     private var out = PortMapperOutbox()
     private var place: PortMapper.Place?
-    /// Why nothing is asked for.
+    /// Why no mapping is requested.
     private var obstacle: String?
     private var socket: DatagramSocket?
     private var announcements: DatagramSocket?
@@ -41,9 +41,8 @@ package final class PortMappingHost {
 
     private static let stopPatience = Interval.seconds(1)
 
-    /// `listening` is where the mesh's socket is bound; `root` lies before /proc, for tests. `onChange` is informed of
-    /// each change of
-    /// the outer addresses.
+    /// `listening` is where the mesh's socket is bound; `root` is a prefix of /proc, for tests. `onChange` is called on each
+    /// change of the external addresses.
     package init(
         on loop: Loop, listening: SocketAddress, nonce: [UInt8], root: String = "", log: Logger,
         onChange: @escaping ([SocketAddress]) -> Void
@@ -58,14 +57,14 @@ package final class PortMappingHost {
         timer = Timer(on: loop, "port mapping") { me.object?.drive { $0.tick(now: $1, into: &$2) } }
     }
 
-    /// What a gateway is to know a node's mapping by: bytes that nobody can predict, and the same after a crash, so that the
-    /// mapping of before is taken up again rather than refused as another's until it expires.
+    /// The nonce by which a gateway identifies a node's mapping. No other node can predict it, and it is the same after a
+    /// crash. So the gateway renews the former mapping instead of refusing it as another node's until it expires.
     package static func nonce(identity: [UInt8]) -> [UInt8] {
         let key = SecretBytes(identity)
         return Array(HashFunction.blake2b.hmac(key: key, Array("asterism port mapping".utf8)).bytes().prefix(12))
     }
 
-    /// Called at the start, and whenever addresses or routes may be others than they were.
+    /// Called at the start, and whenever addresses or routes may have changed.
     package func look() {
         guard onStopped == nil else { return }
         let found = present()
@@ -76,7 +75,7 @@ package final class PortMappingHost {
         drive { $0.moved(to: found, now: $1, into: &$2) }
     }
 
-    /// Gives the mapping back, waits a second for it at most, and calls back.
+    /// Deletes the mapping, waits for that at most a second, and calls back.
     package func stop(_ done: @escaping () -> Void) {
         onStopped = done
         let me = Weak(self)
@@ -127,10 +126,11 @@ package final class PortMappingHost {
         (socket, announcements) = (nil, nil)
         guard let place else { return }
         do throws(Errno) {
-            // From the address that is asked for: a gateway of PCP compares them, and UPnP's search leaves by its interface.
+            // Sent from the address to be mapped: a PCP gateway compares them, and UPnP's search leaves by its interface.
             socket = try open(SocketAddress(place.own, 0))
         } catch { log.notice("no port mapping", metadata: ["reason": "\(place.own): \(error.message)"]) }
-        // Every interface is in the group of all hosts. Where another program has the port, restarts are noticed later.
+        // Every interface is in the group of all hosts. Where another program has the port, a gateway's restart is detected
+        // later.
         announcements = try? open(SocketAddress(.any4, PCP.announcementPort))
     }
 
@@ -151,7 +151,7 @@ package final class PortMappingHost {
 
     private func drive(_ body: (inout PortMapper, Instant, inout PortMapperOutbox) -> Void) {
         body(&mapper, loop.now, &out)
-        // A fetch that cannot even begin is answered at once, and may be followed by another.
+        // A fetch that cannot begin is answered at once, and may be followed by another.
         repeat { flush() } while !out.requests.isEmpty || !out.datagrams.isEmpty
         if let deadline = mapper.deadline { timer.arm(at: deadline.at) } else { timer.cancel() }
         publish()

@@ -1,8 +1,8 @@
 package import EventLoop
 import Glibc
 
-/// Files that survive kill -9 and a lost power supply: written to a second file, flushed, renamed into place, and the directory
-/// flushed. Anyone who reads sees the old content or the new, never a part.
+/// Files that survive kill -9 and a power failure: they are written to a second file, flushed and renamed into place, and
+/// then the directory is flushed. A reader sees the old content or the new, never a part.
 package enum Files {
     /// Makes the directory and its parents; those that are made have `mode`, whatever the umask is.
     package static func makeDirectory(_ path: String, mode: UInt32 = 0o700) throws(FileError) {
@@ -36,7 +36,7 @@ package enum Files {
         let temporary = "\(path).new"
         do throws(Errno) {
             let file = try FileDescriptor.open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode: mode)
-            // The umask may have reduced it, and a file that a crash has left may have another.
+            // The umask may have reduced the mode, and a file that a crash has left may have another mode.
             guard fchmod(file.raw, mode) == 0 else { throw Errno(errno) }
             try file.writeAll(bytes)
             guard fsync(file.raw) == 0 else { throw Errno(errno) }
@@ -55,7 +55,7 @@ package enum Files {
         } catch { throw FileError("rename", old, error) }
     }
 
-    /// Takes the lock that makes a directory one program's; held until the result is closed.
+    /// Takes the lock that reserves a directory for one program; held until the result is closed.
     package static func lock(_ path: String) throws(FileError) -> FileDescriptor {
         do throws(Errno) {
             let file = try FileDescriptor.open(path, O_RDWR | O_CREAT | O_CLOEXEC)

@@ -16,7 +16,7 @@ package struct LogOutput: LogHandler {
     private let label: String
     private let isJournal: Bool
 
-    /// `isJournal`: what `JOURNAL_STREAM` in the environment reports (systemd.exec(5)).
+    /// `isJournal`: whether `JOURNAL_STREAM` in the environment names standard error (systemd.exec(5)).
     package init(label: String, level: LogLevel, isJournal: Bool) {
         self.label = label
         self.isJournal = isJournal
@@ -53,7 +53,7 @@ package struct LogOutput: LogHandler {
     }
 }
 
-/// The level from which on records are written; shared by all copies of a logger, so that it can change while they live.
+/// The level from which on records are written; shared by all copies of a logger, so that it can change at run time.
 package final class LogLevel: Sendable {
     private let value: Mutex<Logger.Level>
 

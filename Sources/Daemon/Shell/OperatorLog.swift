@@ -2,8 +2,9 @@ import Base
 package import EventLoop
 package import Logging
 
-/// Lines of the log that inform an operator what happens in the fleet: one line each, structured, and never a flood. After a
-/// burst of `burst` lines, `perSecond` a second go on; how many were left out is reported with the next one that is not.
+/// Lines of the log that report to an operator what happens in the fleet: one line for each event, structured and limited in
+/// rate. After a burst of `burst` lines, `perSecond` lines a second are written. The number of omitted lines is logged before
+/// the next line that is written.
 package struct OperatorLog {
     private let log: Logger
     private let loop: Loop

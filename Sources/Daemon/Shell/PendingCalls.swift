@@ -1,6 +1,6 @@
 package import Control
 
-/// The calls that a core has not answered yet. An answer that comes twice, or for a call that is not here, goes nowhere.
+/// The calls that a core has not answered yet. A second answer, or one for an unknown call, is dropped.
 package struct PendingCalls<Reply> {
     package typealias Answer = (Result<Reply, APIError>) -> Void
 

@@ -6,7 +6,8 @@ package enum ProgramErrors {
     /// Whether standard error is the journal (systemd.exec(5), `JOURNAL_STREAM`).
     package static var isJournal: Bool { getenv("JOURNAL_STREAM") != nil }
 
-    /// Each line as `PROGRAM: error: LINE`, with the journal's priority for an error before it where that is read.
+    /// Each line as `PROGRAM: error: LINE`, with the journal's priority for an error before it where standard error is the
+    /// journal.
     package static func text(_ lines: [String], program: String, isJournal: Bool) -> String {
         lines.map { line in
             // One error is one line, whatever a file or an argument holds.
@@ -24,7 +25,7 @@ package enum ProgramErrors {
         exit(failure.status.rawValue)
     }
 
-    /// Writes all of it; what cannot be written is lost, since there is nowhere to report that.
+    /// Writes all of it; bytes that cannot be written are lost, since there is no place to report that.
     package static func write(_ text: String, to descriptor: Int32) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {

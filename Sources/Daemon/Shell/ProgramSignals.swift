@@ -2,9 +2,9 @@ import Base
 package import EventLoop
 import Glibc
 
-/// What every program of ours does about its environment: ends in good order at SIGTERM and SIGINT, reads its configuration
-/// again at SIGHUP, ignores SIGPIPE, reports its state to systemd, and feeds its watchdog from the loop, so that a loop that
-/// hangs is noticed.
+/// The signals and the service manager of each daemon. It stops cleanly on SIGTERM and SIGINT, reads its configuration again
+/// on SIGHUP, and ignores SIGPIPE. It reports its state to systemd, and notifies the watchdog from the loop, so that a loop
+/// that hangs is detected.
 package final class ProgramSignals {
     private let loop: Loop
     private var signals: [Signal] = []
@@ -46,7 +46,7 @@ package final class ProgramSignals {
         try? notifier?.ready(status: status)
     }
 
-    /// Sends the status if it is not the one of before.
+    /// Sends the status if it has changed.
     package func status(_ status: String) {
         guard status != shown else { return }
         shown = status

@@ -12,15 +12,15 @@ import Mesh
 ///                        └──→ actions, datagrams ──→ held until then ──→ shell
 /// ```
 ///
-/// - **Durability.** An output leaves when every change that the core output before it is durable, so nobody learns of what a
-///   crash could still undo. A change goes to the store at once, in order. A store may answer at once (a file, SQLite) or later
-///   (etcd), and it may answer in any order.
+/// - **Durability.** An output leaves when every change that the core output before it is durable. So no peer or client
+///   learns of a state that a crash could still undo. A change goes to the store at once, in order. A store may answer at
+///   once (a file, SQLite) or later (etcd), and it may answer in any order.
 /// - **Order.** Outputs leave in the order in which the core appended them, over all turns; in one turn, actions leave before
 ///   datagrams. With a store that answers at once nothing is ever held.
-/// - **Re-entry.** What the shell does for one output may bring the next input: an action that fails at once, a connection that
-///   breaks while it is written. Such an input waits in the queue until the turn is over. It is never dropped, and it never
+/// - **Re-entry.** What the shell does for one output may cause the next input: an action that fails at once, a connection
+///   that breaks during a write. Such an input waits in the queue until the turn is over. It is never dropped, and it never
 ///   runs in the middle of another turn.
-/// - **Limit.** Held datagrams take at most `heldLimit` bytes; more are dropped and counted, as a full socket would do.
+/// - **Limit.** Held datagrams use at most `heldLimit` bytes; more are dropped and counted, as a full socket would do.
 package final class Pump<Core: PumpCore & ~Copyable> {
     private enum Turn {
         case input(Core.Input)
@@ -36,7 +36,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
     /// Bytes of datagrams that wait for a store.
     package static var heldLimit: Int { 4 << 20 }
 
-    /// The core, between turns. The shell looks at it and does not change it.
+    /// The core, between turns. The shell reads it and does not change it.
     package private(set) var core: Core
     private let loop: Loop
     private weak var shell: (any PumpShell<Core.Change, Core.Action>)?
@@ -47,9 +47,9 @@ package final class Pump<Core: PumpCore & ~Copyable> {
     private var held: [Held] = []
     private var heldBytes = 0
     private var changeCount: UInt64 = 0
-    /// Changes that the store has not answered for.
+    /// Changes that the store has not confirmed.
     private var pending: Set<UInt64> = []
-    /// The mesh's part of a turn, out of the core's reach while it is sent.
+    /// The mesh's part of a turn, separate from the core while it is sent.
     private var mesh = MeshOutbox()
     private var isEnding = false
     private var isClosed = false
@@ -86,13 +86,13 @@ package final class Pump<Core: PumpCore & ~Copyable> {
         begin(body)
     }
 
-    /// Takes no more inputs from outside. When all outputs have left the shell is informed by `ended`, once.
+    /// Takes no more inputs from outside. When all outputs have left, `ended` of the shell is called once.
     package func end() {
         isEnding = true
         if !isBusy { begin { _, _ in } }
     }
 
-    /// Drops everything that waits or is held. Nothing is called afterwards, not even for a store that answers.
+    /// Drops all queued inputs and held outputs. Nothing is called afterwards, not even when a store answers.
     package func close() {
         isClosed = true
         (queue, held, heldBytes, pending) = ([], [], 0, [])
@@ -102,7 +102,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
     private var canBegin: Bool { !isBusy && !isEnding && !isClosed }
 
     private func wait(_ turn: Turn) {
-        // While the last turn runs its own consequences still count; after it nobody listens.
+        // While the last turn runs, its own consequences still count; after it, inputs are dropped.
         guard isBusy, !isClosed else { return }
         queue.append(turn)
     }
@@ -117,7 +117,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
         finish()
     }
 
-    /// Runs what came in meanwhile, and releases what has become durable, until there is nothing more to do.
+    /// Runs inputs that came in meanwhile, and releases outputs that have become durable, until there is nothing more to do.
     private func finish() {
         while !isClosed {
             release()
@@ -149,7 +149,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
 
     // MARK: - Outputs
 
-    /// Does what the core has output, or holds it.
+    /// Executes the core's outputs, or holds them.
     private func output() {
         for step in core.takeSteps() where !isClosed {
             switch step {
@@ -201,7 +201,7 @@ package final class Pump<Core: PumpCore & ~Copyable> {
             guard !mesh.isEmpty else { return }
         }
         heldBytes += mesh.datagrams.byteCount
-        // One batch for many small turns, where nothing between them has an order to keep.
+        // One batch for many small turns, where nothing between them requires an order.
         if mesh.closedSockets.isEmpty, mesh.dataPlane.isEmpty, case .mesh(let last)? = held.last,
             last.outbox.closedSockets.isEmpty
         {

@@ -12,7 +12,7 @@ package protocol PumpShell<Change, Action>: AnyObject {
     /// A change is durable, and so is everything before it. Called in the order of the changes.
     func stored(_ change: Change)
     func perform(_ action: Action)
-    /// Sends what the mesh needs sent, and empties the outbox.
+    /// Sends the mesh's datagrams, applies its other outputs, and empties the outbox.
     func send(_ mesh: inout MeshOutbox)
     /// After `Pump.end()`: all inputs are handled and all outputs have left.
     func ended()

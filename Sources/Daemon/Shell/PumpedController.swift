@@ -18,8 +18,8 @@ package struct PumpedController: ~Copyable, PumpCore {
     package mutating func tick(now: Instant) { controller.tick(now: now, into: &out) }
     package var deadline: Deadline? { mutating get { controller.deadline } }
 
-    /// All changes of one turn are one transaction, and one flush of the disk. With a flush for each, a fleet that comes and
-    /// goes would wait for the disk and answer heartbeats late, which makes nodes suspect, which is another change.
+    /// All changes of one turn are one transaction, and one flush of the disk. With a flush for each change, a fleet with
+    /// many changes would wait for the disk and answer heartbeats late. That makes nodes suspect, which is another change.
     package mutating func takeSteps() -> [PumpStep<[StoreChange], ControllerAction>] {
         guard !out.actions.isEmpty else { return [] }
         defer { out.actions.removeAll(keepingCapacity: true) }

@@ -4,9 +4,9 @@ package import EventLoop
 
 /// # The local socket
 ///
-/// A unix stream socket on which a program answers JSON-RPC 2.0, one document a line: what the CLI speaks. A connection
-/// may send many calls without waiting; answers come in the order in which they are ready, and carry the call's id. Who
-/// may open the socket may ask anything, so its mode is 0600: the owner, and root.
+/// A unix stream socket on which a program answers JSON-RPC 2.0, one document per line. The CLI uses it. A connection
+/// may send many calls without waiting; answers come in the order in which they are ready, and carry the call's id. A user
+/// who may open the socket may make any request, so its mode is 0600: the owner, and root.
 ///
 /// Everything is bounded: a line, the calls of one connection that wait for an answer, the connections.
 package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendable> {
@@ -15,11 +15,11 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
     private let listener: Listener
     private var connections: [ObjectIdentifier: Connection] = [:]
     private let onCall: (Request, @escaping Answer) -> Void
-    /// Who asks may be asked for: an error refuses. Without it, anyone who may open the socket may ask anything.
+    /// Checks the caller of a request; an error refuses it. Without it, a user who may open the socket may make any request.
     package var mayAsk: ((Request, ByteStream.Credentials?) -> APIError?)?
 
-    /// `onCall` is given each call, and a closure to answer it with, once; an answer that comes after the connection is
-    /// gone goes nowhere.
+    /// `onCall` is given each call, and a closure to answer it with, once; an answer that comes after the connection has
+    /// ended is dropped.
     package init(
         on loop: Loop, path: String, onCall: @escaping (Request, @escaping Answer) -> Void
     ) throws(Errno) {
@@ -40,7 +40,7 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
     private final class Connection {
         let stream: ByteStream
         var buffer: [UInt8] = []
-        /// Where the search for the end of a line goes on.
+        /// Where the search for the end of a line continues.
         var searched = 0
         var waiting = 0
         var hasEnded = false
@@ -76,7 +76,7 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
         }
     }
 
-    /// The far end has reported all it will; it may still wait for answers.
+    /// The far end will send no more; it may still wait for answers.
     private func ended(_ connection: Connection, _ end: ByteStream.End) {
         connection.hasEnded = true
         if connection.waiting == 0 || end != .endOfStream { drop(connection) }
@@ -116,7 +116,7 @@ package final class RPCServer<Request: JSONRPCRequest, Reply: Encodable & Sendab
 
     private func send(_ reply: JSONRPCReply<Reply>, on connection: Connection) {
         let line = StrictJSON.encode(reply)
-        // A reader that is more than 16 MiB behind has stopped reading.
+        // A client that is more than 16 MiB behind has stopped reading.
         if !connection.stream.write(line + [UInt8(ascii: "\n")]) { drop(connection) }
     }
 }

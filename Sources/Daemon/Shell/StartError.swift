@@ -46,7 +46,7 @@ package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { "\(option): \(message)" }
 
-    /// What `body` gives; what it throws is `option`'s fault.
+    /// The result of `body`; its error is attributed to `option`.
     package static func of<Value: ~Copyable>(
         _ option: String, _ body: () throws(FileError) -> Value
     ) throws(StartError) -> Value {
@@ -57,8 +57,8 @@ package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ExitStatus {
-    /// The status for an error of the kernel: `usage` where another value helps, `unavailable` where time or another
-    /// process does, else `refused`.
+    /// The status for an error of the kernel: `usage` where another value of the option helps, `unavailable` where a later
+    /// attempt or the end of another process helps, else `refused`.
     package init(_ reason: Errno) {
         switch reason.code {
         case ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG, EINVAL, EAFNOSUPPORT: self = .usage

@@ -3,7 +3,7 @@ import Control
 import EventLoop
 import Glibc
 
-/// Collects what is wrong with several options, so that all of it is reported at once.
+/// Collects the errors of several options, so that all are reported at once.
 package struct StartProblems {
     package private(set) var all: [StartError] = []
 
@@ -11,7 +11,7 @@ package struct StartProblems {
 
     package mutating func add(_ error: StartError) { all.append(error) }
 
-    /// What `body` gives; `nil` where it throws, which is kept.
+    /// The result of `body`; `nil` where it throws, and the error is kept.
     package mutating func attempt<Value>(_ body: () throws(StartError) -> Value) -> Value? {
         do throws(StartError) { return try body() } catch {
             all.append(error)
@@ -19,7 +19,7 @@ package struct StartProblems {
         }
     }
 
-    /// What `body` makes of each value of an option that may be repeated; each failure is kept with its place.
+    /// The results of `body` for each value of an option that may be repeated; each error is kept with its index.
     package mutating func each<Value>(
         _ option: String, _ texts: [String], _ body: (String) throws(StartError) -> Value
     ) -> [Value] {

@@ -2,9 +2,9 @@ package import Base
 package import EventLoop
 import Glibc
 
-/// Runs a vendor's tool and collects what it prints. A tool can hang for ever inside a driver, so it has a deadline: then
-/// it is asked to end, and if it does not it is left alone, reported as hanging, and not started again until it is gone.
-/// It is never killed hard, since a kill inside a driver call has frozen devices.
+/// Runs a vendor's tool and collects what it prints. A tool can hang forever inside a driver, so it has a deadline. Then it
+/// gets SIGTERM. If it does not end, it is left alone, reported as hanging, and not started again until it has ended. It
+/// never gets SIGKILL, since a kill inside a driver call has frozen devices.
 package final class ToolRunner {
     package enum Outcome: Hashable, Sendable {
         case finished(output: [UInt8], status: Int32)
@@ -15,7 +15,7 @@ package final class ToolRunner {
         case notStarted(SpawnError)
     }
 
-    /// Output beyond this is cut off: no tool reports it much.
+    /// Output beyond this is cut off: no tool prints so much.
     package static let outputLimit = 8 << 20
 
     private let loop: Loop
@@ -97,7 +97,7 @@ package final class ToolRunner {
 
     private func exited(_ exit: ChildExit) {
         timer.cancel()
-        // What the pipe still holds was written before the end.
+        // The bytes that are still in the pipe were written before the end.
         for _ in 0..<ToolRunner.outputLimit / (64 << 10) where poll != nil {
             let before = output.count
             readable()

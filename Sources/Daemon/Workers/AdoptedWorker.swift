@@ -4,16 +4,16 @@ package import Wire
 /// A generation that an agent found when it started.
 package struct AdoptedWorker: Hashable, Sendable {
     package enum State: Hashable, Sendable {
-        /// Its shim lives; an event will report more.
+        /// Its shim lives; an event reports the rest later.
         case starting
         case running(WorkerStart)
         case exited(WorkerEnd)
         case launchFailed(SpecProblem)
-        /// It was lost, and that is settled.
+        /// It was lost, and that is on record.
         case lost(at: UnixTime)
-        /// Its shim is gone and left no word. What it left running is being killed; `lost` follows when that is done.
+        /// Its shim is gone and left no record. What it left running is being killed; `lost` follows when that is done.
         case vanished
-        /// Somebody holds its lock who cannot be found among the processes, perhaps in another pid namespace. Nothing is
+        /// A process holds its lock and cannot be found, perhaps because it is in another pid namespace. Nothing is
         /// done to it; an event follows when the lock is free.
         case unknown
         /// Its launch was cut short before a shim was started. Nothing ever ran, and the folder is gone.
@@ -21,6 +21,6 @@ package struct AdoptedWorker: Hashable, Sendable {
     }
     package private(set) var worker: WorkerRef
     package private(set) var state: State
-    /// The command that asked for the launch.
+    /// The command that requested the launch.
     package private(set) var operation: String
 }

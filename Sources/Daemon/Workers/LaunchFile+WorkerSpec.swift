@@ -29,7 +29,7 @@ extension LaunchFile {
         limits = LaunchFile.limits(spec.limits, user, cgroups)
     }
 
-    /// What the cgroup does not enforce is held by setrlimit(2), where that comes near it.
+    /// Limits that the cgroup does not enforce are set by setrlimit(2), where that is close to the same limit.
     private static func limits(_ given: WorkerLimits, _ user: WorkerUser, _ cgroups: WorkerCgroups?) -> [Limit] {
         let controllers = cgroups?.controllers ?? []
         var limits: [Limit] = []
@@ -42,7 +42,7 @@ extension LaunchFile {
             limits.append(Limit(resource: Int32(RLIMIT_DATA.rawValue), value: UInt64(bytes)))
         }
         if let processes = given.processes, !controllers.contains("pids") {
-            // The kernel counts all of the user's tasks on the machine, so those that are there are allowed for. It
+            // The kernel counts all of the user's tasks on the machine, so the existing ones are added to the limit. It
             // counts nothing for root (getrlimit(2)).
             let value = UInt64(processes) + UInt64(tasks(of: user.id))
             limits.append(Limit(resource: asterism_processes_limit, value: value))
@@ -60,7 +60,7 @@ extension LaunchFile {
 }
 
 extension WorkerLimits {
-    /// Those that were asked for and that hold for single processes only, or not at all.
+    /// The requested limits that hold for single processes only, or not at all.
     func unenforced(_ cgroups: WorkerCgroups?) -> [String] {
         let controllers = cgroups?.controllers ?? []
         var fields: [String] = []
@@ -72,8 +72,8 @@ extension WorkerLimits {
 }
 
 extension WorkerPriority {
-    /// For oom_score_adj, whose unit is a thousandth of the machine's memory: when memory runs out, a low-priority worker
-    /// goes before a normal one of up to four tenths of the memory more.
+    /// For oom_score_adj, whose unit is a thousandth of the machine's memory: when memory runs out, a low-priority worker is
+    /// killed before a normal one that uses up to four tenths of the memory more.
     var oomScoreAdjust: Int32 {
         switch self {
         case .high: 0
@@ -84,7 +84,7 @@ extension WorkerPriority {
 }
 
 extension SpecProblem {
-    /// A launch that failed in the shim's hands.
+    /// A launch that failed in the shim.
     init(_ step: LaunchStep, errno: Int32, _ launch: LaunchFile) {
         let subject =
             switch step {

@@ -5,9 +5,9 @@ import ShimProtocol
 /// # What a dead shim leaves behind
 ///
 /// The kernel kills a worker's main process when its shim goes (PR_SET_PDEATHSIG), but not what that process had started.
-/// Those are found by the marker in their environment, which every program inherits unless it empties it; by having a
-/// found one as parent; and, while the number of the worker's session cannot have been given to anybody else, by their
-/// session. A process of a cgroup needs none of this.
+/// Those processes are found in three ways: by the marker in their environment, which every program inherits unless it clears
+/// its environment; by a parent that was found; and by their session, while the number of the worker's session cannot have
+/// been reused. Processes of a cgroup need none of this.
 ///
 /// A process is a zombie only when it has no thread left: one whose first thread has ended, while others work on, is shown
 /// in the state of a zombie too.
@@ -25,7 +25,7 @@ struct Leftovers {
         private(set) var isZombie: Bool
     }
 
-    /// Kills all that can be found, and reports who they were. Nobody is left when this finds nobody.
+    /// Kills all that can be found, and returns their process numbers. None is left when the result is empty.
     func kill() -> [Int32] {
         let rows = names(in: "/proc").compactMap { Int32($0) }.compactMap(Leftovers.row)
         var found: Set<Int32> = []
@@ -48,7 +48,7 @@ struct Leftovers {
 
     private func send(to process: Int32, parent: Int32) {
         guard let pinned = try? PinnedProcess(process) else { return }
-        // Its parent may be gone by now, and then somebody adopted it; a marker does not change.
+        // Its parent may have ended by now, and then another process is its parent; a marker does not change.
         guard let row = Leftovers.row(process), isMarked(row) || row.parent == parent else { return }
         pinned.kill()
     }
@@ -64,7 +64,7 @@ struct Leftovers {
         if let bytes = readSmallFile("/proc/\(process)/environ", limit: 8 << 20), !bytes.isEmpty {
             return bytes.split(separator: 0).contains { $0.elementsEqual(needle) }
         }
-        // The first thread may have ended, and its memory with it; the others' is still there.
+        // The first thread may have ended, and its view of the memory with it; other threads still show it.
         for thread in names(in: "/proc/\(process)/task") where thread != "\(process)" {
             guard let bytes = readSmallFile("/proc/\(process)/task/\(thread)/environ", limit: 8 << 20) else { continue }
             if bytes.split(separator: 0).contains(where: { $0.elementsEqual(needle) }) { return true }

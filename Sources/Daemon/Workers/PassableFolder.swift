@@ -4,7 +4,7 @@ import Glibc
 /// # Folders that other users pass through
 ///
 /// A worker of another user must reach its own `work` folder, so the folders above it have mode 0711: others may pass
-/// through them and not list them. What lies in them is private by a mode of its own: files 0600, `work` 0700.
+/// through them and not list them. Their content is private by its own mode: files 0600, `work` 0700.
 ///
 /// Modes are set by chmod(2). The mode that mkdir(2) is given is reduced by the umask, which is 0077 in the shipped unit
 /// and in many shells; and systemd sets a state directory to its unit's `StateDirectoryMode=` at each start.
@@ -17,10 +17,10 @@ enum PassableFolder {
         try open(path, hidingAllBut: known)
     }
 
-    /// Lets others through a folder of this process's own; another's is left as it is.
+    /// Lets others through a folder that this process owns; a folder of another user is left unchanged.
     ///
-    /// As long as a folder lets nobody through, it hides all that is in it. With `known`, that stays so: every other entry
-    /// that others could read or enter becomes private before the folder lets them through.
+    /// A folder that lets no other user through hides all its content. With `known`, that stays so: every other entry that
+    /// others could read or enter becomes private before the folder lets them through.
     static func open(_ path: String, hidingAllBut known: String? = nil) throws(Errno) {
         let folder = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY)
         var status = stat()
@@ -36,7 +36,7 @@ enum PassableFolder {
         try succeed(fchmod(folder.raw, status.st_mode & 0o7777 | mode))
     }
 
-    /// Makes a folder that is its owner's alone.
+    /// Makes a folder that only its owner may use.
     static func makePrivate(_ path: String) throws(Errno) {
         try succeed(mkdir(path, 0o700))
         try succeed(chmod(path, 0o700))

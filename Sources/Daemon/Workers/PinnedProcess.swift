@@ -2,7 +2,7 @@ import CLinux
 import EventLoop
 import Glibc
 
-/// A process held by a pidfd, so that what is sent to it reaches it or nobody.
+/// A process held by a pidfd, so that a signal reaches this process or none.
 struct PinnedProcess: ~Copyable {
     private let descriptor: FileDescriptor
 

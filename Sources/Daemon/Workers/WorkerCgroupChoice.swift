@@ -3,13 +3,13 @@ import Glibc
 
 /// # Which cgroup holds the workers
 ///
-/// `--workers-cgroup` reports it. The default, `auto`, is the cgroup of the unit `asterism-workers.service` where systemd has
-/// started that, below any mount of cgroup v2: at /sys/fs/cgroup, or at /sys/fs/cgroup/unified next to cgroup v1. Without
-/// it workers are held together by their shims alone.
+/// `--workers-cgroup` selects it. The default, `auto`, is the cgroup of the unit `asterism-workers.service` where systemd has
+/// started that, below any mount of cgroup v2: at /sys/fs/cgroup, or at /sys/fs/cgroup/unified next to cgroup v1. Without it,
+/// only their shims keep track of workers' processes.
 package enum WorkerCgroupChoice: Hashable, Sendable {
     case auto
     case off
-    /// A directory of cgroup v2 that is the workers' alone, or that can be made in one.
+    /// A directory of cgroup v2 that only workers use, or that can be made in one.
     case path(String)
 
     package init(parsing text: String) throws(StartError) {
@@ -29,7 +29,7 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
     /// From the mount point of cgroup v2 on.
     package static let unit = "asterism.slice/asterism-workers.service"
 
-    /// The cgroup, or none, and then why where somebody may have expected one.
+    /// The cgroup, or none, with the reason where one may have been expected.
     package struct Found: Hashable, Sendable {
         package private(set) var root: String?
         package private(set) var problem: String?
@@ -58,7 +58,8 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
         }
     }
 
-    /// Why a cgroup was not delegated to this user: systemd's Delegate= gives these (systemd.resource-control(5)).
+    /// Why a cgroup is not delegated to this user: systemd's Delegate= grants write access to these files
+    /// (systemd.resource-control(5)).
     package static func problem(of folder: String) -> Errno? {
         for file in ["", "/cgroup.procs", "/cgroup.subtree_control"] where access(folder + file, W_OK) < 0 {
             return Errno(errno)
@@ -66,7 +67,7 @@ package enum WorkerCgroupChoice: Hashable, Sendable {
         return nil
     }
 
-    /// The unit's cgroup below the first mount that has one. `problem` reports why a directory cannot be used.
+    /// The unit's cgroup below the first mount that has one. `problem` returns why a directory cannot be used.
     package static func find(mounts: [String], problem: (String) -> Errno?) -> Found {
         guard !mounts.isEmpty else { return Found(problem: "cgroup v2 is not mounted") }
         var reasons: [String] = []

@@ -10,20 +10,20 @@ package import Wire
 /// ```
 ///
 /// The root must not be the agent's own service, or a restart of that would end the workers or fail. Controllers that the
-/// root does not have are done without; `Slot.unenforced` then names the limits that hold for each process alone, by
+/// root does not have are not used; `Slot.unenforced` then names the limits that hold for each process alone, by
 /// setrlimit(2), or not at all.
 package struct WorkerCgroups: Sendable {
     package let root: String
     /// Of memory, cpu and pids, those that limit the workers here.
     package let controllers: [String]
 
-    /// Prepares the subtree; an error means that workers must do without cgroups.
+    /// Prepares the subtree; an error means that workers run without cgroups.
     package init(root: String) throws(Errno) {
         self.root = root
         if mkdir(root, 0o755) < 0, errno != EEXIST { throw Errno(errno) }
         if mkdir("\(root)/shims", 0o755) < 0, errno != EEXIST { throw Errno(errno) }
         let useful = ["memory", "cpu", "pids"]
-        // One at a time: a refused controller would take the others with it.
+        // One at a time: a refused controller would make the others fail too.
         for name in useful { try? WorkerCgroups.put("+\(name)", "\(root)/cgroup.subtree_control") }
         let given = readSmallFile("\(root)/cgroup.subtree_control", limit: 4096) ?? []
         let names = String(decoding: given, as: UTF8.self).split { $0 == " " || $0 == "\n" }.map(String.init)
@@ -36,18 +36,18 @@ package struct WorkerCgroups: Sendable {
 
     package func path(_ worker: WorkerRef) -> String { "\(root)/\(worker.name).\(worker.generation)" }
 
-    /// Makes a worker's cgroup with those of its limits that can be had.
+    /// Makes a worker's cgroup with those of its limits that can be enforced.
     func make(_ worker: WorkerRef, _ limits: WorkerLimits) throws(Errno) {
         let path = path(worker)
         if mkdir(path, 0o755) < 0 {
-            // A folder left by a launch that never came to anything is empty, or this fails.
+            // A folder left by an incomplete launch is empty; otherwise this fails.
             guard errno == EEXIST else { throw Errno(errno) }
             remove(path)
             try succeed(mkdir(path, 0o755))
         }
         do throws(Errno) {
             if controllers.contains("memory") {
-                // One process killed by chance out of many leaves a worker that is neither dead nor well.
+                // If only one process of many is killed, the worker is neither ended nor working.
                 try WorkerCgroups.put("1", "\(path)/memory.oom.group")
                 if let bytes = limits.memoryBytes { try WorkerCgroups.put("\(bytes)", "\(path)/memory.max") }
             }
@@ -63,7 +63,7 @@ package struct WorkerCgroups: Sendable {
         }
     }
 
-    /// SIGKILL to all in it; whether anybody is still there.
+    /// SIGKILL to all in it; returns whether a process is still there.
     func kill(_ worker: WorkerRef) -> Bool {
         let path = path(worker)
         try? WorkerCgroups.put("1", "\(path)/cgroup.kill")

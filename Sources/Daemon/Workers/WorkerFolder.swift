@@ -4,8 +4,8 @@ import Glibc
 import ShimProtocol
 package import Wire
 
-/// Where a node's workers lie on its disk, and the plain file work on one generation's folder. What the files mean is
-/// reported in ShimProtocol/GenerationDirectory.swift. `PassableFolder` reports who may enter.
+/// Where a node's workers are stored on its disk, and the file operations on one generation's folder.
+/// ShimProtocol/GenerationDirectory.swift explains the files, and `PassableFolder` explains who may enter.
 package struct WorkerFolder: Hashable, Sendable {
     package let worker: WorkerRef
     package let path: String
@@ -17,7 +17,7 @@ package struct WorkerFolder: Hashable, Sendable {
 
     package func path(of file: String) -> String { "\(path)/\(file)" }
 
-    /// Makes the folder; EEXIST if this generation was launched before. Reports how many folders above it are new entries of
+    /// Makes the folder; EEXIST if this generation was launched before. Returns how many folders above it are new entries of
     /// their own parents.
     func make(in state: String) throws(Errno) -> UInt8 {
         let above = "\(state)/workers/\(worker.name)"
@@ -34,7 +34,7 @@ package struct WorkerFolder: Hashable, Sendable {
         try descriptor.writeAll(bytes)
     }
 
-    /// `nil` if there is no such file, or no sense in it.
+    /// `nil` if there is no such file, or if it is invalid.
     func report(_ file: String) -> ShimReport? {
         guard let bytes = readSmallFile(path(of: file), limit: ShimReport.bytes) else { return nil }
         do throws(DecodeError) { return try ShimReport(decoding: bytes) } catch { return nil }
@@ -53,7 +53,7 @@ package struct WorkerFolder: Hashable, Sendable {
         return record
     }
 
-    /// Whether a shim has ever held this generation: the first thing that it does is to take room for its last word.
+    /// Whether a shim has ever held this generation: the first thing that it does is to reserve space for `exit`.
     var hasBegun: Bool {
         [
             GenerationDirectory.exit, GenerationDirectory.exit + GenerationDirectory.reserved,
@@ -69,7 +69,7 @@ package struct WorkerFolder: Hashable, Sendable {
         do throws(DecodeError) { return try LaunchFile(decoding: bytes) } catch { return nil }
     }
 
-    /// The lock that a living shim holds; `nil` if one does.
+    /// Takes the lock that a living shim holds; `nil` if a shim holds it.
     func lock() throws(Errno) -> FileDescriptor? {
         let file = try FileDescriptor.open(path(of: GenerationDirectory.launch), O_RDONLY)
         if flock(file.raw, LOCK_EX | LOCK_NB) == 0 { return file }
@@ -77,7 +77,7 @@ package struct WorkerFolder: Hashable, Sendable {
         throw Errno(errno)
     }
 
-    /// Writes `exit` in the shim's stead. Only under the lock.
+    /// Writes `exit` in place of the shim. Only under the lock.
     func conclude(_ record: ExitRecord) throws(Errno) {
         let new = path(of: GenerationDirectory.exit + ".host")
         let file = try FileDescriptor.open(new, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
@@ -88,7 +88,7 @@ package struct WorkerFolder: Hashable, Sendable {
         try succeed(fsync(folder.raw))
     }
 
-    /// All generations that lie in a state folder, by name and number.
+    /// All generations in a state folder, by name and number.
     static func all(in state: String) -> [WorkerFolder] {
         var all: [WorkerFolder] = []
         for name in names(in: "\(state)/workers") where WorkerSpec.isName(name) {
@@ -127,7 +127,7 @@ func succeed(_ result: Int32) throws(Errno) {
 /// Deletes a folder and all that is in it, following no link; what cannot be deleted stays.
 func removeTree(_ path: String) {
     func empty(_ folder: Int32, depth: Int) {
-        // The descriptor belongs to the stream from here on.
+        // The descriptor belongs to the stream from now on.
         guard let stream = fdopendir(folder) else {
             close(folder)
             return

@@ -9,8 +9,8 @@ extension WorkerHost {
     /// Finds everything that former agents launched on this node and did not remove. To be called once, before the first
     /// launch.
     ///
-    /// A record of the exit always wins. Without one, the lock reports whether a shim lives; if none does, the lock is ours,
-    /// and with it the right to call the generation lost, after its last process is gone.
+    /// A record of the exit has priority. Without one, the lock shows whether a shim lives. If none does, this host takes the
+    /// lock, and with it the right to call the generation lost after its last process has ended.
     package func adopt() -> [AdoptedWorker] {
         loop.preconditionOnLoop()
         return WorkerFolder.all(in: settings.stateDirectory).filter { !isKept($0.worker) }.map(adopt)
@@ -28,32 +28,33 @@ extension WorkerHost {
         if let record = folder.exitRecord(launch.nonce) { return found(.init(record, launch)) }
         let lock: FileDescriptor?
         do throws(Errno) { lock = try folder.lock() } catch {
-            // The launch file was read a moment ago; without leave to open it again nothing is known of its lock.
+            // The launch file was read a moment ago; without permission to open it again, nothing is known of its lock.
             return found(wait(WorkerKeeper(self, folder, launch)))
         }
-        // It may have ended between the two looks.
+        // It may have ended between the two reads.
         if let record = folder.exitRecord(launch.nonce) { return found(.init(record, launch)) }
         let keeper = WorkerKeeper(self, folder, launch)
         guard let lock else { return found(take(keeper)) }
         if !folder.hasBegun {
-            // The agent died before the shim was born, or the shim before it did anything. Should one be born late after
-            // all, it finds that the generation is over.
+            // The agent died before the shim started, or the shim died before it did anything. A shim that still starts later
+            // finds that the generation is over.
             do throws(Errno) {
                 try folder.conclude(ExitRecord(nonce: launch.nonce, outcome: .lost, at: Clock.wall()))
                 cgroups?.remove(folder.worker)
                 discard(folder)
                 return AdoptedWorker(worker: folder.worker, state: .neverStarted, operation: launch.operation)
             } catch {
-                // Without that record nothing may start in its place; it is swept like any other.
+                // Without that record nothing may start in its place; its processes are killed like those of any other.
             }
         }
         keep(keeper)
-        // Not at once: the caller must learn of the worker before it receives that it is lost.
+        // Not at once: the caller must learn of the worker before it learns that the worker is lost.
         keeper.sweepSoon(holding: lock)
         return found(.vanished)
     }
 
-    /// A living shim: the process that the record names, if it is still that process, or else the process that bears the mark.
+    /// A living shim: the process that the record names, if it is still that process, or else the process that has the
+    /// marker.
     private func take(_ keeper: WorkerKeeper) -> AdoptedWorker.State {
         let record = keeper.folder.startedRecord(keeper.launch.nonce)
         if let record {

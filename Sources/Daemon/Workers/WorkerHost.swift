@@ -4,11 +4,11 @@ import Glibc
 import ShimProtocol
 package import Wire
 
-/// # Hands of the agent
+/// # Launching and watching workers
 ///
-/// A `WorkerHost` launches, signals and watches workers, and knows what became of each; when and why is decided by
-/// `Control`. It holds nothing that cannot be found again on the disk and in /proc: dropping a host, or killing its agent,
-/// touches no worker, and `adopt()` of the next one carries on.
+/// A `WorkerHost` launches, signals and watches workers, and knows the state of each. `Control` decides when and why. The
+/// host holds nothing that cannot be found again on the disk and in /proc. Dropping a host, or killing its agent, does not
+/// affect any worker, and `adopt()` of the next host continues.
 ///
 /// ```
 ///  launch ─→ starting ──started──→ running ──shim ended──→ exit record? ──yes──→ exited | launchFailed
@@ -17,17 +17,17 @@ package import Wire
 ///     └──────────────────── no shim, no exit record ────────────────────────┘
 /// ```
 ///
-/// A generation is launched at most once: its folder is its claim, made with mkdir(2), and stays until `remove`. While a
-/// worker starts, signals wait for it. Everything happens on one loop; nothing blocks it but small files, and a fork.
+/// A generation is launched at most once: mkdir(2) of its folder claims it, and the folder stays until `remove`. Signals to a
+/// worker that is starting are queued. Everything happens on one loop; only small files and a fork block it.
 package final class WorkerHost {
     package struct Settings: Sendable {
         /// Absolute; `workers` and `trash` in it are the host's.
         package let stateDirectory: String
         /// The program `asterism-shim`.
         package let shim: String
-        /// A folder of cgroup v2 that is ours to use; `nil` to do without.
+        /// A folder of cgroup v2 for this host; `nil` to use none.
         package private(set) var cgroupRoot: String?
-        /// Why there is none, where somebody may have expected one.
+        /// Why there is none, where one may have been expected.
         package var cgroupProblem: String?
 
         package init(stateDirectory: String, shim: String, cgroupRoot: String? = nil) {
@@ -39,15 +39,15 @@ package final class WorkerHost {
 
     package let loop: Loop
     package let settings: Settings
-    /// How workers are held together on this node.
+    /// How workers' processes are tracked on this node.
     package var containment: Containment { cgroups == nil ? .subreaper : .cgroup }
     /// Why it is `subreaper` although a cgroup was given or looked for.
     package let cgroupProblem: String?
 
     let cgroups: WorkerCgroups?
-    /// Of the cgroup's root: two agents there would take each other's workers for their own.
+    /// The lock of the cgroup's root: two agents there would treat each other's workers as their own.
     private let cgroupLock: FileDescriptor?
-    /// The process that has shown that processes can be put there.
+    /// The process that has tested that processes can be put there.
     private let probe: ChildProcess?
     private let onEvent: (WorkerEvent) -> Void
     private let removals: Blocking
@@ -99,7 +99,7 @@ package final class WorkerHost {
     }
 
     /// Puts a process where the shims will be. Permission bits do not prove that this can be done: the kernel refuses it
-    /// below a cgroup of the wrong type, and a container runtime may. A shim without arguments ends at once.
+    /// below a cgroup of the wrong type, and a container runtime may refuse it too. A shim without arguments ends at once.
     private static func probe(
         _ groups: WorkerCgroups, on loop: Loop, _ shim: String
     ) throws(CgroupProblem) -> ChildProcess {
@@ -125,7 +125,7 @@ package final class WorkerHost {
         }
     }
 
-    /// Watches nothing any more; touches no worker. Idempotent.
+    /// Stops watching; affects no worker. Idempotent.
     package func close() {
         for keeper in keepers.values { keeper.close() }
         keepers = [:]
@@ -136,7 +136,7 @@ package final class WorkerHost {
     /// Workers that run or are being ended.
     package var live: [WorkerRef] { keepers.keys.sorted() }
 
-    /// Starts one generation of a worker, or starts it again after it has ended: then its log goes on where it was. If it
+    /// Starts one generation of a worker, or starts it again after it has ended: then its log continues where it was. If it
     /// throws, nothing has run and nothing new is left; otherwise events report the rest. `operation` is kept with the
     /// worker, for `adopt()`.
     package func launch(_ worker: WorkerRef, _ spec: WorkerSpec, operation: String) throws(SpecProblem) {
@@ -163,15 +163,15 @@ package final class WorkerHost {
         }
     }
 
-    /// Everything that is wrong with a specification and can be seen on this node; `launch` tries it all again.
+    /// Every problem of a specification that can be detected on this node; `launch` checks all of it again.
     package func check(_ spec: WorkerSpec) -> [SpecProblem] {
         let problems = spec.problems()
         return problems.isEmpty ? WorkerSpecCheck.problems(spec, state: settings.stateDirectory) : problems
     }
 
-    /// The folder is there: the generation must have ended. The new launch takes the old one's place in one step, and
-    /// only then goes the record of the old end, so that a crash in between leaves a launch that was lost and never an
-    /// end that was not this launch's.
+    /// The folder is there: the generation must have ended. The new launch replaces the old one in one step, and only then
+    /// the record of the old end is removed. So a crash in between leaves a launch that was lost, and never an end that
+    /// belongs to another launch.
     private func launchAgain(
         _ folder: WorkerFolder, _ launch: inout LaunchFile, _ spec: WorkerSpec, _ user: WorkerUser
     ) throws(SpecProblem) {
@@ -218,9 +218,9 @@ package final class WorkerHost {
         return keeper
     }
 
-    /// Sends a signal to every process of the worker, those that left its process group or session included. What is left
-    /// after `graceSeconds` is killed, by the shim and so also without this agent; without a grace, what is left ten
-    /// seconds after the end of the main process. SIGKILL means `killTree`. False if there is no such worker.
+    /// Sends a signal to every process of the worker, including those that left its process group or session. What is left
+    /// after `graceSeconds` is killed, by the shim and so also without this agent; without a grace, what is left ten seconds
+    /// after the end of the main process. SIGKILL means `killTree`. False if there is no such worker.
     @discardableResult
     package func signal(_ worker: WorkerRef, _ number: Int32, graceSeconds: Int64? = nil) -> Bool {
         loop.preconditionOnLoop()
@@ -230,11 +230,11 @@ package final class WorkerHost {
         return keeper.command([.stop(signal: number)] + [grace].compactMap { $0 })
     }
 
-    /// Kills every process of the worker, those that left its process group or session included.
+    /// Kills every process of the worker, including those that left its process group or session.
     @discardableResult
     package func killTree(_ worker: WorkerRef) -> Bool { signal(worker, SIGKILL) }
 
-    /// Forgets an ended generation and deletes its folder, log and all. False if it lives still.
+    /// Forgets an ended generation and deletes its folder with the log. False if it still lives.
     @discardableResult
     package func remove(_ worker: WorkerRef) -> Bool {
         loop.preconditionOnLoop()
@@ -254,7 +254,7 @@ package final class WorkerHost {
 
     func folder(_ worker: WorkerRef) -> WorkerFolder { WorkerFolder(worker, in: settings.stateDirectory) }
 
-    /// Hidden at once, and deleted eventually: a worker may have left a million files.
+    /// Hidden at once, and deleted in the background: a worker may have left a million files.
     func discard(_ folder: WorkerFolder) {
         let nonce = folder.launchFile.map { String($0.nonce, radix: 16) } ?? "0"
         let trash = "\(settings.stateDirectory)/trash/\(folder.worker.name).\(folder.worker.generation).\(nonce)"
@@ -273,7 +273,7 @@ package final class WorkerHost {
 
     func isKept(_ worker: WorkerRef) -> Bool { keepers[worker] != nil }
 
-    /// From keepers. What ends a generation also ends its keeper.
+    /// Called by keepers. An event that ends a generation also ends its keeper.
     func emit(_ event: WorkerEvent) {
         switch event {
         case .exited(let worker, _), .launchFailed(let worker, _), .lost(let worker, _):

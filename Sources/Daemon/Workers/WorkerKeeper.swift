@@ -5,13 +5,13 @@ import Platform
 import ShimProtocol
 import Wire
 
-/// One living generation as its host sees it: a shim that is a child or was found, what it reported, and what it is still to
-/// be reported.
+/// One living generation as its host sees it: a shim that is a child or was found, what it has reported, and the commands
+/// that it is still to get.
 final class WorkerKeeper {
     private enum Phase {
         case starting
         case running(StartedRecord)
-        /// The shim is gone without a word. The lock, which a late shim would need, is held until `exit` is written.
+        /// The shim is gone and has left no record. The lock, which a late shim would need, is held until `exit` is written.
         case sweeping(since: Instant)
     }
 
@@ -61,7 +61,7 @@ final class WorkerKeeper {
         } catch { throw SpawnError(step: .pipe, reason: error) }
         let reading = FileDescriptor(owning: read), writing = FileDescriptor(owning: write)
         command.descriptors = [nil, writing.raw, nil]
-        // Out of the agent's own cgroup, so that nothing that ends the agent's ends the shims.
+        // Outside of the agent's own cgroup, so that ending the agent's cgroup does not end the shims.
         let shims = host.cgroups.flatMap { try? FileDescriptor.open($0.shims, O_RDONLY | O_DIRECTORY).release() }
         defer { if let shims { Glibc.close(shims) } }
         command.cgroup = shims
@@ -72,7 +72,7 @@ final class WorkerKeeper {
                 readReports()
             }
         } catch {
-            // The shim's end will report everything but the start, which is then looked for.
+            // The shim's end reports everything except the start, which is then read from the folder.
             pollFolder(every: .milliseconds(50))
             return
         }
@@ -112,14 +112,14 @@ final class WorkerKeeper {
         switch report {
         case .started(let record): started(record)
         case .stuck(let record): stuck(record.processes)
-        // The file of the same content is what counts; it is read when the shim has ended.
+        // The file with the same content is authoritative; it is read when the shim has ended.
         case .ended: break
         }
     }
 
     // MARK: A shim that was found
 
-    /// Takes over the shim of a former agent. `process` is known to be it, `record` what it has written.
+    /// Takes over the shim of a former agent. `process` is that shim, and `record` is what it has written.
     func adopt(_ process: Int32, _ record: StartedRecord?) throws(Errno) {
         let watch = try ProcessWatch(on: host.loop, "shim of \(worker)", pid: process) { [unowned self] in shimEnded() }
         // Read while the pidfd is open: from then on the number cannot move to another process unseen.
@@ -130,11 +130,11 @@ final class WorkerKeeper {
         self.watch = watch
         if let record { phase = .running(record) }
         hasReportedStuck = folder.stuckRecord(launch.nonce) != nil
-        // Only the agent that launched a shim has its pipe. Stuck processes are rare and patient.
+        // Only the agent that launched a shim has its pipe. Stuck processes are rare and not urgent.
         pollFolder(every: record == nil ? .milliseconds(50) : .seconds(5))
     }
 
-    /// Nobody to be found, and yet the lock is held.
+    /// The lock is held, but no process was found.
     func awaitLock() { pollFolder(every: .seconds(1)) }
 
     private func pollFolder(every interval: Interval) {
@@ -183,11 +183,11 @@ final class WorkerKeeper {
         (child, watch, reports, reportPipe) = (nil, nil, nil, nil)
         if let record = folder.exitRecord(launch.nonce) { return ended(record) }
         do throws(Errno) {
-            // A shim that is alive after all, in another pid namespace or just being born, holds it.
+            // A living shim holds it, in another pid namespace or just starting.
             guard let lock = try folder.lock() else { return awaitLock() }
             self.lock = lock.release()
         } catch {
-            // Without its folder there is neither lock nor record; what is left to do is the same.
+            // Without its folder there is neither lock nor record; the remaining steps are the same.
         }
         if let record = folder.exitRecord(launch.nonce) { return ended(record) }
         sweep(session: true)
@@ -204,7 +204,7 @@ final class WorkerKeeper {
         }
     }
 
-    /// Ends, from the loop's next turn on, what a shim that died under a former agent left over.
+    /// Kills, from the loop's next turn on, what a shim that died under a former agent left running.
     func sweepSoon(holding lock: consuming FileDescriptor) {
         self.lock = lock.release()
         phase = .sweeping(since: host.loop.now)
@@ -227,7 +227,7 @@ final class WorkerKeeper {
         let isPopulated = launch.cgroup != nil && (host.cgroups?.kill(worker) ?? false)
         let found = leftovers.kill()
         if found.isEmpty, !isPopulated { return conclude() }
-        // The same patience as a shim's.
+        // The same timeout as a shim's.
         if now - since > .seconds(5) { stuck(found) }
         sweepAgain(after: now - since > .seconds(1) ? .milliseconds(500) : .milliseconds(10), session: session)
     }
@@ -238,18 +238,18 @@ final class WorkerKeeper {
         do throws(Errno) {
             try folder.conclude(ExitRecord(nonce: launch.nonce, outcome: .lost, at: now))
         } catch {
-            // The next agent will find no record and come to the same conclusion.
+            // The next agent will find no record and reach the same result.
         }
         host.emit(.lost(worker, at: now))
     }
 
     // MARK: Commands
 
-    /// In this order, once the worker runs. False if there is no shim that could be commanded.
+    /// Sends the commands in this order, once the worker runs. False if there is no shim to command.
     func command(_ commands: [ShimCommand]) -> Bool {
         switch phase {
         case .starting where child != nil || watch != nil:
-            // A launch takes milliseconds; as many as there are signals is far more than an agent gives.
+            // A launch takes milliseconds; an agent gives far fewer commands than there are signals.
             if pending.count < 64 { pending += commands }
             return true
         case .starting, .sweeping: return false

@@ -3,11 +3,11 @@ import Glibc
 import ShimProtocol
 package import Wire
 
-/// What is wrong with a specification on this node, and could not be seen elsewhere: users, files, the machine's size.
-/// `WorkerSpec.problems()` comes first; this expects a specification that passed it.
+/// The problems of a specification that only this node can detect: users, files, the machine's size. `WorkerSpec.problems()`
+/// comes first; this expects a specification that passed it.
 ///
-/// The launch tries all of it again and has the last word. This exists so that a person learns of a mistake at once, with
-/// the name of the field, and before anything has changed.
+/// The launch checks all of it again, and its result is final. This check exists so that a person learns of a mistake at
+/// once, with the name of the field, before anything has changed.
 package struct WorkerSpecCheck {
     private let spec: WorkerSpec
     private var found: [SpecProblem] = []
@@ -102,7 +102,7 @@ package struct WorkerSpecCheck {
 
 extension WorkerUser {
     /// The uppermost of a file and the folders above it whose mode bits do not let this user execute or enter it; nil if
-    /// all do. A file with an access list is left to the kernel's judgement at the launch.
+    /// all do. A file with an access list is left to the kernel's check at the launch.
     fileprivate func obstacle(to path: String) -> String? {
         var places = [path], rest = path[...]
         while let slash = rest.lastIndex(of: "/"), slash > rest.startIndex {

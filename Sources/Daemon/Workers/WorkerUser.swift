@@ -2,7 +2,7 @@ import Glibc
 package import ShimProtocol
 package import Wire
 
-/// Who a worker runs as, looked up in the node's user database.
+/// The user that a worker runs as, looked up in the node's user database.
 package struct WorkerUser: Hashable, Sendable {
     package private(set) var id: UInt32
     package private(set) var group: UInt32
@@ -15,7 +15,7 @@ package struct WorkerUser: Hashable, Sendable {
         isOther ? LaunchFile.User(id: id, group: group, groups: groups) : nil
     }
 
-    /// The user and group of a specification. Only root may become somebody else.
+    /// The user and group of a specification. Only root may change to another user.
     package init(_ spec: WorkerSpec) throws(SpecProblem) {
         let own = geteuid(), ownGroup = getegid()
         let entry: PasswordEntry?
@@ -125,7 +125,7 @@ private enum LookUp<Value> {
     case found(Value?)
 }
 
-/// Calls with larger and larger buffers, up to a megabyte, as getpwnam_r(3) and its kin need it.
+/// Calls with larger and larger buffers, up to a megabyte, as getpwnam_r(3) and similar functions need it.
 private func withScratch<Value>(_ body: (UnsafeMutableBufferPointer<CChar>) -> LookUp<Value>) -> Value? {
     var size = 4096
     while size <= 1 << 20 {

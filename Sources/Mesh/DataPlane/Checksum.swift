@@ -1,6 +1,6 @@
-/// The Internet checksum (RFC 1071), where nobody else computes it.
+/// The Internet checksum (RFC 1071), where neither kernel nor device computes it.
 package enum Checksum {
-    /// Of all these bytes, ready to be written.
+    /// The checksum of all these bytes, ready to be written.
     package static func of(_ bytes: [UInt8]) -> UInt16 {
         bytes.withUnsafeBytes { memory in memory.baseAddress.map { ~fold(sum($0, count: memory.count)) } ?? 0xffff }
     }
@@ -38,7 +38,7 @@ package enum Checksum {
         return fold(addresses &+ UInt64(transport) &+ UInt64(length))
     }
 
-    /// Where the checksum of that transport stands in its header.
+    /// The offset of the checksum in the header of that transport.
     static func offset(of transport: UInt8) -> Int? {
         switch transport {
         case InnerPacket.tcp: 16

@@ -1,6 +1,6 @@
-/// What a sender of this node is informed by ICMP about a packet of its own.
+/// What ICMP reports to a sender on this node about a packet of its own.
 enum ControlMessageError: Hashable {
-    /// The largest packet that would have gone.
+    /// The largest packet that would have been sent.
     case tooBig(Int)
     case unreachable
 }

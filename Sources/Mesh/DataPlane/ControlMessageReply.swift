@@ -3,11 +3,11 @@ import Base
 /// ICMP errors of RFC 792 with RFC 1191's MTU, and of RFC 4443. They come from the address that the packet was for, as
 /// from a router before it: a packet from one of this node's own addresses would be dropped as a martian.
 enum ControlMessageReply {
-    /// As much of the packet as an answer quotes: IPv4's 576 bytes (RFC 1812, section 4.3.2.3) and IPv6's 1280.
+    /// The part of the packet that an answer quotes: IPv4's 576 bytes (RFC 1812, section 4.3.2.3) and IPv6's 1280.
     private static let quote4 = 576 - 28
     private static let quote6 = 1280 - 48
 
-    /// `nil` for packets about which nothing may be reported: other errors, and later fragments.
+    /// `nil` for packets that must not be answered: other errors, and later fragments.
     static func make(
         to packet: UnsafeRawPointer, count: Int, _ error: ControlMessageError, from local: OverlayLocal
     ) -> [UInt8]? {
@@ -18,7 +18,7 @@ enum ControlMessageReply {
         if isControl {
             guard count > inner.headerLength else { return nil }
             let kind = packet.load(fromByteOffset: inner.headerLength, as: UInt8.self)
-            // Echoes may be answered about; errors not.
+            // An echo may be answered with an error; an error may not.
             guard inner.isIPv4 ? kind == 8 || kind == 0 : kind >= 128 else { return nil }
         }
         return inner.isIPv4 ? version4(packet, count, error) : version6(packet, count, error)

@@ -1,29 +1,29 @@
 package import Base
 package import Wire
 
-/// # The road of packets
+/// # The data plane
 ///
 /// A TUN device gives what programs of this node send to overlay addresses; a UDP socket carries it, sealed, to the peer
 /// that has the address; the peer's data plane opens it and gives it to its TUN device. Everything else of the mesh
-/// (handshakes, streams, heartbeats) goes through `Endpoint`, which knows sessions and paths and reports the data plane what
-/// it needs of them: keys, addresses, limits, as `DataPlaneChange`s. What the data plane learns on its way, that a peer
-/// has moved, or holds new keys, comes back as `DataPlaneEvent`s.
+/// (handshakes, streams, heartbeats) goes through `Endpoint`, which knows sessions and paths. It informs the data plane of
+/// keys, addresses and limits by `DataPlaneChange`s. What the data plane learns, such as that a peer has moved or holds new
+/// keys, comes back as `DataPlaneEvent`s.
 ///
 /// ```
 ///   TUN ── super-packet ──→ TxPath: route → cut → seal ──→ trains of datagrams ──→ UDP_SEGMENT
 ///   TUN ←── super-packet ── RxPath: index → window → open → check → join ←── trains ←── UDP_GRO
 /// ```
 ///
-/// Four things make it fast. Packets come and go by the train: one system call and one pass through the kernel's stack
-/// for up to 64 of them. Nothing is copied but by the cipher: a train is sealed from the device's buffer into the
-/// socket's, and opened in place. Nobody sums payload: the sender's kernel leaves transport checksums partial, a flag in
-/// the authenticated header reports it, and the receiver's kernel is informed that they are. And the receiver joins segments
-/// again without looking for flows: a flag reports that a packet continues the one before it.
+/// Four things make it fast. Packets are received and sent in trains: one system call and one pass through the kernel's stack
+/// for up to 64 of them. Only the cipher copies: a train is sealed from the device's buffer into the socket's, and opened in
+/// place. Payload is not summed: the sender's kernel leaves transport checksums partial, a flag in the authenticated header
+/// states that, and the receiver's kernel accepts them as partial. And the receiver joins segments again without a search for
+/// flows: a flag states that a packet continues the one before it.
 ///
-/// Both ways work on memory of the caller and allocate nothing. Each may have a thread of its own, or several, each with a
-/// `DataPlane` that knows its role; what they share is made for it (`TxRoute.takeCounters`, `RxEntry.exclusively`,
-/// `FlowTable`), and one alone takes no lock but where rules restrict a peer. What is rare (no route yet, a packet that is
-/// too large, a refusal) may allocate, and is limited in `Limits`.
+/// Both directions work on memory of the caller and allocate nothing. Each may have its own thread, or several, each with a
+/// `DataPlane` that knows its role. What they share is made for concurrent use (`TxRoute.takeCounters`,
+/// `RxEntry.exclusively`, `FlowTable`), and a single one takes a lock only where rules restrict a peer. Rare cases (no route
+/// yet, a packet that is too large, a refusal) may allocate, and are limited in `Limits`.
 ///
 /// What is never let through: a packet from a peer whose source is not one of the peer's own addresses; one that is not
 /// for this node; multicast and broadcast; what the policy does not allow. Each is counted by its reason.
@@ -33,7 +33,7 @@ package struct DataPlane: ~Copyable {
     let flows: FlowTable
     private let role: DataPlaneRole
     var waiting = WaitingPackets()
-    /// RFC 4443, section 2.4 f needs a limit; a burst of a busy moment is let through.
+    /// RFC 4443, section 2.4 f requires a limit; a short burst is allowed.
     private var replies = TokenBucket(perSecond: 100, burst: 50, now: .origin)
     /// Nothing was sent since the last report.
     private var isQuiet = true
@@ -51,7 +51,7 @@ package struct DataPlane: ~Copyable {
         receive.isShared = isShared
     }
 
-    /// What `Endpoint` reports of sessions and paths; in the order in which it reported it.
+    /// Applies a change of sessions and paths by `Endpoint`. Changes are applied in the order in which they were made.
     package mutating func apply(_ change: DataPlaneChange, now: Instant, into out: inout DataPlaneOutbox) {
         guard !change.role.isDisjoint(with: role) else { return }
         switch change {
@@ -78,7 +78,7 @@ package struct DataPlane: ~Copyable {
         }
     }
 
-    /// What a device with IFF_VNET_HDR gave in one read: a virtio header and a packet.
+    /// What one read of a device with IFF_VNET_HDR returned: a virtio header and a packet.
     package mutating func submitted(
         frame: UnsafeMutableRawPointer, count: Int, now: Instant, into out: inout DataPlaneOutbox
     ) {
@@ -123,7 +123,8 @@ package struct DataPlane: ~Copyable {
             counters: &counters, into: &out)
     }
 
-    /// The address's owner cannot be reached, or there is none: what waits for it is given up, and its senders are informed.
+    /// The address's owner cannot be reached, or there is none: packets that wait for it are dropped, and their senders are
+    /// informed.
     package mutating func unreachable(_ address: IPAddress, now: Instant, into out: inout DataPlaneOutbox) {
         for packet in waiting.release(OverlayKey(address)) {
             counters.drop(.unreachable)
@@ -135,7 +136,7 @@ package struct DataPlane: ~Copyable {
         }
     }
 
-    /// Gives up what has waited too long. To be called now and then; `deadline` reports when there is something to do.
+    /// Drops packets that have waited too long. To be called at `deadline`.
     package mutating func tick(now: Instant) {
         counters.drop(.awaitingSession, count: waiting.expire(now))
     }
@@ -181,7 +182,7 @@ package struct DataPlaneOutbox: ~Copyable {
     package var trains = TrainOutbox()
     /// Packets for the device, in the memory that was received into.
     package var packets = PacketOutbox()
-    /// Packets of this node's own making for the device: ICMP errors. Without a virtio header.
+    /// Packets that this node makes for the device: ICMP errors. Without a virtio header.
     package var replies: [[UInt8]] = []
     /// Datagrams that are not packets, for `Endpoint`.
     package var others = DatagramBatch(capacity: 4096)
@@ -190,7 +191,7 @@ package struct DataPlaneOutbox: ~Copyable {
     package init() {}
 }
 
-/// Which way a data plane's packets go.
+/// The direction of a data plane's packets.
 package struct DataPlaneRole: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -201,7 +202,7 @@ package struct DataPlaneRole: OptionSet, Hashable, Sendable {
     package static let inward = DataPlaneRole(rawValue: 2)
 }
 
-/// What `Endpoint` reports the data plane.
+/// A change that `Endpoint` reports to the data plane.
 package enum DataPlaneChange: Sendable {
     /// This node's own addresses.
     case local(OverlayLocal)
@@ -211,10 +212,10 @@ package enum DataPlaneChange: Sendable {
     /// Keys to seal with for a peer, in place of those before.
     case route(TxRoute)
     case unroute(peer: Int)
-    /// Nothing is reported to the peer, or received from it under these indices, for a while: what can be made again is
+    /// Nothing was sent to the peer, or received from it under these indices, for a while: state that can be made again is
     /// not kept.
     case rest(peer: Int, indices: [UInt32])
-    /// Packets go there, and while that is in doubt to `second` too.
+    /// Packets go to that path, and while it is in doubt also to `second`.
     case redirect(peer: Int, PathAddress, second: PathAddress?)
     /// The largest datagram that the path carries, in bytes of UDP payload.
     case limit(peer: Int, Int)
@@ -222,10 +223,10 @@ package enum DataPlaneChange: Sendable {
     case restrict(index: UInt32, PeerPolicy)
     /// Whether replies of the peer need to be remembered.
     case track(peer: Int, Bool)
-    /// The driver is to ask the kernel for the MTU of the way to that address, and to report `Endpoint.measured`.
+    /// The driver is to ask the kernel for the path MTU to that address, and to report it by `Endpoint.measured`.
     case measure(peer: Int, SocketAddress)
 
-    /// Whose business it is.
+    /// The roles that the change concerns.
     package var role: DataPlaneRole {
         switch self {
         case .local, .unroute, .rest: [.outward, .inward]
@@ -241,15 +242,15 @@ package enum DataPlaneChange: Sendable {
     }
 }
 
-/// What the data plane reports `Endpoint` and the layer above.
+/// What the data plane reports to `Endpoint` and the layer above.
 package enum DataPlaneEvent: Hashable, Sendable {
     /// The peer has sealed with the keys of this index for the first time, so it holds them.
     case confirmed(index: UInt32, PathAddress)
     /// The newest packet of the peer, of that counter, came from another address than those before. Threads may report
     /// two moves in the wrong order.
     case moved(index: UInt32, PathAddress, counter: UInt64)
-    /// The first packet since the last report was sent: the next report is desired in a tenth of a second, so that paths
-    /// are looked after while they are used.
+    /// The first packet since the last report was sent: the next report is due in a tenth of a second, so that paths are
+    /// maintained while they are used.
     case active
     /// A packet waits for a session with the node that has this address.
     case sessionRequested(IPAddress)
@@ -299,21 +300,21 @@ package struct OverlayLocal: Hashable, Sendable {
     func has(_ key: OverlayKey) -> Bool { key == key6 || key == key4 }
 }
 
-/// Why a packet went no further.
+/// Why a packet was dropped.
 package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
-    /// From the device: not IP, cut short, or a header that reports nonsense.
+    /// From the device: not IP, truncated, or with an invalid header.
     case malformed
-    /// Multicast, broadcast, or another address that is nobody's.
+    /// Multicast, broadcast, or another address that belongs to no single node.
     case multicast
     /// From the device with a source that is not this node's.
     case foreignSource
     /// To an address outside of the overlay, or to this node itself.
     case notOverlay
-    /// More waits for sessions than `Limits` allows, or has waited too long.
+    /// More packets wait for sessions than `Limits` allows, or this one has waited too long.
     case awaitingSession
-    /// What was sealed has not been taken by the socket yet.
+    /// The socket has not accepted earlier sealed packets yet.
     case noRoom
-    /// Nobody has the address, or its owner does not answer.
+    /// No node has the address, or its owner does not answer.
     case unreachable
     /// Larger than the path carries; the sender was informed.
     case tooBig
@@ -327,11 +328,11 @@ package enum PacketDrop: Int, Hashable, Sendable, CaseIterable {
     case badPacket
     /// From a peer, with a source that is not the peer's.
     case spoofedSource
-    /// From a peer, for somebody else.
+    /// From a peer, for another node.
     case notForUs
     /// The policy does not let the peer reach that port.
     case denied
-    /// It met congestion and its ends cannot be informed (RFC 6040, section 4.2).
+    /// It experienced congestion, and its ends do not support ECN (RFC 6040, section 4.2).
     case congested
 
     package var name: String { "\(self)" }

@@ -2,11 +2,11 @@ import Base
 import Synchronization
 import Wire
 
-/// # What this node has begun
+/// # Flows that this node has begun
 ///
-/// A bounded table of conversations with peers that may not begin one themselves: eight places for each hash, the
-/// longest unused gives way. It is asked only where no rule allows a packet, and costs nothing where everything is
-/// allowed. Data planes of several threads share one: what one has sent, another may get the answer to.
+/// A bounded table of conversations with peers that may not begin one themselves. Each hash has eight places, and the one
+/// that was unused longest is replaced. The table is used only where no rule allows a packet, and costs nothing where
+/// everything is allowed. Data planes of several threads share one, because one may get the answer to what another has sent.
 package final class FlowTable: Sendable {
     private let table = Mutex(Conversations())
 
@@ -25,7 +25,7 @@ package final class FlowTable: Sendable {
         return table.withLock { $0.knows(inner.source, talk, life, now: now) }
     }
 
-    /// Unused for so long, a conversation is over (RFC 5382, REQ-5, would have TCP wait 2 h; an hour does for those who
+    /// Unused for so long, a conversation is over (RFC 5382, REQ-5, would have TCP wait 2 h; an hour is enough for those that
     /// send keepalives).
     private static let lifeTCP = Interval.minutes(60)
     private static let life = Interval.minutes(3)
@@ -33,7 +33,7 @@ package final class FlowTable: Sendable {
 
 private struct Conversations: ~Copyable, @unchecked Sendable {
     private struct Place {
-        /// The destination's address, so that who comes after it inherits nothing.
+        /// The destination's address, so that a later owner of the slot inherits nothing.
         private(set) var peer = OverlayKey(high: 0, low: 0)
         /// Protocol and ports; 0 where free, since no protocol that is tracked has that number.
         private(set) var talk: UInt64 = 0

@@ -1,16 +1,16 @@
 package import Base
 
-/// What the data plane reads of an IP packet, and nothing more: who, to whom, which transport and where it begins.
+/// What the data plane reads of an IP packet: source, destination, transport and where the transport begins.
 /// Everything is checked against the packet's length before it is read.
 struct InnerPacket {
     let isIPv4: Bool
     /// Bytes of the IP header; for IPv6 the fixed one.
     let headerLength: Int
-    /// IPv4's protocol or IPv6's next header. Behind IPv6 extension headers the transport is not looked for.
+    /// IPv4's protocol or IPv6's next header. The transport is not searched for after IPv6 extension headers.
     let transport: UInt8
     let source: OverlayKey
     let destination: OverlayKey
-    /// A later piece of a fragmented IPv4 packet: its transport header is elsewhere.
+    /// A later fragment of an IPv4 packet: the transport header is in the first one.
     let isLaterFragment: Bool
 
     static let tcp: UInt8 = 6
@@ -63,7 +63,7 @@ struct InnerPacket {
         return first >> 4 == 4 ? second & 3 : second >> 4 & 3
     }
 
-    /// Marks a whole packet as having met congestion. False where its ends do not understand that mark.
+    /// Marks a whole packet as having met congestion. False where its ends do not support ECN.
     static func markCongestion(_ bytes: UnsafeMutableRawPointer) -> Bool {
         switch congestion(bytes) {
         case 0: return false
@@ -105,7 +105,7 @@ package struct OverlayKey: Hashable, Sendable {
         isIPv4 ? .v4(UInt32(truncatingIfNeeded: low)) : .v6(high: high, low: low)
     }
 
-    /// Multicast, broadcast, unspecified or loopback: nothing of the kind is carried.
+    /// Multicast, broadcast, unspecified or loopback: packets to these are never carried.
     var isNobody: Bool {
         if isIPv4 {
             let value = UInt32(truncatingIfNeeded: low)

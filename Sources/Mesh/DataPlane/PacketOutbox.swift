@@ -44,7 +44,7 @@ package struct PacketOutbox: ~Copyable {
         pieceCount += 1
     }
 
-    /// What was added since the last call is one packet.
+    /// The pieces added since the last call are one packet.
     @inline(__always)
     mutating func close() {
         ends[count] = Int32(pieceCount)

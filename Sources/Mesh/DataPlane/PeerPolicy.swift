@@ -21,7 +21,7 @@ package struct PeerPolicy: Hashable, Sendable {
     func allows(_ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket) -> Bool {
         let transport = inner.transport == InnerPacket.icmp6 ? InnerPacket.icmp4 : inner.transport
         if inner.isLaterFragment {
-            // Without its first piece, which is judged by its ports, nobody can put it together; but a second piece may
+            // Without its first fragment, which is checked by its ports, it cannot be reassembled. But a second fragment may
             // be made to overwrite the first one's header (RFC 1858, section 3.2).
             return packet.word16(6) & 0x1fff > 1
         }
@@ -35,7 +35,7 @@ package struct PeerPolicy: Hashable, Sendable {
         }
     }
 
-    /// ICMP that reports on other packets, and begins nothing (RFC 1122, section 3.2.2; RFC 4443, section 2.1).
+    /// ICMP errors, which report on other packets and begin no flow (RFC 1122, section 3.2.2; RFC 4443, section 2.1).
     private static func isError(_ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket) -> Bool {
         guard count > inner.headerLength else { return false }
         let kind = packet.load(fromByteOffset: inner.headerLength, as: UInt8.self)

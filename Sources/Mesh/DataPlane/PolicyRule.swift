@@ -2,12 +2,12 @@ import Base
 import Synchronization
 package import Wire
 
-/// # Who may reach what
+/// # Which peers may reach what
 ///
 /// Nodes of one application (the label `app` of their certificates, or its absence) reach each other freely. Between
-/// applications nothing passes that no rule of the receiving node allows, but for answers: what this node has sent opens
-/// the way back for as long as it is used (`FlowTable`). Rules name peers by labels of their certificates, which the
-/// fleet's authority has signed, so that no peer can give itself what it was not given.
+/// applications only packets pass that a rule of the receiving node allows, and answers: a packet of this node allows the
+/// answers for as long as the flow is used (`FlowTable`). Rules name peers by labels of their certificates. The fleet's
+/// authority has signed these, so no peer can give itself a label.
 package struct PolicyRule: Hashable, Sendable {
     /// `nil`: any.
     package let transport: UInt8?
@@ -16,11 +16,11 @@ package struct PolicyRule: Hashable, Sendable {
     /// All of these the peer must have; none: any peer of the fleet.
     package var labels: [Label] = []
 
-    /// The label that reports which application a node belongs to.
+    /// The label that states which application a node belongs to.
     package static let applicationLabel = "app"
 
     /// `PROTOCOL[:PORTS] [from LABEL=VALUE[,LABEL=VALUE...]]`, where the protocol is any, tcp, udp or icmp, and ports are
-    /// numbers and ranges with commas: `tcp:80,8000-8099 from app=web`. The error reports what is wrong.
+    /// numbers and ranges with commas: `tcp:80,8000-8099 from app=web`. The error states what is wrong.
     package init(parsing text: String) throws(PolicyRuleError) {
         let words = text.split(separator: " ")
         guard words.count == 1 || words.count == 3 else { throw .init("write PROTOCOL[:PORTS] [from LABEL=VALUE,...]") }

@@ -1,4 +1,4 @@
-/// Which route an overlay address has: open addressing in one block of memory, so that a look costs one cache line.
+/// Which route an overlay address has: open addressing in one block of memory, so that a lookup costs one cache line.
 /// Addresses come from certificates that the fleet's authority has signed; an unauthenticated peer cannot fill a chain.
 struct RouteTable: ~Copyable {
     private struct Slot {
@@ -54,7 +54,7 @@ struct RouteTable: ~Copyable {
         guard slots[index].route == route else { return }
         slots[index].route = -1
         count -= 1
-        // Those behind it may have stood further from home because of it.
+        // The entries after it may have been displaced by it.
         var next = (index + 1) & mask
         while slots[next].route >= 0 {
             let moved = slots[next]

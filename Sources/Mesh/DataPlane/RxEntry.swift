@@ -3,8 +3,8 @@ package import Noise
 import Synchronization
 package import Wire
 
-/// Keys of one keypair to open packets with, whose packets they are, and what they may carry.
-// Sendable because what changes in it is touched under `exclusively` wherever more than one thread has it.
+/// Keys of one keypair to open packets with, the peer that they belong to, and what that may send.
+// Sendable because its mutable state is accessed under `exclusively` wherever more than one thread has it.
 package final class RxEntry: @unchecked Sendable {
     package let index: UInt32
     let peer: Int
@@ -14,8 +14,8 @@ package final class RxEntry: @unchecked Sendable {
     let state: UnsafeMutablePointer<State>
     private let lock = Mutex(())
 
-    /// Threads that have a socket each get packets of one peer at the same time only while the peer moves, or somebody
-    /// pretends that it does.
+    /// Threads with one socket each get packets of one peer at the same time only while the peer moves, or while an attacker
+    /// imitates a move.
     @inline(__always)
     func exclusively<Value>(_ isShared: Bool, _ body: () -> Value) -> Value {
         guard isShared else { return body() }
@@ -28,7 +28,7 @@ package final class RxEntry: @unchecked Sendable {
         var key: CipherKey
         var window = ReplayWindow()
         var highest: UInt64 = 0
-        /// Where the newest packets came from, and where those before did: a peer in doubt sends on two paths at once.
+        /// The sources of the newest packets and of those before: a peer in doubt sends on two paths at once.
         var remote: PathAddress
         var other: PathAddress
         var isConfirmed: Bool

@@ -2,14 +2,14 @@ import Base
 import Noise
 import Wire
 
-// A packet's way in, in the order of the functions:
+// The receiving path of a packet, in the order of the functions:
 //
 //   socket ──→ received: a message of datagrams ──→ whatever is no packet ──→ Endpoint
-//          ──→ open: index → window → cipher in place → window ──→ whose, for whom, may it
+// ──→ open: index → window → cipher in place → window ──→ source, destination, policy
 //          ──→ joins the super-packet before it, or begins one ──→ device
 //
 // The bytes of a super-packet stay where they were opened; the device gets a list of pieces. The virtio header is written
-// into the datagram header's place, which nobody needs any more.
+// over the datagram header, which is no longer needed.
 
 /// From sealed datagrams to packets for the device.
 struct RxPath: ~Copyable {
@@ -23,7 +23,7 @@ struct RxPath: ~Copyable {
     private var active: [RxEntry] = []
     private var joint = Joint()
 
-    /// The super-packet that is being put together.
+    /// The super-packet that is being assembled.
     private struct Joint {
         var entry: RxEntry?
         /// The counter that would continue it.
@@ -53,14 +53,14 @@ struct RxPath: ~Copyable {
         entries[slot] = nil
     }
 
-    /// Other rules hold for what comes under that index. Threads that share the entry each do this; the last one decides.
+    /// Sets other rules for packets under that index. Each thread that shares the entry does this; the last one decides.
     func restrict(_ index: UInt32, to policy: PeerPolicy) {
         let slot = Int(index & Limits.sessionSlotMask)
         guard slot < entries.count, let entry = entries[slot], entry.index == index else { return }
         entry.exclusively(isShared) { entry.state.pointee.policy = policy }
     }
 
-    /// Nothing comes under that index for a while. Other threads may be about to open something with the same key.
+    /// No packet has come under that index for a while. Other threads may be about to open a packet with the same key.
     func rest(_ index: UInt32) {
         let slot = Int(index & Limits.sessionSlotMask)
         guard !isShared, slot < entries.count, let entry = entries[slot], entry.index == index else { return }
@@ -68,7 +68,7 @@ struct RxPath: ~Copyable {
         entry.state.pointee.window.rest()
     }
 
-    /// The peer is gone, and its number may be another's next.
+    /// The peer is gone, and its number may be reused.
     mutating func forget(peer: Int) { active.removeAll { $0.peer == peer } }
 
     mutating func takeActivity() -> [DataPlaneActivity] {
@@ -103,7 +103,7 @@ struct RxPath: ~Copyable {
                 }
             }
             guard datagram.load(as: UInt8.self) == DatagramKind.packet.rawValue else {
-                // With what stood before it.
+                // With the relay headers before it.
                 let whole = UnsafeRawBufferPointer(start: datagram - path.overhead, count: count + path.overhead)
                 out.others.append(reserving: whole.count, remote: remote, socket: socket) { memory in
                     memory.copyMemory(from: whole)
@@ -118,13 +118,13 @@ struct RxPath: ~Copyable {
             // An empty packet keeps a path alive.
             if length == 0 { continue }
             let flags = datagram.load(fromByteOffset: 1, as: UInt8.self)
-            // All datagrams of a message have met the same, so what joins a packet shares its mark.
+            // All datagrams of a message have the same congestion mark, so segments that join a packet share it.
             if flags & PacketFlags.continues != 0, joins(packet, length, entry, counter, into: &out) { continue }
             begin(
                 packet, length, flags: flags, isCongested: congestion == 3, entry, counter, now: now, flows: flows,
                 &counters, into: &out)
         }
-        // Pieces of the next message may be elsewhere in memory, but a train is one message.
+        // The next message may be elsewhere in memory, but a train is one message.
         finish(into: &out)
     }
 
@@ -231,7 +231,7 @@ struct RxPath: ~Copyable {
         else { return false }
         guard joinsUDP || inner.transport == InnerPacket.tcp else { return false }
         if inner.transport == InnerPacket.tcp {
-            // What ends a segment ends the whole; it stands in the last one only.
+            // A flag that ends a segment ends the whole packet; only the last one has it.
             let place = inner.headerLength + 13
             let bits = packet.load(fromByteOffset: place, as: UInt8.self) & 0x09
             let own = start.load(fromByteOffset: place, as: UInt8.self)
@@ -281,7 +281,7 @@ struct RxPath: ~Copyable {
         out.packets.add(packet - VirtioHeader.size, VirtioHeader.size + count)
     }
 
-    /// Writes the headers of what was put together, and hands it on.
+    /// Writes the headers of the assembled super-packet, and passes it on.
     @inline(__always)
     private mutating func finish(into out: inout DataPlaneOutbox) {
         guard let start = joint.start, let inner = joint.inner else { return }

@@ -1,7 +1,7 @@
 package import Base
 import Wire
 
-/// Trains to send, in one block of memory that is used again and again.
+/// Trains to send, in one block of memory that is reused.
 package struct TrainOutbox: ~Copyable {
     /// The kernel's limits: UDP_MAX_SEGMENTS, and what an IPv4 packet holds (65,535 less 20 and 8).
     package static let datagramsPerTrain = 64
@@ -17,7 +17,7 @@ package struct TrainOutbox: ~Copyable {
     private static let trainCapacity = 512
     package private(set) var count = 0
     package private(set) var byteCount = 0
-    /// The last train takes more datagrams.
+    /// The last train accepts more datagrams.
     private var isOpen = false
     private var openPeer = -1
 
@@ -48,7 +48,7 @@ package struct TrainOutbox: ~Copyable {
         openPeer = -1
     }
 
-    /// What comes next begins a train.
+    /// The next datagram begins a train.
     mutating func close() { isOpen = false }
 
     /// Writes what relays are to read before a datagram.
@@ -67,12 +67,12 @@ package struct TrainOutbox: ~Copyable {
         datagram.setWord32(8, allocations.near)
     }
 
-    /// Sends the trains from `first` on once more, on another path than that which they were written for.
+    /// Sends the trains from `first` on once more, on another path than the one that they were written for.
     mutating func repeatTrains(from first: Int, on second: PathAddress, insteadOf path: PathAddress) {
         for index in first..<count {
             let train = trains[index]
             let segment = train.segment - path.overhead + second.overhead
-            // What a relay needs before each may make a full train too long.
+            // The relay header before each datagram may make a full train too long.
             let most = TrainOutbox.bytesPerTrain / segment
             for begin in stride(from: 0, to: train.datagrams, by: most) {
                 let start = byteCount, datagrams = min(most, train.datagrams - begin)
@@ -95,7 +95,7 @@ package struct TrainOutbox: ~Copyable {
         isOpen = false
     }
 
-    /// Of the trains from `first` on, all of them on `path`, without what relays need.
+    /// The bytes of the trains from `first` on, all of them on `path`, without relay headers.
     func sealedBytes(from first: Int, on path: PathAddress) -> UInt64 {
         (first..<count).reduce(0) { $0 + UInt64(trains[$1].count - trains[$1].datagrams * path.overhead) }
     }
@@ -125,7 +125,7 @@ package struct TrainOutbox: ~Copyable {
                 remote: path.remote, offset: start, count: size, segment: size, datagrams: 1, congestion: congestion,
                 mayFragment: mayFragment, socket: path.socket))
         count += 1
-        // What the kernel may cut into pieces goes by itself.
+        // A datagram that the kernel may fragment is sent alone.
         isOpen = !mayFragment
         openPeer = peer
         return memory + start

@@ -2,13 +2,13 @@ import Base
 import Noise
 import Wire
 
-// A packet's way out, in the order of the functions:
+// The sending path of a packet, in the order of the functions:
 //
-//   device ──→ submit: whose, to whom ──→ route ──→ sealWhole, or sealSegments for a super-packet
+// device ──→ submit: source, destination ──→ route ──→ sealWhole, or sealSegments for a super-packet
 //          ──→ for each datagram: header | cipher ──→ the train of its peer
 //
-// A super-packet is cut without a copy: the headers of the next segment are written over the end of the one before, which
-// has been sealed already, and each segment is sealed from there into the train.
+// A super-packet is segmented without a copy: the headers of the next segment are written over the end of the one before,
+// which has been sealed already, and each segment is sealed from there into the train.
 
 /// From packets of the device to trains of sealed datagrams.
 struct TxPath: ~Copyable {
@@ -16,7 +16,7 @@ struct TxPath: ~Copyable {
     private var table = RouteTable()
     /// By peer.
     private var routes: [TxRoute?] = []
-    /// Those by which something was sent since the last report, ones that have been replaced included.
+    /// The routes that were used since the last report, including replaced ones.
     private var active: [TxRoute] = []
     /// The last packet, if the next one may continue it.
     private var last = Mark()
@@ -73,7 +73,7 @@ struct TxPath: ~Copyable {
         route.state.pointee.tracksFlows = tracksFlows
     }
 
-    /// Nothing is reported to the peer for a while.
+    /// Nothing was sent to the peer for a while.
     func rest(_ peer: Int) {
         guard peer < routes.count, let route = routes[peer] else { return }
         route.state.pointee.key.rest()
@@ -82,7 +82,7 @@ struct TxPath: ~Copyable {
     mutating func takeActivity() -> [DataPlaneActivity] {
         defer { active.removeAll(keepingCapacity: true) }
         return active.map { route in
-            // What is used up of keys that were replaced is of no interest.
+            // The counters of replaced keys are not needed.
             let isCurrent = routes[route.peer] === route
             return route.state.pointee.traffic.take(
                 peer: route.peer, isInward: false, counter: isCurrent ? route.countersTaken : 0)
@@ -123,7 +123,7 @@ struct TxPath: ~Copyable {
             : sealSegments(packet, count: count, header, inner, route, into: &trains)
     }
 
-    /// Seals once and sends on both paths; the peer drops what it has by its number.
+    /// Seals once and sends on both paths; the peer drops the second copy by its number.
     private mutating func sealTwice(
         _ packet: UnsafeMutableRawPointer, count: Int, _ header: VirtioHeader, _ inner: InnerPacket, _ route: TxRoute,
         into trains: inout TrainOutbox
@@ -147,11 +147,11 @@ struct TxPath: ~Copyable {
     ) -> Verdict {
         let limit = route.state.pointee.datagramBytes - TxPath.overhead
         if count > limit {
-            // A large segment of TCP whose checksum is ours to complete may be cut like any super-packet.
+            // A large segment of TCP whose checksum this side completes may be segmented like any super-packet.
             if let header = segmented(packet, count: count, header, inner, limit: limit) {
                 return sealSegments(packet, count: count, header, inner, route, into: &trains)
             }
-            // What IPv6 promises to carry is carried, in pieces if it must be (RFC 8200, section 5).
+            // The packets that IPv6 guarantees to carry are carried, fragmented if necessary (RFC 8200, section 5).
             if count > max(limit, TxPath.leastIPv6) || inner.isIPv4 { return .tooBig(limit) }
         }
         let counter = route.takeCounters(1)
@@ -170,8 +170,8 @@ struct TxPath: ~Copyable {
         return .sent
     }
 
-    /// A datagram of UDP that is in all but payload what the one before was. Many such are sent one by one; joined at the
-    /// destination they pass its stack as one.
+    /// A datagram of UDP that differs from the one before only in its payload. Programs send many such one by one; joined at
+    /// the destination they pass its stack as one.
     @inline(__always)
     private mutating func continues(
         _ packet: UnsafeRawPointer, count: Int, _ inner: InnerPacket, _ route: TxRoute,
@@ -219,7 +219,7 @@ struct TxPath: ~Copyable {
 
     /// TCP's least segment (tcp_min_snd_mss).
     static let leastTCP = 48
-    /// The least that IPv6 needs of any link (RFC 8200, section 5).
+    /// The least MTU that IPv6 requires of any link (RFC 8200, section 5).
     private static let leastIPv6 = 1280
 
     /// A TCP packet of one segment, too large for the path, as a super-packet of smaller ones.
@@ -236,7 +236,7 @@ struct TxPath: ~Copyable {
         return changed
     }
 
-    /// The checksum that is to be completed is TCP's or UDP's, right behind the IP header: the receiver finds it there.
+    /// Whether the partial checksum is TCP's or UDP's, directly after the IP header, where the receiver finds it.
     @inline(__always)
     private func isPlain(_ header: VirtioHeader, _ inner: InnerPacket) -> Bool {
         Int(header.checksumStart) == inner.headerLength
@@ -262,11 +262,11 @@ struct TxPath: ~Copyable {
         let limit = route.state.pointee.datagramBytes - TxPath.overhead - headers
         var size = Int(header.segmentSize)
         if size > limit {
-            // TCP does not mind where its segments end; a datagram of UDP is one.
+            // A TCP segment may end anywhere; a UDP datagram may not be split.
             guard isTCP, limit >= TxPath.leastTCP else { return .tooBig(limit + headers) }
             size = limit
         }
-        // Kernels make no smaller segments of TCP, and no more of UDP; others would cost more room than there is.
+        // Kernels make no smaller segments of TCP, and no more datagrams of UDP; others would not fit into the outbox.
         let isReasonable = isTCP ? size >= TxPath.leastTCP : size > 0 && (count - headers + size - 1) / size <= 128
         guard isReasonable || size >= count - headers, size > 0 else { return .dropped(.malformed) }
         var cutter = SegmentCutter(packet, inner, headers: headers, isTCP: isTCP)
@@ -312,9 +312,9 @@ struct TxPath: ~Copyable {
 
 /// Bits of a packet's second byte.
 enum PacketFlags {
-    /// The transport checksum is only begun; anyone who delivers the packet completes it, or reports that it need not be.
+    /// The transport checksum is partial; the receiver completes it, or informs its kernel that it need not be complete.
     static let partialChecksum: UInt8 = 1
-    /// The next segment of the packet with the counter before: the same headers but for lengths, numbers and flags.
+    /// The next segment of the packet with the counter before: the same headers except for lengths, numbers and flags.
     static let continues: UInt8 = 2
     static let all: UInt8 = 3
 }

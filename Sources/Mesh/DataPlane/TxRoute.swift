@@ -3,9 +3,9 @@ package import Noise
 import Synchronization
 package import Wire
 
-/// Where and how packets to one peer go: keys of one keypair, and the path of the moment. Made by `Endpoint`, used by
-/// one `TxPath` alone from then on; others, on other threads, get a `sibling` each.
-// Sendable because it has one user at a time, and all that it shares with its siblings is atomic or never changes.
+/// Where and how packets to one peer are sent: keys of one keypair, and the current path. `Endpoint` makes it, and then one
+/// `TxPath` alone uses it; others, on other threads, get a `sibling` each.
+// Sendable because it has one user at a time, and all state shared with its siblings is atomic or constant.
 package final class TxRoute: @unchecked Sendable {
     let peer: Int
     let remoteIndex: UInt32
@@ -16,11 +16,11 @@ package final class TxRoute: @unchecked Sendable {
     private let counters: Counters
     let state: UnsafeMutablePointer<State>
 
-    /// What changes from packet to packet. Behind a pointer, so that no access of it is checked for exclusivity.
+    /// What changes from packet to packet. Behind a pointer, so that accesses are not checked for exclusivity.
     struct State: ~Copyable {
         var key: CipherKey
         var remote: PathAddress
-        /// Where everything goes too, while it is in doubt whether `remote` carries.
+        /// The second path for all packets, while `remote` is in doubt.
         var second: PathAddress?
         /// Bytes of UDP payload that the path carries.
         var datagramBytes: Int
@@ -29,18 +29,18 @@ package final class TxRoute: @unchecked Sendable {
         var traffic = Traffic()
     }
 
-    /// Each number is given out once under one key, or the cipher is broken; whichever thread asks.
+    /// Each number is given out once under one key, to whichever thread asks; otherwise the cipher would be broken.
     private final class Counters: Sendable {
         let next = Atomic<UInt64>(0)
     }
 
-    /// The first of `count` numbers in a row that nobody else has under this key.
+    /// The first of `count` consecutive numbers that are used nowhere else under this key.
     @inline(__always)
     func takeCounters(_ count: Int) -> UInt64 {
         counters.next.wrappingAdd(UInt64(truncatingIfNeeded: count), ordering: .relaxed).oldValue
     }
 
-    /// So many have been given out.
+    /// How many have been given out.
     var countersTaken: UInt64 { counters.next.load(ordering: .relaxed) }
 
     /// The same keys and path for another thread.

@@ -1,6 +1,6 @@
 /// The header before each packet of a TUN device with IFF_VNET_HDR: `struct virtio_net_hdr` of linux/virtio_net.h, ten
-/// bytes in the machine's own order. By it the kernel hands over up to 64 KiB of one flow as a single *super-packet*, to
-/// be cut into segments (or not at all), and leaves checksums of transport headers to anyone who cuts.
+/// bytes in the machine's own order. With it the kernel hands over up to 64 KiB of one flow as a single *super-packet*, to be
+/// segmented (or not at all), and leaves transport checksums to the program that segments.
 package struct VirtioHeader: Hashable, Sendable {
     package static let size = 10
 
@@ -14,7 +14,7 @@ package struct VirtioHeader: Hashable, Sendable {
         /// UDP segmentation offload (VIRTIO_NET_HDR_GSO_UDP_L4, Linux 6.2).
         case udp = 5
     }
-    /// Or-ed to the segmentation: the first segment bears CWR.
+    /// Or-ed to the segmentation: the first segment has CWR.
     package static let ecn: UInt8 = 0x80
 
     package var flags: UInt8 = 0
@@ -30,7 +30,7 @@ package struct VirtioHeader: Hashable, Sendable {
 
     package init() {}
 
-    /// `nil` for a segmentation that nobody asked the kernel for.
+    /// `nil` for a segmentation that was not negotiated with the kernel.
     package init?(_ bytes: UnsafeRawPointer) {
         flags = bytes.load(as: UInt8.self)
         let kind = bytes.load(fromByteOffset: 1, as: UInt8.self)

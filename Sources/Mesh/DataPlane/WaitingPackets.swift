@@ -2,8 +2,8 @@ import Base
 import OrderedCollections
 import Wire
 
-/// Packets to addresses with which there is no session yet: the first few of each conversation, for as long as a session
-/// may take to come about.
+/// Packets to addresses with which there is no session yet: the first few of each conversation, for as long as establishing a
+/// session may take.
 struct WaitingPackets: ~Copyable {
     struct Packet {
         let bytes: [UInt8]
@@ -19,7 +19,7 @@ struct WaitingPackets: ~Copyable {
 
     private static let patience = Interval.seconds(13)
 
-    /// True if somebody should go and look for the address: nothing has waited for it so far.
+    /// True if the address is to be looked up: nothing has waited for it so far.
     mutating func hold(
         _ packet: UnsafeRawPointer, count: Int, _ header: VirtioHeader, for key: OverlayKey, now: Instant
     ) -> Bool {
@@ -57,7 +57,7 @@ struct WaitingPackets: ~Copyable {
     /// How many packets have waited without success.
     mutating func expire(_ now: Instant) -> Int {
         var count = 0
-        // In the order of their coming, so the first is the oldest.
+        // In the order of arrival, so the first is the oldest.
         while let first = queues.elements.first, now - first.value.since >= WaitingPackets.patience {
             count += release(first.key).count
         }

@@ -2,17 +2,17 @@ package import Base
 import OrderedCollections
 package import Wire
 
-/// # Who is where
+/// # Addresses of nodes
 ///
-/// A beacon keeps, for each node that registers with it, the addresses at which the node may be reached. A node speaks
-/// for itself only: the entry's key is the session's peer, never a field of a message. An entry lives `lifetime` unless
-/// it is registered again. What was reported last counts: words of one session keep their order, and a node has one session.
+/// A beacon keeps, for each node that registers with it, the addresses at which the node may be reached. A node registers
+/// only itself: the entry's key is the session's peer, never a field of a message. An entry lives `lifetime` unless it is
+/// registered again. The last registration counts: messages of one session keep their order, and a node has one session.
 package struct Directory: Sendable {
     package struct Entry: Hashable, Sendable {
         package var addresses: [SocketAddress]
         /// Its allocations at relays.
         package let places: [RelayedAddress]
-        /// Where it takes datagrams over TCP.
+        /// Where it accepts datagrams over TCP.
         package let tcpPorts: [UInt16]
         package let expires: Instant
     }
@@ -25,8 +25,8 @@ package struct Directory: Sendable {
 
     package var count: Int { entries.count }
 
-    /// Registers or renews. `observed` is where the beacon receives the node from, if it does so directly; it comes first.
-    /// False if there is no room.
+    /// Registers or renews. `observed` is the source address of the node as the beacon sees it, if it is direct; it comes
+    /// first. False if there is no room.
     @discardableResult
     package mutating func register(
         _ node: NodeID, addresses: [SocketAddress], through places: [RelayedAddress], tcpPorts: [UInt16] = [],
@@ -46,7 +46,7 @@ package struct Directory: Sendable {
         return true
     }
 
-    /// The node was received from there, after all that it has registered: it may have moved since.
+    /// A datagram of the node came from there after its last registration: it may have moved since.
     package mutating func observe(_ node: NodeID, at observed: SocketAddress, now: Instant) {
         guard let entry = entries[node], entry.expires > now, entry.addresses.first != observed else { return }
         let others = entry.addresses.dropFirst().filter { $0 != observed }
@@ -60,6 +60,6 @@ package struct Directory: Sendable {
 
     package mutating func remove(_ node: NodeID) { entries.removeValue(forKey: node) }
 
-    /// Forgets what has run out.
+    /// Removes expired entries.
     package mutating func expire(_ now: Instant) { entries.removeAll { $0.value.expires <= now } }
 }

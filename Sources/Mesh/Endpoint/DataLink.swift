@@ -1,10 +1,10 @@
 import Base
 import Wire
 
-/// # What the data plane knows of one peer
+/// # The data plane's state of one peer
 ///
-/// The path of packets, how large they may be there, and how long the keys are good for; and the traffic that the data plane
-/// has reported. Without a data plane there is no route, and all of it stays empty.
+/// The path of packets, their largest size on it, and how long the keys are valid; and the traffic that the data plane has
+/// reported. Without a data plane there is no route, and all of it stays empty.
 struct DataLink {
     /// Packets and bytes of the data plane, since the peer is known.
     struct Traffic {
@@ -22,14 +22,14 @@ struct DataLink {
     private var path: (primary: PathAddress, second: PathAddress?)?
     /// The size that was last reported to it, in bytes of UDP payload.
     private var bytes = 0
-    /// How large a datagram the present path carries.
+    /// The largest datagram that the current path carries.
     private var size: PathSize?
-    /// When the keys that it seals with are too old.
+    /// When the keys that it seals with expire.
     private var expiresAt: Instant?
     private(set) var received = Traffic()
     private(set) var sent = Traffic()
 
-    /// What is believed of a path before the kernel has reported more.
+    /// The assumed MTU of a path until the kernel has reported one.
     private static let ethernetMTU = 1500
 
     init(slot: Int) { self.slot = slot }
@@ -37,8 +37,8 @@ struct DataLink {
     /// The data plane has keys to seal with.
     func hasRoute(_ now: Instant) -> Bool { expiresAt.map { $0 > now } ?? false }
 
-    /// Bytes of a datagram of this node's at that path, without what a relay needs before it. What goes two ways must fit
-    /// into both.
+    /// Bytes of a datagram of this node on that path, without the relay header. A datagram that is sent on two paths must fit
+    /// both.
     func datagramBytes(at path: PathAddress, second: PathAddress?) -> Int {
         let overhead = max(path.overhead, second?.overhead ?? 0)
         return (size?.limit ?? DataLink.payload(ofMTU: DataLink.ethernetMTU, to: path.remote)) - overhead
@@ -51,7 +51,7 @@ struct DataLink {
 
     // MARK: - Path
 
-    /// The data plane gets new keys, and that path. How large its datagrams may be.
+    /// The data plane gets new keys, and that path. Returns how large its datagrams may be.
     mutating func route(to remote: PathAddress, second: PathAddress?, until expiresAt: Instant) -> Int {
         self.expiresAt = expiresAt
         if size == nil || path?.primary != remote { resize(remote) }
@@ -60,7 +60,7 @@ struct DataLink {
         return bytes
     }
 
-    /// What the data plane is to be informed of the peer's paths, as they are now.
+    /// The changes that inform the data plane of the peer's current paths.
     mutating func changes(primary: PathAddress?, second: PathAddress?) -> [DataPlaneChange] {
         guard let before = path, let primary else { return [] }
         guard before.primary != primary || before.second != second else { return [] }
@@ -83,7 +83,7 @@ struct DataLink {
     /// When a probe of sizes is due.
     var deadline: Instant? { size?.deadline }
 
-    /// What the data plane is to be informed of the size.
+    /// The changes that inform the data plane of the size.
     mutating func sizeChange(second: PathAddress?) -> [DataPlaneChange] {
         guard let path = path?.primary else { return [] }
         let now = datagramBytes(at: path, second: second)
@@ -105,7 +105,7 @@ struct DataLink {
     /// Whether the answer was to a probe of sizes.
     mutating func sizeProbeAnswered(_ token: UInt64, now: Instant) -> Bool { size?.answered(token, now: now) ?? false }
 
-    /// The kernel's opinion of the path to `remote`: an IP packet of `mtu` bytes. False if no size is measured.
+    /// The kernel's path MTU to `remote`. False if no size is measured.
     mutating func measured(mtu: Int, at remote: SocketAddress) -> Bool {
         guard size != nil else { return false }
         size?.believe(max(DataLink.payload(ofMTU: mtu, to: remote), PathSize.floor))

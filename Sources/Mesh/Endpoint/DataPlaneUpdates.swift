@@ -2,14 +2,14 @@ import Base
 import Noise
 import Wire
 
-/// # What the data plane is to know
+/// # Changes for the data plane
 ///
-/// The data plane has keys of its own, from the same handshakes, under the same indices: a keypair begins and ends for both
-/// at once. Changes are collected here and go out with the next `flush`, in this order. Without a data plane there are none.
+/// The data plane has its own keys, from the same handshakes, under the same indices: a keypair begins and ends for both at
+/// once. Changes are collected here and go out with the next `flush`, in this order. Without a data plane there are none.
 struct DataPlaneUpdates {
     let isOn: Bool
     private var changes: [DataPlaneChange] = []
-    /// This node's own certificate; `nil`: it has none yet.
+    /// This node's own certificate; `nil`: there is none yet.
     private var own: Certificate?
     /// What peers of other applications may reach on this node.
     private var rules: [PolicyRule]
@@ -64,17 +64,17 @@ struct DataPlaneUpdates {
         measure(peer.slot, at: remote)
     }
 
-    /// A connection takes datagrams of any size.
+    /// Asks for the path MTU; not for TCP, since a connection carries datagrams of any size.
     mutating func measure(_ slot: Int, at path: PathAddress) {
         if !path.isTCP { append(.measure(peer: slot, path.remote)) }
     }
 
-    /// The peer's paths have changed, perhaps.
+    /// The peer's paths may have changed.
     mutating func follow(_ peer: Peer) {
         for change in peer.link.changes(primary: peer.paths.primary, second: peer.paths.second) { append(change) }
     }
 
-    /// What the peer's path carries may have turned out to be another size.
+    /// The largest datagram on the peer's path may have changed.
     mutating func resize(_ peer: Peer) {
         for change in peer.link.sizeChange(second: peer.paths.second) { append(change) }
     }

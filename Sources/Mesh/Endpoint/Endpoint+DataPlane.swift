@@ -1,7 +1,7 @@
 package import Base
 import Wire
 
-// What the data plane reports. What it is informed is in `DataPlaneUpdates`.
+// What the data plane reports. `DataPlaneUpdates` has the other direction.
 
 extension Endpoint {
     /// Something that the data plane has learned.
@@ -29,14 +29,14 @@ extension Endpoint {
         flush(now: now, into: &out)
     }
 
-    /// Traffic that the data plane has seen. To be reported every second or so, and while there is some every tenth of a
-    /// second.
+    /// Traffic that the data plane has seen. To be called about every second, and every tenth of a second while there is
+    /// traffic.
     package mutating func note(_ activities: [DataPlaneActivity], now: Instant) {
         sessions.note(activities, counters: &counters, now: now)
     }
 
-    /// What the kernel believes of the way to an address: an IP packet of so many bytes. `slot` where it was asked about
-    /// one peer, else it is about all peers there.
+    /// The kernel's path MTU to an address. `slot` where it was asked about one peer; otherwise it concerns all peers at that
+    /// address.
     package mutating func measured(_ slot: Int?, at remote: SocketAddress, mtu: Int) {
         sessions.measured(slot, at: remote, mtu: mtu)
     }

@@ -1,7 +1,7 @@
 package import Base
 import Wire
 
-// The way of a datagram inwards, in the order of the functions:
+// The receiving path of a datagram, in the order of the functions:
 //
 //   received ──→ classify ──┬─→ first, second, cookie ──→ Sessions.swift
 //                           ├─→ for this node as a relay ──→ Relay+Carry.swift
@@ -10,7 +10,7 @@ import Wire
 //                                 → each frame: streams' to StreamMux, the mesh's own to `apply`
 
 extension Endpoint {
-    /// Datagrams have arrived. They are opened in place: the batch holds rubbish afterwards.
+    /// Datagrams have arrived. They are opened in place: the batch's content is undefined afterwards.
     package mutating func received(
         _ batch: inout DatagramBatch, now: Instant, wall: UnixTime, into out: inout MeshOutbox
     ) {
@@ -25,7 +25,7 @@ extension Endpoint {
         flush(now: now, into: &out)
     }
 
-    /// A datagram that came by that path; what a relay wrote before it is gone.
+    /// A datagram that came by that path, without the relay header.
     private mutating func receive(
         _ datagram: UnsafeMutableRawBufferPointer, by remote: PathAddress, now: Instant, into out: inout MeshOutbox
     ) {
@@ -35,7 +35,7 @@ extension Endpoint {
             header = try DatagramHeader(reading: &reader)
         } catch { return counters.drop(.malformed) }
         switch header {
-        // Two relays may be between two nodes: one carries what is for the other. There is no third.
+        // Two relays may be between two nodes: one relays datagrams for the other. A third is not allowed.
         case _ where remote.hops == 2 && DatagramKind(rawValue: datagram[0])?.isForRelays != false:
             counters.drop(.malformed)
         case .handshakeFirst(let sender):
@@ -53,7 +53,7 @@ extension Endpoint {
             sessions.receiveCookie([UInt8](datagram), receiver: receiver, counters: &counters, now: now)
         case .frames(let receiver, let counter):
             receiveFrames(datagram, receiver: receiver, counter: counter, from: remote, now: now, into: &out)
-        // Packets are for the data plane, which takes its own before they come here.
+        // Packets are for the data plane, which has taken its own before this.
         case .packet: counters.drop(.noDataPlane)
         case .toRelay(let allocations):
             relay.value.carry(datagram, allocations, from: remote, now: now, counters: &counters, into: &out)

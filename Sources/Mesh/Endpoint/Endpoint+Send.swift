@@ -1,18 +1,18 @@
 package import Base
 
-// The way outwards, in the order of the functions:
+// The sending path, in the order of the functions:
 //
 //   layer above ──→ peers.mark ──→ flush ──→ for each marked peer: one datagram after the other, as long as there is
-//   something to report and the streams' congestion control lets it (`Peer+Send.swift`)
+// something to send and the streams' congestion control allows it (`Peer+Send.swift`)
 
 extension Endpoint {
-    /// Turns everything that waits into datagrams. Called once at the end of each entry point of the layer above.
+    /// Makes datagrams of everything that waits. Called once at the end of each entry point of the layer above.
     package mutating func flush(now: Instant, into out: inout MeshOutbox) {
         sessions.dataPlane.flush(into: &out)
         out.closedSockets += traversal.takeClosedSockets()
         if traversal.location.takeChange() {
             out.events.append(.candidatesChanged)
-            // Idle peers are informed when they are talked to again.
+            // Idle peers are informed at the next communication with them.
             for peer in sessions.peers where peer.isConnected && peer.liveness.isRecent(now) {
                 sessions.peers.mark(peer)
             }
@@ -24,7 +24,7 @@ extension Endpoint {
         }
     }
 
-    /// Datagrams to one peer in one go, so that one peer cannot hold up the rest.
+    /// Datagrams to one peer at a time, so that one peer cannot delay the others.
     private static let burst = 64
 
     private mutating func flush(_ peer: Peer, now: Instant, into out: inout MeshOutbox) {
@@ -50,7 +50,7 @@ extension Endpoint {
         sessions.dataPlane.resize(peer)
     }
 
-    /// The data plane's packets go where the peer's path set reports.
+    /// Sends the data plane's packets on the path that the peer's path set has chosen.
     private mutating func followPath(of peer: Peer) {
         let news = peer.paths.takeNews()
         for transition in news { counters.switched(transition) }

@@ -7,8 +7,8 @@ package import Wire
 extension Endpoint {
     // MARK: - Peers
 
-    /// Needs a session with `node`, to be tried at `addresses`. Reports `connected` or `connectFailed` in the end; asking
-    /// again, or for a session that is there, only adds addresses.
+    /// Requests a session with `node`, to be tried at `addresses`. Reports `connected` or `connectFailed` in the end. A
+    /// repeated request, or one for an existing session, only adds addresses.
     package mutating func connect(
         to node: NodeID, at addresses: [SocketAddress], through places: [RelayedAddress] = [], now: Instant,
         into out: inout MeshOutbox
@@ -41,7 +41,7 @@ extension Endpoint {
 
     package func isConnected(_ node: NodeID) -> Bool { sessions.peers[node]?.isConnected ?? false }
     package func certificate(of node: NodeID) -> Certificate? { sessions.peers[node]?.certificate }
-    /// Where the peer was last received from, or is looked for.
+    /// The address from which the peer was last received, or at which it is tried.
     package func address(of node: NodeID) -> SocketAddress? {
         sessions.peers[node]?.paths.primary.flatMap { $0.isDirect ? $0.remote : nil }
     }
@@ -77,11 +77,11 @@ extension Endpoint {
         return true
     }
 
-    /// As `ping(_:token:now:)`, by all of these paths, whichever data uses; the first answer counts.
+    /// As `ping(_:token:now:)`, on all of these paths, independent of the path of data; the first answer counts.
     package mutating func ping(_ node: NodeID, token: UInt64, by paths: [PathAddress], now: Instant) -> Bool {
         guard let peer = connectedPeer(node) else { return false }
         peer.frames.pingSent(token, now: now)
-        // As answers do, they go the way that they are given.
+        // Like answers, they are sent on the given path.
         for path in paths { peer.frames.reply(.ping(token: token), by: path) }
         return true
     }
@@ -91,7 +91,7 @@ extension Endpoint {
     /// A new stream to the peer; `nil` without a session, or while the peer allows no more.
     package mutating func openStream(to node: NodeID) -> StreamID? { connectedPeer(node)?.streams.open() }
 
-    /// How many of `bytes` were taken; the rest may be written after `writable`.
+    /// Returns how many of `bytes` were accepted; the rest may be written after `writable`.
     package mutating func write(_ bytes: some Collection<UInt8>, to stream: StreamID, of node: NodeID) -> Int {
         connectedPeer(node)?.streams.write(bytes, to: stream) ?? 0
     }

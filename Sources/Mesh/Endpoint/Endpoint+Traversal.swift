@@ -6,9 +6,9 @@ package import Wire
 extension Endpoint {
     // MARK: - This node
 
-    /// Where this node may be reached, as it knows itself, best first.
+    /// Where this node may be reached, to its own knowledge, best first.
     package var candidates: [PathCandidate] { traversal.candidates }
-    /// How often the paths to relays are used now.
+    /// The current keep-alive interval of the paths to relays.
     package var keepAlive: Interval { traversal.relays.keepAlive }
 
     /// The addresses of this node's own interfaces, with the port that it listens on.
@@ -19,14 +19,14 @@ extension Endpoint {
     /// Addresses at gateways that lead to this node's port, from any source.
     package mutating func mapped(_ addresses: [SocketAddress]) { traversal.location.setMapped(addresses) }
 
-    /// What is known of how long the NATs before this node remember a mapping over IPv4; `nil`: nothing.
+    /// What is known of the lifetime of IPv4 mappings at the NATs before this node; `nil`: nothing.
     package mutating func learned(_ lifetime: NATLifetime?, now: Instant) {
         traversal.learned(lifetime, peers: &sessions.peers, now: now)
     }
 
     // MARK: - Relays
 
-    /// The relays that this node is to keep, best first; the others that it has are only kept for peers.
+    /// The relays that this node is to keep, best first; its other relays are kept only for peers.
     package mutating func useRelays(_ relays: [ControllerAddress], now: Instant, into out: inout MeshOutbox) {
         traversal.useRelays(relays, peers: &sessions.peers, now: now)
         serviceRelays(now: now, into: &out)
@@ -40,8 +40,7 @@ extension Endpoint {
         flush(now: now, into: &out)
     }
 
-    /// Where a relay that did not answer has allocations itself, as the directory reports: the answer to
-    /// `MeshEvent.relayUnreached`.
+    /// The allocations of a relay that did not answer, from the directory: the answer to `MeshEvent.relayUnreached`.
     package mutating func relayChain(
         to relay: NodeID, through places: [RelayedAddress], now: Instant, into out: inout MeshOutbox
     ) {
@@ -60,17 +59,17 @@ extension Endpoint {
         }
     }
 
-    /// Whose relay carries a path; `nil` for a direct one, and for a relay that this node has left.
+    /// The relay that carries a path; `nil` for a direct one, and for a relay that this node has left.
     package func relay(of path: PathAddress) -> NodeID? { traversal.relays.relay(of: path) }
 
     // MARK: - Paths
 
-    /// Whose path that is: a peer's that has it now, or a relay's own.
+    /// The owner of a path: the peer that has it now, or the relay itself.
     package func peer(at path: PathAddress) -> NodeID? {
         sessions.peers.peer(at: path)?.node ?? (path.isRelayed ? nil : traversal.relays.relay(at: path))
     }
 
-    /// Whose overlay address that is.
+    /// The owner of an overlay address.
     package func peer(withOverlay address: IPAddress) -> NodeID? { sessions.peers.peer(withOverlay: address)?.node }
 
     /// Treats a path as one that has fallen silent. False if the peer has no such path, or no other.
@@ -80,8 +79,8 @@ extension Endpoint {
         return true
     }
 
-    /// From here on, until it is called again or the process ends, nothing goes to the peer but over relays. False without
-    /// a relay, where that would cut it off, and where too many peers are kept so.
+    /// From now on, until it is called again or the process ends, everything to the peer goes over relays. False without a
+    /// relay, where that would cut it off, and where too many peers are in this mode.
     package mutating func relayOnly(_ node: NodeID, _ isOn: Bool, now: Instant) -> Bool {
         traversal.setRelayOnly(node, isOn, peers: &sessions.peers, now: now)
     }
@@ -93,13 +92,13 @@ extension Endpoint {
         sessions.peers.map { PeerSummary($0, now: now, sizes: sessions.dataPlane.isOn) }
     }
 
-    /// All about the ways to a peer; `nil` for a node that is none.
+    /// All about the paths to a peer; `nil` for a node that is none.
     package func report(on node: NodeID, now: Instant) -> PathReport? {
         sessions.peers[node].map {
             PathReport($0, of: sessions.peers, traversal, now: now, sizes: sessions.dataPlane.isOn)
         }
     }
 
-    /// How this node is seen by those that it talks to anyway.
+    /// How this node is seen by the peers that it has sessions with.
     package func networkReport(now: Instant) -> NetworkReport { NetworkReport(traversal, sessions.peers) }
 }

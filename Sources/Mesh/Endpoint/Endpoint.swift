@@ -7,16 +7,16 @@ import Wire
 /// An endpoint moves bytes between parts that do not know each other: `Sessions` (handshakes and keys), `PathSet` (the
 /// addresses of one peer), `StreamMux` (reliable streams), `Traversal` (candidates, relays, hole punching), `Relay` (this
 /// node as a relay), the data plane, and the layer above. It does no I/O: datagrams come in with a time, datagrams and events
-/// go out into the caller's outbox, and `deadline` reports when to call `tick`.
+/// go out into the caller's outbox, and `deadline` is when to call `tick`.
 ///
-/// - `Endpoint+Receive.swift` is the way of a datagram inwards, in order, to the last frame.
-/// - `Endpoint+Send.swift` is the way outwards.
+/// - `Endpoint+Receive.swift` is the receiving path of a datagram, in order, to the last frame.
+/// - `Endpoint+Send.swift` is the sending path.
 /// - `Endpoint+Streams.swift` is what the layer above calls about peers and their streams.
 /// - `Endpoint+DataPlane.swift` is what the data plane reports.
 /// - `Endpoint+Traversal.swift` is what the layer above calls about addresses, relays and paths.
 ///
-/// A peer is known by its static key. Sessions are made on demand (`connect`) or by answering. A session that goes
-/// unanswered makes new keys, since the peer may have lost its own in a crash; one that stays so ends.
+/// A peer is known by its static key. Sessions are made on demand (`connect`) or by answering. A session without answers
+/// makes new keys, since the peer may have lost its own in a crash; without answers after that it ends.
 package struct Endpoint: ~Copyable {
     let configuration: MeshConfiguration
     var sessions: Sessions
@@ -24,10 +24,10 @@ package struct Endpoint: ~Copyable {
     /// Has no allocations unless the node is a beacon.
     let relay: Box<Relay>
     var probes: ProbeBudget
-    /// For jitter and port prediction; keys have a generator of their own.
+    /// For jitter and port prediction; keys have their own generator.
     var random: Random
     package internal(set) var counters = MeshCounters()
-    /// When the driver came by last.
+    /// When the driver last called.
     private var lastEntry: Instant
 
     package init(
@@ -64,13 +64,13 @@ package struct Endpoint: ~Copyable {
     /// Takes new credentials. Sessions go on; the next handshake with each peer shows the new certificate.
     package mutating func adopt(_ credentials: Credentials) { sessions.adopt(credentials) }
 
-    /// Until there are credentials, these authorities are believed: those that a token names.
+    /// Until there are credentials, these authorities are trusted: those that a token names.
     package mutating func trust(_ authorities: [VerifyingKey]) { sessions.trust(authorities) }
 
-    /// The fleet's controllers, whose keys this node knows: their certificates are believed without a date.
+    /// The fleet's controllers, whose keys this node knows: their certificates are accepted without a check of the date.
     package mutating func pin(_ nodes: [NodeID]) { sessions.pin(nodes) }
 
-    /// New keys with every peer, and so a look at this node's present certificate.
+    /// Makes new keys with every peer, so that all see this node's current certificate.
     package mutating func rekeyAll() {
         for peer in sessions.peers where peer.isConnected {
             peer.rekey()
@@ -80,8 +80,8 @@ package struct Endpoint: ~Copyable {
 
     // MARK: - Time
 
-    /// The driver comes by. If it comes late, and did not meanwhile, this machine or this process stood still, and what
-    /// was not answered was perhaps not received.
+    /// The driver calls. If it calls late, and has not called since the deadline, this machine or this process was suspended.
+    /// Then unanswered probes were perhaps not received.
     mutating func enter(_ now: Instant, wall: UnixTime) {
         sessions.wall = wall
         defer { lastEntry = now }
@@ -114,7 +114,7 @@ package struct Endpoint: ~Copyable {
 
     // MARK: - Sessions
 
-    /// A session has begun or ended: reports the parts that are not sessions.
+    /// A session has begun or ended: informs the parts other than `Sessions`.
     mutating func apply(_ change: Sessions.Change?, now: Instant) {
         switch change {
         case nil, .renewed: break

@@ -3,9 +3,9 @@ import Wire
 
 /// Frames of the mesh itself that wait for a datagram to one peer, and pings that wait for their answer.
 struct FrameQueue {
-    /// They go out with the next `flush`, whichever way data goes.
+    /// Sent with the next `flush`, on the path of data.
     private var frames: [MeshFrame] = []
-    /// They go back by the path on which the question came.
+    /// Sent on the path on which the request came.
     private var replies: [(frame: MeshFrame, path: PathAddress)] = []
     private var pings: [(token: UInt64, sentAt: Instant)] = []
     /// An empty datagram is owed, to confirm new keys or to end a silence.
@@ -64,13 +64,13 @@ struct FrameQueue {
 
     // MARK: - Memory
 
-    /// The peer has forgotten everything that this node asked.
+    /// The peer has lost all requests of this node.
     mutating func reset() {
         frames = []
         pings = []
     }
 
-    /// Gives back the memory of empty queues.
+    /// Frees the memory of empty queues.
     mutating func rest() {
         if frames.isEmpty { frames = [] }
         if pings.isEmpty { pings = [] }
@@ -78,7 +78,7 @@ struct FrameQueue {
 }
 
 extension MeshFrame {
-    /// Whether a healthy peer sends something back for it at once. A heartbeat is answered, an answer is not, and the
+    /// Whether a healthy peer sends an answer to it at once. A heartbeat is answered, an answer is not, and the
     /// mesh cannot distinguish one message from the other; the layer above distinguishes them by their destination.
     fileprivate var expectsReply: Bool {
         switch self {

@@ -2,29 +2,29 @@ import Base
 
 /// # Whether a peer still answers
 ///
-/// When something was last sent and received, and since when an answer is missing. From these follow three times: new keys
-/// are tried because the peer may have lost its own, the session ends, and an idle peer gives memory back.
+/// When something was last sent and received, and since when an answer is missing. Three times follow from these: when new
+/// keys are tried because the peer may have lost its own, when the session ends, and when an idle peer's memory is freed.
 ///
 /// | since the last datagram | what is kept of a peer |
 /// |---|---|
-/// | 0 s | everything: keys made ready for their cipher, windows against replay, probes, queues |
-/// | 20 s | what it takes to go on: keys as they are, counters, certificates, paths with the newest probe of each |
+/// | 0 s | everything: expanded keys, replay windows, probes, queues |
+/// | 20 s | what is needed to continue: keys, counters, certificates, paths with the newest probe of each |
 /// | 3 minutes | nothing: keys are too old by then, and the session is over (`MeshConfiguration.rejectAfter`) |
 ///
-/// A resting peer is woken by the first datagram in either direction, and nobody notices; only datagrams that come more than
-/// 20 seconds late are taken for repeated ones.
+/// The first datagram in either direction wakes a resting peer, without a visible effect; only datagrams that come more than
+/// 20 seconds late count as replayed.
 struct Liveness {
     private(set) var lastSentAt: Instant? { didSet { isResting = false } }
     private(set) var lastReceivedAt: Instant? { didSet { isResting = false } }
-    /// Since when something is under way that the peer should answer; `nil`: nothing is.
+    /// Since when an answer of the peer is outstanding; `nil`: none is.
     private(set) var unansweredSince: Instant?
-    /// Handshakes that were made because no answer came, since one last helped.
+    /// Handshakes that were made because no answer came, since the last one that helped.
     private var ineffectiveHandshakes = 0
-    /// Nothing was sent or received for a while, and memory was given back.
+    /// Nothing was sent or received for a while, and memory was freed.
     private(set) var isResting = false
 
     private static let restAfter = Interval.seconds(20)
-    /// Keys under which a peer is still received after so long have helped.
+    /// New keys have helped if the peer is still received under them after this time.
     private static let effectiveAfter = Interval.seconds(10)
     /// A healthy peer that receives packets sends something within this time.
     private static let silence = Interval.milliseconds(900)
@@ -43,8 +43,8 @@ struct Liveness {
         [lastReceivedAt, lastSentAt].contains { $0.map { $0 > time } ?? false }
     }
 
-    /// How long to wait for an answer before new keys are made. New keys help a peer that has lost its own, and burden a
-    /// peer that receives badly, so the wait doubles each time that they did not help.
+    /// How long to wait for an answer before new keys are made. New keys help a peer that has lost its own, and burden a peer
+    /// with a bad connection, so the wait doubles each time that they did not help.
     var patience: Interval {
         MeshConfiguration.unansweredBeforeHandshake * Int64(1 << min(ineffectiveHandshakes, 3))
     }
@@ -53,7 +53,7 @@ struct Liveness {
 
     mutating func sent(_ now: Instant) { lastSentAt = now }
 
-    /// What was sent just now asks for an answer.
+    /// What was just sent requires an answer.
     mutating func expectAnswer(_ now: Instant) { if unansweredSince == nil { unansweredSince = now } }
 
     /// The peer has shown that it holds this node's newest keys.
@@ -80,7 +80,7 @@ struct Liveness {
         return at - (lastSentAt ?? .origin) >= Liveness.silence
     }
 
-    /// Packets went out at that time. All that was received is known: see whether an answer is missing.
+    /// Packets were sent at that time. All received packets are known: checks whether an answer is missing.
     mutating func checkAnswer(toPacketsAt at: Instant) {
         if unansweredSince == nil, at - (lastReceivedAt ?? .origin) >= Liveness.silence { unansweredSince = at }
     }

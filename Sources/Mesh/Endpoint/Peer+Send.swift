@@ -27,7 +27,7 @@ extension Peer {
         return true
     }
 
-    /// Answers go back the way that the questions came, whatever way data goes: that is what was asked.
+    /// Answers go back on the path of their requests, whatever the path of data: the request was about that path.
     func sendReplies(with keypair: Keypair, now: Instant, counters: inout MeshCounters, into out: inout MeshOutbox) {
         for (frame, address) in frames.takeReplies() where address.isRelayed || !paths.isRelayOnly {
             sealAlone(frame, with: keypair, to: address, now: now, counters: &counters, into: &out)
@@ -42,7 +42,7 @@ extension Peer {
         let due = paths.takeProbes(now: now, limit: budget.availableForPaths(now), firstToken: budget.nextToken)
         for (address, token) in due {
             sealAlone(.ping(token: token), with: keypair, to: address, now: now, counters: &counters, into: &out)
-            // A peer that answers on no path has lost its keys, perhaps.
+            // A peer that answers on no path may have lost its keys.
             if address == paths.primary { liveness.expectAnswer(now) }
         }
         budget.sentPathProbes(due.count, now: now)
@@ -72,8 +72,8 @@ extension Peer {
             into: &out)
     }
 
-    /// A datagram with one frame, outside of the streams' congestion control; padded until all of it, with what a relay
-    /// needs before it, has `size` bytes.
+    /// A datagram with one frame, outside of the streams' congestion control; padded so that all of it, with the relay
+    /// header, has `size` bytes.
     func sealAlone(
         _ frame: MeshFrame, with keypair: Keypair, to address: PathAddress, and second: PathAddress? = nil,
         size: Int = 0, now: Instant, counters: inout MeshCounters, into out: inout MeshOutbox
@@ -88,7 +88,7 @@ extension Peer {
         seal(plain.bytes, with: keypair, to: address, and: second, now: now, counters: &counters, into: &out)
     }
 
-    /// Seals once, and sends to `address` and, where that is in doubt, to `second`.
+    /// Seals once, and sends to `address` and, if that is in doubt, to `second`.
     private func seal(
         _ plain: [UInt8], with keypair: Keypair, to address: PathAddress, and second: PathAddress?, now: Instant,
         counters: inout MeshCounters, into out: inout MeshOutbox

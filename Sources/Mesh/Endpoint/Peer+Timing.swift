@@ -2,7 +2,7 @@ import Base
 import Noise
 import Wire
 
-// When keys are made again, and when a session is over.
+// When keys are renewed, and when a session is over.
 
 extension Peer {
     /// Why the session is over by now; `nil`: it is not.
@@ -16,7 +16,7 @@ extension Peer {
         return now - initiation.startedAt >= MeshConfiguration.connectTimeout ? .idle : nil
     }
 
-    /// There is no session, and no more reason to wait for one.
+    /// There is no session, and the wait for one is over.
     func hasGivenUp(now: Instant) -> Bool {
         if let requestedAt { return now - requestedAt >= MeshConfiguration.connectTimeout }
         return session.pending.isEmpty && session.initiation == nil
@@ -29,8 +29,8 @@ extension Peer {
         return rekeyTime(current, configuration).map { $0 <= now } ?? false
     }
 
-    /// When new keys are due. The responder waits a quarter longer, so that one side makes them, unless that side is
-    /// gone; and a session in which nothing was reported under the present keys is left to run out.
+    /// When new keys are due. The responder waits a quarter longer, so that only one side makes them, unless that side is
+    /// gone. A session in which nothing was sent under the current keys is left to expire.
     private func rekeyTime(_ keypair: Keypair, _ configuration: MeshConfiguration) -> Instant? {
         let wait =
             keypair.isInitiator ? configuration.rekeyAfter : configuration.rekeyAfter + configuration.rekeyAfter / 4
@@ -38,10 +38,10 @@ extension Peer {
         return liveness.isActive(since: keypair.createdAt + Peer.confirmationTime) ? keypair.createdAt + wait : nil
     }
 
-    /// What is reported to it soon after new keys may be no more than their confirmation.
+    /// What is sent so soon after new keys may be no more than their confirmation.
     private static let confirmationTime = Interval.seconds(1)
 
-    /// The next time at which something is due. `traversal`: of what `Traversal` does for the peer.
+    /// The next time at which something is due. `traversal`: the deadline of `Traversal` for the peer.
     func deadline(traversal: Instant?, _ configuration: MeshConfiguration) -> Instant? {
         var times = [streams.deadline?.at, session.expiry(life: MeshConfiguration.rejectAfter)]
         if let initiation = session.initiation {
@@ -59,7 +59,7 @@ extension Peer {
         } else {
             times.append(requestedAt.map { $0 + MeshConfiguration.connectTimeout })
         }
-        // Without keys or a path nothing can be sent, and what is due must not wake anybody.
+        // Without keys or a path nothing can be sent, so no deadline of sending may wake the driver.
         if isConnected, session.current != nil, paths.primary != nil {
             times += [restAt, paths.deadline, link.deadline, traversal]
         }

@@ -4,12 +4,12 @@ import Wire
 
 /// # One peer: its session, its paths and its streams
 ///
-/// None of the three knows the others; `Endpoint` moves bytes between them. What else is known of the peer is held by values
-/// of their own: whether it answers (`Liveness`), what waits to be sent (`FrameQueue`), how it is reached through NATs
-/// (`PeerTraversal`), and what the data plane knows of it (`DataLink`).
+/// None of the three knows the others; `Endpoint` moves bytes between them. Separate values hold the rest of the peer's
+/// state: whether it answers (`Liveness`), what waits to be sent (`FrameQueue`), how it is reached through NATs
+/// (`PeerTraversal`), and the data plane's state (`DataLink`).
 ///
 /// - `Peer+Send.swift` makes datagrams.
-/// - `Peer+Timing.swift` reports when keys and the session end.
+/// - `Peer+Timing.swift` decides when keys and the session end.
 ///
 /// A peer is a class because its session holds keys, which must not be copied, and because a write to one of a hundred
 /// thousand peers in an array must not move the others.
@@ -31,7 +31,7 @@ final class Peer {
     private(set) var isRequested = false
     /// When this node asked, or asked again; `nil` while there is a session.
     private(set) var requestedAt: Instant?
-    /// The keys are to be made again, although they are not too old.
+    /// The keys are to be renewed, although they are not too old.
     private(set) var needsRekey = false
     /// Set by `PeerTable` alone.
     var isMarked = false
@@ -58,23 +58,23 @@ final class Peer {
 
     // MARK: - Session
 
-    /// This node needs a session with the peer.
+    /// This node requests a session with the peer.
     func requestSession(now: Instant) {
         if !isConnected, requestedAt == nil { requestedAt = now }
         isRequested = true
     }
 
-    /// Whether the peer remembers what was reported before the handshake of `keypair`.
+    /// Whether the peer still has the state from before the handshake of `keypair`.
     func remembers(_ keypair: Keypair) -> Bool { isConnected && remoteAssociation == keypair.hello.association }
 
-    /// The peer has forgotten all that it knew. `streams` replaces what there was.
+    /// The peer has lost its state. `streams` replaces the old ones.
     func reset(_ streams: StreamMux) {
         self.streams = streams
         frames.reset()
         traversal.reset()
     }
 
-    /// `keypair` is what both ends seal with from now on. `isNew`: the peer has forgotten what was before.
+    /// `keypair` is what both ends seal with from now on. `isNew`: the peer has lost its earlier state.
     func establish(_ keypair: Keypair, at remote: PathAddress, isNew: Bool, now: Instant) {
         needsRekey = false
         remoteAssociation = keypair.hello.association
@@ -87,8 +87,8 @@ final class Peer {
 
     func rekey() { needsRekey = true }
 
-    /// An authentic datagram of so many bytes came that way, sealed with the keys of `keypair`. `isNewest`: none that was sent
-    /// later came before.
+    /// An authentic datagram of so many bytes came by that path, sealed with the keys of `keypair`. `isNewest`: none that was
+    /// sent later came before.
     func received(_ count: Int, by path: PathAddress, of keypair: Keypair, isNewest: Bool, now: Instant) {
         paths.noteReceived(from: path, isNewest: isNewest && keypair === session.current, now: now)
         liveness.received(now, keyAge: now - keypair.createdAt)
@@ -123,7 +123,7 @@ final class Peer {
 
     // MARK: - Memory
 
-    /// Gives back memory if the peer is idle (`Liveness`). True if it rests from now on.
+    /// Frees memory if the peer is idle (`Liveness`). True if it rests from now on.
     func restIfIdle(now: Instant) -> Bool {
         guard let time = restAt, time <= now else { return false }
         liveness.rest()

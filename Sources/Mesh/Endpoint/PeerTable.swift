@@ -4,14 +4,14 @@ import Wire
 /// # The peers of an endpoint
 ///
 /// A peer has a slot for as long as it is known. Session indices, timers and the data plane refer to it by its slot, and a
-/// free slot is used again. The table also holds what is due for a peer: a time (`setTimer`), or a mark, which means that
-/// the next `flush` is to look at the peer. Iteration is in the order of slots.
+/// free slot is used again. The table also holds what is due for a peer: a time (`setTimer`), or a mark, which means that the
+/// next `flush` is to handle the peer. Iteration is in the order of slots.
 struct PeerTable {
     private var slots: [Peer?] = []
     private var freeSlots: [Int] = []
     private var slotOfNode = Table<NodeID, Int>()
     private var timers = TimerQueue()
-    /// Slots of marked peers, in the order of the marks; those before `position` have been looked at.
+    /// Slots of marked peers, in the order of the marks; those before `position` have been handled.
     private var marked: [Int] = []
     private var position = 0
 
@@ -54,7 +54,7 @@ struct PeerTable {
         return nil
     }
 
-    /// Asks for a look at the peer by the next `flush`.
+    /// Requests that the next `flush` handles the peer.
     mutating func mark(_ peer: Peer) {
         guard !peer.isMarked else { return }
         peer.isMarked = true
@@ -64,7 +64,7 @@ struct PeerTable {
     /// Clears the next mark. Peers that are marked meanwhile come after those that were marked before.
     mutating func popMarked() -> Peer? {
         while position < marked.count {
-            // The slot may be another peer's by now.
+            // The slot may belong to another peer by now.
             let peer = slots[marked[position]]
             position += 1
             guard let peer, peer.isMarked else { continue }

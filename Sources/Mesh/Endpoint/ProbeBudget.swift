@@ -1,13 +1,13 @@
 import Base
 
-/// How many probes this node sends, over all peers: a node that talks to ten thousand peers at once must not flood its own
-/// line, nor the table of its NAT (EasyTier#1504, tailscale#5389).
+/// How many probes this node sends, over all peers: a node that communicates with ten thousand peers at once must flood
+/// neither its own link nor the table of its NAT (EasyTier#1504, tailscale#5389).
 struct ProbeBudget {
     private var paths: TokenBucket
-    /// Probes of sizes come in dozens. They have a budget of their own, so that they do not take the place of the probes
-    /// that find out whether a path is alive.
+    /// Probes of sizes come in dozens. They have their own budget, so that they do not displace the probes that test whether
+    /// a path is alive.
     private var sizes: TokenBucket
-    /// Tokens count on from here. They travel sealed, so nobody can predict them.
+    /// Tokens count from this number. They are encrypted in transit, so they cannot be predicted.
     private(set) var nextToken: UInt64
 
     /// `perSecond`: of each of the two.

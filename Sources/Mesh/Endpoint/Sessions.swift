@@ -5,10 +5,10 @@ import Wire
 /// # Sessions with peers, from the first message of a handshake to the end
 ///
 /// Connects `Handshaker`, which makes and reads messages, to the peers. A session begins when both ends have shown that they
-/// hold its keys. It gets new keys when these are old, when the peer does not answer, or on request. It ends when one end
-/// reports it, when nothing is received for too long, or when its keys are too old.
+/// hold its keys. It gets new keys when the current ones are old, when the peer does not answer, or on request. It ends when
+/// one end closes it, when nothing is received for too long, or when its keys are too old.
 ///
-/// What else is to be done when a session begins or ends is not known here: methods return a `Change` for `Endpoint`.
+/// Other work at the begin or end of a session is not done here: methods return a `Change` for `Endpoint`.
 struct Sessions: ~Copyable {
     enum Change {
         case began(Peer, at: PathAddress)
@@ -70,7 +70,7 @@ struct Sessions: ~Copyable {
         StreamMux(role: nodeID < node ? .lower : .higher, now: now)
     }
 
-    /// The peer and the keys that a receiver index means.
+    /// The peer and the keys of a receiver index.
     func find(_ index: UInt32) -> (peer: Peer, keypair: Keypair)? {
         guard let peer = handshaker.value.slot(of: index).flatMap({ peers[$0] }),
             let keypair = peer.session.keypair(of: index)
@@ -86,7 +86,7 @@ struct Sessions: ~Copyable {
         counters.startedHandshake()
     }
 
-    /// A peer that was asked for and has no keys gets a first message.
+    /// A requested peer without keys gets a first message.
     mutating func startIfRequested(
         _ peer: Peer, random: inout Random, counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) {
@@ -96,7 +96,8 @@ struct Sessions: ~Copyable {
         retryIfDue(peer, random: &random, counters: &counters, now: now, into: &out)
     }
 
-    /// Sends a first message, if it is time (again, with new ephemerals: an answer to the last one is not waited for).
+    /// Sends a first message, if it is time (a repetition has new ephemerals and does not wait for an answer to the last
+    /// one).
     private mutating func retryIfDue(
         _ peer: Peer, random: inout Random, counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) {
@@ -111,7 +112,7 @@ struct Sessions: ~Copyable {
             return counters.drop(.handshakeFailed)
         }
         for target in targets { out.send(message, to: target, counters: &counters) }
-        // Twice the round trip, where one is known: on a slow path impatience makes the queues that it waits for.
+        // Twice the round trip, where one is known: on a slow path, early repetitions fill the queues that cause the delay.
         let patience = max(MeshConfiguration.handshakeRetry, (peer.paths.smoothedRoundTrip ?? .zero) * 2)
         let doubled = patience * Int64(1 << min(initiation.attempts, 10))
         initiation.nextAt = now + random.jittered(min(doubled, MeshConfiguration.handshakeRetryMax), percent: 10)
@@ -276,7 +277,7 @@ struct Sessions: ~Copyable {
         return nil
     }
 
-    /// Ends what there is with `peer` and forgets it; reports that if a session was reported, or requested. The peer is
+    /// Ends any session with `peer` and removes it; reports that if a session was reported, or requested. The peer is
     /// informed if there is a `code`.
     mutating func end(
         _ peer: Peer, _ reason: DisconnectReason, closing code: CloseCode? = nil, counters: inout MeshCounters,
@@ -299,7 +300,7 @@ struct Sessions: ~Copyable {
         return .ended(peer)
     }
 
-    /// The index is nobody's any more.
+    /// The index is no longer in use.
     private mutating func release(_ index: UInt32) {
         handshaker.value.release(index)
         dataPlane.append(.remove(index: index))
@@ -309,9 +310,8 @@ struct Sessions: ~Copyable {
 
     /// Traffic that the data plane has seen counts as received and sent.
     ///
-    /// A node that only receives sends something now and then, if only an empty datagram; so a peer to which packets go and
-    /// from which nothing comes has lost its keys, or cannot be reached, and that is found out as for anything else that
-    /// asks for an answer.
+    /// A node that only receives sends something periodically, if only an empty datagram. So a peer that gets packets and
+    /// sends nothing has lost its keys or cannot be reached. That is detected as for anything else that requires an answer.
     mutating func note(_ activities: [DataPlaneActivity], counters: inout MeshCounters, now: Instant) {
         for activity in activities where !activity.isInward {
             guard let peer = peers[activity.peer] else { continue }
@@ -325,13 +325,13 @@ struct Sessions: ~Copyable {
         }
         for activity in activities {
             guard let peer = peers[activity.peer] else { continue }
-            // In the end, when all that was received is known.
+            // At the end, when all received packets are known.
             if !activity.isInward { peer.liveness.checkAnswer(toPacketsAt: activity.lastAt) }
             peers.mark(peer)
         }
     }
 
-    /// The kernel's opinion of the path to `remote`, of the peer in `slot`, or of all peers there.
+    /// The kernel's path MTU to `remote`, for the peer in `slot`, or for all peers at that address.
     mutating func measured(_ slot: Int?, at remote: SocketAddress, mtu: Int) {
         let meant = slot.map { peers[$0].map { [$0] } ?? [] } ?? Array(peers)
         for peer in meant where peer.paths.primary?.remote == remote && peer.link.measured(mtu: mtu, at: remote) {

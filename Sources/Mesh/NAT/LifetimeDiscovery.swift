@@ -3,21 +3,21 @@ import Noise
 
 /// # How long a mapping lives
 ///
-/// Each of several sockets makes a mapping at the same moment and is silent from then on. After 20, 45, 90, 170 and 290
+/// Each of several sockets makes a mapping at the same moment and then sends nothing. After 20, 45, 90, 170 and 290
 /// seconds another socket asks the server to answer to the outside port of one of them (RFC 5780, section 4.6): if the
-/// answer arrives, the mapping was there. A wait cannot be used twice, since the answer itself may keep the mapping; with a
-/// socket for each wait all of it takes as long as the longest, or as the first that fails.
+/// answer arrives, the mapping was there. A mapping cannot be tested twice, since the answer itself may refresh it. With one
+/// socket for each wait, the whole test lasts as long as the longest wait, or until the first that fails.
 ///
 /// ```
 ///  socket 1..5 ─ who am I? ─→ S          mapped to p1 .. p5
 ///  socket 0 ── answer to port p2! ──→ S ──→ p2 ──→ socket 2?          at 45 s
 /// ```
 ///
-/// Before anything is concluded from silence a sixth socket's mapping is tried at once, so that a server that does not
-/// answer to other ports, and a NAT with several outside addresses, are not taken for a short life; and with each
-/// trial the server is asked plainly too, so that a dead line is not either.
+/// Before silence counts as a result, a sixth socket's mapping is tried at once. So a server that does not answer to other
+/// ports, and a NAT with several outside addresses, are not mistaken for a short lifetime. With each trial a plain request is
+/// sent too, so that a dead connection is not mistaken for one either.
 package struct LifetimeDiscovery: ~Copyable {
-    /// The lives that NATs are set to (30 and 180 s in Linux, 60, 120 and 300 s in others) lie between these.
+    /// The common lifetimes of NATs (30 and 180 s in Linux, 60, 120 and 300 s in others) lie between these.
     package static let waits: [Interval] = [20, 45, 90, 170, 290].map { .seconds($0) }
     /// Sockets that the driver opens, numbered from 0.
     package static let sockets = waits.count + 2
@@ -25,9 +25,9 @@ package struct LifetimeDiscovery: ~Copyable {
 
     private enum Purpose: Hashable {
         case open(UInt16)
-        /// To that socket.
+        /// The answer goes to that socket.
         case reach(UInt16)
-        /// Besides the trial of that socket.
+        /// A plain request, sent with the trial of that socket.
         case plain(UInt16)
     }
 
@@ -43,7 +43,7 @@ package struct LifetimeDiscovery: ~Copyable {
     private var plainReceived: [Bool] = Array(repeating: false, count: sockets)
     private let startedAt: Instant
     private var nextWait = 0
-    /// What it came to; `nil` while it goes on.
+    /// The result; `nil` while it runs.
     package private(set) var result: NATFinding<NATLifetime>?
 
     /// Begins at once. `server` is one that answered a NAT discovery.
@@ -107,7 +107,7 @@ package struct LifetimeDiscovery: ~Copyable {
             outcomes[Int(opened)] = .open
             if opened == LifetimeDiscovery.trialSocket { reach(opened, now: now, into: &out) }
         case .reach(let target):
-            // To the socket that asked: the server does not know better, or reports it.
+            // To the socket that asked: the server does not support the request, or reports that.
             guard socket == target else {
                 result = .unknown(.notServed)
                 return
@@ -122,7 +122,7 @@ package struct LifetimeDiscovery: ~Copyable {
     }
 
     private mutating func reach(_ socket: UInt16, now: Instant, into out: inout DatagramBatch) {
-        // A mapping that was never seen made reports nothing.
+        // A mapping whose creation was not confirmed shows nothing.
         guard let port = mapped[Int(socket)]?.port else { return }
         transactions.ask(.reach(socket), [.responsePort(port)], from: 0, to: server, now: now, into: &out)
         transactions.ask(.plain(socket), from: 0, to: server, now: now, into: &out)
@@ -140,12 +140,12 @@ package struct LifetimeDiscovery: ~Copyable {
             switch outcomes[place + 1] {
             case .arrived: longest = wait
             case .silent:
-                // A line that was dead meanwhile; the waits before it still count.
+                // The connection was dead meanwhile; the earlier waits still count.
                 result =
                     plainReceived[place + 1]
                     ? .known(NATLifetime(atLeast: longest ?? .zero, below: wait)) : LifetimeDiscovery.atLeast(longest)
                 return
-            // Its mapping was never seen made.
+            // The creation of its mapping was not confirmed.
             case .waiting where place < nextWait: continue
             case .open, .waiting: return
             }

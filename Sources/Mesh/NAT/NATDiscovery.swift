@@ -1,10 +1,10 @@
 package import Base
 import Noise
 
-/// # Knowing oneself
+/// # NAT discovery
 ///
-/// What is before a node is found out by asking servers outside how they see it (RFC 5780), once a node and not once a
-/// peer. A discovery has five sockets of its own, so that nothing that it does opens a way to the mesh's:
+/// A node learns which NATs are before it by asking servers outside how they see it (RFC 5780), once per node and not once
+/// per peer. A discovery has five sockets of its own, so that it opens no NAT mapping of the mesh's socket:
 ///
 /// ```
 ///  socket 0 ── who am I? ──→ every server                 UDP at all, the reflexive address
@@ -15,22 +15,22 @@ import Noise
 ///  socket 0 ←── their outside addresses ──→ socket 4      hairpin
 /// ```
 ///
-/// S is the first server with a second address (S' with the first port, S'' with the second); without one there is no word
-/// on filters, and the mapping is known where several servers can be compared. Nothing is concluded from silence unless
-/// somebody would have been received: the filter is judged only if S'' answers when it is asked directly.
+/// S is the first server with a second address (S' with the first port, S'' with the second); without one nothing is known of
+/// filters, and the mapping is known only where several servers can be compared. Silence counts as a result only if an answer
+/// was to be expected: the filter is judged only if S'' answers when it is asked directly.
 ///
-/// A discovery takes as long as the slowest answer that does not come: three seconds for each step, nine at most.
-/// The lifetime of mappings takes minutes and has a machine of its own, `LifetimeDiscovery`.
+/// A discovery lasts as long as the timeouts of missing answers: three seconds for each step, nine at most. Measuring the
+/// lifetime of mappings takes minutes and is done separately by `LifetimeDiscovery`.
 package struct NATDiscovery: ~Copyable {
-    /// Sockets that the driver opens, numbered from 0; what comes and goes names them so.
+    /// Sockets that the driver opens, numbered from 0; datagrams name them by these numbers.
     package static let sockets = 5
-    /// Servers that are asked at most; more would report nothing new.
+    /// The maximum of servers that are asked; more would add nothing.
     package static let serverLimit = 8
 
     private enum Purpose: Hashable {
-        /// Which server, by its place.
+        /// The server at this index.
         case find(Int)
-        /// From which socket; 1 to 4.
+        /// From this socket, 1 to 4.
         case base(UInt16)
         case secondAddress, secondBoth
         case changeBoth, changePort
@@ -39,12 +39,12 @@ package struct NATDiscovery: ~Copyable {
 
     private enum Phase: Hashable {
         case finding
-        /// With the server at this place.
+        /// With the server at this index.
         case examining(Int)
         case done
     }
 
-    /// What came of asking the server to answer from elsewhere.
+    /// The result of asking the server to answer from another address or port.
     private enum Change: Hashable {
         case pending, arrived, silent, notServed
     }
@@ -59,9 +59,9 @@ package struct NATDiscovery: ~Copyable {
     private let ports: [UInt16]
     private var phase = Phase.finding
     private var servers: [NATFindings.Server]
-    /// Of socket 0.
+    /// What servers saw of socket 0.
     private var observations: [Observation] = []
-    /// By socket, of S.
+    /// By socket, as seen by S.
     private var bases: [SocketAddress?]
     private var changeBoth = Change.pending
     private var changePort = Change.pending
@@ -69,7 +69,7 @@ package struct NATDiscovery: ~Copyable {
     private var hairpin: NATFinding<Bool> = .unknown(.pending)
 
     /// Begins at once. `servers` are of one family; `own` are this machine's addresses, `ports` those of the sockets.
-    /// `seed` must be fresh: transactions are distinguished by what is drawn from it.
+    /// `seed` must be fresh: it determines the transaction ids, which must be unique.
     package init(
         servers: [SocketAddress], own: [IPAddress], ports: [UInt16], seed: Seed, now: Instant,
         into out: inout DatagramBatch
@@ -94,7 +94,7 @@ package struct NATDiscovery: ~Copyable {
 
     // MARK: - What happens
 
-    /// Takes what came by the discovery's sockets. Whatever is not an answer to a question of it is ignored.
+    /// Handles the datagrams of the discovery's sockets. All that are not answers to its requests are ignored.
     package mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch) {
         for index in 0..<batch.count {
             let entry = batch.entries[index]
@@ -125,7 +125,7 @@ package struct NATDiscovery: ~Copyable {
         else { return }
         switch message.messageClass {
         case .request:
-            // A question of ours, come back to another socket of ours.
+            // A request of this node that came back to another of its sockets.
             guard question.purpose == .hairpin, socket != question.socket else { return }
             hairpin = .known(true)
         case .success:
@@ -142,7 +142,7 @@ package struct NATDiscovery: ~Copyable {
         _ = transactions.finish(message.transaction)
     }
 
-    /// Who was asked answers, unless somebody else was to.
+    /// The asked server answers, unless another address of it was to answer.
     private func isExpected(_ remote: SocketAddress, of question: STUNTransactions<Purpose>.Pending) -> Bool {
         switch question.purpose {
         case .find, .base, .secondAddress, .secondBoth: remote == question.remote
@@ -160,7 +160,7 @@ package struct NATDiscovery: ~Copyable {
             let trip = question.isSentOnce ? now - question.startedAt : nil
             servers[place].outcome = .answered(mapped, roundTrip: trip)
             servers[place].software = message.software
-            // Section 7.4: another address and another port, or it is no use.
+            // Section 7.4: both address and port must differ, or it is not usable.
             servers[place].other = message.otherAddress.flatMap { other in
                 let address = question.remote
                 return other.ip != address.ip && other.port != address.port && other.ip.isIPv4 == address.ip.isIPv4
@@ -208,7 +208,8 @@ package struct NATDiscovery: ~Copyable {
         if transactions.isEmpty, phase != .done { finish() }
     }
 
-    /// The server to examine with: the first that has a second address, and if all are received or given up the first at all.
+    /// The server to examine with: the first that has a second address; once all have answered or were given up, the first
+    /// that answered.
     private var candidate: Int? {
         if let place = servers.firstIndex(where: { $0.other != nil }) { return place }
         guard !servers.contains(where: { $0.outcome == .pending }) else { return nil }
@@ -227,7 +228,7 @@ package struct NATDiscovery: ~Copyable {
         transactions.ask(.secondBoth, from: 0, to: other, now: now, into: &out)
     }
 
-    /// A socket's mapping is there; what it is for can be tried.
+    /// A socket's mapping is known; its purpose can be tried.
     private mutating func follow(_ socket: UInt16, now: Instant, into out: inout DatagramBatch) {
         guard let server = examined else { return }
         if socket == 1, server.other != nil {
@@ -244,7 +245,7 @@ package struct NATDiscovery: ~Copyable {
         }
     }
 
-    /// No question is open.
+    /// No request is open.
     private mutating func finish() {
         lastExamined = examined
         phase = .done
@@ -277,7 +278,7 @@ extension NATDiscovery {
     private var udp: NATFinding<Bool> {
         if !observations.isEmpty { return .known(true) }
         if servers.isEmpty { return .unknown(.noAnswer) }
-        // What it reported is no use, but it came.
+        // The answer is not usable, but it arrived.
         if servers.contains(where: { if case .refused = $0.outcome { true } else { false } }) { return .known(true) }
         return servers.contains { $0.outcome == .pending } ? .unknown(.pending) : .known(false)
     }
@@ -318,7 +319,7 @@ extension NATDiscovery {
         }
         guard isDone || seen.count == ports.count - 1 else { return .unknown(.pending) }
         guard seen.count >= 3 else { return .unknown(observations.isEmpty ? .noAnswer : .tooFew) }
-        // One inside port may be taken outside by another host.
+        // One of the ports may be in use outside by another host.
         if seen.count(where: { $0.inside == $0.outside }) * 2 > seen.count { return .known(.preserving) }
         let steps = zip(seen, seen.dropFirst()).map { $1.outside - $0.outside }.sorted()
         let reach = NATDiscovery.longestStep
@@ -328,6 +329,6 @@ extension NATDiscovery {
         return .known(.sequential(step: steps[steps.count / 2]))
     }
 
-    /// Three steps this short and all one way come from random ports once in a thousand million times.
+    /// Random ports make three steps this short in one direction only once in a thousand million times.
     private static let longestStep = 32
 }

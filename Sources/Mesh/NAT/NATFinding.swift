@@ -1,4 +1,4 @@
-/// Something that was found out about a NAT, or why it was not.
+/// A finding about a NAT, or why there is none.
 package enum NATFinding<Value: Hashable & Sendable>: Hashable, Sendable {
     case known(Value)
     case unknown(NATUnknown)
@@ -7,19 +7,19 @@ package enum NATFinding<Value: Hashable & Sendable>: Hashable, Sendable {
     package var reason: NATUnknown? { if case .unknown(let reason) = self { reason } else { nil } }
 }
 
-/// Why something could not be found out.
+/// Why there is no finding.
 package enum NATUnknown: String, Hashable, Sendable, CaseIterable {
-    /// It is being found out.
+    /// The discovery is running.
     case pending
-    /// No server answered, or the one that mattered did not.
+    /// No server answered, or the required one did not.
     case noAnswer
     /// One address was asked; it takes two to compare.
     case oneAddress
     /// No server has a second address (RFC 5780's OTHER-ADDRESS) from which it would answer.
     case noOtherAddress
-    /// The server names a second address, and nobody answers there.
+    /// The server names a second address, and there is no answer from there.
     case otherIsSilent
-    /// The server did not do what it was asked for: to answer from elsewhere, or to elsewhere.
+    /// The server did not do what was requested: to answer from another address, or to another port.
     case notServed
     /// Nothing translates, so there is nothing to know.
     case noNAT

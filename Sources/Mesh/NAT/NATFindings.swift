@@ -1,6 +1,6 @@
 package import Base
 
-/// What a `NATDiscovery` found out, for one family of addresses.
+/// The findings of a `NATDiscovery`, for one family of addresses.
 package struct NATFindings: Hashable, Sendable {
     package struct Server: Hashable, Sendable {
         package let address: SocketAddress
@@ -17,9 +17,9 @@ package struct NATFindings: Hashable, Sendable {
         /// How it saw the discovery's first socket; a round trip only where one datagram was enough.
         case answered(SocketAddress, roundTrip: Interval?)
         case silent
-        /// This machine could not send, or an ICMP error came back: nobody listens there, or a firewall refuses.
+        /// This machine could not send, or an ICMP error came back: there is no listener, or a firewall refuses.
         case unreachable
-        /// It answered with an error of STUN.
+        /// It answered with a STUN error.
         case refused(code: Int)
     }
 
@@ -32,7 +32,7 @@ package struct NATFindings: Hashable, Sendable {
         case dependent
     }
 
-    /// RFC 4787, section 5: from whom datagrams come in. Firewalls that do not translate filter as well.
+    /// RFC 4787, section 5: from which senders datagrams are let in. Firewalls that do not translate filter as well.
     package enum Filtering: String, Hashable, Sendable, CaseIterable {
         case endpointIndependent, addressDependent, addressAndPortDependent
     }
@@ -41,7 +41,7 @@ package struct NATFindings: Hashable, Sendable {
     package enum Ports: Hashable, Sendable {
         /// The inside port.
         case preserving
-        /// Each mapping's is so far from the one before; where others make mappings too, the usual distance.
+        /// The distance from the port of the previous mapping; where others make mappings too, the usual distance.
         case sequential(step: Int)
         /// No pattern was seen.
         case random

@@ -1,6 +1,6 @@
 package import Base
 
-/// How long a mapping is kept that nothing is sent through.
+/// How long an unused mapping is kept.
 package struct NATLifetime: Hashable, Sendable {
     /// It was still there after so long.
     package let atLeast: Interval

@@ -2,9 +2,9 @@ package import Base
 
 /// # A message of STUN (RFC 8489)
 ///
-/// STUN informs a host how it is seen from outside. A request goes to a server, and the answer carries the address that it
-/// seemed to come from; RFC 5780 adds attributes that ask for the answer to be sent from, or to, somewhere else. A message
-/// is a header of 20 bytes and attributes, each padded to a multiple of four:
+/// STUN informs a host how it is seen from outside. A request goes to a server, and the answer carries the source address
+/// that the server saw. RFC 5780 adds attributes that request an answer from another address, or to another one. A message is
+/// a header of 20 bytes and attributes, each padded to a multiple of four:
 ///
 /// ```
 ///  0                   1                   2                   3
@@ -15,16 +15,15 @@ package import Base
 /// |  value, padded with whatever ...                              |
 /// ```
 ///
-/// An attribute of a type below 0x8000 must be understood by anyone who gets it; which were not is reported in
-/// `unknownRequired`. FINGERPRINT is checked where it is there. This node asks without credentials, so
-/// MESSAGE-INTEGRITY is only stepped over: what stands behind it and is no FINGERPRINT is ignored, as section 14.5
-/// demands.
+/// The receiver must understand an attribute of a type below 0x8000; `unknownRequired` lists those that it does not.
+/// FINGERPRINT is checked where it is present. This node asks without credentials, so MESSAGE-INTEGRITY is only skipped: all
+/// attributes after it except FINGERPRINT are ignored, as section 14.5 requires.
 package struct STUNMessage: Hashable, Sendable {
     package enum Class: UInt16, Hashable, Sendable, CaseIterable {
         case request, indication, success, error
     }
 
-    /// 96 bits, distinguished by nothing else.
+    /// 96 bits; the only identification of a transaction.
     package struct TransactionID: Hashable, Sendable {
         package let high: UInt32
         package let low: UInt64
@@ -36,10 +35,10 @@ package struct STUNMessage: Hashable, Sendable {
     }
 
     package enum Attribute: Hashable, Sendable {
-        /// As the server saw the sender. Written plainly by servers of RFC 3489; some routers change what looks like an
-        /// address of theirs, so the next one is to be believed first.
+        /// The sender's address as the server saw it, in clear, from servers of RFC 3489. Some routers rewrite bytes that
+        /// look like one of their addresses, so the next attribute has priority.
         case mappedAddress(SocketAddress)
-        /// The same, disguised (section 14.2).
+        /// The same, XORed (section 14.2).
         case xorMappedAddress(SocketAddress)
         /// 300 to 699, and a text for people (section 14.8).
         case errorCode(Int, String)
@@ -116,7 +115,7 @@ extension STUNMessage {
         }
     }
 
-    /// Known and of no use without credentials: USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, MESSAGE-INTEGRITY-SHA256,
+    /// Known and not used without credentials: USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, MESSAGE-INTEGRITY-SHA256,
     /// PASSWORD-ALGORITHM, USERHASH; and of RFC 3489, where all is below 0x8000: RESPONSE-ADDRESS, SOURCE-ADDRESS,
     /// PASSWORD, REFLECTED-FROM.
     private static let knownUnread: [UInt16] = [
@@ -144,13 +143,14 @@ extension STUNMessage {
         static let otherAddress: UInt16 = 0x802c
     }
 
-    /// Whether a datagram begins as a STUN message does; what shares a port with other protocols asks this first.
+    /// Whether a datagram begins as a STUN message does; a receiver that shares a port with other protocols checks this
+    /// first.
     package static func isLikely(_ bytes: [UInt8]) -> Bool {
         guard bytes.count >= headerBytes, bytes[0] < 0x40, bytes[3] & 3 == 0 else { return false }
         return bytes[4..<8].elementsEqual([0x21, 0x12, 0xa4, 0x42])
     }
 
-    /// Reads a datagram. Bytes behind the stated length are ignored: some servers send them. Throws where a length, an
+    /// Reads a datagram. Bytes after the stated length are ignored: some servers send them. Throws where a length, an
     /// address, an error code or the FINGERPRINT is wrong.
     package init(decoding bytes: [UInt8]) throws(DecodeError) {
         var reader = ByteReader(bytes.span.bytes)
@@ -163,7 +163,7 @@ extension STUNMessage {
         }
         // The class lies in bits 4 and 8, the method around it (section 5).
         method = type & 0xf | (type >> 1) & 0x70 | (type >> 2) & 0xf80
-        // Two bits are one of four.
+        // Two bits have four values, and all are cases.
         messageClass = Class(rawValue: (type >> 4) & 1 | (type >> 7) & 2)!
         transaction = TransactionID(high: try reader.uint32("transaction"), low: try reader.uint64("transaction"))
         guard reader.remaining >= length else { throw DecodeError(.truncated, "attributes", at: reader.offset) }
@@ -254,7 +254,7 @@ extension SocketAddress {
                 high ^= UInt64(STUNMessage.cookie) << 32 | UInt64(disguise.high)
                 low ^= disguise.low
             }
-            // An IPv4 address in IPv6's clothes is one.
+            // An IPv4-mapped address is an IPv4 address.
             let isMapped = high == 0 && low >> 32 == 0xffff
             self.init(isMapped ? .v4(UInt32(truncatingIfNeeded: low)) : .v6(high: high, low: low), port)
         case _: throw DecodeError(.invalidValue, "family", at: 1)
@@ -277,7 +277,7 @@ extension SocketAddress {
 // MARK: - Writing
 
 extension STUNMessage {
-    /// The message as a datagram; with FINGERPRINT at its end unless instructed otherwise.
+    /// The message as a datagram; with FINGERPRINT at its end unless `hasFingerprint` is false.
     package func encoded(fingerprint hasFingerprint: Bool = true) -> [UInt8] {
         var body = ByteWriter()
         for attribute in attributes { attribute.write(to: &body, transaction) }
@@ -301,7 +301,7 @@ extension STUNMessage {
         return writer.bytes
     }
 
-    /// CRC-32 of ITU V.42, as Ethernet has it.
+    /// CRC-32 of ITU V.42, as in Ethernet.
     private static func checksum(of bytes: ArraySlice<UInt8>) -> UInt32 {
         var sum = UInt32.max
         for byte in bytes {
@@ -347,7 +347,7 @@ extension STUNMessage.Attribute {
         case .responsePort(let port):
             type = Kind.responsePort
             value.uint16(port)
-            // Section 7.5 makes the padding a part of the value, and servers demand it.
+            // Section 7.5 makes the padding a part of the value, and servers require it.
             value.uint16(0)
         case .padding(let count):
             type = Kind.padding

@@ -2,11 +2,11 @@ import Base
 import Noise
 
 /// Requests that wait for their answers. Each is sent again after 100 ms, and then after twice as long each time, until it
-/// is answered or three seconds are over: five sends, so that one way in five may lose its datagram and hardly a request
-/// goes unanswered.
+/// is answered or three seconds are over: five transmissions, so that almost every request is answered even if a fifth of all
+/// datagrams is lost.
 ///
 /// The schedule is quicker than RFC 8489's (500 ms first, 39.5 s in all), which is for servers that a call depends on; a
-/// discovery asks many small questions, and a person waits for it.
+/// discovery sends many small requests, and a person waits for it.
 struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
     struct Pending {
         let purpose: Purpose
@@ -25,7 +25,7 @@ struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
 
     /// Waits before the second send.
     static var firstWait: Interval { .milliseconds(100) }
-    /// After so long without an answer there is none.
+    /// After so long without an answer the request has failed.
     static var budget: Interval { .seconds(3) }
 
     init(_ seed: Seed) { generator = KeyGenerator(seed) }
@@ -33,7 +33,7 @@ struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
     var isEmpty: Bool { pending.isEmpty }
     var deadline: Instant? { pending.map { min($0.nextAt, $0.startedAt + Self.budget) }.min() }
 
-    /// Asks; the answer is known by its transaction.
+    /// Sends a request; the answer is matched by its transaction.
     mutating func ask(
         _ purpose: Purpose, _ attributes: [STUNMessage.Attribute] = [], from socket: UInt16, to remote: SocketAddress,
         now: Instant, into out: inout DatagramBatch
@@ -60,7 +60,7 @@ struct STUNTransactions<Purpose: Hashable & Sendable>: ~Copyable {
         return found
     }
 
-    /// Sends again what is due, and reports what stays without an answer.
+    /// Repeats requests that are due, and returns those that have failed.
     mutating func tick(now: Instant, into out: inout DatagramBatch) -> [Pending] {
         let silent = pending.filter { now - $0.startedAt >= Self.budget }
         pending.removeAll { now - $0.startedAt >= Self.budget }

@@ -5,14 +5,14 @@ package import Wire
 /// # Addresses that follow from keys
 ///
 /// Every fleet has a network of its own among IPv6's unique local addresses (RFC 4193), and every node one address in it.
-/// Nobody hands them out: both are hashes, of the fleet's id and of the node's key, so that anyone who knows a peer's key
-/// knows its address, and an address cannot be taken by a node that has not its key.
+/// They are not assigned: both are hashes, of the fleet's id and of the node's key. So a node that knows a peer's key knows
+/// its address, and a node without the key cannot claim the address.
 ///
 /// ```
 /// fd | 40 bits of BLAKE2b-256("asterism overlay fleet" | fleet 16) | 80 bits of BLAKE2b-256("asterism overlay node" | node 32)
 /// ```
 ///
-/// The IPv4 address is the authority's to give, and stands in the certificate.
+/// The authority assigns the IPv4 address, and the certificate holds it.
 package enum OverlayAddress {
     private static let fleetLabel = Array("asterism overlay fleet".utf8)
     private static let nodeLabel = Array("asterism overlay node".utf8)

@@ -1,4 +1,4 @@
-/// The last changes of the primary, and which of them the layer above has not been informed of.
+/// The last changes of the primary, and which of them were not reported to the layer above.
 struct PathHistory: Sendable {
     private static let limit = 32
 

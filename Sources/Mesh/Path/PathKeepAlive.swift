@@ -3,24 +3,24 @@ import Wire
 
 /// How often a path is used so that NATs do not forget it.
 struct PathKeepAlive: Sendable {
-    /// The second path of an active peer is probed so often at least, which also keeps NATs' mappings.
+    /// The second path of an active peer is probed at least this often, which also keeps NAT mappings alive.
     private static let standbyLimit = Interval.seconds(15)
-    /// Longer than this unheard, and a NAT may have forgotten the path.
+    /// After a longer silence, a NAT may have dropped the path's mapping.
     private static let staleLimit = Interval.seconds(20)
-    /// Nothing is known of firewalls for IPv6 and for TCP, whatever was measured of the NAT of IPv4.
+    /// The timeouts of firewalls for IPv6 and TCP are unknown, whatever was measured of the IPv4 NAT.
     private static let unmeasured = Interval.seconds(20)
 
     /// How often the primary is probed while nothing is sent; `nil` where it need not be kept open.
     private(set) var every: Interval?
     /// How often the second path is probed.
     private(set) var standbyEvery = PathKeepAlive.standbyLimit
-    /// After what silence the primary is doubted.
+    /// The silence after which the primary is in doubt.
     private(set) var staleAfter = PathKeepAlive.staleLimit
 
     mutating func keep(every interval: Interval?) { every = interval }
 
-    /// What is kept open is used so often from now on. Elsewhere it counts only where it is less than is taken for granted,
-    /// since the peer's NAT may forget sooner than this node's. Returns whether `every` has changed.
+    /// Sets how often paths are used to keep them open. For other purposes it counts only where it is below the default,
+    /// since the peer's NAT may have a shorter timeout than this node's. Returns whether `every` has changed.
     mutating func limit(to interval: Interval) -> Bool {
         standbyEvery = min(PathKeepAlive.standbyLimit, interval)
         staleAfter = min(PathKeepAlive.staleLimit, interval)

@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-// What people and the layer above are informed of a peer's paths.
+// What people and the layer above learn of a peer's paths.
 
 extension PathSet {
     /// Why data changed its path.
@@ -11,11 +11,11 @@ extension PathSet {
         /// A class better, such as direct in place of relayed.
         case better
         case faster
-        /// The peer is received from there, and no more from where it was.
+        /// Datagrams of the peer come from there, and no longer from the old address.
         case moved
         /// Probes of the old one went unanswered.
         case silent
-        /// The relay is gone, or reached another way, or the node's own address is gone.
+        /// The relay is gone, or reached by another path, or the node's own address is gone.
         case withdrawn
         /// A person requested it so (`asterism debug`).
         case debug
@@ -26,7 +26,7 @@ extension PathSet {
         package let from: PathAddress?
         package let to: PathAddress
         package let cause: Cause
-        /// How long data had been in doubt, where it was left for silence or because the peer had moved.
+        /// How long the old path had been in doubt, where it was left because of silence or because the peer had moved.
         package let elapsed: Interval?
     }
 
@@ -34,19 +34,19 @@ extension PathSet {
     package struct Facts: Hashable, Sendable {
         package let address: PathAddress
         package let isPrimary: Bool
-        /// It answers. The one in use may not, where no other one does.
+        /// It answers. The path in use may not, if no other one does.
         package let isAlive: Bool
         package let roundTrip: Interval?
-        /// Since when the newest answer to a probe, and the newest authentic datagram, came that way.
+        /// Times since the newest answer to a probe, and since the newest authentic datagram, on this path.
         package let sinceAnswered: Interval?
         package let sinceReceived: Interval?
         /// Probes unanswered in a row.
         package let missed: Int
-        /// How long it is not to be taken, having failed.
+        /// How long it is not to be used after a failure.
         package let barredFor: Interval?
         /// Hole-punch probes are under way.
         package let isPunching: Bool
-        /// Since when the newest probe is on its way, or was, and what has become of it; `nil` where there was none.
+        /// Time since the newest probe was sent, and its state; `nil` where there was none.
         package let sinceProbed: Interval?
         package let probe: ProbeOutcome?
 

@@ -1,11 +1,11 @@
 package import Base
 package import Wire
 
-/// # The ways to one peer
+/// # The paths to one peer
 ///
 /// A session does not know how its datagrams travel; a path set does, and decides. A path is an address, or a pair of
-/// allocations at a relay. All of them carry the same session with the same keys, so that what is found out about a
-/// path with a probe is true for data, and a change of path costs no handshake.
+/// allocations at a relay. All of them carry the same session with the same keys. So the result of a probe of a path is also
+/// true for data, and a change of path needs no handshake.
 ///
 /// ```
 ///   reported, received ──→ untried ── a probe is answered ──→ alive ──→ primary: data goes here
@@ -13,27 +13,27 @@ package import Wire
 ///                      └──── nothing is answered ────────┘
 /// ```
 ///
-/// - *Up* goes at once: the first answered probe of a better class (direct before relayed) makes a path primary. Within a
-///   class it takes a round trip better by a fifth, by 5 ms and by what the present one varies, three times in
-///   a row.
-/// - *Down* goes by evidence alone. While data is sent, the primary is probed every 100 ms. A probe that goes unanswered
-///   for longer than the path ever takes raises *doubt*: data travels on the second path too, and both are probed every
-///   50 ms (every third of a round trip on long ways, which may be long because they are full). Six probes lost in a row,
-///   of which the other path has answered one meanwhile, make the other path primary; one answer ends the doubt. So random
-///   loss and a peer that stands still for a second change nothing, for then the other path does not answer either, or the
-///   primary does again.
-/// - *Moves* follow the peer: an unknown address from which it is received raises doubt as well. Data goes there too at once,
+/// - An *upgrade* is immediate: the first answered probe of a better class (direct before relayed) makes a path primary.
+///   Within a class, the round trip must be better by a fifth, by 5 ms and by the variation of the current one, three times
+///   in a row.
+/// - A *downgrade* needs evidence. While data is sent, the primary is probed every 100 ms. A probe without an answer for
+///   longer than the path ever needs begins a *doubt*: data is sent on the second path too, and both are probed every 50 ms
+///   (every third of a round trip on slow paths, which may be slow because they are full). Six probes lost in a row, while
+///   the other path has answered at least one, make the other path primary; one answer ends the doubt. So random loss and a
+///   peer that is suspended for a second change nothing: then the other path does not answer either, or the primary answers
+///   again.
+/// - A *move* follows the peer: a datagram from an unknown address begins a doubt as well. Data is sent there too at once,
 ///   and both are probed; if the new one answers while the primary is silent, the peer has moved.
-/// - A path that failed is not taken back for 30 seconds, then a minute, and so on up to ten; but where this node has just
-///   moved itself, or its NAT has, it is not the path's fault, and it is tried again at once (`moved`).
+/// - A path that failed is not used again for 30 seconds, then a minute, and so on up to ten minutes. But where this node, or
+///   its NAT, has just moved, the failure does not count, and the path is tried again at once (`moved`).
 ///
-/// Nothing is probed without need: an idle peer costs nothing. Anyone who needs a path kept open reports it (`keepsWarm`).
+/// Nothing is probed without need: an idle peer costs nothing. An owner that needs an open path sets `keepsWarm`.
 ///
 /// - `Path` is one path and what its probes have shown; `PathTable` is all of them, and which is better.
 /// - `PathDoubt` is the doubt of the primary, `HolePunch` the times at which direct paths are tried.
-/// - `PathKeepAlive` is how often a path is used to be kept open, `RelayOnlyMode` what a person needs for a while.
-/// - `PathHistory` is what has happened, for the layer above.
-/// - `PathSet+Facts.swift` reports what is known of each path.
+/// - `PathKeepAlive` is how often a path is used to be kept open, `RelayOnlyMode` is a person's temporary order.
+/// - `PathHistory` holds the changes, for the layer above.
+/// - `PathSet+Facts.swift` describes what is known of each path.
 package struct PathSet: Sendable {
     private(set) var paths = PathTable()
     private var doubt = PathDoubt()
@@ -41,15 +41,15 @@ package struct PathSet: Sendable {
     private var keepAlive = PathKeepAlive()
     private var relayOnlyMode = RelayOnlyMode()
     private var history = PathHistory()
-    /// When data last went out.
+    /// When data was last sent.
     private var sentAt: Instant?
-    /// When this node was last elsewhere than before.
+    /// When this node last moved.
     private var movedAt: Instant?
 
     static let probeEvery = Interval.milliseconds(100)
-    /// Data within this long means that the peer is being talked to.
+    /// Data within this time means that the peer is active.
     private static let activeFor = Interval.seconds(30)
-    /// The peer is received elsewhere and for this long not here.
+    /// Datagrams of the peer come from elsewhere, and for this long not on this path.
     private static let leftAfter = Interval.milliseconds(300)
     private static let settledAfter = Interval.seconds(5)
 
@@ -59,7 +59,7 @@ package struct PathSet: Sendable {
 
     package var addresses: [PathAddress] { paths.map(\.address) }
     package var primary: PathAddress? { paths.primaryIndex.map { paths[$0].address } ?? paths.first?.address }
-    /// Where data goes too while the primary is in doubt.
+    /// The second path for data while the primary is in doubt.
     package var second: PathAddress? {
         guard doubt.since != nil else { return nil }
         if let new = doubt.newAddress, paths.index(of: new) != nil { return new }
@@ -82,22 +82,23 @@ package struct PathSet: Sendable {
     /// How often direct paths were tried without effect.
     var failedPunches: Int { punching.failures }
 
-    /// No path has answered since the doubt began, and one would have.
+    /// No path has answered since the doubt began, although there was time for an answer.
     func isDeaf(_ now: Instant) -> Bool {
         guard let since = doubt.since, now - since >= patience else { return false }
         return !paths.contains { ($0.answeredAt ?? .origin) >= since }
     }
-    /// Something alive leads to the peer, and it is not that all has fallen silent.
+    /// A live path leads to the peer, and not all paths have become silent.
     func isWell(_ now: Instant) -> Bool { paths.contains(where: \.isAlive) && !isDeaf(now) }
-    /// The node has moved and the peer may not know of it yet: its NAT lets nothing in from there until it has sent
-    /// something there itself.
+    /// The node has moved and the peer may not know of it yet: its NAT lets nothing in from the new address until the peer
+    /// has sent something there.
     func isSettling(_ now: Instant) -> Bool { movedAt.map { now - $0 < PathSet.settledAfter } ?? false }
     private func isActive(_ now: Instant) -> Bool { now - (sentAt ?? .origin) < PathSet.activeFor }
 
-    /// Where first messages of a handshake go. As long as no path is known, everywhere; later to where data goes, and
-    /// from the second attempt on everywhere again.
+    /// Where first messages of a handshake go. To all addresses as long as no path is known; later on the path of data, and
+    /// from the second attempt on to all again.
     package func targets(attempt: Int) -> [PathAddress] {
-        // TCP is for where UDP does not answer, so UDP has a quarter of a second's start. To a relay there is a connection.
+        // TCP is for networks where UDP does not answer, so UDP has a lead of a quarter of a second. To a relay there is
+        // already a connection.
         let others = paths.filter { !$0.address.isTCP || $0.address.isRelayed || $0.isAlive }.map(\.address)
         if paths.primaryIndex == nil, attempt == 0 { return others.isEmpty ? addresses : others }
         guard let primary = paths.primaryIndex, attempt < 2 else { return addresses }
@@ -113,7 +114,7 @@ package struct PathSet: Sendable {
         }
     }
 
-    /// Paths that are of no use any more: a relay that this node has left.
+    /// Removes paths that can no longer be used: over a relay that this node has left.
     package mutating func withdraw(where isGone: (PathAddress) -> Bool, now: Instant) {
         var index = 0
         while index < paths.count {
@@ -129,14 +130,14 @@ package struct PathSet: Sendable {
             if let best = paths.bestAlive() {
                 select(best, .withdrawn, from: address, now: now)
             } else {
-                // Whichever answers first.
+                // The first that answers is used.
                 paths.probe(at: now)
             }
         }
     }
 
-    /// `new` is the same way as `old`, but for its beginning, which is known to be open: what is true of the one is taken to
-    /// be true of the other, until a probe reports more.
+    /// `new` is the same path as `old`, except for its first part, which is known to be open. What is true of the one is
+    /// assumed of the other, until a probe shows more.
     mutating func replace(_ old: PathAddress, by new: PathAddress, now: Instant) {
         guard let before = paths.index(of: old) else { return }
         let wasAlive = paths[before].isAlive
@@ -153,11 +154,11 @@ package struct PathSet: Sendable {
 
     // MARK: - What happens
 
-    /// An authentic datagram came that way. `isNewest`: the peer has sent none later that came before.
+    /// An authentic datagram came by that path. `isNewest`: none that the peer sent later came before.
     package mutating func noteReceived(from address: PathAddress, isNewest: Bool, now: Instant) {
         if let known = paths.index(of: address) {
             paths[known].noteReceived(now)
-            // The peer has left the primary, perhaps, or only answers: anyone who does not send much finds out this way.
+            // The peer may have left the primary, or may only answer: a node that sends little detects it here.
             if isNewest, let primary = paths.primaryIndex, primary != known, doubt.since == nil,
                 paths[primary].isSilent(for: PathSet.leftAfter, now),
                 now - (paths[primary].lastProbeAt ?? .origin) >= PathSet.leftAfter
@@ -173,13 +174,13 @@ package struct PathSet: Sendable {
         paths[index].noteReceived(now)
         paths[index].probe(at: now)
         guard paths.primaryIndex != nil else { return }
-        // Data goes there too from now on, for as long as the two probes take.
+        // Data is sent there too from now on, until the two probes are decided.
         doubt.receivedNew(address, now)
         beginDoubt(now)
     }
 
-    /// The session was made that way: both ends have received each other on it.
-    /// `isNew`: the peer has forgotten what was before.
+    /// The session was made over that path: both ends have received datagrams on it.
+    /// `isNew`: the peer has lost its earlier state.
     package mutating func established(at address: PathAddress, isNew: Bool, now: Instant) {
         add([address])
         guard let index = paths.index(of: address) else { return }
@@ -195,13 +196,13 @@ package struct PathSet: Sendable {
         paths[index].measured(roundTrip)
     }
 
-    /// Data went out.
+    /// Data was sent.
     package mutating func sent(now: Instant) {
         defer { sentAt = now }
         guard let primary = paths.primaryIndex else { return }
         let last = paths[primary].lastProbeAt ?? paths[primary].answeredAt ?? .origin
         paths[primary].probe(by: max(now, last + max(PathSet.probeEvery, (smoothedRoundTrip ?? .zero) / 2)))
-        // After a long silence it is not known that the way is still open: doubt it before data is lost.
+        // After a long silence the path may be closed: a doubt begins before data is lost.
         if doubt.since == nil, paths[primary].isSilent(for: keepAlive.staleAfter, now), paths.standby != nil {
             beginDoubt(now)
         }
@@ -209,14 +210,14 @@ package struct PathSet: Sendable {
         if !hasAliveDirect, punching.retryAt == nil { planPunch(now) }
     }
 
-    /// A probe was answered, which arrived that way. The round trip, or `nil` if there was no such probe.
+    /// The answer to a probe arrived by that path. Returns the round trip, or `nil` if there was no such probe.
     package mutating func answered(_ token: UInt64, from address: PathAddress, now: Instant) -> Interval? {
         for index in paths.indices {
             guard let answer = paths[index].answered(token, from: address, now) else { continue }
             guard answer.isSameWay else { return now - answer.sentAt }
             if address.isDirect { punching.succeeded() }
             decide(index, answer.sentAt, now)
-            // A late answer can make a path the second best one, and then it is to be taken back in its time.
+            // A late answer can make a path the second best one, and then its probes must be planned.
             if index == paths.standby, isActive(now) {
                 paths[index].probeUnlessPlanned(at: now + keepAlive.standbyEvery)
             }
@@ -228,22 +229,22 @@ package struct PathSet: Sendable {
     /// This machine stood still for so long: what was not answered meanwhile was perhaps not received.
     package mutating func slept(_ length: Interval) { for index in paths.indices { paths[index].slept(length) } }
 
-    /// Nothing is reported for a while: gives back memory that only mattered meanwhile.
+    /// Nothing was sent for a while: frees memory that an idle peer does not need.
     mutating func rest() { for index in paths.indices { paths[index].rest() } }
 
-    /// This node is elsewhere than it was, or is seen elsewhere. That a path has failed reports nothing of it any more.
+    /// This node has moved, or is seen at another address. Earlier failures of a path do not count any more.
     package mutating func moved(now: Instant) {
         movedAt = now
         for index in paths.indices {
             paths[index].forgive()
-            // That they once answered reports nothing either. The one in use is found out about by itself.
+            // Earlier answers do not count either. The path in use is tested anyway.
             if index != paths.primaryIndex, paths[index].address.isDirect { paths[index].died() }
         }
     }
 
     // MARK: - Which path data takes
 
-    /// A probe of the path, sent at that time, was answered.
+    /// Decides after an answer to a probe of the path, which was sent at that time.
     private mutating func decide(_ index: Int, _ probedAt: Instant, _ now: Instant) {
         guard let primary = paths.primaryIndex else { return select(index, .first, from: nil, now: now) }
         guard index != primary else {
@@ -264,7 +265,7 @@ package struct PathSet: Sendable {
 
     private mutating func fail(_ primary: Int, for index: Int, _ now: Instant) {
         if isSettling(now) {
-            // It is silent for now, and no worse for it.
+            // It is silent now; that does not count as a failure.
             paths[primary].died()
             paths[primary].punch(now)
         } else {
@@ -279,7 +280,7 @@ package struct PathSet: Sendable {
         paths.select(index)
         doubt.end()
         history.append(Transition(at: now, from: old, to: paths[index].address, cause: cause, elapsed: length))
-        // Another may have been left for silence: see soon whether it is back.
+        // The other may have been left because of silence: checks soon whether it is back.
         if cause == .silent || cause == .debug { punching.planRetrySoon(now) }
         if let standby = paths.standby { paths[standby].probeUnlessPlanned(at: now) }
     }
@@ -288,7 +289,7 @@ package struct PathSet: Sendable {
         doubt.length(missedAt: paths.primaryIndex.flatMap { paths[$0].firstMissedAt }, now)
     }
 
-    /// Probes the primary and whatever could replace it.
+    /// Probes the primary and all paths that could replace it.
     private mutating func beginDoubt(_ now: Instant) {
         guard doubt.begin(now) else { return }
         if let primary = paths.primaryIndex { paths[primary].probe(at: now) }
@@ -297,8 +298,7 @@ package struct PathSet: Sendable {
 
     // MARK: - Time
 
-    /// Probes that are due, each with the way it goes, at most `limit`; what is more waits. Their tokens count from
-    /// `firstToken`.
+    /// Probes that are due, each with its path, at most `limit`; more have to wait. Their tokens count from `firstToken`.
     package mutating func takeProbes(
         now: Instant, limit: Int, firstToken: UInt64
     ) -> [(address: PathAddress, token: UInt64)] {
@@ -352,7 +352,7 @@ package struct PathSet: Sendable {
             return select(index, .moved, from: paths[primary].address, now: now)
         }
         beginDoubt(now)
-        // What the other path has answered before the last probe was lost counts as well.
+        // Answers of the other path from before the last lost probe count as well.
         if paths[primary].isLost, let since = doubt.since,
             let other = paths.indices.first(where: {
                 $0 != primary && paths[$0].isAlive && (paths[$0].answeredAt ?? .origin) > since
@@ -362,12 +362,12 @@ package struct PathSet: Sendable {
         }
     }
 
-    /// When that path is probed next, after one went out just now.
+    /// Plans the next probe of that path, after one was just sent.
     private mutating func schedule(_ index: Int, _ now: Instant) {
         paths[index].planNoProbe()
         if paths[index].planPunchProbe(limit: punching.probeLimit, now) { return }
         guard let primary = paths.primaryIndex else {
-            // Whichever answers first; the way may not be there yet.
+            // The first that answers is used; the path may not be open yet.
             let isNew = paths[index].probes.count < Path.probesKept
             return paths[index].probe(at: now + (isNew ? PathSet.probeEvery : .seconds(1)))
         }
@@ -388,8 +388,8 @@ package struct PathSet: Sendable {
 
     // MARK: - Punching
 
-    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' NATs. `isBrief`: it is not
-    /// expected to help.
+    /// Tries all direct candidates: datagrams from both ends at the same time open both ends' NATs. `isBrief`: success is not
+    /// expected.
     package mutating func punch(isBrief: Bool = false, now: Instant) {
         guard punching.begin(isBrief: isBrief, now) else { return }
         paths.punch(now)
@@ -404,7 +404,7 @@ package struct PathSet: Sendable {
     /// Probes relays that were never tried.
     package mutating func tryRelays(now: Instant) { paths.tryRelays(now) }
 
-    /// An allocation is bound (again): what goes through it can be answered from now on.
+    /// An allocation is bound (again): probes through it can be answered from now on.
     mutating func bound(_ near: UInt32, now: Instant) {
         paths.probe(at: now) { $0.address.uses(allocation: near) && !$0.isAlive }
     }
@@ -417,7 +417,7 @@ package struct PathSet: Sendable {
         set { keepAlive.keep(every: newValue) }
     }
 
-    /// No NAT on the way keeps a mapping for longer than `interval`.
+    /// No NAT on the path keeps a mapping for longer than `interval`.
     package mutating func limitKeepAlive(to interval: Interval, now: Instant) {
         guard keepAlive.limit(to: interval), let primary = paths.primaryIndex, paths[primary].nextProbe != nil,
             let wait = keepAlive.wait(paths[primary].address)
@@ -425,20 +425,20 @@ package struct PathSet: Sendable {
         paths[primary].probe(by: now + wait)
     }
 
-    /// Probes the primary at once: its answer reports how this node is seen now.
+    /// Probes the primary at once: its answer states how this node is seen now.
     mutating func ask(now: Instant) {
         if let primary = paths.primaryIndex { paths[primary].probe(at: now) }
     }
 
-    // MARK: - What people need, to see what comes of it (`asterism debug`)
+    // MARK: - Debug commands of people (`asterism debug`)
 
-    /// Only relays are made use of.
+    /// Only relays are used.
     package var isRelayOnly: Bool { relayOnlyMode.isOn }
     /// Direct addresses that are kept for later meanwhile.
     var setAside: [PathAddress]? { relayOnlyMode.setAside }
 
-    /// With `isOn`, neither data nor probes go directly, and an address from which the peer is received directly is no path;
-    /// what is known of direct addresses is kept, and tried again when it is over.
+    /// With `isOn`, neither data nor probes are sent directly, and the source of a direct datagram does not become a path.
+    /// Known direct addresses are kept, and tried again when the mode ends.
     package mutating func relayOnly(_ isOn: Bool, now: Instant) {
         if !isOn {
             guard let direct = relayOnlyMode.end() else { return }
@@ -456,7 +456,7 @@ package struct PathSet: Sendable {
         tryRelays(now: now)
     }
 
-    /// Treats a path as one that has fallen silent: data leaves it at once, and it is not taken back for a while. False if
+    /// Treats a path as one that has become silent: data leaves it at once, and it is not used again for a while. False if
     /// there is no such path, or no other that could be used instead.
     package mutating func drop(_ address: PathAddress, now: Instant) -> Bool {
         guard let dropped = paths.index(of: address) else { return false }

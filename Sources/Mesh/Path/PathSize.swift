@@ -3,20 +3,20 @@ import Wire
 
 /// # How large a datagram may be
 ///
-/// What the kernel knows of a path is the MTU of its first link and what routers have reported to it since; routers that drop
-/// what is too large and report nothing (or whose words a firewall drops) leave a hole into which large packets vanish while
-/// small ones pass (tailscale#311, open since 2020). So the size is measured inside the session (RFC 8899, packetization
-/// layer path MTU discovery): with the first packets that go over a path, one probe of each likely size is sent at once, and
-/// the largest that is answered is what the path carries. Until then the kernel is believed, since it is nearly always
-/// right, and a packet that was instructed to be smaller for a moment would stay so for ten minutes.
+/// The kernel knows the MTU of a path's first link and what routers have reported since. Routers that drop large packets
+/// without an ICMP error (or whose errors a firewall drops) make a black hole: large packets are lost while small ones pass
+/// (tailscale#311, open since 2020). So the size is measured inside the session (RFC 8899, packetization layer path MTU
+/// discovery): with the first packets that go over a path, one probe of each likely size is sent at once, and the largest
+/// that is answered is what the path carries. Until then the kernel's value is used, since it is nearly always right, and a
+/// sender that gets a smaller value for a moment would keep it for ten minutes.
 ///
 /// While packets flow, every 200 ms a probe has the full size. If two of them are lost in a row while small ones are
-/// answered, the path has become narrower: the least size holds at once, and the search begins again.
+/// answered, the path's MTU has become smaller: the least size is used at once, and the search begins again.
 struct PathSize {
     /// Likely sizes of IP packets on links: jumbo frames, Ethernet, PPPoE, tunnels within tunnels, the least of IPv6.
     static let links = [9000, 1500, 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1240, 1200, 1124]
     static let checkEvery = Interval.milliseconds(200)
-    /// A path that carries less than the kernel thinks is measured again after so long (RFC 8899, section 5.1.1).
+    /// A path with a smaller MTU than the kernel's value is measured again after so long (RFC 8899, section 5.1.1).
     static let searchAgain = Interval.minutes(10)
     static let missedLimit = 2
 
@@ -34,20 +34,20 @@ struct PathSize {
     private var isSearchDue = false
     private var searchedAt: Instant?
     private var best = 0
-    /// Probes of a search go out together, the largest first: when one is answered, what was before it is lost, or has been
-    /// overtaken by this little.
+    /// Probes of a search are sent together, the largest first. When one is answered, the larger ones are lost, or late by at
+    /// most this short time.
     private var concludesAt: Instant?
     static let overtaken = Interval.milliseconds(20)
     private var isVerified = false
     private var checkAt: Instant?
     private var checkedAt = Instant.origin
     private var missed = 0
-    /// Too many are sent to other peers: not before then.
+    /// No probes before then, because too many are sent to other peers.
     private var waitsUntil = Instant.origin
-    /// How long answers may take, as of the last time.
+    /// How long answers may take, as of the last call.
     private var patience = Interval.zero
 
-    /// `ceiling`: what the kernel believes. `isIPv4`: of the way to the address.
+    /// `ceiling`: the kernel's value. `isIPv4`: the family of the path's address.
     init(ceiling: Int, isIPv4: Bool) {
         self.ceiling = ceiling
         limit = ceiling
@@ -58,13 +58,13 @@ struct PathSize {
 
     static let floor = Limits.datagramBytes + DatagramHeader.relayedSize
 
-    /// The kernel has another opinion.
+    /// The kernel reports another value.
     mutating func believe(_ ceiling: Int) {
         guard ceiling != self.ceiling else { return }
         self = PathSize(ceiling: ceiling, isIPv4: headers == 28)
     }
 
-    /// Packets have gone that way.
+    /// Packets were sent on that path.
     mutating func used(_ now: Instant) {
         guard ceiling > PathSize.floor else { return }
         if !isVerified, searchedAt == nil { isSearchDue = true }
@@ -105,7 +105,7 @@ struct PathSize {
         return earliest
     }
 
-    /// Probes to send now, at most `room`; where that is less than it takes, none, and later. `patience` is how long an answer
+    /// Probes to send now, at most `room`; if a search needs more, none now, and all later. `patience` is how long an answer
     /// may take, `isAlive` whether small probes are answered.
     mutating func due(
         _ now: Instant, patience: Interval, isAlive: Bool, room: Int = .max, firstToken: UInt64
@@ -130,7 +130,7 @@ struct PathSize {
         guard now - first >= patience else { return }
         guard isVerified else { return conclude() }
         probes.removeAll { now - $0.sentAt >= patience }
-        // A path that answers nothing at all is no matter of size.
+        // If a path answers nothing at all, the size is not the cause.
         missed = isAlive ? missed + 1 : 0
         guard missed >= PathSize.missedLimit else { return }
         missed = 0

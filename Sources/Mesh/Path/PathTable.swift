@@ -1,15 +1,15 @@
 import Base
 import Wire
 
-/// The paths to one peer, in the order in which they became known, and which of them is the primary. Answers which path is
-/// better than another; when to change is decided by `PathSet`.
+/// The paths to one peer, in the order in which they became known, and which of them is the primary. It decides which path is
+/// better than another; `PathSet` decides when to change.
 struct PathTable: RandomAccessCollection, Sendable {
     private var paths: [Path] = []
     private(set) var primaryIndex: Int?
 
-    /// From so many ports of one host, all of them in use, one more port is no move.
+    /// If so many ports of one host are in use, one more port does not count as a move.
     static let portsOfHost = 4
-    /// In use: received within this long.
+    /// In use: datagrams were received within this time.
     private static let crowdedFor = Interval.seconds(1)
 
     var startIndex: Int { 0 }
@@ -37,18 +37,18 @@ struct PathTable: RandomAccessCollection, Sendable {
     /// The best path other than the primary.
     var standby: Int? {
         bestAlive { $0 != primaryIndex }
-            // What has never answered is still more than nothing: a relay that was not needed yet.
+            // A path that has never answered is better than none: a relay that was not needed yet.
             ?? paths.indices.first { $0 != primaryIndex && paths[$0].address.isRelayed }
     }
 
-    /// The best path of a kind that is alive, else one by a relay, which need not have been tried yet.
+    /// The best live path of a kind, else one over a relay, which may not have been tried yet.
     func best(where isMeant: (PathAddress) -> Bool) -> Int? {
         bestAlive { isMeant(paths[$0].address) }
             ?? paths.indices.first { isMeant(paths[$0].address) && paths[$0].address.isRelayed }
     }
 
-    /// From so many of a host's ports the peer is received all the time, as when port prediction has opened a dozen at
-    /// once: one more is no move.
+    /// Datagrams of the peer come from so many ports of a host at the same time, as when port prediction has opened a dozen
+    /// at once, that one more does not count as a move.
     func isCrowded(_ address: PathAddress, _ now: Instant) -> Bool {
         guard address.isDirect else { return false }
         return paths.count {
@@ -65,7 +65,7 @@ struct PathTable: RandomAccessCollection, Sendable {
         paths[index].selected()
     }
 
-    /// Adds a path, and forgets the least useful one where there are too many. False where all are of use.
+    /// Adds a path, and removes the least useful one where there are too many. False where all are useful.
     mutating func append(_ address: PathAddress) -> Bool {
         if paths.count >= Limits.addressesPerPeer { makeRoom() }
         guard paths.count < Limits.addressesPerPeer else { return false }
@@ -92,7 +92,7 @@ struct PathTable: RandomAccessCollection, Sendable {
         for index in paths.indices where isMeant(paths[index]) { paths[index].probe(at: time) }
     }
 
-    /// Nobody keeps a connection for a path that is not needed; when it is, it takes a round trip to be there.
+    /// Probes paths over TCP. No connection is kept for a path that is not needed; making one takes a round trip.
     mutating func tryTCP(_ now: Instant) {
         for index in paths.indices where paths[index].address.isTCP { paths[index].probeUnlessPlanned(at: now) }
     }

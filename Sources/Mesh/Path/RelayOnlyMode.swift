@@ -1,8 +1,8 @@
 import Wire
 
-/// A person's order that data travels over relays only (`asterism debug`): direct addresses are kept aside until it is over.
+/// A person's order that data is sent over relays only (`asterism debug`): direct addresses are set aside until it ends.
 struct RelayOnlyMode: Sendable {
-    /// Direct addresses that are not made use of; `nil` where there is no such order.
+    /// Direct addresses that are not used; `nil` where there is no such order.
     private(set) var setAside: [PathAddress]?
 
     var isOn: Bool { setAside != nil }

@@ -1,11 +1,11 @@
 import Base
 
-/// A gateway counts the seconds since it began to keep mappings. If its count does not go with our clock it has started again
-/// and forgotten them.
+/// A gateway counts the seconds since it began to keep mappings. If its count does not match our clock, it has restarted and
+/// lost them.
 struct GatewayEpoch: Sendable {
     private var last: (seconds: Int64, at: Instant)?
 
-    /// Takes the count of an answer; true if the gateway has lost its mappings since the one before. NAT-PMP has
+    /// Compares the count of an answer; true if the gateway has lost its mappings since the one before. NAT-PMP has
     /// the rule of RFC 6886, section 3.6, which forgives a count that runs fast; PCP that of RFC 6887, section 8.5.
     mutating func hasRestarted(_ epochSeconds: UInt32, isPCP: Bool, now: Instant) -> Bool {
         let present = Int64(epochSeconds)

@@ -1,6 +1,6 @@
 import Base
 
-/// A place in the gateway's own HTTP server: no other is gone to, since anyone who answers a search may name any.
+/// A URL at the gateway's own HTTP server: no other server is contacted, since any host may answer a search and name any URL.
 struct GatewayURL: Hashable, Sendable {
     let remote: SocketAddress
     /// With its query; printable ASCII, so that it can be put into a request as it is.
@@ -29,7 +29,7 @@ struct GatewayURL: Hashable, Sendable {
         self.path = path
     }
 
-    /// RFC 3986, section 5.2, as far as descriptions need it: a whole URL, one from the root, or one besides this.
+    /// RFC 3986, section 5.2, as far as descriptions need it: a whole URL, one from the root, or one relative to this.
     func resolving(_ reference: String) -> GatewayURL? {
         if reference.contains("://") { return GatewayURL(reference, at: remote.ip) }
         guard !reference.isEmpty, reference.utf8.count + path.utf8.count <= GatewayURL.bytes,

@@ -1,15 +1,15 @@
 package import Base
 
-/// What a gateway's HTTP server has answered (RFC 9112), as much of it as a description and a SOAP call need.
+/// An answer of a gateway's HTTP server (RFC 9112): the parts that a description and a SOAP call need.
 package struct HTTPAnswer: Hashable, Sendable {
     package let status: Int
     package let body: [UInt8]
 
-    /// Of a whole answer. Descriptions have 3 to 20 kB.
+    /// The limit of a whole answer. Descriptions have 3 to 20 kB.
     package static let bytesLimit = 128 << 10
     private static let headLimit = 16 << 10
 
-    /// Reads a whole answer: one that is complete by its own account, or one that the end of the connection ended.
+    /// Reads a whole answer: one that is complete by its own length, or one that the end of the connection ends.
     package init(decoding bytes: [UInt8]) throws(DecodeError) {
         guard bytes.count <= HTTPAnswer.bytesLimit else { throw DecodeError(.tooLong, "answer", at: 0) }
         let head = try Head(bytes)
@@ -84,7 +84,7 @@ package struct HTTPAnswer: Hashable, Sendable {
         }
     }
 
-    /// The chunks in one piece; `nil` where the last one has not come.
+    /// The chunks joined; `nil` where the last one has not come.
     private static func joined(_ bytes: [UInt8], from start: Int) throws(DecodeError) -> [UInt8]? {
         var body: [UInt8] = [], at = start
         while let end = bytes[at...].prefix(64).firstIndex(of: UInt8(ascii: "\n")) {
@@ -106,7 +106,7 @@ package struct HTTPAnswer: Hashable, Sendable {
 }
 
 extension StringProtocol {
-    /// Without blanks at its ends.
+    /// Without whitespace at its ends.
     var trimmed: String {
         let blanks: [Character] = [" ", "\t", "\r", "\n", "\r\n"]
         guard let first = firstIndex(where: { !blanks.contains($0) }),

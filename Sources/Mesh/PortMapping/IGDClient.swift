@@ -1,9 +1,9 @@
 import Base
 
-/// # Asking by UPnP
+/// # Port mapping by UPnP
 ///
-/// A search by multicast finds the gateway's description, the description its services, and the best service is asked for its
-/// outer address and a mapping. The next service is asked if the first one has no address.
+/// A search by multicast finds the gateway's description, and the description names its services. The best service is asked
+/// for its external address and a mapping. The next service is asked if the first one has no address.
 ///
 /// ```
 ///  idle ── begin ──→ searching ── LOCATION ──→ asking: describe → address → add ── granted ──→ mapped
@@ -11,13 +11,13 @@ import Base
 ///                        └─────────────────────────┴──→ failed ←── mapping expired ──────────┘ address → add
 /// ```
 ///
-/// Only the gateway's own address is believed, and only it is called: anybody on the network may answer a search. One call is
-/// under way at a time. A gateway of UPnP counts no epoch, so it is asked again every ten minutes whatever the lease: a restart
-/// has then cost ten minutes at most.
+/// Only answers from the gateway's own address are accepted, and only that address is called: any host on the network may
+/// answer a search. One call is in progress at a time. A UPnP gateway has no epoch, so it is asked again every ten minutes,
+/// whatever the lease: the effect of a restart then lasts ten minutes at most.
 struct IGDClient: Sendable {
     struct Grant: Hashable, Sendable {
         let external: SocketAddress
-        /// 0: for ever, or so the gateway reports.
+        /// 0: without an end, by the gateway's statement.
         private(set) var leaseSeconds: UInt32
         let expiresAt: Instant
         var renewAt: Instant
@@ -25,7 +25,7 @@ struct IGDClient: Sendable {
     enum Phase: Hashable, Sendable {
         case idle, searching, asking, mapped
         case failed(String)
-        /// The end of the mapping is asked for.
+        /// The deletion of the mapping is requested.
         case ending
         case ended
     }
@@ -35,7 +35,7 @@ struct IGDClient: Sendable {
     private struct Call: Hashable, Sendable {
         var id: UInt64
         let step: Step
-        /// Anyone who fetches answers in time, or reports why not; this is for one that does not.
+        /// The fetcher answers in time, or reports a failure; this limit is for one that does not.
         let patienceEnds: Instant
     }
 
@@ -48,13 +48,13 @@ struct IGDClient: Sendable {
     private var searches = 0
     private var nextSearchAt: Instant?
     private var location: GatewayURL?
-    /// What is still to be tried, the present one first.
+    /// The services that are still to be tried, the current one first.
     private var services: [IGDService] = []
     private var address: IPAddress?
-    /// How the mapping is asked for: what a gateway may not like of it is changed, a few times.
+    /// The parameters of the requested mapping; those that a gateway refuses are changed, a few times.
     private var mappingRequest: (port: UInt16, leaseSeconds: UInt32, isAny: Bool)
     private var refusals = 0
-    /// A mapping that comes now is of no use.
+    /// A mapping that is granted now is no longer needed.
     private var isAbandoned = false
     private var problem: String?
     private var random: Random
@@ -67,7 +67,7 @@ struct IGDClient: Sendable {
     private static let renewEvery = Interval.minutes(10)
     private static let leastRenewal = Interval.seconds(10)
 
-    /// `lastID`: calls get higher numbers, so that answers to somebody before are not mistaken.
+    /// `lastID`: calls get higher numbers, so that answers to a former client are not accepted.
     init(at place: PortMapper.Place, port: UInt16, lastID: UInt64, random: Random) {
         self.place = place
         self.port = port
@@ -88,7 +88,7 @@ struct IGDClient: Sendable {
         }
     }
 
-    // MARK: - What is desired
+    // MARK: - Desired state
 
     mutating func begin(now: Instant, into out: inout PortMapperOutbox) {
         phase = .searching
@@ -96,7 +96,7 @@ struct IGDClient: Sendable {
         search(now: now, into: &out)
     }
 
-    /// Nothing is desired any more. A mapping that is being made is undone when it is there.
+    /// No mapping is desired any more. A mapping in progress is deleted when it is granted.
     mutating func abandon() {
         isAbandoned = true
         grant = nil
@@ -137,7 +137,7 @@ struct IGDClient: Sendable {
             for target in SSDP.targets { out.datagrams.append((SSDP.search(target, host: remote), remote)) }
         }
         searches += 1
-        // Anyone who has MX 1 answers within a second.
+        // A device that gets MX 1 answers within a second.
         nextSearchAt = now + IGDClient.searchEvery * (searches == IGDClient.searchLimit ? 2 : 1)
     }
 
@@ -206,7 +206,7 @@ struct IGDClient: Sendable {
         }
     }
 
-    /// What came of a call: values, a refusal, or no answer that makes sense.
+    /// The result of a call: values, a refusal, or no valid answer.
     private enum Outcome {
         case values([SOAP.Answer.Value])
         case refused(SOAP.Fault)
@@ -261,7 +261,7 @@ struct IGDClient: Sendable {
 
     private mutating func added(_ outcome: Outcome, now: Instant, into out: inout PortMapperOutbox) {
         guard let service = services.first else { return }
-        // AddAnyPortMapping reports which port it chose.
+        // AddAnyPortMapping returns the port that it chose.
         if mappingRequest.isAny, case .values(let values) = outcome {
             guard let text = values.first(where: { $0.name == "NewReservedPort" })?.text, let port = UInt16(text),
                 port != 0
@@ -297,11 +297,11 @@ struct IGDClient: Sendable {
         }
     }
 
-    /// Asks for what the gateway may rather give; false where there is nothing of the kind.
+    /// Changes the request to one that the gateway may grant; false where there is no alternative.
     private mutating func changeRequest(after fault: SOAP.Fault) -> Bool {
         switch fault.code {
         case 725 where mappingRequest.leaseSeconds != 0: mappingRequest.leaseSeconds = 0
-        // Some know the service and not all of its actions.
+        // Some gateways know the service and not all of its actions.
         case 401, 402, 501,
             602 where mappingRequest.isAny:
             mappingRequest.isAny = false

@@ -11,7 +11,7 @@ struct IGDService: Hashable, Sendable {
     let kind: Kind
     let control: GatewayURL
 
-    /// Of one description; gateways have one or two.
+    /// The maximum in one description; gateways have one or two.
     private static let limit = 8
 
     /// All that a description names, best first. URLs that lead away from the gateway are left out.
@@ -37,7 +37,7 @@ struct IGDService: Hashable, Sendable {
                 }
             }
         }
-        // URLBase may stand behind the services.
+        // URLBase may come after the services.
         let services = found.compactMap { entry in
             base.resolving(entry.url).map { IGDService(kind: entry.kind, control: $0) }
         }
@@ -46,7 +46,7 @@ struct IGDService: Hashable, Sendable {
 }
 
 extension XMLReader {
-    /// The name of the present element without its prefix.
+    /// The name of the current element without its prefix.
     var localName: String {
         let whole = name
         return whole.lastIndex(of: ":").map { String(whole[whole.index(after: $0)...]) } ?? whole

@@ -1,6 +1,6 @@
 package import Base
 
-/// The NAT Port Mapping Protocol (RFC 6886), PCP's predecessor: IPv4 only, and the outer address is asked for apart.
+/// The NAT Port Mapping Protocol (RFC 6886), PCP's predecessor: IPv4 only, and the external address needs a separate request.
 package enum NATPMP {
     static let version: UInt8 = 0
 
@@ -52,11 +52,11 @@ package enum NATPMP {
         package enum Body: Hashable, Sendable {
             case externalAddress(IPAddress)
             case map(internalPort: UInt16, externalPort: UInt16, lifetimeSeconds: UInt32)
-            /// It failed, or is of no use here.
+            /// It failed, or is not used here.
             case none
         }
         package let opcode: UInt8
-        /// A `ResultCode`, or one that nobody has written down.
+        /// A `ResultCode`, or one that no standard defines.
         package var result: UInt16
         package let epochSeconds: UInt32
         package private(set) var body: Body

@@ -1,6 +1,6 @@
 package import Base
 
-/// The Port Control Protocol, version 2 (RFC 6887): asks a gateway that a port of its outside leads to one of ours. Requests
+/// The Port Control Protocol, version 2 (RFC 6887): asks a gateway to map one of its external ports to one of ours. Requests
 /// of the opcode MAP, and answers of MAP and ANNOUNCE; addresses are of either family, IPv4 ones as mapped IPv6.
 package enum PCP {
     /// Where a gateway listens, for NAT-PMP too.
@@ -8,7 +8,7 @@ package enum PCP {
     /// Where clients receive announcements (section 14.1.3; RFC 6886, section 3.2.1), sent to 224.0.0.1.
     package static let announcementPort: UInt16 = 5350
     static let version: UInt8 = 2
-    /// A message is longer by no means (section 7).
+    /// The maximum of a message (section 7).
     static let messageBytes = 1100
     static let nonceBytes = 12
     /// IANA's number of UDP.
@@ -38,7 +38,7 @@ package enum PCP {
         case addressMismatch = 12
         case excessiveRemotePeers = 13
 
-        /// What it means to a person.
+        /// Its meaning, for a person.
         package var meaning: String {
             switch self {
             case .success: "granted"
@@ -59,9 +59,9 @@ package enum PCP {
         }
     }
 
-    /// A request for a mapping of a UDP port, or with no lifetime for its end (sections 11.1 and 15).
+    /// A request for a mapping of a UDP port, or, with lifetime 0, for its deletion (sections 11.1 and 15).
     package struct MapRequest: Hashable, Sendable {
-        /// 12 bytes that nobody else knows: who has them may change the mapping.
+        /// 12 secret bytes: a client that has them may change the mapping.
         package let nonce: [UInt8]
         /// Our address on the gateway's inside, as the datagram that carries this shows it.
         package let client: IPAddress
@@ -98,7 +98,7 @@ package enum PCP {
         }
     }
 
-    /// An answer, or an announcement that nobody asked for.
+    /// An answer, or an unsolicited announcement.
     package struct Response: Hashable, Sendable {
         package struct Map: Hashable, Sendable {
             package let nonce: [UInt8]
@@ -108,16 +108,16 @@ package enum PCP {
         }
         package let version: UInt8
         package let opcode: UInt8
-        /// A `ResultCode`, or one that came later.
+        /// A `ResultCode`, or one that was defined later.
         package var result: UInt8
-        /// Of a mapping that was granted; else for how long the same is not to be asked again.
+        /// The lifetime of a granted mapping; else for how long the same request is not to be repeated.
         package let lifetimeSeconds: UInt32
         /// Since the gateway lost its mappings, or began to keep them.
         package let epochSeconds: UInt32
-        /// Absent from announcements, and from errors of those who could not read the request.
+        /// Absent from announcements, and from errors of gateways that could not read the request.
         package let map: Map?
 
-        /// Why it is no grant, for a person.
+        /// Why it was refused, for a person.
         package var meaning: String { ResultCode(rawValue: result)?.meaning ?? "refused with code \(result)" }
 
         /// Section 8.3. Of another version only `unsupportedVersion` can be read.

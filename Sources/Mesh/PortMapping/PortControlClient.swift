@@ -1,10 +1,11 @@
 import Base
 
-/// # Asking by PCP or NAT-PMP
+/// # Port mapping by PCP or NAT-PMP
 ///
-/// Both live at one port of the gateway, and one answer reports which it speaks. So both are asked at once: PCP for the
-/// mapping, NAT-PMP for the outer address only, which changes nothing at the gateway. A mapping is asked for by NAT-PMP when
-/// PCP is refused, or unanswered where NAT-PMP was answered; never by both, since gateways that speak both keep one table.
+/// Both use one port of the gateway, and the first answer shows which one it supports. So both are asked at once: PCP for the
+/// mapping, NAT-PMP for the external address only, which changes nothing at the gateway. A mapping is requested by NAT-PMP
+/// when PCP is refused, or when PCP is not answered and NAT-PMP is; never by both, since gateways that support both have one
+/// table.
 ///
 /// ```
 ///  idle ── begin ──→ asking ── granted ──→ mapped ── half its life, or the gateway lost it ──→ mapped, asking
@@ -12,10 +13,10 @@ import Base
 ///                      └── refused, silent ──┴──→ failed
 /// ```
 ///
-/// **Repeating.** RFC 6887 (8.1.1) waits 3 s before the first repetition, which is for boxes far away; this one is a hop
-/// away and people wait, so it begins with the 250 ms of RFC 6886 (3.1), doubles, and varies by a tenth either way as RFC
-/// 6887 does. After six datagrams and 16 s the gateway counts as silent; RFC 6886 would send three more in two minutes, and
-/// RFC 6887 never stop, but `PortMapper` begins again eventually.
+/// **Repeating.** RFC 6887 (8.1.1) waits 3 s before the first repetition, which is for distant servers. This gateway is one
+/// hop away and people wait, so the wait begins with the 250 ms of RFC 6886 (3.1), doubles, and varies by a tenth as in RFC
+/// 6887. After six datagrams and 16 s the gateway counts as silent; RFC 6886 would send three more in two minutes, and RFC
+///       6887 would never stop, but `PortMapper` begins again later.
 struct PortControlClient: Sendable {
     /// A mapping that the gateway has granted.
     struct Grant: Hashable, Sendable {
@@ -28,7 +29,7 @@ struct PortControlClient: Sendable {
     enum Phase: Hashable, Sendable {
         case idle, asking, mapped
         case failed(String)
-        /// The end of the mapping is asked for.
+        /// The deletion of the mapping is requested.
         case ending
         case ended
     }
@@ -41,25 +42,25 @@ struct PortControlClient: Sendable {
     private let place: PortMapper.Place
     private let port: UInt16
     private let nonce: [UInt8]
-    /// What has been asked and not been answered, and when it is asked again.
+    /// The requests without an answer, and when they are repeated.
     private var questions: [Question] = []
     private var sends = 0
     private var nextAt: Instant?
-    /// What NAT-PMP reported.
+    /// The external address that NAT-PMP reported.
     private var pmpExternal: IPAddress?
     private var pmpPort: (external: UInt16, lifetimeSeconds: UInt32)?
     private var pcpEpoch = GatewayEpoch()
     private var pmpEpoch = GatewayEpoch()
     private var problem: String?
-    /// What PCP reported, where it is more than that it is not spoken.
+    /// Why PCP was refused, where it is supported.
     private var pcpRefusal: String?
 
     static let lifetimeSeconds: UInt32 = 7200
     private static let firstWait = Interval.milliseconds(250)
     private static let sendLimit = 6
-    /// RFC 6887, section 11.2.1: renewals are at least so far apart.
+    /// RFC 6887, section 11.2.1: the minimum between renewals.
     private static let leastRenewal = Interval.seconds(4)
-    /// RFC 6887, section 15: longer ones are looked after as if they were so long.
+    /// RFC 6887, section 15: longer lifetimes are treated as this one.
     private static let longestLife = Interval.seconds(86_400)
 
     init(at place: PortMapper.Place, port: UInt16, nonce: [UInt8]) {
@@ -76,7 +77,7 @@ struct PortControlClient: Sendable {
         }
     }
 
-    // MARK: - What is desired
+    // MARK: - Desired state
 
     mutating func begin(_ random: inout Random, now: Instant, into out: inout PortMapperOutbox) {
         phase = .asking
@@ -85,7 +86,7 @@ struct PortControlClient: Sendable {
         ask([.pcpMap, .pmpAddress], &random, now: now, into: &out)
     }
 
-    /// Asks for the end of what was granted, or might have been.
+    /// Requests the deletion of a mapping that was granted, or may have been.
     mutating func end(_ random: inout Random, now: Instant, into out: inout PortMapperOutbox) {
         let isPCP = grant?.isPCP ?? !questions.contains(.pmpMap)
         guard grant != nil || !questions.isEmpty else {
@@ -96,7 +97,7 @@ struct PortControlClient: Sendable {
         ask([isPCP ? .pcpMap : .pmpMap], &random, now: now, into: &out)
     }
 
-    /// Nothing is desired any more.
+    /// No mapping is desired any more.
     mutating func abandon() {
         phase = .idle
         grant = nil
@@ -112,7 +113,7 @@ struct PortControlClient: Sendable {
         guard let at = nextAt, at <= now else { return }
         guard sends < PortControlClient.sendLimit else { return wasSilent(now: now) }
         if questions.contains(.pcpMap), phase == .asking, pmpExternal != nil {
-            // It answers the one and not the other, so it knows the one only.
+            // It answers one protocol and not the other, so it supports only the one.
             return askByPMP(&random, now: now, into: &out)
         }
         send(&random, now: now, into: &out)
@@ -160,7 +161,7 @@ struct PortControlClient: Sendable {
 
     // MARK: - Answers
 
-    /// Bytes from the gateway's port. Those that cannot be read are passed over: anybody may send them.
+    /// Bytes from the gateway's port. Those that cannot be read are ignored: any host may send them.
     mutating func received(
         _ bytes: [UInt8], _ random: inout Random, now: Instant, into out: inout PortMapperOutbox
     ) {
@@ -179,11 +180,11 @@ struct PortControlClient: Sendable {
                 take(answer, &random, now: now, into: &out)
             }
         } catch { return }
-        // All of the gateway's clients learn of it at once (RFC 6887, section 8.5).
+        // All of the gateway's clients detect it at once, so the renewals are spread (RFC 6887, section 8.5).
         if isRestarted { hasten(to: now + random.interval(in: .milliseconds(100)...(.seconds(2)))) }
     }
 
-    /// The mapping may be gone, or another: renews it then, if not before; but never again and again.
+    /// The mapping may be lost or changed: renews it at that time at the latest, but never repeatedly.
     private mutating func hasten(to time: Instant) {
         guard phase == .mapped, questions.isEmpty, var present = grant else { return }
         let earliest = present.grantedAt + PortControlClient.leastRenewal
@@ -195,12 +196,12 @@ struct PortControlClient: Sendable {
         _ answer: PCP.Response, _ random: inout Random, now: Instant, into out: inout PortMapperOutbox
     ) {
         guard answer.opcode == PCP.Opcode.map else {
-            // What a gateway of PCP alone reports to NAT-PMP; or an announcement.
+            // The answer of a PCP-only gateway to NAT-PMP; or an announcement.
             if answer.result == PCP.ResultCode.unsupportedVersion.rawValue { settle(.pmpAddress) }
             return
         }
         guard questions.contains(.pcpMap) else {
-            // A gateway of PCP alone was asked by NAT-PMP after its refusal, which is what there is to report.
+            // A PCP-only gateway was asked by NAT-PMP after its refusal, and that refusal is the error to report.
             guard answer.result == PCP.ResultCode.unsupportedVersion.rawValue else { return }
             return refused(.pmpMap, "the gateway does not know NAT-PMP", &random, now: now, into: &out)
         }
@@ -223,7 +224,7 @@ struct PortControlClient: Sendable {
         let isMap = answer.opcode == NATPMP.Opcode.mapUDP
         guard answer.result == NATPMP.ResultCode.success.rawValue else {
             if isMap, questions.contains(.pcpMap) {
-                // A gateway of NAT-PMP alone reads PCP's opcode, and does not know the version (RFC 6886, section 3.5).
+                // A NAT-PMP-only gateway reads PCP's opcode, and does not know the version (RFC 6886, section 3.5).
                 return refused(.pcpMap, "PCP: \(answer.meaning)", &random, now: now, into: &out)
             }
             let question = isMap ? Question.pmpMap : .pmpAddress
@@ -233,7 +234,7 @@ struct PortControlClient: Sendable {
         }
         switch answer.body {
         case .externalAddress(let address):
-            // Also reported unasked, when it changes (RFC 6886, section 3.2.1).
+            // Also announced without a request, when it changes (RFC 6886, section 3.2.1).
             if questions.contains(.pmpAddress) {
                 pmpExternal = address
                 settle(.pmpAddress)
@@ -279,7 +280,7 @@ struct PortControlClient: Sendable {
         settle(question)
         switch (phase, question) {
         case (.asking, .pcpMap): askByPMP(&random, now: now, into: &out)
-        // Without the address the mapping is of no use, without the mapping the address.
+        // The mapping is useless without the address, and the address without the mapping.
         case (.asking, .pmpMap): fail([pcpRefusal, why].compactMap { $0 }.joined(separator: "; "))
         case (.asking, .pmpAddress): if questions.isEmpty { fail(why) }
         case (.mapped, _): postpone(now: now)
@@ -298,7 +299,7 @@ struct PortControlClient: Sendable {
         }
     }
 
-    /// Tries again after half of what is left of the mapping's life.
+    /// Tries again after half of the mapping's remaining life.
     private mutating func postpone(now: Instant) {
         questions = []
         nextAt = nil

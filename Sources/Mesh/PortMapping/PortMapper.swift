@@ -1,10 +1,10 @@
 package import Base
 
-/// # A door in the gateway
+/// # Port mapping
 ///
-/// A home's or an office's router opens a port for anyone who asks it by PCP, NAT-PMP or UPnP. A node with such a port
-/// is reached by unauthenticated peers without any punching, even where its NAT gives each conversation another port.
-/// `PortMapper` asks, keeps what it gets alive, and gives it back.
+/// A router at home or in an office opens a port for a client that asks by PCP, NAT-PMP or UPnP. New peers reach a node with
+/// such a port without hole punching, even where its NAT gives each conversation another port. `PortMapper` requests a
+/// mapping, renews it, and deletes it at the end.
 ///
 /// ```
 ///            place known                 granted                          stop
@@ -15,20 +15,21 @@ package import Base
 /// ```
 ///
 /// One round asks by `PortControlClient` at once, and 500 ms later by `IGDClient` too, which costs more datagrams and some
-/// kilobytes. The first mapping wins; the other is abandoned. The winner keeps the mapping: renews it, and makes it again when
-/// the gateway's count reports that it has forgotten. Whatever the gateway does, rounds begin at least five seconds apart.
+/// kilobytes. The first mapping wins; the other is abandoned. The winner maintains the mapping: it renews it, and makes it
+/// again when the gateway's epoch shows that the gateway has lost it. Whatever the gateway does, rounds begin at least five
+/// seconds apart.
 ///
-/// It speaks IPv4 only: IPv6 has no NATs, and a gateway's IPv6 address is one of the link, which this project's addresses
-/// do not name. The mapping that PCP makes is kept under a nonce; a nonce that is the same after a restart of the
-/// process lets it take up the mapping that it had.
+/// It speaks IPv4 only: IPv6 has no NATs, and a gateway's IPv6 address is link-local, which this project's addresses cannot
+/// express. PCP keeps a mapping under a nonce; with the same nonce after a restart, the process takes over its former
+/// mapping.
 package struct PortMapper: Sendable {
-    /// Where the node is. With another place all begins again.
+    /// Where the node is. A new place starts everything again.
     package struct Place: Hashable, Sendable {
         package let gateway: IPAddress
         /// This node's address on the gateway's network.
         package let own: IPAddress
 
-        /// Both of IPv4.
+        /// Both addresses are IPv4.
         package init(gateway: IPAddress, own: IPAddress) {
             precondition(gateway.isIPv4 && own.isIPv4, "\(gateway), \(own)")
             self.gateway = gateway
@@ -64,9 +65,8 @@ package struct PortMapper: Sendable {
     private static let firstPause = Interval.minutes(1)
     private static let longestPause = Interval.minutes(60)
 
-    /// `port`: the UDP port that is to be reached. `nonce`: 12 bytes that nobody else knows, the same for the same
-    /// node. `random`
-    /// spreads what many nodes would do at once.
+    /// `port`: the UDP port that is to be reached. `nonce`: 12 secret bytes, the same for the same node. `random` spreads the
+    /// requests of many nodes in time.
     package init(port: UInt16, nonce: [UInt8], random: Random) {
         precondition(nonce.count == PCP.nonceBytes, "a nonce of \(nonce.count) bytes")
         self.port = port
@@ -74,13 +74,13 @@ package struct PortMapper: Sendable {
         self.random = random
     }
 
-    /// The node's end of it is done: after `stop`.
+    /// All work is done: after `stop`.
     package var isEnded: Bool { phase == .ended }
 
     /// A round has failed, and the next one waits.
     package var isResting: Bool { if case .waiting = phase { true } else { false } }
 
-    /// Where others reach this node: the mapping's outer address.
+    /// Where others reach this node: the mapping's external address.
     package var external: SocketAddress? {
         guard case .mapped(let isControl) = phase else { return nil }
         return isControl ? control?.grant?.external : device?.grant?.external
@@ -101,10 +101,10 @@ package struct PortMapper: Sendable {
 
     // MARK: - Inputs
 
-    /// The node's place, or that it has none from which a mapping makes sense.
+    /// The node's new place; `nil` where a mapping is not useful.
     package mutating func moved(to place: Place?, now: Instant, into out: inout PortMapperOutbox) {
         guard place != self.place, !isEnding else { return }
-        // A mapping without an end would lead to the address of before for ever, and hold the port.
+        // A mapping without an end would lead to the old address forever, and occupy the port.
         if case .mapped(false) = phase, place?.gateway == self.place?.gateway { device?.end(now: now, into: &out) }
         self.place = place
         failures = 0
@@ -117,8 +117,8 @@ package struct PortMapper: Sendable {
         beginRound(now: now, into: &out)
     }
 
-    /// A datagram that came to the socket that `PortMapperOutbox.datagrams` leave by, or to the port of announcements. Only the
-    /// gateway is listened to.
+    /// A datagram to the socket that sends `PortMapperOutbox.datagrams`, or to the port of announcements. Only the gateway's
+    /// datagrams are accepted.
     package mutating func received(
         _ bytes: [UInt8], from remote: SocketAddress, now: Instant, into out: inout PortMapperOutbox
     ) {
@@ -150,14 +150,14 @@ package struct PortMapper: Sendable {
         settle(now: now, into: &out)
     }
 
-    /// Gives the mapping back. It is the caller's to wait for `isEnded`, and for how long.
+    /// Deletes the mapping. The caller waits for `isEnded`, and decides for how long.
     package mutating func stop(now: Instant, into out: inout PortMapperOutbox) {
         switch phase {
         case .nowhere, .waiting, .ended: phase = .ended
         case .ending: return
         case .mapped(let isControl): end(isControl: isControl, now: now, into: &out)
         case .trying:
-            // What is on its way may be granted yet.
+            // A request in flight may still be granted.
             let isDeviceIdle = device?.phase == .idle || device?.phase == .searching
             device?.abandon()
             end(isControl: isDeviceIdle, now: now, into: &out)
@@ -204,7 +204,7 @@ package struct PortMapper: Sendable {
         (control, device) = (nil, nil)
     }
 
-    /// Looks at what has come of the two.
+    /// Evaluates the state of the two clients.
     private mutating func settle(now: Instant, into out: inout PortMapperOutbox) {
         switch phase {
         case .trying(let deviceAt):
@@ -244,7 +244,7 @@ package struct PortMapper: Sendable {
         phase = .waiting(until: now + random.jittered(pause, percent: 10))
     }
 
-    // MARK: - What people see
+    // MARK: - Status for people
 
     package func status(now: Instant) -> PortMappingStatus {
         var status = PortMappingStatus(internalPort: port, gateway: place?.gateway, problem: problem)

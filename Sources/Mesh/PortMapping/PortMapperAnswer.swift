@@ -1,8 +1,8 @@
 import Base
 
 package enum PortMapperAnswer: Hashable, Sendable {
-    /// All that came, at most `HTTPAnswer.bytesLimit`.
+    /// All received bytes, at most `HTTPAnswer.bytesLimit`.
     case bytes([UInt8])
-    /// Nothing did, in words for a person.
+    /// The exchange failed, with a reason for a person.
     case failed(String)
 }

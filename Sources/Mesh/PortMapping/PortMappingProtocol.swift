@@ -8,7 +8,7 @@ package enum PortMappingProtocol: String, Hashable, Sendable, CaseIterable {
 }
 
 extension IPAddress {
-    /// An address that means something only on this side of a NAT: of private networks (RFC 1918), of a provider's
+    /// An address that is valid only on this side of a NAT: of private networks (RFC 1918), of a provider's
     /// own (RFC 6598, RFC 6333), of one link (RFC 3927), or of none.
     package var isOfPrivateNetwork4: Bool {
         guard case .v4(let value) = self else { return false }

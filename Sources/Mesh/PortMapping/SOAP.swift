@@ -2,7 +2,7 @@ import Base
 
 /// Calls of a UPnP service and their answers (UPnP Device Architecture 1.1, section 3).
 enum SOAP {
-    /// The whole HTTP request. Arguments are ours; none of them needs escaping.
+    /// The whole HTTP request. The arguments are this program's own, and none needs escaping.
     static func request(_ action: String, of service: IGDService, _ arguments: [(name: String, value: String)])
         -> [UInt8]
     {
@@ -23,7 +23,7 @@ enum SOAP {
         Array("GET \(url.path) HTTP/1.1\r\nHost: \(url.remote)\r\nConnection: close\r\n\r\n".utf8)
     }
 
-    /// Why a call was refused: a code of UPnP or of the service, and the gateway's words.
+    /// Why a call was refused: a code of UPnP or of the service, and the gateway's text.
     struct Fault: Hashable, Sendable {
         private(set) var code: Int
         let words: String
@@ -72,7 +72,7 @@ enum SOAP {
 }
 
 extension SOAP.Fault {
-    /// What it means to a person: codes of UPnP (UDA 1.1, section 3.3.2) and of WANIPConnection:2 (2.5.22 and others).
+    /// Its meaning, for a person: codes of UPnP (UDA 1.1, section 3.3.2) and of WANIPConnection:2 (2.5.22 and others).
     var meaning: String {
         let known: [(code: Int, words: String)] = [
             (401, "the gateway does not know the action"), (402, "the gateway did not like an argument"),
@@ -90,6 +90,6 @@ extension SOAP.Fault {
 }
 
 extension String {
-    /// An unauthenticated peer's words, for a terminal: printable ASCII of them, and not many.
+    /// A foreign text, made safe for a terminal: only its printable ASCII, and at most 80 characters.
     var safe: String { String(decoding: utf8.lazy.filter { $0 >= 0x20 && $0 < 0x7f }.prefix(80), as: UTF8.self) }
 }

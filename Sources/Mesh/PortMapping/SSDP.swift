@@ -1,9 +1,9 @@
 package import Base
 
-/// Finding a gateway's description (UPnP Device Architecture 1.1, section 1.3): a question to all, and the answers.
+/// Finding a gateway's description (UPnP Device Architecture 1.1, section 1.3): a multicast request, and the answers.
 package enum SSDP {
     package static let group = SocketAddress(.v4(0xefff_fffa), 1900)
-    /// An answer is shorter by far.
+    /// The maximum of an answer; real ones are much shorter.
     static let messageBytes = 2048
 
     /// Version 1 is answered by gateways of version 2 as well, or should be.
@@ -16,7 +16,7 @@ package enum SSDP {
             "M-SEARCH * HTTP/1.1\r\nHOST: \(host)\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: \(target)\r\n\r\n".utf8)
     }
 
-    /// Where the answering device's description lies, by its own words; `nil` for what is no answer of a gateway.
+    /// The URL of the answering device's description; `nil` for a datagram that is no answer of a gateway.
     package static func location(in datagram: [UInt8]) -> String? {
         guard datagram.count <= messageBytes else { return nil }
         let lines = String(decoding: datagram, as: UTF8.self).split(

@@ -1,14 +1,14 @@
 package import Base
 import DequeModule
 
-/// # What waits for a slow connection
+/// # The queue of a slow connection
 ///
-/// A queue that is always full only adds its length to every round trip. CoDel (RFC 8289) looks at how long datagrams have
-/// waited, not at how many there are: when none has left within `target` for a whole `interval`, it drops one, and then one
-/// more after ever shorter times (an interval divided by the root of how many), until the queue is short again. A burst
-/// passes unharmed. Senders take the loss for what it is, and slow down.
+/// A queue that is always full only adds its length to every round trip. CoDel (RFC 8289) measures how long datagrams have
+/// waited, not how many there are. When none has left within `target` for a whole `interval`, it drops one, and then one more
+/// after shorter and shorter times (an interval divided by the root of their number), until the queue is short again. A burst
+/// passes without loss. Senders react to the loss and slow down.
 ///
-/// A queue of `limit` datagrams takes no more, and reports it.
+/// A queue of `limit` datagrams accepts no more, and `push` returns false.
 package struct CoDelQueue: Sendable {
     /// RFC 8289, section 4.2 and 4.3.
     package static let target = Interval.milliseconds(5)
@@ -16,7 +16,7 @@ package struct CoDelQueue: Sendable {
 
     private var entries = Deque<(bytes: [UInt8], at: Instant)>()
     private let limit: Int
-    /// When the waiting has been too long for an interval; `nil` while it is not too long.
+    /// When the wait will have been too long for an interval; `nil` while it is not too long.
     private var tooLongAt: Instant?
     private var isDropping = false
     private var nextDrop = Instant.origin
@@ -64,7 +64,7 @@ package struct CoDelQueue: Sendable {
             count = 0
             drop()
             isDropping = true
-            // A state that ended a moment ago goes on where it was.
+            // A dropping state that ended a moment ago continues where it was.
             let before = lastCount
             count = now - last < CoDelQueue.interval * 16 && before > 2 ? before - 2 : 1
             lastCount = count
@@ -84,13 +84,13 @@ package struct CoDelQueue: Sendable {
         count += 1
     }
 
-    /// The first, and whether everything has waited too long for too long.
+    /// The first datagram, and whether all have waited too long for a whole interval.
     private mutating func take(_ now: Instant) -> (bytes: [UInt8], mayDrop: Bool)? {
         guard let first = entries.popFirst() else {
             tooLongAt = nil
             return nil
         }
-        // One datagram alone is no queue.
+        // A single datagram is not a queue.
         guard now - first.at >= CoDelQueue.target, !entries.isEmpty else {
             tooLongAt = nil
             return (first.bytes, false)

@@ -1,10 +1,10 @@
 import Base
 import Wire
 
-// What a relay makes of the datagrams and requests that reach this node as one.
+// How this node, as a relay, handles datagrams and requests.
 
 extension Relay {
-    /// A datagram of kind 6. It goes on as kind 7, or is dropped, or its sender is instructed to bind.
+    /// A datagram of kind 6. It is forwarded as kind 7, or dropped, or its sender is asked to bind.
     mutating func carry(
         _ datagram: UnsafeMutableRawBufferPointer, _ allocations: AllocationPair, from remote: PathAddress,
         now: Instant,
@@ -15,7 +15,7 @@ extension Relay {
             allocations, count: datagram.count, isForRelays: inside?.isForRelays ?? true, from: remote, now: now)
         {
         case .forward(let path):
-            // The allocations trade places: what was the sender's is the receiver's far one.
+            // The allocations are exchanged: the sender's becomes the receiver's far one.
             let ahead = path.overhead
             out.datagrams.append(
                 reserving: ahead + datagram.count, remote: path.remote, socket: path.socket

@@ -4,25 +4,24 @@ package import Wire
 
 /// # A relay
 ///
-/// A beacon carries datagrams between nodes that have no way to each other. Each node that needs so has a *allocation* here: a
-/// number, given out in the node's session, and the address at which the node has shown to be (`BindKey`). A datagram that
-/// names two allocations and comes from where the one is bound goes to where the other is bound; that is all. The relay keeps
-/// nothing for pairs, opens nothing, and changes one byte.
+/// A beacon relays datagrams between nodes that have no direct path to each other. Each node that needs a relay has an
+/// *allocation* here: a number, which it gets in its session, and the address that it has proven to have (`BindKey`). A
+/// datagram that names two allocations, and comes from where the one is bound, goes to where the other is bound. The relay
+/// keeps no state for pairs, decrypts nothing, and changes one byte.
 ///
-/// A node that cannot reach this relay has its allocation here over another one, and what goes to it goes there in
-/// front of that relay's header. Two relays are the most that anything passes: of two allocations one at most is such
-/// an allocation, and between the two nothing travels that is for relays. So nothing goes in circles, whichever node
-/// tries.
+/// A node that cannot reach this relay has its allocation here over another relay, and datagrams to it are sent there with
+/// that relay's header before them. A datagram passes at most two relays: of two allocations at most one is of this kind, and
+/// between the two, datagrams for relays are not carried. So no node can make a loop.
 ///
-/// Nobody is sent anything who has not shown that he receives: an address that is not bound gets at most a challenge, which
-/// is shorter than what asked for it. What a tenant sends is limited by bytes a second, so that one cannot take the others'
-/// share.
+/// The relay sends nothing to an address that has not proven that it receives: an address that is not bound gets at most a
+/// challenge, which is shorter than the datagram that caused it. Each tenant has a limit in bytes per second, so that one
+/// cannot use the share of others.
 package struct Relay: ~Copyable {
-    /// What becomes of a datagram of kind 6.
+    /// The decision about a datagram of kind 6.
     package enum Verdict: Hashable, Sendable {
-        /// It goes there, as kind 7.
+        /// It is forwarded there, as kind 7.
         case forward(PathAddress)
-        /// It goes nowhere, and its sender is instructed to bind.
+        /// It is dropped, and its sender gets this challenge to bind.
         case challenge([UInt8])
         case dropped(DropReason)
     }
@@ -33,9 +32,9 @@ package struct Relay: ~Copyable {
         let key: BindKey
         var address: PathAddress?
         var boundAt = Instant.origin
-        /// Of the last bind that was believed.
+        /// The number of the last bind that was accepted.
         var bind: UInt64 = 0
-        /// Challenges that nobody asked for, lately.
+        /// When the last unsolicited challenge was sent.
         var challenged = Instant.origin
 
         init(number: UInt32, tenant: String, key: BindKey) {
@@ -45,9 +44,9 @@ package struct Relay: ~Copyable {
         }
     }
 
-    /// A bind is believed for so long; nodes renew it in a third of that.
+    /// A bind is valid for so long; nodes renew it after a third of that.
     package static let bindLife = Interval.seconds(180)
-    /// Between two challenges that nobody asked for.
+    /// The minimum between two unsolicited challenges.
     private static let challengeEvery = Interval.milliseconds(20)
 
     private var allocations = Table<UInt32, Allocation>()
@@ -74,9 +73,9 @@ package struct Relay: ~Copyable {
 
     // MARK: - Allocations
 
-    /// A new allocation for a node, if there is room; what the node is to be informed, with a challenge for where it
-    /// is. A node asks when it has none, so one that it has bound is of a former life, whose binds somebody may have on
-    /// record.
+    /// A new allocation for a node, if there is room; returns the message for the node, with a challenge for its address. A
+    /// node asks only when it has no allocation. So one that it has bound is from a former life, and an attacker may have
+    /// recorded its binds.
     package mutating func allocation(
         for node: NodeID, tenant: String, at address: PathAddress, now: Instant
     ) -> (number: UInt32, key: [UInt8], challenge: [UInt8])? {
@@ -107,7 +106,8 @@ package struct Relay: ~Copyable {
 
     // MARK: - Binds
 
-    /// The answer to a datagram of kind 8; `nil` for one that its allocation's key did not make, or that came before.
+    /// The answer to a datagram of kind 8; `nil` for one that was not made with its allocation's key, or that is a
+    /// repetition.
     package mutating func bind(_ datagram: [UInt8], from remote: PathAddress, now: Instant) -> [UInt8]? {
         challenger.renew(using: &generator, now: now)
         guard let bind = BindMessage(datagram), let allocation = allocations[bind.allocation],
@@ -138,8 +138,8 @@ package struct Relay: ~Copyable {
         challenger.challenge(allocation: allocation.number, at: address.remote, allocations: address.between)
     }
 
-    /// What to do with a datagram of `count` bytes. `allocations` are the sender's; `isForRelays`: what it carries is
-    /// not between two nodes.
+    /// What to do with a datagram of `count` bytes. `allocations` are the sender's; `isForRelays`: its content is for a relay
+    /// and not for a node.
     package mutating func carry(
         _ pair: AllocationPair, count: Int, isForRelays: Bool = false, from remote: PathAddress, now: Instant
     ) -> Verdict {
@@ -156,7 +156,7 @@ package struct Relay: ~Copyable {
         }
         guard let far = allocations[pair.far] else { return .dropped(.relayUnknownAllocation) }
         guard let address = far.address, now - far.boundAt < Relay.bindLife else { return .dropped(.relayUnbound) }
-        // A second relay is between, or this is the second one.
+        // There is a second relay in the path, or this is the second one.
         let isFar = remote.isRelayed || address.isRelayed
         guard !isFar || (!isForRelays && remote.isRelayed != address.isRelayed) else {
             return .dropped(.relayTooFar)
@@ -177,6 +177,6 @@ package struct Relay: ~Copyable {
 }
 
 extension PathAddress {
-    /// The allocations at a relay between, for a challenge.
+    /// The allocations at an intermediate relay, for a challenge.
     fileprivate var between: [UInt32] { allocations.map { [$0.near, $0.far] } ?? [] }
 }

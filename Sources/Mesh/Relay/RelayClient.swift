@@ -20,20 +20,20 @@ struct RelayClient {
 
     let relay: NodeID
     private(set) var state: State
-    /// Where the relay is looked for.
+    /// Where the relay is tried.
     private(set) var location: ControllerAddress
-    /// Kept for this node's own sake; else only as long as a peer is reached through it.
+    /// Kept for this node itself; else only as long as a peer is reached through it.
     private(set) var isHome: Bool
-    /// Attempts in a row that made no session.
+    /// Failed attempts at a session, in a row.
     private(set) var attempts = 0
     private(set) var allocation: UInt32?
-    /// Nothing has come through the allocation where it is to be bound now; a bind that is only renewed changes nothing.
+    /// The allocation has not been bound yet at the node's current address; a renewed bind does not set this.
     private(set) var isNew = false
     /// Peers know of this allocation.
     private(set) var isAnnounced = false
-    /// Of the session: how the relay is reached.
+    /// The path of the session: how the relay is reached.
     private(set) var path: PathAddress?
-    /// How it was reached, until the allocation is bound where the node is now.
+    /// The former path, until the allocation is bound at the node's current address.
     private(set) var leaving: PathAddress?
     /// When to ask where the relay has allocations itself, if it has not answered by then; and when that was asked last.
     private(set) var relayChainAt: Instant?
@@ -60,9 +60,9 @@ struct RelayClient {
 
     var isBound: Bool { if case .bound = state { true } else { false } }
 
-    /// What peers are informed of. It stays while it is bound again, which is a matter of one round trip. Anyone who has
-    /// the relay by TCP alone informs them where it is for others. Of a relay that is behind another one nothing is
-    /// reported: who comes that way would use up both hops.
+    /// The allocation that is announced to peers. It stays while the allocation is bound again, which takes one round trip. A
+    /// node that reaches the relay only by TCP announces the relay's address for others. An allocation at a relay that is
+    /// behind another one is not announced: a peer that used it would need both hops.
     var place: RelayedAddress? {
         guard isAnnounced, let allocation, let path, !path.isRelayed else { return nil }
         guard let address = path.isTCP ? location.addresses.first : path.remote else { return nil }
@@ -79,28 +79,28 @@ struct RelayClient {
 
     // MARK: - What happens
 
-    /// The relay is looked for elsewhere.
+    /// The relay has another address.
     mutating func relocated(to place: ControllerAddress) { location = place }
 
-    /// True if that is another role than before.
+    /// True if the role has changed.
     mutating func setHome(_ isHome: Bool) -> Bool {
         defer { self.isHome = isHome }
         return isHome != self.isHome
     }
 
-    /// True the first time that the allocation is bound where the node is now.
+    /// True the first time that the allocation is bound at the node's current address.
     mutating func openedPath() -> Bool {
         defer { isNew = false }
         return isNew
     }
 
-    /// True the first time that the allocation is bound in this session: peers may be informed of it.
+    /// True the first time that the allocation is bound in this session: it may be announced to peers.
     mutating func announced() -> Bool {
         defer { isAnnounced = true }
         return !isAnnounced
     }
 
-    /// The longer path by which the relay was reached until now, once.
+    /// Returns, once, the longer path by which the relay was reached until now.
     mutating func takeLeaving() -> PathAddress? {
         defer { leaving = nil }
         return leaving
@@ -131,13 +131,13 @@ struct RelayClient {
         isAnnounced = false
     }
 
-    /// Somebody can be reached through it alone.
+    /// A peer can be reached only through it.
     mutating func missed(now: Instant) {
         guard case .connecting = state, relayChainAt == nil, attempts > 0 else { return }
         relayChainAt = max(now, relayChainedAt.map { $0 + RelayClient.relayChainRetry } ?? now)
     }
 
-    /// The relay is looked for through others from now on.
+    /// The relay is tried through other relays from now on.
     mutating func isRelayChained(now: Instant) {
         relayChainedAt = now
         relayChainAt = now + RelayClient.relayChainRetry
@@ -163,7 +163,7 @@ struct RelayClient {
             return nil
         }
         if answer.challenge != BindMessage.none {
-            // A challenge: for our bind, or because the relay sees us elsewhere than we were.
+            // A challenge: for this node's bind, or because the relay sees this node at another address.
             guard answer.number == 0 || answer.number == number else { return nil }
             challenge = answer.challenge
             state = .binding(again: now, attempts: 0)
@@ -174,14 +174,14 @@ struct RelayClient {
         return true
     }
 
-    /// The session with the relay goes another way. The allocation is bound there again.
+    /// The session with the relay has another path. The allocation is bound again there.
     mutating func rerouted(to path: PathAddress, now: Instant) {
         self.path = path
         leaving = nil
         moved(now: now)
     }
 
-    /// The node is seen elsewhere than it was.
+    /// The node is seen at another address.
     mutating func moved(now: Instant) {
         isNew = true
         if case .bound = state { state = .binding(again: now, attempts: 0) }
@@ -189,7 +189,7 @@ struct RelayClient {
 
     enum Work: Hashable {
         case connect
-        /// It does not answer: see whether it can be reached over another relay.
+        /// It does not answer: checks whether it can be reached over another relay.
         case relayChain
         /// A request in the session.
         case ask
@@ -218,7 +218,7 @@ struct RelayClient {
             return due(now: now)
         case .binding(_, let attempts):
             guard let allocation, let key else { return nil }
-            // It may be that the relay has forgotten us; its session would report, or a new allocation does.
+            // The relay may have lost this node's allocation: its session would report that, or a new allocation helps.
             guard attempts < 8 else {
                 state = .asking(again: now)
                 return due(now: now)

@@ -1,9 +1,9 @@
 package import Base
 package import Wire
 
-/// What a node knows of the network that it is in, from those that it talks to anyway.
+/// What a node knows of its network, from the peers that it has sessions with.
 package struct NetworkReport: Hashable, Sendable {
-    /// A beacon's word on where this node's datagrams seem to come from.
+    /// The source address of this node's datagrams, as a beacon reports it.
     package struct ReflexiveAddress: Hashable, Sendable {
         package let beacon: NodeID
         package let name: String?
@@ -23,7 +23,7 @@ package struct NetworkReport: Hashable, Sendable {
         case connecting
         /// There is a session, and no allocation yet.
         case binding
-        /// It has no room, or is none.
+        /// It has no room, or is no relay.
         case refused
         case bound
     }
@@ -37,17 +37,17 @@ package struct NetworkReport: Hashable, Sendable {
         package let isTCP: Bool
         package let state: RelayState
         package let roundTrip: Interval?
-        /// Kept for this node's own sake; else because a peer is there.
+        /// Kept for this node itself; else because a peer is there.
         package let isHome: Bool
     }
 
     /// Where the mesh listens.
     package let listening: [SocketAddress]
     package let reflexiveAddresses: [ReflexiveAddress]
-    /// What comes of the reflexive addresses, over IPv4.
+    /// The mapping that follows from the reflexive addresses, over IPv4.
     package let mapping: NATMapping
     package let relays: [RelayFacts]
-    /// How often the ways to the relays are used.
+    /// How often the paths to the relays are used.
     package private(set) var keepAlive: Interval?
 
     package init(

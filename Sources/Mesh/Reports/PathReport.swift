@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-/// What carries data to a peer, and why nothing better does.
+/// The path of data to a peer, and why there is no better one.
 package struct PathReport: Hashable, Sendable {
     /// Why data goes over a relay.
     package enum RelayReason: String, Hashable, Sendable, CaseIterable {
@@ -9,22 +9,22 @@ package struct PathReport: Hashable, Sendable {
         case trying
         /// The peer has reported no address of its own, or not yet.
         case noCandidates
-        /// Both NATs show each destination another address, so that neither can learn where to send.
+        /// Both NATs have endpoint-dependent mappings, so that neither node can learn where to send.
         case bothMappingsDependent
-        /// This node's does, and the peer's lets in only whom it knows, port and all.
+        /// This node's NAT does, and the peer's lets in only known addresses and ports.
         case ownMappingDependent
-        /// The peer's does, and this node's lets in only whom it knows, port and all.
+        /// The peer's NAT does, and this node's lets in only known addresses and ports.
         case peerMappingDependent
-        /// A direct path was there and fell silent; it is not taken back for a while.
+        /// A direct path became silent; it is not used again for a while.
         case failed
-        /// This node's network lets no UDP out, so its relays are reached over TCP.
+        /// This node's network blocks outgoing UDP, so its relays are reached over TCP.
         case ownUDPBlocked
         case peerUDPBlocked
-        /// Both ends are seen at the same address by all, and yet nothing arrives: a firewall drops it.
+        /// Both ends have endpoint-independent mappings, and still nothing arrives: a firewall drops it.
         case blocked
-        /// What is before one of them is not known, and nothing arrives.
+        /// The NAT of one of them is not known, and nothing arrives.
         case unknown
-        /// A person needs it so (`asterism debug relay-only`).
+        /// A person has requested it (`asterism debug relay-only`).
         case relayOnly
     }
 
@@ -39,7 +39,7 @@ package struct PathReport: Hashable, Sendable {
     package let datagramBytes: Int?
     package let paths: [PathSet.Facts]
     package let transitions: [PathSet.Transition]
-    /// Whose relays are in `paths` and `transitions`.
+    /// The relays of `paths` and `transitions`.
     package let relays: [RelayName]
 }
 
@@ -70,7 +70,7 @@ extension PathReport.RelayReason {
             case _ where direct.isEmpty: .noCandidates
             case _ where direct.contains(where: { $0.isAlive || $0.barredFor != nil }): .failed
             case (.endpointDependent, .endpointDependent): .bothMappingsDependent
-            // Hole-punch probes may still bring it about, where a filter lets in more than it must.
+            // Hole-punch probes may still succeed, where a filter is less strict than assumed.
             case _ where peer.paths.failedPunches == 0 && direct.contains(where: \.isPunching): .trying
             case (.endpointDependent, _): .ownMappingDependent
             case (_, .endpointDependent): .peerMappingDependent

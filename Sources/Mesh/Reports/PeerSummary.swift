@@ -16,7 +16,7 @@ package struct PeerSummary: Hashable, Sendable {
     package let bytesReceived: Int
     package let bytesSent: Int
     package let openStreams: Int
-    /// Of the data plane, both ways.
+    /// Packets of the data plane, in both directions.
     package let packetsReceived: Int
     package let packetsSent: Int
     package let packetBytesReceived: Int

@@ -1,17 +1,17 @@
 package import Base
 package import Wire
 
-/// Which node a relay is, for people.
+/// The name of a relay's node, for people.
 package struct RelayName: Hashable, Sendable {
     package let path: PathAddress
     package let node: NodeID
     package let name: String?
-    /// The one before it, of a path over two.
+    /// The relay before it, of a path over two.
     package let first: String?
 }
 
 extension RelayName {
-    /// The relays of a peer's paths, those that it had as well.
+    /// The relays of a peer's paths, including former paths.
     static func all(of paths: PathSet, _ relays: RelayAllocations, _ peers: PeerTable) -> [RelayName] {
         let known = paths.addresses + paths.transitions.flatMap { [$0.from, $0.to].compactMap { $0 } }
         var names: [RelayName] = []

@@ -2,11 +2,12 @@ package import Base
 package import Noise
 package import Wire
 
-/// Whom a node believes: the keys of its fleet's authorities, and the fleet if it is in one.
+/// What a node trusts: the keys of its fleet's authorities, and the fleet if it is in one.
 ///
-/// The beginning of a certificate's validity is not checked. No authority of ours signs a certificate for later, so a
-/// certificate from the future only reports that two clocks differ, and refusing it would cut off the very node that needs to
-/// be reported. The end is checked, except for `pinned` nodes: who knows a controller by its key needs no date to believe it.
+/// The beginning of a certificate's validity is not checked. No authority of the project signs a certificate for a later
+/// time. So a certificate from the future only shows that two clocks differ, and refusing it would cut off the node that
+/// needs to learn that. The end is checked, except for `pinned` nodes: a node that knows a controller's key trusts it without
+/// a date.
 package struct CertificateCheck: Sendable {
     package let authorities: [VerifyingKey]
     package let fleet: FleetID?

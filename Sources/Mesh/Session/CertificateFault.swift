@@ -1,4 +1,4 @@
-/// Why a certificate does not prove what it reports.
+/// Why a certificate does not prove what it states.
 package enum CertificateFault: Error, Hashable, Sendable, CaseIterable {
     case unreadable
     case foreignFleet

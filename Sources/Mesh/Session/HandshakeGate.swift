@@ -2,13 +2,13 @@ package import Base
 import OrderedCollections
 import Wire
 
-/// # What a first message must get past before it costs a Diffie-Hellman
+/// # The checks of a first message before a Diffie-Hellman
 ///
 /// Answering a first message takes four scalar multiplications, some 150 us; an unauthenticated peer can send a thousand in the
-/// time of one. So, as WireGuard does: while few arrive, all are answered; from `Limits.handshakesUnloaded` a second on, a
-/// source must first send back a cookie, which proves that it receives what is sent to its address, and then gets
-/// 20 answers a second with a burst of 5. And a first message is answered once: its ephemeral key is remembered, so a
-/// recorded one that is played again is dropped before any arithmetic.
+/// time of one. So, as WireGuard does: while few arrive, all are answered; above `Limits.handshakesUnloaded` per second, a
+/// source must first send back a cookie, which proves that it receives what is sent to its address, and then gets 20 answers
+/// a second with a burst of 5. And a first message is answered once: its ephemeral key is remembered, so a recorded one that
+/// is played again is dropped before any arithmetic.
 package struct HandshakeGate: Sendable {
     package enum Verdict: Hashable, Sendable {
         case admit, demandCookie, rateLimited
@@ -27,7 +27,7 @@ package struct HandshakeGate: Sendable {
     /// `memory`: how many ephemeral keys are remembered.
     package init(memory: Int = 8192) { self.memory = memory }
 
-    /// Counts an arrival and reports whether to go on with it.
+    /// Counts an arrival and returns whether to process it.
     package mutating func admit(from source: IPAddress, hasCookie: Bool, now: Instant) -> Verdict {
         count(now)
         guard inWindow > Limits.handshakesUnloaded || inLastWindow > Limits.handshakesUnloaded else { return .admit }
@@ -37,7 +37,7 @@ package struct HandshakeGate: Sendable {
 
     package func hasSeen(_ ephemeral: NodeID) -> Bool { seen[ephemeral] != nil }
 
-    /// Remembers the ephemeral key of a first message that proved authentic.
+    /// Remembers the ephemeral key of an authentic first message.
     package mutating func remember(_ ephemeral: NodeID) {
         guard seen[ephemeral] == nil else { return }
         if ring.count < memory {
@@ -71,7 +71,7 @@ package struct HandshakeGate: Sendable {
         return admitted
     }
 
-    /// Buckets that time has filled again report nothing; if there are none, everybody starts again.
+    /// Buckets that are full again hold no information and are removed; if there are none, all are removed.
     private mutating func forgetFull(_ now: Instant) {
         buckets.removeAll { entry in
             var bucket = entry.value

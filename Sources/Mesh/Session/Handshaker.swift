@@ -4,11 +4,11 @@ import Wire
 
 /// # Making and reading handshake messages
 ///
-/// Noise_IK_25519_ChaChaPoly_BLAKE2b. The initiator knows the responder's static key beforehand; certificates travel in
-/// the payloads, encrypted. There is no clock in it: a recorded first message is dropped by its ephemeral key, and where
-/// that memory is lost (a restart) it makes a pending keypair that nobody ever confirms.
+/// Noise_IK_25519_ChaChaPoly_BLAKE2b. The initiator knows the responder's static key beforehand; certificates are in the
+/// payloads, encrypted. It uses no clock: a recorded first message is dropped by its ephemeral key. Where that memory is lost
+/// (a restart), it makes a pending keypair that is never confirmed.
 ///
-/// A handshaker holds this node's secret key and everything that decides whether a message is believed: cookies, the gate
+/// A handshaker holds this node's secret key and everything that decides whether a message is accepted: cookies, the gate
 /// against floods, credentials, and the session indices that were given out. It knows no peers and sends nothing;
 /// `Endpoint+Handshake.swift` does that.
 struct Handshaker: ~Copyable {
@@ -16,7 +16,7 @@ struct Handshaker: ~Copyable {
     /// The protocol's name and version are mixed in, so that another version fails at the first tag.
     private static let prologue = Array("asterism mesh 1".utf8)
     private static let dataPlaneLabel = "asterism data plane"
-    /// Long enough that no second message is longer than the first that asked for it.
+    /// Long enough that no second message is longer than the first message that it answers.
     private static let firstPayloadSize =
         DatagramHeader.secondLengths.upperBound - DatagramHeader.firstSize - 32 - 48 - 16 - DatagramHeader.macsSize
 
@@ -24,7 +24,7 @@ struct Handshaker: ~Copyable {
     private(set) var credentials: Credentials?
     /// Authorities that are trusted until there are credentials.
     private var authorities: [VerifyingKey]
-    /// Nodes whose certificates are believed without a date.
+    /// Nodes whose certificates are accepted without a check of the date.
     private var pinned: [NodeID] = []
     private let acceptsAnonymous: Bool
     private let hasDataPlane: Bool
@@ -53,7 +53,7 @@ struct Handshaker: ~Copyable {
     mutating func trust(_ authorities: [VerifyingKey]) { self.authorities = authorities }
     mutating func pin(_ nodes: [NodeID]) { pinned = nodes }
 
-    /// A number for what this node and a new peer know of each other.
+    /// A number for the shared state of this node and a new peer.
     mutating func association() -> UInt64 { generator.uint64() }
 
     // MARK: - Indices
@@ -61,12 +61,12 @@ struct Handshaker: ~Copyable {
     /// A new index for the peer in `slot`; `nil` when all are taken.
     mutating func allocateIndex(for slot: Int) -> UInt32? { index.allocate(for: slot, random: generator.uint32()) }
     mutating func release(_ index: UInt32) { self.index.release(index) }
-    /// The slot of the peer whose session the index is.
+    /// The slot of the peer whose session has the index.
     func slot(of index: UInt32) -> Int? { self.index.peer(of: index) }
 
     // MARK: - Initiator
 
-    /// A first message to `node`, with new ephemerals; `nil` if the node's key is of low order: nobody can hold it.
+    /// A first message to `node`, with new ephemerals; `nil` if the node's key is of low order: no node can hold it.
     mutating func firstMessage(
         to node: NodeID, association: UInt64, of initiation: Initiation, cookies: inout CookieJar, now: Instant
     ) -> [UInt8]? {
@@ -84,7 +84,7 @@ struct Handshaker: ~Copyable {
         return writer.bytes
     }
 
-    /// What came of a second message.
+    /// The result of a second message.
     struct SecondOutcome {
         enum Verdict {
             case dropped(DropReason)
@@ -236,7 +236,7 @@ struct Handshaker: ~Copyable {
         of state: consuming HandshakeState, localIndex: UInt32, remoteIndex: UInt32, isInitiator: Bool,
         hello: PeerHello, peerHasAESGCM: Bool, now: Instant
     ) -> Keypair {
-        // Both ends report whether they have AES in hardware, under the handshake's encryption; both then take the same.
+        // Both ends state, encrypted in the handshake, whether they have AES in hardware; both then choose the same cipher.
         let cipher: Cipher = peerHasAESGCM && Cipher.aesGCM.isAvailable ? .aesGCM : .chaChaPoly
         let hash = state.handshakeHash
         let dataKeys = hasDataPlane ? state.additionalKeys(Handshaker.dataPlaneLabel, for: cipher) : nil

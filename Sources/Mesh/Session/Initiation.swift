@@ -8,7 +8,7 @@ final class Initiation {
     var attempts = 0
     var nextAt: Instant
     /// First messages that may still be answered, the newest last. On a path whose round trip is longer than the wait for
-    /// an answer, the answer is to an earlier one than the last.
+    /// an answer, the answer belongs to an earlier one than the last.
     private var waiting: [Attempt] = []
 
     private static let waitingLimit = 4
@@ -36,7 +36,7 @@ final class Initiation {
         waiting.append(Attempt(state, sentAt: now))
     }
 
-    /// Lets `read` try the attempts, the newest first, until it takes one.
+    /// Lets `read` try the attempts, the newest first, until it accepts one.
     func answer<Result>(_ read: (Attempt) -> Result?) -> Result? {
         for attempt in waiting.reversed() {
             if let result = read(attempt) { return result }

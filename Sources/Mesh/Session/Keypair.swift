@@ -7,15 +7,15 @@ final class Keypair {
     let localIndex: UInt32
     let remoteIndex: UInt32
     let createdAt: Instant
-    /// The initiator makes new keys when these are old; the responder only if nobody else does.
+    /// The initiator makes new keys when these are old; the responder only if the initiator does not.
     let isInitiator: Bool
     let handshakeHash: [UInt8]
-    /// What the peer reported of itself in this handshake.
+    /// What the peer stated about itself in this handshake.
     let hello: PeerHello
     var keys: TransportKeys
     /// The data plane's keys of the same handshake, until they are given to it.
     var dataKeys: CipherStates?
-    /// The data plane's counter of the packet by which the peer was seen to have moved last.
+    /// The data plane's counter of the packet that showed the peer's last move.
     var movedAt: UInt64 = 0
     private var window = ReplayWindow()
     private(set) var highest: UInt64 = 0
@@ -40,7 +40,7 @@ final class Keypair {
         self.createdAt = createdAt
     }
 
-    /// Gives back what can be made again.
+    /// Frees what can be made again.
     func rest() {
         keys.rest()
         window.rest()

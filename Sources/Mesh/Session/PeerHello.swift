@@ -1,6 +1,6 @@
 import Wire
 
-/// What a handshake informed of the peer.
+/// What a peer states about itself in a handshake.
 struct PeerHello {
     let association: UInt64
     /// `nil`: the peer has none yet.

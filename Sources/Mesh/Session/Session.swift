@@ -5,9 +5,9 @@ import Wire
 /// # One encrypted session with one peer
 ///
 /// A session is a row of *keypairs*: pairs of keys, each made by one handshake. Two are alive at a time, the current one,
-/// with which this node seals, and the one before, whose datagrams may still be on their way. An keypair of a handshake
-/// that this node answered waits as *pending* until the peer has sealed something with it: only that proves that the
-/// first message was no recording, and until then nothing of the session has changed.
+/// with which this node seals, and the previous one, whose datagrams may still be in flight. A keypair of a handshake that
+/// this node answered waits as *pending* until the peer has sealed something with it: only that proves that the first message
+/// was no recording, and until then the session does not change.
 ///
 /// ```
 ///   initiator:  first message ──→            ──→ second message received: current, the old one becomes previous
@@ -24,7 +24,7 @@ final class Session {
     var initiation: Initiation?
 
     static let pendingLimit = 2
-    /// A peer that means it confirms within a round trip; this is a patient one.
+    /// An honest peer confirms within a round trip; this limit is generous.
     static let pendingLife = Interval.seconds(30)
 
     /// The keypair that an index belongs to, pending ones included.
@@ -45,9 +45,9 @@ final class Session {
         return displaced
     }
 
-    /// Seals with `keypair` from here on; the indices of keypairs that are too old are to be released. What was answered
-    /// before it the peer will not confirm any more. And where it is of another association, all before it is over: a
-    /// late datagram of the peer's former life would be taken for one of the present.
+    /// Seals with `keypair` from now on; the indices of keypairs that are too old are to be released. The peer will no longer
+    /// confirm keypairs that were answered earlier. If the keypair has another association, all earlier keypairs end:
+    /// otherwise a late datagram of the peer's former life would count as a current one.
     func promote(_ keypair: Keypair) -> [UInt32] {
         var displaced: [UInt32] = []
         if let position = pending.firstIndex(where: { $0 === keypair }) {
@@ -64,7 +64,7 @@ final class Session {
         return displaced
     }
 
-    /// Drops what is older than `life`, and gives back the indices to release.
+    /// Drops keypairs that are older than `life`, and returns the indices to release.
     func expire(_ now: Instant, life: Interval) -> [UInt32] {
         var released: [UInt32] = []
         if let keypair = previous, now - keypair.createdAt >= life {
@@ -80,7 +80,7 @@ final class Session {
         return released
     }
 
-    /// Nothing is reported for a while: keeps what it takes to go on, and little else.
+    /// Nothing was sent for a while: keeps only what is needed to continue.
     func rest() {
         for keypair in [previous, current] { keypair?.rest() }
     }

@@ -1,8 +1,8 @@
 import Wire
 
-/// Which session a receiver index means: a flat array, so that a datagram finds its keys with one look. An index is a
-/// slot in the low 18 bits and a random tag above, drawn again at each use of the slot, so that an unauthenticated peer cannot
-/// estimate one and an old datagram does not reach a new session.
+/// Maps a receiver index to its session: a flat array, so that a datagram finds its keys with one lookup. An index is a slot
+/// in the low 18 bits and a random tag above, drawn again at each use of the slot. So an unauthenticated peer cannot predict
+/// one, and an old datagram does not reach a new session.
 package struct SessionIndex: Sendable {
     private struct Slot {
         private(set) var tag: UInt32
@@ -31,7 +31,7 @@ package struct SessionIndex: Sendable {
         return tag << Limits.sessionSlotBits | slot
     }
 
-    /// The peer whose session the index is; `nil` for an index that is not (or no longer) given out.
+    /// The peer whose session has the index; `nil` for an index that is not (or no longer) given out.
     package func peer(of index: UInt32) -> Int? {
         let slot = Int(index & Limits.sessionSlotMask)
         guard slot < slots.count, slots[slot].peer >= 0, slots[slot].tag == index >> Limits.sessionSlotBits else {

@@ -4,13 +4,13 @@ import Wire
 
 /// Which packets came, and when the peer is to learn of it (RFC 9000, section 13.2): at once after two packets that ask
 /// for it or where one came out of order, else within `maxDelay`. Remembers a limited number of ranges; a number
-/// below them counts as received, since nobody can determine.
+/// below them counts as received, since that can no longer be determined.
 struct AckTracker: Sendable {
     /// RFC 9000, section 18.2: the standard max_ack_delay, which the peer's timer counts with.
     static let maxDelay = Interval.milliseconds(25)
 
     private var received = NumberRanges()
-    /// Numbers below this one are of the past.
+    /// Numbers below this one are no longer tracked.
     private var floor: UInt64 = 0
     private let maxRanges: Int
     private var largestAt = Instant.origin
@@ -36,7 +36,7 @@ struct AckTracker: Sendable {
         if deadline == nil { deadline = now + AckTracker.maxDelay }
     }
 
-    /// An ACK is worth adding to a packet that goes anyway.
+    /// An ACK is useful in a packet that is sent anyway.
     var hasNews: Bool { waiting > 0 }
 
     func isDue(now: Instant) -> Bool {
@@ -78,7 +78,7 @@ struct AckTracker: Sendable {
     /// dropped lies so far below that duplicates of it would be refused as old.
     mutating func acknowledged(largest: UInt64) {
         guard received.count > 1, let last = received.last, largest >= last.lowerBound else { return }
-        // Only ranges that lie in full below the newest one, and of which the holes are lost by any measure.
+        // Only ranges that are completely below the newest one, and whose holes are certainly lost.
         guard last.upperBound - last.lowerBound > 64 else { return }
         floor = max(floor, last.lowerBound)
         received.removeBelow(floor)

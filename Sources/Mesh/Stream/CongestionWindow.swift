@@ -6,9 +6,9 @@ import Base
 ///
 ///     W(t) = C (t - K)^3 + Wmax        C = 0.4 packets/s^3,  K = cbrt((Wmax - W(0)) / C)
 ///
-/// flat around the size that was too much, steep far from it, and never below what Reno would have (`estimate`). Bytes
-/// and milliseconds stand for packets and seconds; what divisions leave over is carried, so that slow growth is not
-/// lost. A window that the application does not fill does not grow, and the time of not filling it does not count as t.
+/// flat around the size that was too large, steep far from it, and never below the window of Reno (`estimate`). Bytes and
+/// milliseconds replace packets and seconds; remainders of divisions are carried over, so that slow growth is not lost. A
+/// window that the application does not fill does not grow, and the time in which it is not full does not count as t.
 struct CongestionWindow: Sendable {
     private(set) var size: Int
     private(set) var threshold = Int.max
@@ -23,7 +23,7 @@ struct CongestionWindow: Sendable {
     private var slowStart = SlowStartExit()
     private var event: LossEvent?
 
-    /// The last reduction: what was before it, and whether it turns out to have been for nothing.
+    /// The last reduction: the state before it, and whether it turns out to have been unnecessary.
     private struct LossEvent: Sendable {
         let size: Int
         let threshold: Int
@@ -58,7 +58,7 @@ struct CongestionWindow: Sendable {
     var hasRoom: Bool { inFlight + datagram <= size }
     var room: Int { max(0, size - inFlight) }
 
-    /// `bytes` are in flight from here on, or no longer.
+    /// `bytes` are in flight from now on, or no longer.
     mutating func sent(_ bytes: Int) { inFlight += bytes }
     mutating func left(_ bytes: Int) { inFlight -= bytes }
 
@@ -68,7 +68,7 @@ struct CongestionWindow: Sendable {
         size = max(size, minimum)
     }
 
-    /// A packet arrived. `isFilled` reports whether the window was what held up the sender, `next` is the number of the
+    /// A packet arrived. `isFilled` states whether the window limited the sender, `next` is the number of the
     /// next packet to be sent.
     mutating func acknowledged(
         _ packet: SentPacket, isFilled: Bool, roundTrip: RoundTripEstimator, next: UInt64, now: Instant
@@ -140,7 +140,7 @@ struct CongestionWindow: Sendable {
         }
         recoveryStart = now
         event = LossEvent(size: size, threshold: threshold, lastMaximum: lastMaximum, epoch: epoch, lost: count)
-        // Fast convergence: who lost before getting back to the old maximum leaves room for others.
+        // Fast convergence: a sender that loses before it is back at the old maximum leaves room for others.
         lastMaximum = size < lastMaximum ? size * 17 / 20 : size
         size = max(size * 7 / 10, minimum)
         threshold = size
@@ -161,7 +161,7 @@ struct CongestionWindow: Sendable {
         event = nil
     }
 
-    /// Nothing got through for long (RFC 9002, section 7.6).
+    /// Persistent congestion: nothing arrived for a long time (RFC 9002, section 7.6).
     mutating func collapse() {
         size = minimum
         recoveryStart = nil
@@ -171,9 +171,9 @@ struct CongestionWindow: Sendable {
     }
 }
 
-/// HyStart++ (RFC 9406) in short: slow start ends when the smallest round trip of a round of packets lies clearly above
-/// that of the round before, for then a queue builds up; growth slows to a quarter for five rounds to make sure, and
-/// goes on if the round trip comes down again.
+/// HyStart++ (RFC 9406) in short: slow start ends when the smallest round trip of a round of packets is clearly above that of
+/// the round before, because then a queue builds up. Growth slows to a quarter for five rounds as a confirmation, and
+/// continues if the round trip falls again.
 private struct SlowStartExit: Sendable {
     private var roundEnd: UInt64 = 0
     private var lastMinimum = Interval(nanoseconds: .max)

@@ -1,12 +1,12 @@
 import Base
 
 /// The receiving end of flow control (RFC 9000, section 4): how far the peer may send. The limit moves when half of the
-/// window has been consumed. Where two moves come within two round trips, the reader is faster than the window lets
-/// the sender be, and the window doubles, up to its maximum.
+/// window has been consumed. If two moves come within two round trips, the window limits the sender and the reader is faster,
+/// so the window doubles, up to its maximum.
 struct FlowWindow: Sendable {
     private(set) var size: UInt64
     private let maximum: UInt64
-    /// What the peer was given, the largest offset it may reach.
+    /// The largest offset that the peer may reach, as announced to it.
     private(set) var limit: UInt64
     private(set) var consumed: UInt64 = 0
     private var lastMove: Instant?
@@ -24,7 +24,7 @@ struct FlowWindow: Sendable {
         precondition(consumed <= limit, "\(consumed) bytes consumed of \(limit)")
     }
 
-    /// Moves the limit, and makes the window larger where it holds up the sender.
+    /// Moves the limit, and enlarges the window where it limits the sender.
     mutating func move(roundTrip: Interval, now: Instant) -> UInt64 {
         if isMoveDue {
             if let lastMove, now - lastMove < roundTrip * 2 { size = min(maximum, size * 2) }

@@ -4,20 +4,20 @@ import Wire
 
 /// # Loss recovery
 ///
-/// RFC 9002. Every packet has a number of its own, so an acknowledgement is never ambiguous; what is sent again travels
-/// in a new packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that
-/// was sent 9/8 of a round trip later. Where nothing is acknowledged at all, the probe timeout lets two packets go that
-/// carry the oldest data again, whatever the congestion window reports; it doubles up to `maxProbeTimeout`, because a mesh
-/// changes paths under a session and must notice soon when one works again.
+/// RFC 9002. Every packet has its own number, so an acknowledgement is never ambiguous; retransmitted data is sent in a new
+/// packet. A packet that asks for an ACK is lost when one numbered three higher was acknowledged, or one that was sent 9/8 of
+/// a round trip later. Where nothing is acknowledged at all, the probe timeout allows two packets that carry the oldest data
+/// again, regardless of the congestion window. It doubles up to `maxProbeTimeout`, because a mesh changes paths under a
+/// session and must detect soon when one works again.
 ///
-/// Paths that reorder make packets look lost that are late. Numbers declared lost are kept for a while; when one is
-/// acknowledged after all, both thresholds grow (RFC 9002, section 6.1.1), and a window that was reduced for nothing
-/// but such packets is restored (RFC 9438, section 4.9.2).
+/// On paths that reorder, late packets look lost. Numbers declared lost are kept for a while. When one is acknowledged after
+/// all, both thresholds grow (RFC 9002, section 6.1.1), and a window that was reduced only because of such packets is
+/// restored (RFC 9438, section 4.9.2).
 ///
 /// Packets that ask for an ACK lie in a deque by number. All that are a threshold below the largest acknowledged leave
-/// it as acknowledged or lost, so work is proportional to what an ACK newly reports, not to what it repeats. A change of
-/// path makes a border in the numbers: packets before it report nothing about the new path's round trip and capacity (RFC
-/// 9000, section 9.4).
+/// it as acknowledged or lost, so the work is proportional to what an ACK newly acknowledges, not to what it repeats. A
+/// change of path divides the numbers: packets before it show nothing about the new path's round trip and capacity (RFC 9000,
+/// section 9.4).
 struct LossRecovery: Sendable {
     /// RFC 9002, section 6.1.1, for a path that does not reorder; and how far reordering may raise it.
     static let packetThresholds: ClosedRange<UInt64> = 3...256
@@ -45,10 +45,10 @@ struct LossRecovery: Sendable {
     private var lastElicitingAt = Instant.origin
     private var elicitingInFlight = 0
     private var backoff = 0
-    /// Packets that may go whatever the window reports.
+    /// Packets that may be sent regardless of the window.
     private(set) var probes = 0
     private var pathStart: UInt64 = 0
-    /// The window or the pacer held up data when the sender last looked.
+    /// The window or the pacer held back data at the sender's last attempt.
     private var isFilled = false
 
     private struct Missing: Sendable {
@@ -66,7 +66,7 @@ struct LossRecovery: Sendable {
 
     mutating func rest() {
         if packets.isEmpty { packets = [] }
-        // What is late by so much is lost.
+        // Packets that are so late are lost.
         missing = []
     }
 
@@ -86,7 +86,7 @@ struct LossRecovery: Sendable {
 
     mutating func raise(datagram: Int) { window.raise(datagram: datagram) }
 
-    /// Whether the window or the pacer holds up data now.
+    /// Sets whether the window or the pacer holds back data now.
     mutating func setFilled(_ isFilled: Bool) { self.isFilled = isFilled }
 
     /// The packet numbered `next` leaves.
@@ -152,7 +152,7 @@ struct LossRecovery: Sendable {
         return low
     }
 
-    /// Looks for numbers that were declared lost and arrived nevertheless. Both lists are sorted, so one pass does.
+    /// Looks for numbers that were declared lost and arrived nevertheless. Both lists are sorted, so one pass is enough.
     private mutating func findLate(_ ack: AckFrame, now: Instant, into outcome: inout Outcome) {
         let largest = largestAcknowledged ?? 0
         while let first = missing.first, first.number + LossRecovery.missingAge < largest { missing.removeFirst() }
@@ -259,7 +259,7 @@ struct LossRecovery: Sendable {
         }
     }
 
-    /// Data takes another path. `losesInFlight` reports that what is in flight on the old one will not arrive.
+    /// Data uses another path. `losesInFlight`: packets in flight on the old one will not arrive.
     mutating func pathChanged(
         roundTrip prediction: Interval?, losesInFlight: Bool, now: Instant, into outcome: inout Outcome
     ) {
@@ -285,7 +285,7 @@ struct LossRecovery: Sendable {
 }
 
 extension LossRecovery {
-    /// What became of packets, for the mux to act on.
+    /// The fate of packets, for the mux to act on.
     struct Outcome: Sendable {
         fileprivate(set) var acknowledged: [SentPacket] = []
         fileprivate(set) var lost: [SentPacket] = []

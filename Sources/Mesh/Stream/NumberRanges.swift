@@ -1,7 +1,7 @@
 import DequeModule
 
 /// A set of numbers as ascending, disjoint ranges that do not touch: packet numbers received, offsets acknowledged,
-/// lost or present. Work at the upper end costs O(1), elsewhere O(log n) and the move of at most half of the ranges.
+/// lost or present. Operations at the upper end cost O(1), elsewhere O(log n) and the move of at most half of the ranges.
 struct NumberRanges: Sendable {
     private(set) var ranges: Deque<Range<UInt64>> = []
 

@@ -1,8 +1,8 @@
 import Base
 
 /// Spreads packets over the round trip (RFC 9002, section 7.7): a bucket of bytes that fills with 5/4 of a window a
-/// round trip, twice the window while the window itself doubles. It holds ten packets or two milliseconds' worth,
-/// whichever is more, and anyone who found it empty waits for half a millisecond's worth, so that timers stay coarse and
+/// round trip, twice the window while the window itself doubles. It holds ten packets or the bytes of two milliseconds,
+/// whichever is more. A sender that finds it empty waits for the bytes of half a millisecond, so that timers stay coarse and
 /// trains long.
 struct Pacer: Sendable {
     private var tokens: Int
@@ -31,7 +31,7 @@ struct Pacer: Sendable {
             bytes: isDoubling ? window * 2 : window / 4 * 5,
             per: min(max(roundTrip, .microseconds(10)), .seconds(10)))
         let more = rate.bytes(in: now - filledAt)
-        // Too short a time gives nothing, and then has to count for the next one.
+        // A time that is too short adds nothing, and then counts for the next call.
         guard more > 0 else { return }
         filledAt = now
         tokens = min(tokens + more, max(10 * datagram, rate.bytes(in: .milliseconds(2))))
@@ -41,7 +41,7 @@ struct Pacer: Sendable {
 
     func isOpen(datagram: Int) -> Bool { tokens >= datagram }
 
-    /// When the bucket will be worth looking at again.
+    /// When the bucket has enough bytes to send again.
     func opens(datagram: Int) -> Instant {
         let needed = max(datagram, rate.bytes(in: .microseconds(500)))
         return filledAt + rate.time(for: max(0, needed - tokens))

@@ -7,13 +7,13 @@ import Wire
 ///     0 ........ consumed ......... contiguous .......... highest
 ///         read       |    readable      |  with holes        |
 ///
-/// Bytes are copied to where they belong, in blocks of `blockSize` aligned to multiples of it, so that overlapping,
-/// repeated and one-byte pieces cost no more memory than the window; only the count of ranges above `contiguous` has to
-/// be limited by the caller. What an application does not need (`stop`) is counted and dropped.
+/// Bytes are copied to their final place, in blocks of `blockSize` aligned to multiples of it. So overlapping, repeated and
+/// one-byte pieces use no more memory than the window; only the count of ranges above `contiguous` has to be limited by the
+/// caller. Bytes after a `stop` of the application are counted and dropped.
 struct ReceiveStream: Sendable {
     enum Phase: Hashable, Sendable {
         case open
-        /// The application needs no more.
+        /// The application reads no more.
         case stopped(code: UInt64)
         /// Everything has been read, or the peer has reset the stream, or it has been stopped and the end is known.
         case done
@@ -52,7 +52,7 @@ struct ReceiveStream: Sendable {
         return range.upperBound > highest ? range.upperBound - highest : 0
     }
 
-    /// By how many ranges a piece would add to `fragments`. What touches the contiguous part never adds.
+    /// How many ranges a piece would add to `fragments`. A piece that touches the contiguous part never adds one.
     func growth(_ range: Range<UInt64>) -> Int {
         if range.lowerBound <= contiguous || phase != .open { return 0 }
         return above.growth(inserting: range)
@@ -131,7 +131,7 @@ struct ReceiveStream: Sendable {
         return ReadResult(bytes: bytes, isFinished: isFinished)
     }
 
-    /// The limit to inform the peer, `nil` when it needs none any more.
+    /// The limit to announce to the peer; `nil` when it no longer needs one.
     mutating func moveWindow(roundTrip: Interval, now: Instant) -> UInt64? {
         guard phase == .open, finalSize == nil else { return nil }
         return window.move(roundTrip: roundTrip, now: now)

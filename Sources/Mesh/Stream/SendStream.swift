@@ -7,9 +7,9 @@ import Wire
 ///     0 ......... base ............ nextOffset ........... end
 ///        acknowledged |  in flight, lost  |  never sent     |  (fin)
 ///
-/// Bytes from `base` to `end` lie in chunks of `chunkSize`, aligned to multiples of it, so that an offset finds its
-/// bytes by division and memory goes back a chunk at a time. `acked` holds what was acknowledged above `base`, `lost`
-/// what must be sent again. A reset forgets the bytes and leaves only the reset itself to be acknowledged.
+/// Bytes from `base` to `end` lie in chunks of `chunkSize`, aligned to multiples of it, so that a division finds the bytes of
+/// an offset, and memory is freed a chunk at a time. `acked` holds what was acknowledged above `base`, `lost` what must be
+/// sent again. A reset drops the bytes, and then only the reset itself waits for an acknowledgement.
 struct SendStream: Sendable {
     enum Phase: Hashable, Sendable {
         case open
@@ -49,7 +49,7 @@ struct SendStream: Sendable {
 
     /// Bytes held: not sent, or sent and not acknowledged.
     var buffered: Int { Int(end - base) }
-    /// What a RESET_STREAM must report (RFC 9000, section 4.5).
+    /// The final size in a RESET_STREAM (RFC 9000, section 4.5).
     var finalSize: UInt64 { nextOffset }
     var isDone: Bool { phase == .done }
 
@@ -72,7 +72,7 @@ struct SendStream: Sendable {
         isLastDue = true
     }
 
-    /// Forgets what was to be sent; returns how many bytes that frees, or `nil` if there is nothing left to reset.
+    /// Drops the bytes to be sent; returns how many bytes that frees, or `nil` if there is nothing left to reset.
     mutating func reset(code: UInt64) -> Int? {
         switch phase {
         case .reset, .done: return nil
@@ -90,8 +90,8 @@ struct SendStream: Sendable {
         return true
     }
 
-    /// The next piece that fits into `room` bytes with its header: what was lost first, then what is new, as far as the
-    /// peer's limit and `credit`, what the connection's limit leaves, allow.
+    /// The next piece that fits into `room` bytes with its header: lost bytes first, then new ones, within the peer's limit
+    /// and `credit`, which is what the connection's limit leaves.
     mutating func next(id: StreamID, room: Int, credit: UInt64) -> (Segment?, Holdup) {
         switch phase {
         case .reset, .done: return (nil, .nothing)
@@ -120,7 +120,7 @@ struct SendStream: Sendable {
         return (segment(range, fresh: count), .nothing)
     }
 
-    /// Whether `next` may find something, limits aside.
+    /// Whether `next` may return a segment, apart from limits.
     var hasMore: Bool {
         switch phase {
         case .reset, .done: false
@@ -128,7 +128,7 @@ struct SendStream: Sendable {
         }
     }
 
-    /// The peer's limit of this stream is what new bytes wait for.
+    /// New bytes wait for the peer's limit of this stream.
     var isHeldUp: Bool { hasMore && nextOffset < end && nextOffset >= peerLimit }
 
     private mutating func segment(_ range: Range<UInt64>, fresh: UInt64) -> Segment {

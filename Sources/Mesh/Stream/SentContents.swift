@@ -1,6 +1,6 @@
 import Wire
 
-/// What a packet carried that matters if it is lost. Most packets carry one thing, which then costs no allocation.
+/// The contents of a packet that matter if it is lost. Most packets carry one item, which costs no allocation.
 struct SentContents: Sendable {
     enum Item: Hashable, Sendable {
         case stream(StreamID, Range<UInt64>, isLast: Bool)

@@ -1,6 +1,6 @@
 import Base
 
-/// A packet that asks for an ACK, from its sending until it is known what became of it.
+/// A packet that asks for an ACK, from its sending until it is acknowledged or lost.
 struct SentPacket: Sendable {
     enum State: Hashable, Sendable {
         case outstanding, acknowledged, lost
@@ -22,6 +22,6 @@ struct SentPacket: Sendable {
     }
 
     mutating func become(_ state: State) { self.state = state }
-    /// Others know what it carried.
+    /// Drops the contents, because they are recorded elsewhere.
     mutating func dropContents() { contents = SentContents() }
 }

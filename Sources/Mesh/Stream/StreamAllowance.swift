@@ -1,5 +1,5 @@
 /// What one side allows the other from the start, before any MAX_ frame. Not negotiated: the standard values are part
-/// of the protocol, and anyone who uses others must use them at both ends.
+/// of the protocol, and other values must be used at both ends.
 package struct StreamAllowance: Hashable, Sendable {
     /// Streams that may be open at once.
     package var streams: UInt64 = 1024

@@ -1,6 +1,6 @@
 import Wire
 
-/// Frames that report how things stand and are made when there is room for them, so that they are never out of date. At
+/// Frames that state the current state and are made when there is room for them, so that they are never out of date. At
 /// most one of each is queued.
 enum StreamControl: Hashable, Sendable {
     case reset(StreamID)

@@ -1,8 +1,8 @@
 import DequeModule
 import Wire
 
-/// Controls that wait for room in a packet, in order. Of controls that concern one stream, `StreamState` knows whether they
-/// are queued; of limits of the connection, this queue does.
+/// Controls that wait for room in a packet, in order. `StreamState` knows whether controls of one stream are queued; this
+/// queue knows it for limits of the connection.
 struct StreamControlQueue: Sendable {
     private var queue: Deque<StreamControl> = []
     private var isWindowQueued = false
@@ -30,6 +30,6 @@ struct StreamControlQueue: Sendable {
         return first
     }
 
-    /// Gives back the memory of an empty queue.
+    /// Frees the memory of an empty queue.
     mutating func rest() { if queue.isEmpty { queue = [] } }
 }

@@ -1,7 +1,7 @@
 package import Base
 package import Wire
 
-/// What a peer did wrong. The session with it ends; the mux is not to be used again.
+/// A protocol violation of a peer. The session with it ends; the mux is not to be used again.
 package enum StreamError: Error, Hashable, Sendable {
     case malformed(DecodeError)
     /// More bytes than were allowed (RFC 9000, section 4.1).

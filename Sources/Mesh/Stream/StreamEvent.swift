@@ -9,12 +9,12 @@ package enum StreamEvent: Hashable, Sendable {
     case writable(StreamID)
     /// The peer gave up sending; what was not read is gone.
     case reset(StreamID, code: UInt64)
-    /// The peer does not need more; the sending side has been reset with the same code.
+    /// The peer reads no more; the sending side has been reset with the same code.
     case stopped(StreamID, code: UInt64)
     /// All that was written, and the end, has been acknowledged.
     case acknowledged(StreamID)
     /// Both directions are done and the stream's state is gone.
     case closed(StreamID)
-    /// `open` returned `nil`; now it would not.
+    /// `open` returned `nil` before; now it would succeed.
     case openable
 }

@@ -1,7 +1,7 @@
 /// Everything that bounds one peer's streams. Sizes are bytes.
 package struct StreamLimits: Hashable, Sendable {
     package var allowance = StreamAllowance()
-    /// What auto-tuning may make of the windows.
+    /// The maximum of a window under auto-tuning.
     package var maxStreamWindow: UInt64 = 8 << 20
     package var maxWindow: UInt64 = 16 << 20
     /// Written and not yet acknowledged bytes of a stream, and of all.
@@ -14,7 +14,7 @@ package struct StreamLimits: Hashable, Sendable {
     package private(set) var numberRanges = 256
     /// A datagram's plaintext, as long as `transmit` was not asked for a larger one.
     package private(set) var datagram = 1200
-    /// Nothing makes the congestion window larger.
+    /// The maximum of the congestion window.
     package private(set) var maxCongestionWindow = 64 << 20
 
     package init() {}

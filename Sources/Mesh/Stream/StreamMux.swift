@@ -3,7 +3,7 @@ package import Wire
 
 /// # Reliable streams inside a session
 ///
-/// One `StreamMux` a peer turns the session's datagrams into ordered byte streams, in the manner of QUIC (RFC 9000,
+/// One `StreamMux` per peer turns the session's datagrams into ordered byte streams, in the manner of QUIC (RFC 9000,
 /// sections 2 to 4, 13 and 19; loss recovery of RFC 9002; CUBIC). It is a value without I/O:
 ///
 ///     open, write, finish, reset, stop, read        what the application does
@@ -11,18 +11,18 @@ package import Wire
 ///     tick                                          the deadline is over
 ///     transmit(limit)                               fills one packet; call it until it returns nil
 ///
-/// **The contract.** After any call of the first three rows, `transmit` is called until it returns `nil`; then
-/// `deadline` reports when to `tick`. Packet numbers belong to the mux and rise across keys and paths; the session's
-/// counters are not seen here. Frames of types 0x20 to 0x3f are the owner's: `received` hands them over, `transmit`
-/// lets them ride in front. They ask for no ACK, take no room in the congestion window and are not repeated.
+/// **The contract.** After any call of the first three rows, `transmit` is called until it returns `nil`; then `deadline` is
+/// when to `tick`. Packet numbers belong to the mux and rise across keys and paths; the session's counters are not visible
+/// here. Frames of types 0x20 to 0x3f belong to the owner: `received` passes them on, and `transmit` puts them first. They
+/// ask for no ACK, do not count in the congestion window and are not repeated.
 ///
-/// **Who sends what.** The mux knows packets: their numbers, what each carried, and what became of it. `StreamSet` knows
+/// **Who sends what.** The mux knows packets: their numbers, contents and acknowledgements. `StreamSet` knows
 /// the streams, and fills packets with their bytes. Everything else (limits, resets) is a `StreamControl` in a queue, made
 /// into a frame when there is room, and queued again when its packet is lost.
 ///
 /// **Memory.** Both ends of flow control, the send buffers, the streams a peer may open, the fragments it may leave
-/// between holes and the packet numbers remembered are bounded by `StreamLimits`. State of a stream goes when both of
-/// its directions are done; frames that come for it later are counted and ignored.
+/// between holes and the packet numbers remembered are bounded by `StreamLimits`. The state of a stream is freed when both of
+/// its directions are done; later frames for it are counted and ignored.
 package struct StreamMux: Sendable {
     private var streams: StreamSet
     private var recovery: LossRecovery
@@ -30,7 +30,7 @@ package struct StreamMux: Sendable {
     private var counted = StreamCounters()
     private var pacedUntil: Instant?
 
-    /// `peerAllows` is what the peer's limits hold as `allowance`.
+    /// `peerAllows` is the `allowance` in the peer's limits.
     package init(
         role: StreamRole, limits: StreamLimits = StreamLimits(), peerAllows: StreamAllowance = StreamAllowance(),
         now: Instant
@@ -40,7 +40,7 @@ package struct StreamMux: Sendable {
         acks = AckTracker(maxRanges: limits.numberRanges)
     }
 
-    /// Nothing is reported for a while: gives back memory that only mattered meanwhile.
+    /// Nothing was sent for a while: frees memory that an idle peer does not need.
     mutating func rest() {
         streams.rest()
         recovery.rest()
@@ -52,7 +52,7 @@ package struct StreamMux: Sendable {
     /// with the first frame for it or for a later one.
     package mutating func open() -> StreamID? { streams.open() }
 
-    /// Takes as many bytes as there is room for; where that is not all, `writable` follows. 0 for a stream that was
+    /// Accepts as many bytes as there is room for; where that is not all, `writable` follows. 0 for a stream that was
     /// finished, reset, stopped by the peer or closed.
     package mutating func write(_ bytes: some Collection<UInt8>, to id: StreamID) -> Int {
         streams.write(bytes, to: id)
@@ -61,20 +61,20 @@ package struct StreamMux: Sendable {
     /// No more will be written.
     package mutating func finish(_ id: StreamID) { streams.finish(id) }
 
-    /// Gives up sending: what was not delivered will not be.
+    /// Gives up sending: data that was not delivered yet is dropped.
     package mutating func reset(_ id: StreamID, code: UInt64) { streams.reset(id, code: code) }
 
-    /// Gives up reading: what comes is dropped, and the peer is asked to send no more.
+    /// Gives up reading: arriving data is dropped, and the peer is asked to send no more.
     package mutating func stop(_ id: StreamID, code: UInt64, into events: inout [StreamEvent]) {
         streams.stop(id, code: code, into: &events)
     }
 
-    /// Takes at most `limit` bytes. `readable` comes again only after everything was taken.
+    /// Returns at most `limit` bytes. `readable` comes again only after everything was read.
     package mutating func read(_ id: StreamID, limit: Int = .max, into events: inout [StreamEvent]) -> ReadResult {
         streams.read(id, limit: limit, into: &events)
     }
 
-    // MARK: - How things stand
+    // MARK: - State
 
     /// Bytes of a stream that were written and not acknowledged.
     package func buffered(_ id: StreamID) -> Int { streams.buffered(id) }
@@ -106,11 +106,11 @@ package struct StreamMux: Sendable {
         return earliest
     }
 
-    // MARK: - The inbound journey: a packet's number, its frames one by one, what they change, and the note that it came
+    // MARK: - Receiving: a packet's number, its frames one by one, their effects, and the record of its arrival
 
-    /// Reads a frames packet from its number on. `foreign` reads frames of the owner's types up to their end; it is
-    /// given the type, which has been read. Returns whether the packet is new; frames of a duplicate are not looked at.
-    /// Throws on what only a broken or hostile peer sends; the session must then end.
+    /// Reads a frames packet from its number on. `foreign` reads frames of the owner's types up to their end; it gets the
+    /// type, which has been read. Returns whether the packet is new; frames of a duplicate are ignored. Throws on input that
+    /// only a broken or hostile peer sends; the session must then end.
     package mutating func received(
         _ packet: inout ByteReader, now: Instant, into events: inout [StreamEvent],
         foreign: (UInt8, inout ByteReader) throws(DecodeError) -> Void
@@ -136,7 +136,7 @@ package struct StreamMux: Sendable {
             if frame.elicitsAck { elicitsAck = true }
             if try !handle(frame, now: now, into: &events) { isWhole = false }
         }
-        // What could not be kept must come again, so the packet counts as lost. All frames can be repeated.
+        // Frames that could not be kept must come again, so the packet counts as lost. All frames can be repeated.
         if isWhole {
             acks.received(number, elicitsAck: elicitsAck, now: now)
         } else {
@@ -162,9 +162,9 @@ package struct StreamMux: Sendable {
         apply(outcome, into: &events)
     }
 
-    /// Data takes another path from here on: round trip and capacity start again (RFC 9000, section 9.4), the former
-    /// from `roundTrip` where a probe has measured it. With `losesInFlight` all that is in flight is sent again at
-    /// once, as is right when the old path has died.
+    /// Data uses another path from now on: round trip and capacity start again (RFC 9000, section 9.4), the former from
+    /// `roundTrip` where a probe has measured it. With `losesInFlight` everything in flight is sent again at once, as is
+    /// right when the old path has failed.
     package mutating func pathChanged(
         roundTrip: Interval?, losesInFlight: Bool, now: Instant, into events: inout [StreamEvent]
     ) {
@@ -185,7 +185,7 @@ package struct StreamMux: Sendable {
         return true
     }
 
-    // MARK: - What became of packets
+    // MARK: - Acknowledged and lost packets
 
     private mutating func apply(_ outcome: LossRecovery.Outcome, into events: inout [StreamEvent]) {
         counted.packetsLost += outcome.lost.count
@@ -209,17 +209,17 @@ package struct StreamMux: Sendable {
         for item in packet.contents.more { streams.lost(item) }
     }
 
-    // MARK: - The outbound journey: may a packet go, and what rides in it: the owner's frames, an ACK, controls, streams
+    // MARK: - Sending: whether a packet may be sent, and its contents: the owner's frames, an ACK, controls, streams
 
     package enum Fill: Hashable, Sendable {
         /// As much as there is and the congestion window allows.
         case streams
-        /// Only what the owner brings: a probe of a path on which the streams do not travel.
+        /// Only the owner's frames: a probe of a path that the streams do not use.
         case nothing
     }
 
     /// Appends one packet, at most `limit` bytes from its number on, to `writer`. `own` holds encoded frames of the
-    /// owner; with them a packet always goes. Returns `nil`, with nothing appended, where there is nothing to send or
+    /// owner; with them a packet is always sent. Returns `nil`, with nothing appended, where there is nothing to send or
     /// it must wait for acknowledgements or for `deadline`.
     package mutating func transmit(
         limit: Int, carrying own: [UInt8] = [], fill: Fill = .streams, now: Instant, into writer: inout ByteWriter
@@ -290,7 +290,7 @@ package struct StreamCounters: Hashable, Sendable {
     package fileprivate(set) var packetsLate = 0
     /// Packets whose number had been received before, or is too old to know.
     package fileprivate(set) var duplicates = 0
-    /// Packets treated as lost, for their data would have made too many fragments.
+    /// Packets treated as lost, because their data would have made too many fragments.
     package fileprivate(set) var fragmentsRefused = 0
     /// Frames for streams that are closed.
     package fileprivate(set) var staleFrames = 0

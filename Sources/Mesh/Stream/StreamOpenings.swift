@@ -23,14 +23,14 @@ struct StreamOpenings: Sendable {
 
     // MARK: - Ours
 
-    /// The id of a stream that is opened hereby; `nil` while the peer allows no more.
+    /// Opens a stream and returns its id; `nil` while the peer allows no more.
     mutating func open() -> StreamID? {
         guard next < limit else { return nil }
         defer { next += 1 }
         return StreamID(sequence: next, opener: role.rawValue)
     }
 
-    /// `open` was refused. Returns whether the peer is to learn of it.
+    /// `open` was refused. Returns whether the peer is to be informed of it.
     mutating func request() -> Bool {
         defer { isRequested = true }
         return !isRequested

@@ -5,11 +5,11 @@ import Wire
 /// # The streams of one peer
 ///
 /// A stream set knows what each stream has to send and what it has received, how much either side may send (flow control),
-/// and which streams are open. It knows nothing of packets: `StreamMux` hands it frames that came and reports which frames
+/// and which streams are open. It knows nothing of packets: `StreamMux` passes it received frames, informs it which frames
 /// were acknowledged or lost, and asks it for frames when a packet has room.
 ///
-/// Streams with something to send stand in a queue and take turns packet by packet; within a stream, lost bytes go before
-/// new ones. A stream that the connection's limit holds up waits in a second queue, and one that waits for room in the send
+/// Streams with something to send are in a queue and take turns packet by packet; within a stream, lost bytes are sent before
+/// new ones. A stream that the connection's limit holds back waits in a second queue, and one that waits for room in the send
 /// buffer of all in a third.
 struct StreamSet: Sendable {
     private let role: StreamRole
@@ -20,10 +20,10 @@ struct StreamSet: Sendable {
     private var openings: StreamOpenings
     private var controls = StreamControlQueue()
 
-    /// What the peer lets us send on all streams, and what was sent, each byte once.
+    /// What the peer lets us send on all streams, and what was sent, each byte counted once.
     private var sendLimit: UInt64
     private var sendTotal: UInt64 = 0
-    /// What we let the peer send on all streams, and what came.
+    /// What we let the peer send on all streams, and what was received.
     private var window: FlowWindow
     private var receivedTotal: UInt64 = 0
     private var fragments = 0
@@ -46,7 +46,7 @@ struct StreamSet: Sendable {
         window = FlowWindow(size: limits.allowance.window, maximum: limits.maxWindow)
     }
 
-    /// Nothing is reported for a while: gives back memory that only mattered meanwhile.
+    /// Nothing was sent for a while: frees memory that an idle peer does not need.
     mutating func rest() {
         if table.count == 0 { table = StreamTable() }
         if ready.isEmpty { ready = [] }
@@ -114,20 +114,20 @@ struct StreamSet: Sendable {
         return result
     }
 
-    // MARK: - How things stand
+    // MARK: - State
 
     func buffered(_ id: StreamID) -> Int { table.lookUp(id).map { table[$0].send.buffered } ?? 0 }
     func readable(_ id: StreamID) -> Int { table.lookUp(id).map { table[$0].receive.readable } ?? 0 }
     func isOpen(_ id: StreamID) -> Bool { table.lookUp(id) != nil }
     var openCount: Int { table.count }
     var heldForReading: Int { Int(receivedTotal - window.consumed) }
-    /// There may be a frame to send, limits aside.
+    /// There may be a frame to send, apart from limits.
     var hasFrames: Bool { !ready.isEmpty || !controls.isEmpty }
 
-    // MARK: - Frames that came
+    // MARK: - Received frames
 
-    /// Applies a frame that is about streams. Returns false where its bytes could not be kept. Throws on what only a broken
-    /// or hostile peer sends.
+    /// Applies a frame that is about streams. Returns false where its bytes could not be kept. Throws on input that only a
+    /// broken or hostile peer sends.
     mutating func handle(_ frame: Frame, into events: inout [StreamEvent]) throws(StreamError) -> Bool {
         switch frame {
         case .padding, .ping, .ack: break
@@ -155,7 +155,7 @@ struct StreamSet: Sendable {
         return true
     }
 
-    /// The stream a frame is for, opened if the peer opens it hereby. `nil` for one that is closed.
+    /// The stream of a frame, which the frame may open. `nil` for one that is closed.
     private mutating func place(_ id: StreamID, into events: inout [StreamEvent]) throws(StreamError) -> Int? {
         if let slot = table.find(id) { return slot }
         let opened = try openings.opened(by: id)
@@ -222,7 +222,7 @@ struct StreamSet: Sendable {
         }
     }
 
-    // MARK: - What became of frames that went
+    // MARK: - Acknowledged and lost frames
 
     mutating func acknowledged(_ item: SentContents.Item, into events: inout [StreamEvent]) {
         switch item {
@@ -260,12 +260,12 @@ struct StreamSet: Sendable {
         case .stop(let id): if let slot = table.find(id) { queue(control, .stop, slot) }
         case .streamWindow(let id): if let slot = table.find(id) { queue(control, .window, slot) }
         case .window, .streams: controls.append(control)
-        // The peer acts on none of these; another limit reached will report it again.
+        // The peer acts on none of these; they are sent again when a limit is reached again.
         case .streamBlocked, .blocked, .streamsBlocked, .ping: break
         }
     }
 
-    /// A stream whose write was cut short learns of room when a quarter of its buffer is free.
+    /// Reports room to a stream whose write was cut short, when a quarter of its buffer is free.
     private mutating func reportWritable(_ slot: Int, into events: inout [StreamEvent]) {
         guard limits.streamSendBuffer - table[slot].send.buffered >= limits.streamSendBuffer / 4 else { return }
         guard buffered <= limits.sendBuffer / 4 * 3 else { return waitForBuffer(slot) }
@@ -283,7 +283,7 @@ struct StreamSet: Sendable {
         }
     }
 
-    // MARK: - Frames that go
+    // MARK: - Frames to send
 
     /// Appends controls and then pieces of streams to `writer`, up to byte `end`, and notes them in `contents`.
     mutating func append(
@@ -298,7 +298,7 @@ struct StreamSet: Sendable {
         appendStreams(end: end, &contents, to: &writer)
     }
 
-    /// The frame that reports how things stand, `nil` where there is nothing to report any more.
+    /// The frame of a control, with the current state; `nil` where it is no longer needed.
     private mutating func frame(for control: StreamControl, _ roundTrip: Interval, _ now: Instant) -> Frame? {
         switch control {
         case .reset(let id):
@@ -312,7 +312,7 @@ struct StreamSet: Sendable {
         case .streamWindow(let id):
             guard let slot = dequeued(id, .window) else { return nil }
             guard let limit = table[slot].receive.moveWindow(roundTrip: roundTrip, now: now) else { return nil }
-            // Where one stream's window has grown, the sum of all must not be what holds it up.
+            // Where one stream's window has grown, the window of all streams must not limit it.
             window.grow(toAtLeast: table[slot].receive.window.size / 2 * 3)
             return .maxStreamData(id, limit)
         case .streamBlocked(let id):
@@ -335,7 +335,7 @@ struct StreamSet: Sendable {
     private mutating func appendStreams(end: Int, _ contents: inout SentContents, to writer: inout ByteWriter) {
         while let id = ready.first {
             let room = end - writer.count
-            // Crumbs at the end of a packet are not worth their headers.
+            // Very small segments at the end of a packet are not worth their headers.
             guard room >= (contents.isEmpty ? 12 : 40) else { return }
             guard let slot = table.find(id) else {
                 ready.removeFirst()
@@ -408,7 +408,7 @@ struct StreamSet: Sendable {
         queue(.reset(table[slot].id), .reset, slot)
     }
 
-    /// Reports what is done, and frees the stream where both directions are.
+    /// Reports the directions that are done, and frees the stream where both are.
     private mutating func settle(_ slot: Int, into events: inout [StreamEvent]) {
         guard table[slot].isDone else { return }
         let id = table[slot].id

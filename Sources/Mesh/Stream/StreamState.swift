@@ -1,8 +1,8 @@
 import Wire
 
-/// One stream: both of its directions, and in which queues it stands.
+/// One stream: both of its directions, and the queues that it is in.
 struct StreamState: Sendable {
-    /// What is queued of the controls that concern this stream.
+    /// Which controls of this stream are queued.
     struct Queued: OptionSet, Sendable {
         let rawValue: UInt8
         static let reset = Queued(rawValue: 1)
@@ -14,13 +14,13 @@ struct StreamState: Sendable {
     var send: SendStream
     var receive: ReceiveStream
     private var queued: Queued = []
-    /// It stands in the queue of those that have something to send.
+    /// It is in the queue of streams that have something to send.
     private var isReady = false
-    /// It stands in the queue of those that wait for the connection's limit.
+    /// It is in the queue of streams that wait for the connection's limit.
     private(set) var waitsForCredit = false
     /// A write was cut short.
     private var awaitsWritable = false
-    /// It stands in the queue of those that wait for room in the send buffer of all.
+    /// It is in the queue of streams that wait for room in the send buffer of all.
     private(set) var waitsForBuffer = false
     /// `readable` was reported, and not everything has been read.
     private var isReadableReported = false
@@ -34,7 +34,7 @@ struct StreamState: Sendable {
     var isDone: Bool { send.isDone && receive.isDone }
     var waitsForRoom: Bool { awaitsWritable && send.phase == .open }
 
-    // MARK: - Queues. Each of these returns whether the stream is to be put into the queue, in which it stands once.
+    // MARK: - Queues. Each of these returns whether the stream is to be put into the queue, which holds it at most once.
 
     mutating func enqueue(_ control: Queued) -> Bool { queued.insert(control).inserted }
     mutating func dequeue(_ control: Queued) { queued.remove(control) }
@@ -58,12 +58,12 @@ struct StreamState: Sendable {
     }
     mutating func leaveBufferWaiters() { waitsForBuffer = false }
 
-    // MARK: - What the application is informed
+    // MARK: - Reports to the application
 
     mutating func writeWasCutShort() { awaitsWritable = true }
     mutating func reportWritable() { awaitsWritable = false }
 
-    /// Something new can be read; whether to report it.
+    /// New bytes can be read; returns whether to report it.
     mutating func reportReadable() -> Bool {
         guard receive.phase == .open, !isReadableReported else { return false }
         isReadableReported = true

@@ -1,7 +1,7 @@
 import Wire
 
-/// The open streams: slots that are used again, found by id. Ids of one opener rise, so the index is a sorted array
-/// that grows at its end; lookups are O(log n), removals move at most as many small entries as there are streams.
+/// The open streams: reused slots, found by id. Ids of one opener rise, so the index is a sorted array that grows at its end;
+/// lookups are O(log n), removals move at most as many small entries as there are streams.
 struct StreamTable: Sendable {
     private struct Entry: Sendable {
         let sequence: UInt64
@@ -14,7 +14,7 @@ struct StreamTable: Sendable {
 
     var count: Int { indexes.0.count + indexes.1.count }
 
-    // `get`, not `_read`: what is read through a `_read` of this type is wrong in code that is not optimised (Swift 6.3).
+    // `get`, not `_read`: a `_read` of this type returns wrong values in code that is not optimised (Swift 6.3).
     subscript(slot: Int) -> StreamState {
         get { slots[slot] }
         _modify { yield &slots[slot] }

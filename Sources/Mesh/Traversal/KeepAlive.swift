@@ -1,19 +1,19 @@
 package import Base
 import Wire
 
-/// # How often a path is used that nothing else uses
+/// # Keep-alives of unused paths
 ///
-/// NATs and firewalls forget what was not used for a while, and then a relay cannot reach this node. So it uses the path
-/// to each of its relays now and then. How long "a while" is differs between half a minute and hours, and is measured where
-/// STUN servers allow it (`LifetimeDiscovery`): a mapping was there after one time, and gone after another.
+/// NATs and firewalls drop state that was not used for a while, and then a relay cannot reach this node. So the node uses the
+/// path to each of its relays periodically. The timeouts differ between half a minute and hours. They are measured where STUN
+/// servers allow it (`LifetimeDiscovery`): a mapping was there after one time, and gone after another.
 ///
 /// | what is known | used every | why |
 /// |---|---|---|
-/// | nothing | 20 s | Linux forgets after 30 s what was never answered, and others hardly sooner |
-/// | it was there after t | 0.8 t, from 10 s to 110 s | a fifth for clocks and delays, and to ask again what was lost |
-/// | it was gone after the shortest time t | 0.4 t | half of it is the best estimate, and a fifth off |
+/// | nothing | 20 s | Linux drops a mapping without answers after 30 s, and others hardly sooner |
+/// | it was there after t | 0.8 t, from 10 s to 110 s | a fifth for clocks, delays and retransmissions |
+/// | it was gone after the shortest time t | 0.4 t | half of t is the best estimate, less a fifth |
 ///
-/// Not more than 110 s: each use also shows that the relay is still there, and keys that were used are made again at 120 s.
+/// Not more than 110 s: each use also shows that the relay is still there, and keys in use are renewed at 120 s.
 package enum KeepAlive {
     /// Where nothing is known of the NAT.
     static let unknown = Interval.seconds(20)

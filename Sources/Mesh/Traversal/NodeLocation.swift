@@ -4,8 +4,8 @@ import Wire
 /// # Where this node is in the network
 ///
 /// The addresses of its own interfaces, those that gateways have mapped for it, and those that beacons see (reflexive
-/// addresses). Each change gets a number, so that peers can determine new candidates from old ones. What was found out about
-/// other sites holds for one location only, so it is forgotten with each change.
+/// addresses). Each change gets a number, so that peers can distinguish new candidates from old ones. Knowledge about other
+/// sites is valid for one location only, so it is dropped with each change.
 struct NodeLocation {
     /// Where a beacon sees this node's datagrams come from.
     struct Reflexive {
@@ -13,12 +13,12 @@ struct NodeLocation {
         fileprivate(set) var address: SocketAddress
     }
 
-    /// Of this node's interfaces, with the port on which it listens.
+    /// The addresses of this node's interfaces, with the port on which it listens.
     private(set) var addresses: [SocketAddress] = []
     private(set) var reflexive: [Reflexive] = []
     /// Addresses at gateways that lead to this node.
     private(set) var mapped: [SocketAddress] = []
-    /// Of the present candidates.
+    /// The number of the current candidates.
     private(set) var number: UInt64 = 1
     private var hasChanged = false
     /// Sites to which no direct path was found.
@@ -46,7 +46,7 @@ struct NodeLocation {
         return seen.allSatisfy { $0 == first } ? .endpointIndependent : .endpointDependent
     }
 
-    /// The candidates are others than before.
+    /// The candidates have changed.
     mutating func candidatesChanged() {
         number += 1
         hasChanged = true
@@ -97,12 +97,12 @@ struct NodeLocation {
         let before = reflexive[known].address
         guard before != address else { return .known }
         reflexive[known].address = address
-        // A beacon that saw the same as this one did sees something else as well now, if it still sees anything.
+        // A beacon that saw the same address as this one did now sees another one as well, if it still sees this node.
         let others = reflexive.filter { $0.address == before }.map(\.beacon)
         reflexive.removeAll { $0.address == before }
         return .moved(others: others)
     }
 
-    /// What that beacon saw is not known any more.
+    /// Forgets the address that this beacon saw.
     mutating func forget(_ beacon: NodeID) { reflexive.removeAll { $0.beacon == beacon } }
 }

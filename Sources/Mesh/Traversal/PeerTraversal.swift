@@ -1,15 +1,15 @@
 import Base
 import Wire
 
-/// # What is known of one peer's place in the network
+/// # The network location of one peer
 ///
-/// Both ends inform each other their candidates, with a number that grows with each change, until the other confirms them.
-/// From the peer's candidates follow its allocations at relays and its NAT mapping; then a trial begins, which is over when
-/// a direct path answers or when nothing has helped (`Traversal.judgeTrial`).
+/// Both ends send each other their candidates, with a number that grows with each change, until the other confirms them.
+/// From the peer's candidates follow its allocations at relays and its NAT mapping; then a trial begins, which ends when a
+/// direct path answers or when nothing has helped (`Traversal.judgeTrial`).
 struct PeerTraversal {
     // MARK: - This node's candidates
 
-    /// Of those that were offered last; 0: none yet.
+    /// The number of the candidates that were offered last; 0: none yet.
     private var offeredNumber: UInt64 = 0
     private var isOfferConfirmed = false
     private var offers = 0
@@ -45,7 +45,7 @@ struct PeerTraversal {
 
     // MARK: - The peer's candidates
 
-    /// Of those that were received last.
+    /// The number of the candidates that were received last.
     private(set) var remoteNumber: UInt64 = 0
     private(set) var mapping = NATMapping.unknown
     /// The peer's allocations at relays.
@@ -66,10 +66,10 @@ struct PeerTraversal {
     // MARK: - Trial and port prediction
 
     private var trial: PunchTrial?
-    /// When to predict ports, if nothing else has helped until then; and when that was done last.
+    /// When to predict ports, if nothing else has helped by then; and when that was done last.
     private var predictionAt: Instant?
     private var predictedAt: Instant?
-    /// How often since its candidates came.
+    /// How often ports were predicted since the peer's candidates came.
     private(set) var predictionRound = 0
     /// Sockets other than the first that lead to this peer.
     private(set) var sockets: [UInt16] = []
@@ -91,14 +91,14 @@ struct PeerTraversal {
         isPredicting || predictionAt != nil ? nil : trial?.until
     }
 
-    /// New candidates: whatever was planned is off.
+    /// New candidates: cancels planned predictions.
     mutating func resetPrediction() {
         predictionAt = nil
         predictionRound = 0
     }
     mutating func planPrediction(at time: Instant?) { predictionAt = time }
 
-    /// It was done so long ago that it may be done again.
+    /// The last prediction was so long ago that it may be repeated.
     func mayPredict(_ now: Instant) -> Bool { predictedAt.map { now - $0 >= PortPredictor.coolDown } ?? true }
 
     /// True once, when the planned time has come.
@@ -119,7 +119,7 @@ struct PeerTraversal {
         [offerAt, predictionAt, trialEnd(isPredicting)].compactMap { $0 }.min()
     }
 
-    /// The peer has forgotten everything: it counts its candidates from 1 again, and has not received this node's.
+    /// The peer has lost its state: it counts its candidates from 1 again, and has not received this node's.
     mutating func reset() {
         remoteNumber = 0
         offeredNumber = 0

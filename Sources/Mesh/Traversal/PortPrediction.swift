@@ -1,23 +1,24 @@
 import Base
 import Wire
 
-/// # Port prediction, when nothing else has helped
+/// # Running port prediction
 ///
-/// Runs a `PortPredictor` with one peer at a time, counts the sockets that it takes, and closes those that lead nowhere.
+/// Runs a `PortPredictor` with one peer at a time, when nothing else has helped. Counts the sockets that it uses, and closes
+/// those that lead nowhere.
 ///
-/// Where neither end has an endpoint-dependent mapping and yet nothing arrives, one of the two is a Linux machine that
-/// translates without a firewall, such as a node of Kubernetes: a probe that comes before its own inside has sent anything
-/// is remembered as a conversation with the machine itself, and the inside gets another port for that destination from then
-/// on. So the mapping is endpoint-dependent after all, for one destination, and prediction helps if that end is the opener: it
-/// is tried both ways. (Where both are such machines, each spoils the other, and a relay is all there is.)
+/// If neither end has an endpoint-dependent mapping and still nothing arrives, one of the two may be behind a Linux machine
+/// that translates without a firewall, such as a Kubernetes node. That machine remembers a probe that arrives before its
+/// inside host has sent anything as a conversation with itself, and then gives the inside host another port for that
+/// destination. So the mapping is endpoint-dependent after all, for one destination, and prediction helps if that end is the
+/// opener: it is tried in both roles. (If both ends are behind such machines, only a relay is left.)
 struct PortPrediction {
     private let node: NodeID
     private var current: (slot: Int, prediction: PortPredictor)?
     private var nextSocket: UInt16 = 1
-    /// Go to the driver with the next `flush`.
+    /// Sockets to close, passed to the driver with the next `flush`.
     private var closedSockets: [UInt16] = []
 
-    /// Numbers of sockets are used again after some four thousand.
+    /// Socket numbers are reused after some four thousand.
     private static let lastSocket: UInt16 = 4096 - 2 * PortPredictor.sockets
 
     /// `node`: this node.
@@ -28,7 +29,7 @@ struct PortPrediction {
 
     func isRunning(with peer: Peer) -> Bool { current?.slot == peer.slot }
 
-    /// Sockets that are of no more use, since the last call.
+    /// Sockets that are no longer used, since the last call.
     mutating func takeClosedSockets() -> [UInt16] {
         guard !closedSockets.isEmpty else { return [] }
         defer { closedSockets = [] }
@@ -40,7 +41,7 @@ struct PortPrediction {
 
     // MARK: - When
 
-    /// The peer's candidates have come, and hole-punch probes are on their way: plans when to resort to prediction.
+    /// The peer's candidates have come, and hole-punch probes are being sent: plans when to start prediction.
     func plan(with peer: Peer, own mapping: NATMapping, now: Instant) {
         peer.traversal.resetPrediction()
         guard !peer.paths.hasAliveDirect, let isOpener = isOpener(with: peer, own: mapping),
@@ -55,7 +56,7 @@ struct PortPrediction {
         mapping != .endpointDependent && peer.traversal.mapping != .endpointDependent
     }
 
-    /// Whether this node would be the one with the endpoint-dependent mapping; `nil` where prediction is of no use.
+    /// Whether this node would be the one with the endpoint-dependent mapping; `nil` where prediction cannot help.
     private func isOpener(with peer: Peer, own mapping: NATMapping) -> Bool? {
         switch (mapping, peer.traversal.mapping) {
         case (.endpointDependent, .endpointIndependent), (.endpointDependent, .none): true
@@ -77,7 +78,7 @@ struct PortPrediction {
         guard current == nil, !peer.paths.hasAliveDirect, let isOpener = isOpener(with: peer, own: mapping) else {
             return
         }
-        // Private addresses are not those of a NAT.
+        // Private addresses are not the outside of a NAT.
         let seen = peer.paths.addresses.filter { $0.isDirect && $0.socket == 0 }.map(\.remote)
             .filter { $0.ip.isIPv4 && !$0.ip.isPrivate }
         let role: PortPredictor.Role
@@ -96,14 +97,14 @@ struct PortPrediction {
         counters.startedPrediction()
     }
 
-    /// Where probes are due to go now; `nil` if it is over with the peer: `end` is to follow.
+    /// The destinations of probes that are due now; `nil` if the prediction with the peer is over: `end` is to follow.
     mutating func due(with peer: Peer, now: Instant) -> [PathAddress]? {
         guard let running = current, !peer.paths.hasAliveDirect, !running.prediction.isOver(now) else { return nil }
         return current?.prediction.due(now)
     }
 
-    /// Ends what runs with the peer, and closes the sockets that lead nowhere. True if the peer's ports are to be predicted
-    /// once more, in the other role.
+    /// Ends the prediction with the peer, and closes the sockets that lead nowhere. True if the peer's ports are to be
+    /// predicted once more, in the other role.
     mutating func end(with peer: Peer, own mapping: NATMapping) -> Bool {
         guard let (_, prediction) = current else { return false }
         current = nil
@@ -128,7 +129,7 @@ struct PortPrediction {
 }
 
 extension IPAddress {
-    /// RFC 1918, and what a provider has behind its own NAT (RFC 6598).
+    /// RFC 1918, and the addresses behind a provider's NAT (RFC 6598).
     fileprivate var isPrivate: Bool {
         guard case .v4(let value) = self else { return false }
         return value >> 24 == 10 || value >> 20 == 0xac1 || value >> 16 == 0xc0a8 || value >> 22 == 0x191

@@ -3,17 +3,17 @@ import Wire
 
 /// # Port prediction
 ///
-/// Where one end's NAT gives each destination another port (endpoint-dependent mapping), the other end cannot be informed
-/// where to send; and where the other end's filter lets in only ports that it knows, it cannot just wait either. What is
-/// left is to predict. The end whose mappings vary, the *opener*, sends from many sockets to the other end's one address, so
-/// that many of its NAT's ports lead to it; the other, the *prober*, sends to many ports of the opener's address. By
-/// the arithmetic of birthdays one of `n` probes meets one of `m` mappings among 64,512 ports with a chance of about
-/// 1 - (1 - m / 64512)^n: for 256 sockets 98.3 % after 1024 probes, and 99.97 % after 2048. NATs that give ports in
-/// a row are met by the first few dozen probes, which go to the ports after the last one seen.
+/// If one end's NAT gives each destination another port (endpoint-dependent mapping), the other end cannot know where to
+/// send. If the other end's filter lets in only known ports, waiting does not help either. Then ports are predicted. The end
+/// with the endpoint-dependent mapping, the *opener*, sends from many sockets to the other end's one address, so that many of
+/// its NAT's ports lead to it. The other, the *prober*, sends to many ports of the opener's address. As in the birthday
+/// problem, one of `n` probes hits one of `m` mappings among 64,512 ports with a chance of about 1 - (1 - m / 64512)^n: for
+/// 256 sockets 98.3 % after 1024 probes, and 99.97 % after 2048. With NATs that allocate ports in sequence, the first few
+/// dozen probes succeed, which go to the ports after the last one seen.
 ///
-/// It costs: 256 sockets and as many entries in the opener's NAT for six seconds, 500 datagrams a second from each
-/// end for four. So it is done after all else was without success, with one peer at a time, and not again with the same
-/// peer for ten minutes (tailscale#5389 reports what happens to routers else).
+/// The cost is 256 sockets and as many entries in the opener's NAT for six seconds, and 500 datagrams per second from each
+/// end for four seconds. So it is done only after all else has failed, with one peer at a time, and not again with the same
+/// peer for ten minutes (tailscale#5389 reports the effect on routers without such limits).
 struct PortPredictor {
     enum Role: Hashable {
         /// Sends from sockets `first` to `first + sockets - 1` to addresses of the peer.
@@ -32,7 +32,7 @@ struct PortPredictor {
     /// find.
     static let openerAfter = Interval.milliseconds(600)
     static let proberAfter = Interval.milliseconds(900)
-    /// On top, where neither end's mappings vary: plain probes should do, and are given time.
+    /// Added where neither end's mapping is endpoint-dependent: plain probes should be enough, and get more time.
     static let plainAfter = Interval.milliseconds(1500)
     static let length = Interval.seconds(6)
     static let coolDown = Interval.minutes(10)
@@ -41,7 +41,7 @@ struct PortPredictor {
     let role: Role
     let startedAt: Instant
     private(set) var sent = 0
-    /// Of the walk over all ports: port = offset + step * n, each once.
+    /// The offset of the sequence over all ports: port = offset + step * n, each once.
     private let offset: UInt64
     private let step: UInt64
 
@@ -49,7 +49,7 @@ struct PortPredictor {
         self.role = role
         startedAt = now
         offset = random.next(below: PortPredictor.ports)
-        // 64,512 is 2^10 * 3^2 * 7: what has none of them in it walks through all.
+        // 64,512 is 2^10 * 3^2 * 7: a step without these factors reaches all ports.
         var step = random.next(below: PortPredictor.ports) | 1
         while step % 3 == 0 || step % 7 == 0 { step += 2 }
         self.step = step
@@ -71,10 +71,10 @@ struct PortPredictor {
         return startedAt + Interval(nanoseconds: Int64(sent + 5) * 1_000_000_000 / PortPredictor.perSecond)
     }
 
-    /// Where datagrams are due to go now.
+    /// The destinations of datagrams that are due now.
     mutating func due(_ now: Instant) -> [PathAddress] {
         let earned = (now - startedAt).nanoseconds * PortPredictor.perSecond / 1_000_000_000
-        // Anyone who comes late does not make up for it in one burst.
+        // A late call does not send all missed probes in one burst.
         let count = min(Int(earned) - sent, limit - sent, 50)
         guard count > 0 else { return [] }
         defer { sent += count }

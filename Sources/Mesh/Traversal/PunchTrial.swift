@@ -1,12 +1,12 @@
 import Base
 
-/// Both ends probe each other's candidates; whether a direct path comes of it is known when this is over.
+/// Both ends probe each other's candidates; at its end it is known whether there is a direct path.
 struct PunchTrial {
     /// When it has failed, unless ports are being predicted.
     let until: Instant
     private(set) var hasPredicted = false
 
-    /// Hole-punch probes go on for twelve seconds, and the last of them is waited for.
+    /// Hole-punch probes are sent for twelve seconds, plus the wait for an answer to the last one.
     private static let length = Interval.seconds(13)
 
     init(now: Instant) { until = now + PunchTrial.length }

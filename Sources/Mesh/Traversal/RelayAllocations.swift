@@ -3,9 +3,9 @@ import Wire
 
 /// # This node's allocations at relays, and the paths over them
 ///
-/// A node keeps an allocation (an allocation) at each of its home relays, which the controller names, and at relays that a peer
-/// is reached through. Where a peer has an allocation at the same relay, there is a path to it. A home relay that does not
-/// answer is replaced by the next one that the controller has named.
+/// A node keeps an allocation at each of its home relays, which the controller names, and at relays that a peer is reached
+/// through. Where a peer has an allocation at the same relay, there is a path to it. A home relay that does not answer is
+/// replaced by the next one that the controller has named.
 ///
 /// Two relays can lie between two nodes that have none in common:
 ///
@@ -13,12 +13,12 @@ import Wire
 ///
 /// A relay is a node and has allocations at other relays, as every node has. So a node that cannot reach `y`, where a peer
 /// has its allocation, makes the session with `y` over `x` as with any peer, asks in it for an allocation, and binds that
-/// over `x`. From then on `y` is a relay of its own, one hop further away. The peer notices nothing: it sends to `y`, which
-/// knows that what goes to that allocation goes to `x` first. That is done for a peer that nothing else leads to, a third of a
-/// second after `y` was asked without an answer.
+/// over `x`. From then on `y` is a relay like any other, one hop further away. Nothing changes for the peer: it sends to `y`,
+/// which knows that datagrams to that allocation go to `x` first. This is done for a peer without any other path, a third of
+/// a second after `y` was asked without an answer.
 struct RelayAllocations {
     private(set) var clients: [RelayClient] = []
-    /// Relays that the controller has named as well, best first.
+    /// Further relays that the controller has named, best first.
     private var spares: [ControllerAddress] = []
     private var suspectedAt = Instant.origin
     /// How often the paths to relays are used.
@@ -33,10 +33,10 @@ struct RelayAllocations {
 
     // MARK: - What there is
 
-    /// Allocations at home relays that peers may be informed of.
+    /// Allocations at home relays that may be announced to peers.
     var homePlaces: [RelayedAddress] { clients.filter(\.isHome).compactMap(\.place) }
 
-    /// Every relay is reached over TCP: this node's network lets no UDP out.
+    /// Every relay is reached over TCP: this node's network blocks outgoing UDP.
     var isUDPBlocked: Bool {
         let bound = clients.filter { $0.place != nil }
         return !bound.isEmpty && bound.allSatisfy { $0.path?.isTCP ?? false }
@@ -46,7 +46,7 @@ struct RelayAllocations {
 
     private func position(of relay: NodeID) -> Int? { clients.firstIndex { $0.relay == relay } }
 
-    /// The client of that relay, if it is one that is looked for at present.
+    /// The client of that relay, if there is one at present.
     func client(of relay: NodeID) -> RelayClient? { clients.first { $0.relay == relay } }
 
     mutating func update(_ relay: NodeID, _ body: (inout RelayClient) -> Void) {
@@ -67,8 +67,8 @@ struct RelayAllocations {
         clients.first { $0.path == path || $0.location.addresses.contains(path.remote) }?.relay
     }
 
-    /// Whether what came that way may be for this node as a relay, or be from one: straight from a node, or over a relay at
-    /// which this node has an allocation.
+    /// Whether a datagram by that path may be for this node as a relay, or come from one: directly from a node, or over a
+    /// relay at which this node has an allocation.
     func isOwnPath(_ path: PathAddress) -> Bool {
         guard let allocations = path.allocations else { return true }
         return path.via == nil
@@ -79,7 +79,7 @@ struct RelayAllocations {
 
     // MARK: - Which relays
 
-    /// The relays that this node is to keep, best first; the others that it has are only kept for peers.
+    /// The relays that this node is to keep, best first; its other relays are kept only for peers.
     mutating func use(
         _ relays: [ControllerAddress], location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
@@ -98,8 +98,8 @@ struct RelayAllocations {
         if isChanged { location.candidatesChanged() }
     }
 
-    /// Whether a relay that was a spare one is to stay: one of those that are `desired` does not answer, or is behind
-    /// another one, so that it cannot be instructed to peers.
+    /// Whether a relay that was a spare one is to stay: one of the `desired` relays does not answer, or is behind another
+    /// one, so that it cannot be announced to peers.
     private func isInUse(_ client: RelayClient, insteadOf desired: ArraySlice<ControllerAddress>) -> Bool {
         client.isHome && spares.contains { $0.node == client.relay }
             && clients.contains { other in
@@ -121,15 +121,15 @@ struct RelayAllocations {
         }
     }
 
-    /// Looks for a relay from now on, where there are few.
+    /// Adds a relay to use, where there are few.
     mutating func add(
         _ place: ControllerAddress, isHome: Bool, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
         if let position = position(of: place.node) {
-            // A peer's word does not move a relay that the controller has named.
+            // A peer's statement does not change the address of a relay that the controller has named.
             guard isHome || !clients[position].isHome, clients[position].location != place else { return }
             clients[position].relocated(to: place)
-            // The session may go on over another relay meanwhile.
+            // Meanwhile the session may continue over another relay.
             guard isHome, let peer = peers[place.node], peer.isConnected else { return }
             peer.paths.add(place.paths)
             peer.paths.punch(now: now)
@@ -143,7 +143,8 @@ struct RelayAllocations {
         }
     }
 
-    /// What is known of how long the NAT remembers a mapping. True if the paths to relays are used at another rate now.
+    /// What is known of how long the NAT remembers a mapping. True if the keep-alive interval of the paths to relays has
+    /// changed.
     mutating func learned(_ lifetime: NATLifetime?) -> Bool {
         let interval = KeepAlive.interval(for: lifetime)
         defer { keepAlive = interval }
@@ -169,7 +170,7 @@ struct RelayAllocations {
         clients[position].disconnected(now: now)
     }
 
-    /// The allocation is gone, and so are all paths over it.
+    /// The allocation is gone: removes all paths over it.
     private mutating func withdrawPaths(
         of position: Int, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
@@ -181,7 +182,7 @@ struct RelayAllocations {
         }
     }
 
-    /// This node is elsewhere than it was.
+    /// This node has moved.
     mutating func moved(now: Instant) { for position in clients.indices { clients[position].moved(now: now) } }
 
     /// A TCP connection to that address is over. The next datagram makes another, and the relay must be informed of it before
@@ -196,8 +197,8 @@ struct RelayAllocations {
         }
     }
 
-    /// The session with a relay goes another way: the allocation is bound there, and peers that are reached through it are
-    /// reached that way.
+    /// The session with a relay has another path: the allocation is bound there, and peers behind the relay are reached by
+    /// that path.
     mutating func reroute(
         _ peer: Peer, to path: PathAddress, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
@@ -205,12 +206,12 @@ struct RelayAllocations {
         else { return }
         clients[position].rerouted(to: path, now: now)
         guard let allocation = clients[position].allocation else { return }
-        // What there is to report this node may be another: whether UDP gets out, and which relays are near.
+        // This node's candidates may have changed: whether UDP gets out, and which relays are near.
         if old.isTCP != path.isTCP || old.isRelayed != path.isRelayed { location.candidatesChanged() }
-        // The long way is as good as it was until the allocation is bound to the short one.
+        // The longer path stays in use until the allocation is bound to the shorter one.
         if old.isRelayed, !path.isRelayed { return clients[position].keep(old) }
         addPaths(to: &peers, now: now)
-        // The destination is another, so that nothing arrives from where the allocation was bound before.
+        // The destination has changed, so that nothing arrives from the address where the allocation was bound before.
         for peer in peers where peer.paths.uses(allocation: allocation) {
             peer.paths.withdraw(
                 where: {
@@ -246,7 +247,7 @@ struct RelayAllocations {
         return true
     }
 
-    /// A relay is reached straight that was reached over another one. What went over both goes on, now over it alone.
+    /// A relay that was reached over another one is now reached directly. Paths over both continue, now over it alone.
     private mutating func shorten(_ position: Int, peers: inout PeerTable, now: Instant) {
         guard let short = clients[position].path, let allocation = clients[position].allocation,
             let long = clients[position].takeLeaving()
@@ -275,7 +276,7 @@ struct RelayAllocations {
             else {
                 continue
             }
-            // While a relay's allocation is bound again where it is nearer, the way to peers is still the long one.
+            // While a relay's allocation is being bound to a shorter path, the path to peers is still the long one.
             guard own.leaving == nil,
                 let whole = path.extended(by: AllocationPair(near: allocation, far: place.allocation))
             else {
@@ -284,12 +285,12 @@ struct RelayAllocations {
             peer.paths.add([whole])
         }
         peer.paths.tryRelays(now: now)
-        // A handshake that waits for a way goes this one at once.
+        // A handshake that waits for a path uses this one at once.
         if let initiation = peer.session.initiation, peer.session.current == nil { initiation.nextAt = now }
         peers.mark(peer)
     }
 
-    /// The peer has allocations at these relays. Those that this node does not know are made use of where they are few.
+    /// The peer has allocations at these relays. Unknown relays are used if they are few.
     mutating func reach(
         _ peer: Peer, through places: [RelayedAddress], location: inout NodeLocation, peers: inout PeerTable,
         now: Instant
@@ -309,20 +310,21 @@ struct RelayAllocations {
         addPaths(to: peer, of: &peers, now: now)
     }
 
-    /// Nothing leads to the peer, or nothing does any more: its relays are looked for once more.
+    /// There is no path to the peer, or no longer: its relays are tried once more.
     private mutating func seek(
         of peer: Peer, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
         guard !peer.paths.isWell(now) else { return }
         for place in peer.traversal.relayedAddresses {
-            // It may have been given up since, and may answer now, or elsewhere.
+            // It may have been given up meanwhile, and may answer now, or at another address.
             let relay = ControllerAddress(node: place.relay, addresses: [place.address])
             add(relay, isHome: false, location: &location, peers: &peers, now: now)
             update(place.relay) { $0.missed(now: now) }
         }
     }
 
-    /// A peer is received by no path: perhaps nothing gets out any more, relays included, which are asked seldom.
+    /// Nothing is received from a peer on any path: perhaps nothing gets out any more, not even to relays, which are probed
+    /// rarely.
     mutating func suspect(
         because peer: Peer, location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
@@ -340,7 +342,7 @@ struct RelayAllocations {
 
     // MARK: - Time
 
-    /// A relay that a peer informed of is not asked for ever on the peer's word.
+    /// A relay that only a peer has named is not tried forever.
     mutating func dropUnanswered() {
         clients.removeAll { !$0.isHome && $0.attempts > RelayAllocations.attemptsLimit }
     }
@@ -362,8 +364,8 @@ struct RelayAllocations {
         }
     }
 
-    /// Peers can be reached through the relay and by nothing else. Relays that are themselves looked for over others do not
-    /// count, or one would lead to the next.
+    /// Peers can be reached through the relay and by nothing else. Relays that are themselves tried over others do not count,
+    /// or each would require the next.
     private func isMissed(_ relay: NodeID, peers: PeerTable, now: Instant) -> Bool {
         peers.contains { peer in
             guard peer.node != relay, peer.isRequested || peer.isConnected, !peer.paths.isWell(now),

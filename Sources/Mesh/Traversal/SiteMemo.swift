@@ -1,12 +1,12 @@
 import Base
 import Wire
 
-/// # What is known to be impossible
+/// # The negative cache of direct paths
 ///
-/// Whether two nodes can be direct is a matter of what is before them, which the nodes of a site mostly share. So when all has
-/// been tried with one node of a site, and was without success, the others of that site, with the same kind of mapping,
-/// get a few first probes only, and no ports are predicted. That is forgotten after an hour, when one of them turns out
-/// to be reachable after all, and when this node itself is elsewhere.
+/// Whether two nodes can have a direct path depends on the NATs before them, which the nodes of a site mostly share. So when
+/// all methods have failed with one node of a site, the others of that site with the same kind of mapping get only a few
+/// first probes, and no ports are predicted. The entry expires after an hour, when one of them turns out to be reachable
+/// after all, and when this node moves.
 struct SiteMemo: Sendable {
     static let life = Interval.minutes(60)
     private static let limit = 256
@@ -19,7 +19,7 @@ struct SiteMemo: Sendable {
 
     var count: Int { until.count }
 
-    /// A node without a site is like no other.
+    /// A node without a site shares its result with no other node.
     mutating func failed(_ site: String, _ mapping: NATMapping, now: Instant) {
         guard !site.isEmpty else { return }
         if until.count >= SiteMemo.limit { until.removeAll() }

@@ -2,27 +2,27 @@ import Base
 import Noise
 import Wire
 
-/// # Getting through NATs
+/// # NAT traversal
 ///
 /// Where this node is, where its peers are, and the relays between them.
 ///
 ///   beacons' pongs ──→ reflexive addresses ──┐
 ///   the shell ──→ own and mapped addresses ──┼──→ candidates ──→ peers, who answer with theirs: PathSet punches
-///   relays ──→ allocations, bound ───────────┘            └────→ the directory, for those who are no peers yet
+///   relays ──→ allocations, bound ───────────┘            └────→ the directory, for nodes that are no peers yet
 ///
-/// A session is made over whatever carries it first, and a relay is nearly always there: data flows at once, and better
-/// paths are found meanwhile. For each peer: relay first, hole punching at once, port prediction if that does not help, and
-/// a memo of the site where all of it was without effect.
+/// A session is made over the first path that works, and a relay is nearly always available: data flows at once, and better
+/// paths are found meanwhile. For each peer: relay first, hole punching at once, port prediction if that does not help, and a
+/// negative cache of the site where all of it has failed.
 ///
 /// `Traversal` composes its parts, which do not know each other, and changes the peers in the table that it is given.
-/// What is to be sent goes to the outbox; sessions are made by `Endpoint`.
+/// Its datagrams go to the outbox; `Endpoint` makes sessions.
 struct Traversal {
     /// This node.
     private let node: NodeID
     var location = NodeLocation()
     var relays: RelayAllocations
     private var prediction: PortPrediction
-    /// Peers with which only relays are used, because a person needs it so (`asterism debug relay-only`).
+    /// Peers with which only relays are used, because a person has requested it (`asterism debug relay-only`).
     private(set) var relayOnly: [NodeID] = []
 
     private static let relayOnlyLimit = 64
@@ -35,7 +35,7 @@ struct Traversal {
 
     // MARK: - This node
 
-    /// Where this node may be reached, as it knows itself, best first.
+    /// Where this node may be reached, to its own knowledge, best first.
     var candidates: [PathCandidate] {
         location.direct.prefix(Limits.addressesPerPeer - Limits.homeRelays).map { .direct($0) }
             + relays.homePlaces.prefix(Limits.homeRelays).map { .relayed($0) }
@@ -47,14 +47,14 @@ struct Traversal {
     /// The addresses of this node's own interfaces, with the port on which it listens.
     mutating func setAddresses(_ addresses: [SocketAddress], peers: inout PeerTable, now: Instant) {
         guard let (gone, beacons) = location.setAddresses(addresses) else { return }
-        // What others saw belongs to the addresses of before.
+        // The reflexive addresses belong to the former addresses.
         relays.moved(now: now)
         for beacon in beacons { askAddress(of: beacon, peers: &peers, now: now) }
         if !gone.isEmpty { pathsMoved(peers, now: now) }
         location.candidatesChanged()
     }
 
-    /// A peer sees this node at that address. Only beacons and controllers are believed.
+    /// A peer sees this node at that address. Only beacons and controllers are trusted.
     mutating func observed(at address: SocketAddress, by peer: Peer, peers: inout PeerTable, now: Instant) {
         guard let roles = peer.certificate?.roles, roles.contains(.beacon) || roles.contains(.controller) else {
             return
@@ -65,7 +65,7 @@ struct Traversal {
         case .moved(let others):
             for other in others { askAddress(of: other, peers: &peers, now: now) }
             pathsMoved(peers, now: now)
-            // The allocation is bound where the relay sees this node by the way that it takes to it.
+            // The allocation is bound to the address at which the relay sees this node on its path to the relay.
             relays.update(peer.node) { client in
                 if client.path?.remote.ip.isIPv4 == address.ip.isIPv4 { client.moved(now: now) }
             }
@@ -73,7 +73,7 @@ struct Traversal {
         location.candidatesChanged()
     }
 
-    /// Has the beacon report how it sees this node now.
+    /// Asks the beacon how it sees this node now.
     private func askAddress(of beacon: NodeID, peers: inout PeerTable, now: Instant) {
         guard let beacon = peers[beacon] else { return }
         beacon.paths.ask(now: now)
@@ -104,7 +104,7 @@ struct Traversal {
         relays.connected(peer, at: path, location: &location, peers: &peers, now: now)
     }
 
-    /// The peer was removed from the table, whatever it was to this node.
+    /// The peer was removed from the table, in whatever role.
     mutating func removed(_ peer: Peer, peers: inout PeerTable, now: Instant) {
         if prediction.isRunning(with: peer) { endPrediction(with: peer, peers: &peers) }
         prediction.close(peer.traversal.sockets)
@@ -114,7 +114,7 @@ struct Traversal {
 
     // MARK: - Candidates
 
-    /// Informs the peer where this node is, until the peer confirms it.
+    /// Sends this node's candidates to the peer, until the peer confirms them.
     func offerCandidates(to peer: Peer, now: Instant) {
         guard peer.certificate != nil, peer.traversal.isOfferDue(location.number, now: now) else { return }
         let all = candidates
@@ -123,7 +123,7 @@ struct Traversal {
         peer.traversal.offered(now: now)
     }
 
-    /// The peer reports where it is. `overlay`: this node's own overlay addresses.
+    /// The peer has sent its candidates. `overlay`: this node's own overlay addresses.
     mutating func received(
         _ candidates: [PathCandidate], _ mapping: NATMapping, number: UInt64, from peer: Peer, overlay: [IPAddress],
         peers: inout PeerTable, now: Instant
@@ -145,8 +145,8 @@ struct Traversal {
         findDirectPath(peer, peers: &peers, now: now)
     }
 
-    /// The peer has learned where this node is now, and sends hole-punch probes; whether it did before, when this node's NAT
-    /// did not let them in yet, is not known.
+    /// The peer has received this node's candidates, and sends hole-punch probes. It is unknown whether it sent some before,
+    /// when this node's NAT did not let them in yet.
     mutating func candidatesReceived(_ number: UInt64, by peer: Peer, peers: inout PeerTable, now: Instant) {
         guard peer.traversal.confirmOffer(number), peer.paths.isSettling(now) else { return }
         findDirectPath(peer, peers: &peers, now: now)
@@ -175,13 +175,13 @@ struct Traversal {
         peers.mark(peer)
     }
 
-    /// Nothing has led to a node of the peer's site directly.
+    /// No direct path to a node of the peer's site was found.
     private func isKnownUnreachable(_ peer: Peer, now: Instant) -> Bool {
         guard let site = peer.certificate?.site, !peer.paths.hasAliveDirect else { return false }
         return location.sites.isKnownUnreachable(site, peer.traversal.mapping, now: now)
     }
 
-    /// Counts what has come of a trial, as soon as that is known.
+    /// Counts the result of a trial, as soon as it is known.
     mutating func judgeTrial(with peer: Peer, counters: inout MeshCounters, now: Instant) {
         guard peer.traversal.isTrying else { return }
         let isDirect = peer.paths.hasAliveDirect
@@ -203,7 +203,7 @@ struct Traversal {
                 isDirect: isDirect))
     }
 
-    /// Does what is due of port prediction with the peer.
+    /// Does the due steps of port prediction with the peer.
     mutating func predictPorts(
         of peer: Peer, with keypair: Keypair, random: inout Random, peers: inout PeerTable,
         counters: inout MeshCounters,
@@ -215,7 +215,7 @@ struct Traversal {
         guard prediction.isRunning(with: peer) else { return }
         guard let due = prediction.due(with: peer, now: now) else { return endPrediction(with: peer, peers: &peers) }
         for address in due {
-            // Anyone who finds a way answers by it, and that is how it is known.
+            // A peer that receives a probe answers on its path, and so the path becomes known.
             peer.sealAlone(.ping(token: 0), with: keypair, to: address, now: now, counters: &counters, into: &out)
             counters.sentPredictionProbe()
         }
@@ -225,7 +225,7 @@ struct Traversal {
         if prediction.end(with: peer, own: mapping) { peers.mark(peer) }
     }
 
-    /// Sockets that are of no more use, since the last call.
+    /// Sockets that are no longer used, since the last call.
     mutating func takeClosedSockets() -> [UInt16] { prediction.takeClosedSockets() }
 
     /// The next time at which something is due for the peer, while there is a session.
@@ -241,7 +241,7 @@ struct Traversal {
         self.relays.use(relays, location: &location, peers: &peers, now: now)
     }
 
-    /// Data goes another way to the peer, which may be a relay.
+    /// Data uses another path to the peer, which may be a relay.
     mutating func rerouted(_ peer: Peer, to path: PathAddress, peers: inout PeerTable, now: Instant) {
         relays.reroute(peer, to: path, location: &location, peers: &peers, now: now)
     }
@@ -255,7 +255,7 @@ struct Traversal {
         relays.answered(datagram, allocation: allocation, location: &location, peers: &peers, now: now)
     }
 
-    /// Does what is due for one relay. Returns the relay if a session with it is desired.
+    /// Does the due steps for one relay. Returns the relay if a session with it is desired.
     mutating func serviceRelay(
         at position: Int, peers: inout PeerTable, counters: inout MeshCounters, now: Instant, into out: inout MeshOutbox
     ) -> ControllerAddress? {
@@ -276,7 +276,7 @@ struct Traversal {
     // MARK: - For people
 
     /// Keeps a peer to relays, or ends that. False without a relay, where that would cut the peer off, and where too many
-    /// peers are kept so.
+    /// peers are in this mode.
     mutating func setRelayOnly(_ node: NodeID, _ isOn: Bool, peers: inout PeerTable, now: Instant) -> Bool {
         let peer = peers[node]
         if isOn, !relayOnly.contains(node) {

@@ -1,19 +1,20 @@
 import Base
 import Control
 
-/// A node that cannot be received is out of routing four seconds later at the latest, as long as the controller itself was
-/// well and as long as no more than a twentieth of those that it knows to be there went at once: then it is right to doubt
-/// itself, and to hold its verdicts on anyone who falls silent meanwhile, too. Nodes go with parts of the network, and also
-/// one by one, by lines that are full or addresses that are new; what counts is what the controller got to receive.
+/// A node from which nothing can be received is out of routing at most four seconds later. This holds as long as the
+/// controller itself was well, and as long as at most a twentieth of the nodes that it knows to be online were lost at once.
+/// Otherwise the controller rightly doubts its own connection, and also delays its verdicts on nodes that fall silent
+/// meanwhile. Nodes are lost with parts of the network, and also one by one, by full lines or new addresses. What counts is
+/// what the controller received.
 final class DetectionChecker: Checker {
     let name = "detection"
     static let limit = Interval.seconds(4)
-    /// For what was on its way, and for the controller's being a little late.
+    /// For datagrams in flight, and for a controller that is a little late.
     static let slack = Interval.milliseconds(1500)
     /// How close together losses count as one event, from either side.
     static let together = Interval.seconds(6)
 
-    /// Fewer do not make a controller doubt itself, however small its fleet.
+    /// Fewer losses do not make a controller doubt its own connection, even in a small fleet.
     static let least = 3
     /// For how long verdicts are held.
     static let hold = Interval.seconds(10)

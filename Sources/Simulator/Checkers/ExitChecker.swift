@@ -2,7 +2,7 @@ import Base
 import Control
 import Wire
 
-/// Exit codes that are reported are the true ones, and none is lost, even if a program was down when the worker ended.
+/// Reported exit codes are true, and none is lost, even if a program was down when the worker ended.
 final class ExitChecker: Checker {
     private struct End {
         var exit: WorkerExit

@@ -2,8 +2,8 @@ import Base
 import Control
 import Wire
 
-/// No worker outlives a kill. What is reported to be over is over, from the moment that it is reported and for good; and in the
-/// end, nothing runs that is not desired, and everything that is reported to run does.
+/// No worker outlives a kill. A worker that is reported to have ended has ended, and never runs again. In the end nothing
+/// runs that is not desired, and every worker that is reported to run does run.
 final class KillChecker: Checker {
     private struct Living {
         var worker: WorkerRef

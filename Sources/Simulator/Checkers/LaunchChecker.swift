@@ -2,8 +2,9 @@ import Base
 import Control
 import Wire
 
-/// Every command takes effect exactly once: an accepted `workers.run` is one worker, whatever was repeated and anyone who
-/// crashed; it starts one process, and another only where its restart policy requires it; and finished work never runs again.
+/// Every command takes effect exactly once: an accepted `workers.run` is one worker, whatever was repeated and whichever
+/// program crashed. It starts one process, and another only where its restart policy requires it. Finished work never runs
+/// again.
 final class LaunchChecker: Checker {
     private struct Book {
         var worker: WorkerRef
@@ -24,7 +25,7 @@ final class LaunchChecker: Checker {
     private var operationOfWorker = Table<WorkerRef, String>()
     private var accepted: [WorkerRef] = []
     private var newest = Table<String, UInt64>()
-    /// Names that somebody asked to stop or remove, whether or not it was received.
+    /// Names that an operator asked to stop or remove, whether or not the command was received.
     private var unwanted = Table<String, Bool>()
 
     func observe(_ fact: Fact, now: Instant) -> [String] {
@@ -72,7 +73,7 @@ final class LaunchChecker: Checker {
         return []
     }
 
-    /// A `stop` or `remove` that is reported again must not reach a later run of that name.
+    /// A `stop` or `remove` that is sent again must not affect a later run of that name.
     private func ended(by operation: String, _ view: WorkerView) -> [String] {
         let worker = WorkerRef(view.name, generation: view.generation)
         if let first = endOfOperation[operation], first != worker {
@@ -124,7 +125,7 @@ final class LaunchChecker: Checker {
             }
         case .always: break
         }
-        // A whole run is shorter than any policy's window here.
+        // Here a whole run is shorter than any policy's window.
         if book.starts > book.policy.maxRestarts {
             found.append("\(what), and its budget is \(book.policy.maxRestarts) restarts")
         }

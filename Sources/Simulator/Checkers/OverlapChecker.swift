@@ -1,7 +1,7 @@
 import Base
 import Wire
 
-/// No generation runs twice at once, in the whole fleet, and a newer one never starts before the older is gone.
+/// No generation runs twice at once, in the whole fleet, and a newer one never starts before the older one has ended.
 final class OverlapChecker: Checker {
     private struct Running {
         var worker: WorkerRef

@@ -1,8 +1,8 @@
 import Base
 import Control
 
-/// Every request for an overlay address ends, and in the end by a session through which packets go; a packet comes out once or
-/// not at all, unchanged, and where it should; and an IPv4 address is one node's, for good.
+/// Every request for an overlay address ends, and eventually with a session that carries packets. A packet arrives at most
+/// once, unchanged, and at the right node. An IPv4 address always belongs to the same node.
 final class OverlayChecker: Checker {
     let name = "overlay"
     private struct OverlayRequest {
@@ -12,12 +12,12 @@ final class OverlayChecker: Checker {
         var by: Instant
     }
     private var open: [OverlayRequest] = []
-    /// Packets that have not come yet, and for whom they are. What comes twice is not here the second time.
+    /// Packets that have not arrived yet, with their receivers. A packet that arrives twice is missing here the second time.
     private var sent = Table<UInt64, Int>()
     private var owners = Table<IPAddress, NodeID>()
     private var addresses = Table<NodeID, IPAddress>()
 
-    /// The agent's twelve seconds, and what a slow disk holds back.
+    /// The agent's twelve seconds, and the delay of a slow disk.
     static let patience = Interval.seconds(16)
 
     func observe(_ fact: Fact, now: Instant) -> [String] {
@@ -67,7 +67,7 @@ final class OverlayChecker: Checker {
         return late.map { "node-\($0.machine) never reported the outcome of \($0.address)" }
     }
 
-    /// What a node was given counts once its disk holds it: before that a crash of the controller may undo it.
+    /// An address counts once the node's disk holds it: before that, a crash of the controller may undo it.
     private func owned(_ snapshot: FleetSnapshot) -> [String] {
         var found: [String] = []
         for machine in snapshot.machines {

@@ -1,7 +1,7 @@
 import Base
 import Control
 
-/// Every live pair that is to talk can talk in the end.
+/// Every live pair that exchanges pings gets answers in the end.
 final class ReachChecker: Checker {
     let name = "reachability"
 

@@ -1,8 +1,8 @@
 import Base
 import Control
 
-/// In the end the registry is right: who lives is online, with as many workers as run there, who does not is not, and
-/// nobody is in it who had no right to come in.
+/// In the end the registry is right: a live node is online, with as many workers as run there; a dead node is not online; and
+/// no node is in it without the right to enrol.
 final class RegistryChecker: Checker {
     let name = "registry"
 

@@ -1,11 +1,11 @@
 package import Base
 
-/// # Who reaches whom
+/// # Which host reaches which
 ///
-/// Realms of addresses, each but the outermost behind a gateway that stands in another realm: a home behind its router, a
-/// provider's customers behind the provider's NAT, a cluster behind its node. A datagram leaves upwards, through as
-/// many gateways as it takes until a realm knows its destination, and arrives downwards through others. The way up is
-/// walked when it is sent and the way down when it arrives, since what a gateway lets in depends on what left meanwhile.
+/// Realms of addresses. Each except the outermost is behind a gateway that is in another realm: a home behind its router, a
+/// provider's customers behind the provider's NAT, a cluster behind its node. A datagram leaves upwards, through gateways
+/// until a realm knows its destination, and arrives downwards through others. The route up is computed when it is sent and
+/// the route down when it arrives, since what a gateway admits depends on what was sent meanwhile.
 ///
 /// ```
 ///            realm 0, the Internet:   beacon 203.0.113.1          gateway 198.51.100.7      gateway 198.51.100.8
@@ -19,17 +19,17 @@ package import Base
 package struct Internet: Sendable {
     package typealias RealmID = Int
 
-    /// The realms that everybody else is behind.
+    /// The outermost realms.
     package static let ipv4: RealmID = 0
     package static let ipv6: RealmID = 1
 
     private struct Realm {
         var parent: RealmID?
         var gateway: NATGateway?
-        /// The largest IP packet that the gateway forwards; it reports nothing of larger ones.
+        /// The largest IP packet that the gateway forwards; it drops larger ones without an ICMP error.
         var mtu = 1500
         var hosts = Table<IPAddress, Int>()
-        /// Realms whose gateways have those addresses here.
+        /// Realms behind gateways, by the gateway's address here.
         var behind = Table<IPAddress, RealmID>()
         var firstHost: Int?
     }
@@ -44,7 +44,7 @@ package struct Internet: Sendable {
     package enum Loss: Error, Hashable, Sendable {
         case unreachable
         case refused(NATGateway.Refusal)
-        /// Larger than a link carries, and nobody reports it.
+        /// Larger than a link carries, and dropped without an ICMP error.
         case tooBig
     }
 
@@ -65,7 +65,7 @@ package struct Internet: Sendable {
         realms[realm].hosts[address] = machine
         if realms[realm].firstHost == nil { realms[realm].firstHost = machine }
         if realms[realm].gateway?.exposed == nil { realms[realm].gateway?.exposed = address }
-        // A firewall changes no address, so what is behind it can be named from before it.
+        // A firewall changes no address, so hosts behind it can be addressed from outside.
         var inner = realm
         while let parent = realms[inner].parent, realms[inner].gateway?.behaviour.isNAT == false {
             realms[parent].behind[address] = inner
@@ -101,7 +101,7 @@ package struct Internet: Sendable {
     /// The machine that has an address in a realm.
     package func host(at ip: IPAddress, in realm: RealmID) -> Int? { realms[realm].hosts[ip] }
 
-    /// The outermost address that is put in place of those of a realm; `nil` where none is.
+    /// The outermost address that replaces the addresses of a realm; `nil` where none does.
     package func outside(of realm: RealmID) -> IPAddress? {
         var inner = realm, outside: IPAddress?
         while let parent = realms[inner].parent, let gateway = realms[inner].gateway {
@@ -113,7 +113,7 @@ package struct Internet: Sendable {
 
     // MARK: - Ways
 
-    /// The way up of a datagram of `count` bytes of payload.
+    /// The route up of a datagram of `count` bytes of payload.
     package mutating func leave(
         _ realm: RealmID, from source: SocketAddress, to remote: SocketAddress, count: Int, now: Instant
     ) -> Result<Flight, Loss> {
@@ -122,7 +122,7 @@ package struct Internet: Sendable {
         while true {
             if realms[realm].hosts[remote.ip] != nil { break }
             if let inner = realms[realm].behind[remote.ip] {
-                // Back to where it came from: some gateways do not expect that.
+                // Back to where it came from: hairpinning, which some gateways do not support.
                 guard inner != below || realms[inner].gateway!.behaviour.hairpins else {
                     return .failure(.unreachable)
                 }
@@ -140,7 +140,7 @@ package struct Internet: Sendable {
         return .success(Flight(realm: realm, from: from, to: remote))
     }
 
-    /// The way down: the machine that gets it, and at which of its addresses.
+    /// The route down: the machine that gets it, and at which of its addresses.
     package mutating func arrive(
         _ flight: Flight, count: Int, now: Instant
     ) -> Result<(machine: Int, at: SocketAddress), Loss> {
@@ -157,7 +157,7 @@ package struct Internet: Sendable {
         }
     }
 
-    /// A machine that lies that way, whether or not it gets it: for the length of the way.
+    /// The machine at the end of that route, whether or not it gets the datagram: for the length of the route.
     package func destination(of flight: Flight) -> Int? {
         if let machine = realms[flight.realm].hosts[flight.to.ip] { return machine }
         guard var realm = realms[flight.realm].behind[flight.to.ip] else { return nil }

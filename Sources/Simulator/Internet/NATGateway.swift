@@ -4,18 +4,18 @@ import OrderedCollections
 /// # A NAT
 ///
 /// A gateway stands between an inside and an outside. A datagram that leaves gets an outside address, its *mapping*; one
-/// that comes in is let through if there is a mapping for its destination and the *filter* knows its sender. What an
-/// address NAT does beyond that is no standard, and RFC 4787 gave names to what was found in the field; the fields
-/// of `Behaviour` are these names, and every combination can be had.
+/// that comes in is let through if there is a mapping for its destination and the *filter* knows its sender. No standard
+/// defines what a NAT does beyond that. RFC 4787 gave names to the behaviour found in the field. The fields of `Behaviour`
+/// have these names, and every combination is possible.
 ///
 /// ```
 ///   inside 192.168.1.7:7946 ──→ mapping ──→ outside 203.0.113.5:40001      by whom it goes to, perhaps (mapping)
 ///   inside 192.168.1.7:7946 ←── filter  ←── outside 203.0.113.5:40001      by whom it comes from, perhaps (filtering)
 /// ```
 ///
-/// What keeps a mapping and what the filter knows are one table of conversations, as in Linux's conntrack: each mapping
-/// has the destinations that it was used with, each with a time of its own. A gateway that does not translate is a firewall
-/// with state, as IPv6 has them at homes. Nothing here knows of networks; `Internet` moves datagrams between gateways.
+/// Mappings and the filter use one table of conversations, as in Linux's conntrack: each mapping has the destinations that it
+/// was used with, each with its own timeout. A gateway that does not translate is a stateful firewall, as home routers have
+/// for IPv6. Nothing here knows of networks; `Internet` moves datagrams between gateways.
 package struct NATGateway: Sendable {
     /// Whether something is the same for all destinations, for all ports of a far address, or for one destination only
     /// (RFC 4787, sections 4.1 and 5).
@@ -24,7 +24,7 @@ package struct NATGateway: Sendable {
     }
 
     package enum Filtering: Hashable, Sendable {
-        /// Whatever comes goes to one host inside: a NAT that is one to one, or a router's exposed host.
+        /// Everything that arrives goes to one host inside: a one-to-one NAT, or a router's exposed host.
         case open
         case by(Dependence)
     }
@@ -34,7 +34,7 @@ package struct NATGateway: Sendable {
         /// The inside port. Where the mapping depends on the destination, several mappings share it as long as their
         /// destinations differ, as Linux's masquerading does; else the next one that is free.
         case preserving
-        /// The last one and so many more.
+        /// The last one plus `step`.
         case sequential(step: UInt16)
         case random
         /// Random, and even for even inside ports.
@@ -49,16 +49,16 @@ package struct NATGateway: Sendable {
         package var ports = PortAllocation.preserving
         /// How long a conversation is remembered after its last datagram.
         package var lifetime = Interval.seconds(120)
-        /// Whether what comes in refreshes it too; what goes out always does (RFC 4787, section 4.3).
+        /// Whether inbound datagrams refresh it too; outbound ones always do (RFC 4787, section 4.3).
         package var isRefreshedByInbound = true
-        /// Mappings at the same time; who needs one more is not served.
+        /// The maximum of simultaneous mappings; a request beyond it fails.
         package var capacity = 4096
         /// Whether inside hosts reach each other at their outside addresses (RFC 4787, section 6).
         package var hairpins = false
-        /// A machine that translates without a firewall of its own, as Linux does: what comes in and finds no mapping is a
-        /// conversation with the machine itself, and an inside host that speaks to that destination gets another port.
+        /// A machine that translates without a firewall, as Linux does. An inbound datagram without a mapping is a
+        /// conversation with the machine itself, and an inside host that sends to that destination gets another port.
         package var remembersUnsolicited = false
-        /// A firewall that lets no UDP out.
+        /// A firewall that blocks outgoing UDP.
         package var blocksUDP = false
 
         package init() {}
@@ -72,7 +72,7 @@ package struct NATGateway: Sendable {
             self.lifetime = lifetime
         }
 
-        /// A firewall with state that lets answers in.
+        /// A stateful firewall that lets answers in.
         package static func firewall(_ filtering: Dependence = .addressAndPortDependent) -> Behaviour {
             var behaviour = Behaviour(.endpointIndependent, .by(filtering))
             behaviour.isNAT = false
@@ -96,9 +96,9 @@ package struct NATGateway: Sendable {
         /// The destinations that share it.
         var scope: Scope
         var outsidePort: UInt16
-        /// Until when each destination is remembered; with the filter's grain.
+        /// Until when each destination is remembered, in the granularity of the filter.
         var conversations = OrderedDictionary<SocketAddress, Instant>()
-        /// A port that the inside host asked for (PCP, UPnP): lets everybody in, until then.
+        /// A port that the inside host requested (PCP, UPnP): admits every sender until then.
         var forwardedUntil: Instant?
 
         func expires(_ now: Instant) -> Bool {
@@ -122,12 +122,12 @@ package struct NATGateway: Sendable {
     package private(set) var behaviour: Behaviour
     private let blocksUDPAlways: Bool
     package private(set) var outside: IPAddress
-    /// Where an open filter sends what has no mapping.
+    /// Where an open filter sends datagrams without a mapping.
     package var exposed: IPAddress?
     private var mappings: [Mapping] = []
     private var nextPort: UInt16
     private var random: Random
-    /// By outside port and destination: until when it is an unauthenticated peer's.
+    /// By outside port and destination: until when it belongs to an unsolicited sender.
     private var unsolicited = OrderedDictionary<Unsolicited, Instant>()
 
     private struct Unsolicited: Hashable {
@@ -148,13 +148,13 @@ package struct NATGateway: Sendable {
         nextPort = UInt16(self.random.next(in: NATGateway.ports))
     }
 
-    /// Lets no UDP out any more, nor in what was let in until now.
+    /// Blocks outgoing UDP, and also the inbound datagrams that were admitted until now.
     package mutating func block() {
         behaviour.blocksUDP = true
         mappings = []
     }
 
-    /// Does again what it did at first.
+    /// Restores the original behaviour.
     package mutating func unblock() { behaviour.blocksUDP = blocksUDPAlways }
 
     /// Mappings in use.
@@ -203,7 +203,7 @@ package struct NATGateway: Sendable {
         return .failure(isMapped ? .filtered : .noMapping)
     }
 
-    /// An inside host asks for a port to be let in by everybody (RFC 6887); `nil` if there is none.
+    /// An inside host requests a port that is open to every sender (RFC 6887); `nil` if there is none.
     package mutating func forward(_ inside: SocketAddress, until: Instant, now: Instant) -> SocketAddress? {
         if let index = mappings.firstIndex(where: { $0.inside == inside && $0.scope == .all && !$0.expires(now) }) {
             mappings[index].forwardedUntil = until
@@ -248,7 +248,7 @@ package struct NATGateway: Sendable {
     }
 
     private mutating func refresh(_ index: Int, _ remote: SocketAddress, _ now: Instant) {
-        // Somebody whom the filter let in without having been spoken to keeps the mapping too.
+        // A sender that the filter admitted without an outbound datagram keeps the mapping alive too.
         guard behaviour.filtering == .by(.addressAndPortDependent) else { return touch(index, remote, now) }
         if mappings[index].conversations[remote] != nil { touch(index, remote, now) }
     }
@@ -256,7 +256,7 @@ package struct NATGateway: Sendable {
     private func admits(_ mapping: Mapping, _ remote: SocketAddress, _ now: Instant) -> Bool {
         if let until = mapping.forwardedUntil, until > now { return true }
         guard case .by(let dependence) = behaviour.filtering else { return true }
-        // Under a mapping that depends on destinations, nobody else has it.
+        // Under a mapping that depends on destinations, no other destination has it.
         if mapping.scope.ip.map({ $0 != remote.ip }) ?? false { return false }
         if mapping.scope.port.map({ $0 != remote.port }) ?? false { return false }
         let scope = Scope(dependence, remote)

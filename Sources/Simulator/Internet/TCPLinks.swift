@@ -2,9 +2,9 @@ import Base
 
 /// # TCP connections between machines
 ///
-/// As much of TCP as a datagram notices that goes through it: a connection takes a round trip to be there, is made from the
-/// inside of gateways only, whatever they do to UDP, and brings everything in order; what a line loses comes a while later,
-/// and all that follows waits for it. A gateway that forgets, an address that changes and a process that dies end it.
+/// The properties of TCP that affect a datagram in it. A connection needs one round trip, can be made only from the inside of
+/// gateways, whatever they do to UDP, and delivers everything in order. Lost data arrives some time later, and all that
+/// follows waits for it. The connection ends when a gateway loses its state, an address changes or a process dies.
 struct TCPLinks {
     struct Link {
         var client: Int
@@ -19,9 +19,9 @@ struct TCPLinks {
         var lastDown = Instant.origin
     }
 
-    /// The one port at which machines take connections.
+    /// The one port at which machines accept connections.
     static let port: UInt16 = 443
-    /// How late what a line has lost comes, sent again; and what comes late for another reason at most.
+    /// How late lost data arrives by retransmission; also the maximum of any other delay.
     static let repair = Interval.milliseconds(250)
 
     private var links: [Link] = []
@@ -45,7 +45,7 @@ struct TCPLinks {
         return links.count - 1
     }
 
-    /// When something that takes so long from now on arrives: behind what went before.
+    /// When data with this delay arrives: after all earlier data.
     mutating func arrival(_ index: Int, isUp: Bool, at time: Instant) -> Instant {
         if isUp {
             links[index].lastUp = max(links[index].lastUp, time)
@@ -55,7 +55,7 @@ struct TCPLinks {
         return links[index].lastDown
     }
 
-    /// Ends connections; gives them back.
+    /// Ends connections and returns them.
     mutating func end(where isOver: (Link) -> Bool) -> [Link] {
         let over = links.filter(isOver)
         links.removeAll(where: isOver)

@@ -1,14 +1,14 @@
 /// # Every kind of gateway against every other
 ///
-/// The kinds are those that are found in the field, by RFC 4787's terms, with the names that people use. The *oracle* reports,
-/// from the terms alone, what two of them allow; anyone who tests holds the mesh to it.
+/// The kinds are those that are found in the field, in RFC 4787's terms, with their common names. The *oracle* derives, from
+/// the terms alone, what two of them allow; tests compare the mesh with it.
 package enum GridSite: String, CaseIterable, Sendable {
     case open, firewall, fullCone, addressRestricted, portRestricted, portRestrictedRandom, masquerade
     case masqueradeWithoutFirewall
     case addressDependent, symmetricSequential, symmetricParity, symmetricRandom, doubleCone, doubleSymmetric
     case udpBlocked
 
-    /// With IPv6 in addition to IPv4, behind a firewall with state where there is anything before the IPv4.
+    /// With IPv6 in addition to IPv4, behind a stateful firewall where there is a gateway for IPv4.
     package var dualSite: Scenario.Site {
         var site = self.site
         site.has6 = true

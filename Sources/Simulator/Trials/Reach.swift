@@ -4,16 +4,16 @@ import Wire
 
 /// What two sites allow.
 package enum Reach: String, Sendable {
-    /// A direct path comes about by sending from both ends at the same time, or needs not even that.
+    /// Simultaneous sending from both ends makes a direct path, or not even that is needed.
     case direct
     /// One end's port has to be predicted, and can be.
     case predicted
-    /// None but through a relay.
+    /// There is only a path through a relay.
     case relayed
-    /// A relay, but for luck: a datagram from the one end must pass another from the other end on its way.
+    /// A relay, except by chance: a datagram from one end must cross another from the other end in flight.
     case unlikely
 
-    /// How long two nodes are watched until all that there is to try has been tried.
+    /// How long two nodes are watched until all methods have been tried.
     package var watch: Interval {
         switch self {
         case .direct, .relayed: .seconds(4)
@@ -27,27 +27,29 @@ package enum Reach: String, Sendable {
             self = .relayed
             return
         }
-        // Between two firewalls that translate nothing both ends know where to send.
+        // Between two firewalls without translation, both ends know where to send.
         if a.has6, b.has6 {
             self = .direct
             return
         }
         let sides = [Side(a), Side(b)]
         if sides.allSatisfy(\.isStable) {
-            // Who first sends to such a machine makes it vary; the other end may be open enough not to mind.
+            // The first sender to such a machine makes its mapping endpoint-dependent; the other end may be open enough for
+            // that to have no effect.
             let spoilt = sides.contains(where: \.admitsAnyPort) ? 0 : sides.count(where: \.remembersUnsolicited)
             self = [.direct, .predicted, .unlikely][spoilt]
         } else if sides.allSatisfy({ !$0.isStable }) {
             self = .relayed
         } else {
             let stable = sides.first(where: \.isStable)!
-            // The other end comes from a port that nobody knows beforehand: the stable end must let it in.
+            // The other end sends from a port that cannot be known beforehand: the endpoint-independent end must let it in.
             let isSpoilt = stable.remembersUnsolicited && !sides.contains { !$0.isStable && $0.admitsAnyPort }
             self = stable.admitsAnyPort ? .direct : isSpoilt ? .unlikely : .predicted
         }
     }
 
-    /// What the one node may report to the question why it is relayed, once all has been tried; nothing where it is not to be.
+    /// The reasons for being relayed that the one node may report once all has been tried; empty where it must not be
+    /// relayed.
     package static func reasons(of own: Scenario.Site, to peer: Scenario.Site) -> Set<PathReport.RelayReason> {
         let own = Side(own), peer = Side(peer)
         if own.isBlocked { return [.ownUDPBlocked] }
@@ -64,7 +66,7 @@ package enum Reach: String, Sendable {
         var isBlocked = false
         /// The outside address is the same for all destinations, or can be known.
         var isStable = true
-        /// A datagram from an address that was spoken to gets in, whatever its port.
+        /// A datagram from an address that was sent to gets in, whatever its port.
         var admitsAnyPort = true
         var remembersUnsolicited = false
 
@@ -78,7 +80,7 @@ package enum Reach: String, Sendable {
                 case .by(.addressAndPortDependent): admitsAnyPort = false
                 }
                 if gateway.remembersUnsolicited { remembersUnsolicited = true }
-                // A mapping of its own for each far end lets in nobody else.
+                // A separate mapping for each far end lets in no other sender.
                 if gateway.mapping == .addressAndPortDependent { admitsAnyPort = false }
             }
         }
@@ -86,10 +88,10 @@ package enum Reach: String, Sendable {
 }
 
 extension Trial.Outcome {
-    /// What the two report, the left one first.
+    /// The reasons that the two report, the left one first.
     package var reasons: [PathReport.RelayReason?] { [reason, rightReason] }
 
-    /// Whether both nodes report why they are relayed, as the oracle knows it; and nothing where they are not.
+    /// Whether both nodes report why they are relayed, as the oracle derives it, and nothing where they are not relayed.
     package func hasTrueReasons(_ left: Scenario.Site, _ right: Scenario.Site) -> Bool {
         func isTrue(
             _ path: PathAddress?, _ reason: PathReport.RelayReason?, _ own: Scenario.Site, _ peer: Scenario.Site

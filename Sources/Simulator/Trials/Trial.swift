@@ -3,12 +3,12 @@ import Control
 package import Mesh
 package import Wire
 
-/// # Two nodes that are to talk
+/// # Two nodes that exchange packets
 ///
-/// A trial is a small fleet in virtual time: a controller and two beacons in the open, which are the fleet's relays, and two
-/// nodes at sites of one's choice. One begins to send, both then send a packet every 10 ms, and what is measured is what a
-/// person would notice: when the first packet arrived, when both ways were direct, and, after something befell the network,
-/// how long nothing came and how much was lost. Everything that runs is the real agent, controller and data plane.
+/// A trial is a small fleet in virtual time: a controller and two beacons with public addresses, which are the fleet's
+/// relays, and two nodes at chosen sites. One begins to send, and then both send a packet every 10 ms. The trial measures
+/// what a user would notice: when the first packet arrived, when both directions were direct, and, after a fault, how long
+/// nothing arrived and how much was lost. Everything that runs is the real agent, controller and data plane.
 package struct Trial: Sendable {
     /// What happens to the path when it has settled.
     package enum Fault: String, Sendable, CaseIterable {
@@ -19,19 +19,19 @@ package struct Trial: Sendable {
         case natReboot
         /// It gives all mappings other ports.
         case natRebinding
-        /// It lets no UDP out any more.
+        /// It blocks outgoing UDP.
         case udpBlock
         /// The left node gets another address.
         case addressChange
-        /// The relay in use is gone; where none is, one of the two.
+        /// The relay in use fails; where none is in use, one of the two.
         case relayCrash
-        /// The controller, which is a relay as well, is gone.
+        /// The controller, which is a relay as well, fails.
         case controllerCrash
-        /// A tenth of everything is lost, each way.
+        /// A tenth of everything is lost, in each direction.
         case loss
         /// The right node's process stands still for a second.
         case stall
-        /// The left node's line carries no more than 1280 bytes, and reports nothing of what it drops.
+        /// The left node's line carries no more than 1280 bytes, and drops larger packets without an ICMP error.
         case narrow
     }
 
@@ -92,7 +92,7 @@ package struct Trial: Sendable {
         let simulation = Simulation(scenario, checkers: [], watcher: watcher)
         simulation.begin()
         var course = Course(simulation)
-        // Time to enrol, to be informed of relays and to bind to them.
+        // Time to enrol, to learn the relays and to allocate at them.
         simulation.advance(to: simulation.now + .seconds(3))
         course.begin()
         for _ in 0..<(watch.nanoseconds / Trial.every.nanoseconds) { course.step(Trial.every) }
@@ -134,7 +134,7 @@ package struct Trial: Sendable {
         }
     }
 
-    /// What is seen while time goes on.
+    /// The observations during a trial.
     private struct Course {
         let simulation: Simulation
         let arrivals: Arrivals
@@ -182,7 +182,7 @@ package struct Trial: Sendable {
 
         mutating func step(_ time: Interval) {
             send(left, right)
-            // The other answers when it has been spoken to.
+            // The other answers once it has received a packet.
             if path(right, left) != nil { send(right, left) }
             simulation.advance(to: simulation.now + time)
             if let bytes = report?.datagramBytes, bytes != size.bytes { size = (bytes, simulation.now) }
@@ -229,7 +229,7 @@ package struct Trial: Sendable {
 
         private func gap(to machine: Int) -> Gap {
             var gap = Gap()
-            // What was sent in the last second may still be on its way.
+            // Packets of the last second may still be in flight.
             let end = simulation.now + Interval(nanoseconds: -1_000_000_000)
             let after = sent.filter { $0.to == machine && $0.at >= markedAt && $0.at < end }
             gap.lost = after.count { arrivals.times[$0.number] == nil }
@@ -244,14 +244,14 @@ package struct Trial: Sendable {
 }
 
 extension Machine {
-    /// What its agent knows of the ways to another machine.
+    /// What its agent knows of the paths to another machine.
     fileprivate func report(on other: Machine, now: Instant) -> PathReport? {
         agent?.report(on: other.nodeID, now: local(now))
     }
 }
 
 extension Scenario {
-    /// A fleet in which nothing breaks by itself and nobody orders anything.
+    /// A fleet without random faults and without operators' commands.
     init(seed: UInt64, nodes: Int, quiet: Bool) {
         self.seed = seed
         self.nodes = nodes

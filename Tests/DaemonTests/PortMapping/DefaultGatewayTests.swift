@@ -19,7 +19,7 @@ import Testing
 
     @Test(arguments: [
         "", "eth0 00000000 0101A8C0 0002 0 0 0 00000000 0 0 0", "tun0 00000000 00000000 0001 0 0 0 00000000 0 0 0",
-        // Half of everything, as some tunnels have it; a broken line.
+        // Half of the address space, as some tunnels route it; a broken line.
         "tun0 00000000 0101A8C0 0003 0 0 0 00000080 0 0 0", "eth0 00000000 0101A8C0 0003", "eth0 x y z 0 0 0 0",
         "eth0 00000000 0101A8C001 0003 0 0 0 00000000 0 0 0",
     ])
@@ -37,7 +37,7 @@ import Testing
             .write(to: folder.appending(path: "route"), atomically: true, encoding: .utf8)
         let gateway = try #require(DefaultGateway.read(root: root.path()))
         #expect(gateway.gateway == IPAddress("192.168.1.1")! && gateway.interface == "lo")
-        // An interface without an address in the gateway's network reports which one it has.
+        // An interface without an address in the gateway's network gives the one that it has.
         #expect(gateway.ownAddress == .loopback4)
     }
 

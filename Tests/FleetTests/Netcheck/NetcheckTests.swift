@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 extension OverlayTests {
-    /// A discovery against other people's STUN server, through real kernels.
+    /// A discovery against a third-party STUN server, through real kernels.
     @Suite(.enabled(if: STUNSite.isPossible, "needs root, iproute2, iptables, network namespaces and coturn"))
     struct NetcheckTests {
         private static let outside = IPAddress("198.51.100.11")!
@@ -102,7 +102,7 @@ extension OverlayTests {
     /// The same from beacons alone: no STUN server is configured.
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct BeaconsTests {
-        @Test func `beacons report UDP, the mapping and the relays`() throws {
+        @Test func `beacons show UDP, the mapping and the relays`() throws {
             try Sites.with(.masquerade, .random) { sites in
                 for (node, mapping) in [
                     (sites.a, NetcheckView.Mapping.endpointIndependent), (sites.b, .endpointDependent),

@@ -5,7 +5,7 @@ import Testing
 
 /// # A node, a router and a STUN server
 ///
-/// Three namespaces: a real coturn with two addresses, so that it answers from elsewhere when it is asked to (RFC 5780), and
+/// Three namespaces: a real coturn with two addresses, so that it can answer from another address (RFC 5780), and
 /// an agent behind a router with Linux's address translation. The node is in no fleet: a discovery needs none.
 ///
 /// ```
@@ -13,10 +13,10 @@ import Testing
 /// ```
 final class STUNSite {
     static let server = "/usr/bin/turnserver"
-    /// Why there can be no such site here; `nil` where there can.
+    /// Why there can be no such site here; `nil` where it is possible.
     static let obstacle: String? =
         Sites.obstacle ?? (access(server, X_OK) == 0 ? nil : "needs turnserver, of the package coturn")
-    /// Reports once why not.
+    /// Prints once why not.
     static let isPossible: Bool = {
         if let obstacle { print("tests of NAT discovery with coturn are skipped: \(obstacle)") }
         return obstacle == nil
@@ -24,7 +24,7 @@ final class STUNSite {
 
     /// What the router does.
     enum Road: String, CaseIterable {
-        /// Forwards, and the hub knows the way back.
+        /// Forwards, and the hub has a route back.
         case open
         case masquerade
         /// Each conversation has a port of its own.
@@ -86,7 +86,7 @@ final class STUNSite {
     /// Whether this kernel has IPv6 at all.
     static let hasIPv6 = access("/proc/net/if_inet6", R_OK) == 0
 
-    /// The same with IPv6, which nobody translates.
+    /// The same with IPv6, which is not translated.
     private func connect6() throws {
         for address in ["2001:db8:1::1/64", "2001:db8:1::2/64"] { try hub.ip("addr add \(address) dev wan nodad") }
         try hub.ip("route add 2001:db8:2::/64 via 2001:db8:1::11")
@@ -134,7 +134,7 @@ final class STUNSite {
             })
     }
 
-    /// The agent's view, once it has anything to report of UDP: the server and the agent start at the same time.
+    /// The agent's view, once it shows anything about UDP: the server and the agent start at the same time.
     func netcheck() throws -> NetcheckView {
         var last: NetcheckView?
         try eventually("the agent has run NAT discovery") {
@@ -148,7 +148,7 @@ final class STUNSite {
     static let secondAddress = IPAddress("192.168.1.3")!
     func addAddress() throws { try node.ip("addr add \(Self.secondAddress)/24 dev eth0") }
 
-    /// NAT discoveries that the agent's log reports.
+    /// NAT discoveries that the agent's log holds.
     var discoveries: Int { log.split(separator: "\n").count { $0.contains("asterismd: NAT discovery ") } }
 
     private func close() {

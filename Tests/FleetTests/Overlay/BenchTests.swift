@@ -34,7 +34,7 @@ extension OverlayTests {
             for (node, name, why) in [
                 (overlay.a, "b", "b has no network interface"), (overlay.b, "a", "this node has no network interface"),
             ] {
-                try eventually("\(node.name) is reported why") {
+                try eventually("\(node.name) gets the reason") {
                     let refused = try node.cli(["bench", name])
                     return refused.status == 5 && refused.errors.contains(why)
                 }

@@ -14,7 +14,7 @@ final class Disorder: @unchecked Sendable {
     private let lost = Atomic<Int>(0)
     private let passed = Atomic<Int>(0)
 
-    /// Frames that were sent on, that others have overtaken, and that were lost.
+    /// Frames that were forwarded, that others have overtaken, and that were lost.
     var figures: (passed: Int, held: Int, lost: Int) {
         (passed.load(ordering: .relaxed), held.load(ordering: .relaxed), lost.load(ordering: .relaxed))
     }

@@ -4,10 +4,10 @@ import Foundation
 import Testing
 
 extension OverlayTests {
-    /// What people look at paths with, and try them with, between real kernels.
+    /// The commands that show and try paths, between real kernels.
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct ExplainTests {
-        /// `asterism` besides an agent's socket, to its end.
+        /// Runs `asterism` at an agent's socket, to its end.
         private static func asterism(
             _ words: [String], at node: Sites.Node, within seconds: Double = 30
         ) throws -> (status: Int32?, text: String) {
@@ -18,7 +18,7 @@ extension OverlayTests {
             return (program.exitStatus, program.text)
         }
 
-        @Test func `a ping reports its path, takes the one that is asked for, and ends with the first direct answer`()
+        @Test func `a ping shows its path, uses a requested one, and ends with the first direct answer`()
             throws
         {
             try Sites.with(.masquerade, .masquerade) { sites in
@@ -43,7 +43,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `who cannot be reached directly is reported why`() throws {
+        @Test func `a ping shows why a peer cannot be reached directly`() throws {
             try Sites.with(.random, .random) { sites in
                 _ = try sites.waitForPath(.relayed)
                 let ping = try Self.asterism(
@@ -68,13 +68,13 @@ extension OverlayTests {
                     let rebound = try Self.asterism(["debug", "rebind"], at: sites.a)
                     print(rebound.text)
                     #expect(rebound.status == 0 && rebound.text.contains("no longer at 0.0.0.0:7950"))
-                    // All beacons report at once how the new socket is seen: what one of them saw before is not taken for
+                    // All beacons report at once how they see the new socket: what one of them saw before does not count as
                     // another mapping.
                     try eventually("the mapping is known again", within: 5) {
                         try sites.a.why(sites.b).ownMapping == .endpointIndependent
                     }
                     _ = try sites.waitForPath(.direct, within: 20)
-                    // Anyone who carries packets does so through the new sockets: a masquerading router keeps their port.
+                    // All threads send packets through the new sockets: a masquerading router keeps their port.
                     let port = rebound.text.split(separator: ",").first?.split(separator: ":").last.flatMap {
                         UInt16($0)
                     }
@@ -106,7 +106,7 @@ extension OverlayTests {
             }
         }
 
-        /// Of which the peer is informed over a relay each time, and learns the last one.
+        /// Each time the peer is informed over a relay, and it learns the last address.
         @Test(arguments: [1, 2])
         func `after new sockets, several times in a row, the pair is direct again in seconds`(threads: Int) throws {
             try Sites.with(.masquerade, .masquerade, threads: threads) { sites in
@@ -140,7 +140,7 @@ extension OverlayTests {
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct CaptureFileTests {
         private static let reader = "/usr/bin/tshark"
-        /// Reports once why not.
+        /// Prints once why not.
         static let canRead: Bool = {
             let missing = [reader, "/usr/bin/ping"].filter { access($0 as String, X_OK) != 0 }
             if !missing.isEmpty { print("captures are not read back: needs \(missing.joined(separator: " and "))") }
@@ -245,13 +245,13 @@ extension OverlayTests {
                 let inner = packets.filter { $0[0] == "inner" && $0[2].contains("9000") }
                 #expect(inner.contains { (Int($0[1]) ?? 0) > 1500 } && packets.allSatisfy { $0[3].isEmpty })
                 #expect(informed.contains("\(packets.count) packets"))
-                // Nobody captures any more, and somebody may.
+                // The capture has ended, so another one is allowed.
                 let view: CaptureView = try ask(sites.a.socket, AgentRequest.captureStart(.init(count: 1)))
                 let error = #expect(throws: (any Error).self) {
                     let _: CaptureView = try ask(sites.a.socket, AgentRequest.captureStart(.init()))
                 }
                 print("a second capture: \(error.map { "\($0)" } ?? "")")
-                // One that nobody reads ends by itself.
+                // A capture that is not read ends by itself.
                 try eventually("the capture is over") {
                     (try? ask(sites.a.socket, AgentRequest.captureStart(.init())) as CaptureView).map {
                         $0.capture > view.capture

@@ -3,7 +3,7 @@ import Control
 import Foundation
 import Testing
 
-/// What networks do to datagrams, and people to machines, while a transfer runs.
+/// Faults of networks and machines during a transfer.
 extension OverlayTests {
     @Test func `a narrow underlay makes packets smaller, and loses none for good`() throws {
         try Overlay.with { overlay in
@@ -97,7 +97,7 @@ extension OverlayTests {
         }
     }
 
-    @Test func `what nodes report to each other needs no controller`() throws {
+    @Test func `traffic between nodes needs no controller`() throws {
         let rekey = ["--debug-rekey-seconds", "2"]
         try Self.underLoad(a: rekey, b: rekey) { overlay in
             overlay.endController()

@@ -11,7 +11,7 @@ extension OverlayTests {
             try [sites.a.why(sites.b), sites.b.why(sites.a)].map { $0.paths.first(where: \.isPrimary)?.relay }
         }
 
-        @Test func `two sites that reach a beacon each talk over both, and over one as soon as they can`() throws {
+        @Test func `two sites with one beacon each communicate over both, and over one as soon as they can`() throws {
             try Sites.with(.masquerade, .masquerade, isApart: true) { sites in
                 let start = Date()
                 _ = try sites.waitForPath(.relayed)

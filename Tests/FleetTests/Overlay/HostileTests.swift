@@ -5,7 +5,7 @@ import Testing
 
 /// Unauthenticated peers at the port.
 extension OverlayTests {
-    @Test func `garbage and replayed datagrams disturb nobody`() throws {
+    @Test func `garbage and replayed datagrams have no effect`() throws {
         try Self.underLoad { overlay in
             let tape = try Tape(in: overlay.b.namespace)
             let datagrams = try tape.take(200)
@@ -20,7 +20,7 @@ extension OverlayTests {
                 }
                 for size in 0..<100 {
                     var junk = (0..<size * 14).map { _ in UInt8.random(in: 0...255) }
-                    // A packet, of a session that nobody has.
+                    // A packet of an unknown session.
                     if let kind = datagrams[0].payload.first, !junk.isEmpty, round % 2 == 0 { junk[0] = kind }
                     _ = unknownPeer.send(junk)
                 }
@@ -35,10 +35,10 @@ extension OverlayTests {
     }
 
     /// Datagrams in a second. Without a limit a thread of a fast machine fills the socket's queue, and the kernel drops good
-    /// and bad alike before anybody could distinguish them .
+    /// and bad alike before any program could distinguish them.
     private static let flood = 100_000.0
 
-    @Test func `floods of garbage take less than their share, and stop nobody`() throws {
+    @Test func `floods of garbage use less than their share, and stop no other traffic`() throws {
         try Self.underLoad { overlay in
             let real = try Tape(in: overlay.b.namespace).take(64).map { Array($0.payload) }
             let unknownPeer = try Socket.datagram(in: overlay.a.namespace, to: overlay.b.address, Overlay.Node.port)
@@ -69,13 +69,13 @@ extension OverlayTests {
             let floods: [(String, ([UInt8]) -> [UInt8])] = [
                 ("replayed", { $0 }),
                 ("unknown index", { Array($0[..<4]) + [0xff, 0xff, 0xff, 0xff] + $0[8...] }),
-                // Of a counter that has not been seen, or the cipher would not be asked.
+                // With a new counter, or the cipher would not be used.
                 ("wrong tag", { Array($0[..<8]) + [0, 0, 1, 0, 0, 0, 0, 0] + $0[16...] }),
             ]
             for (name, change) in floods {
                 let loud = try measure(1, real.map(change))
                 #expect(loud.refused > 10_000, "\(name)")
-                // The flood takes processors from everybody here, the sender of good packets among them.
+                // The flood uses processor time of all processes here, including the sender of good packets.
                 #expect(loud.good > quiet.good / 20, "\(name)")
                 lines.append(String(format: "\(name) %.0f/s, good %.0f MB/s", loud.refused, loud.good / 1e6))
             }

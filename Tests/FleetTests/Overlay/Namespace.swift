@@ -59,7 +59,7 @@ final class Namespace: Sendable {
         } catch { return "needs network namespaces: \(error)" }
         return nil
     }()
-    /// Reports once why not.
+    /// Prints once why not.
     static let isPossible: Bool = {
         if let obstacle { print("overlay tests are skipped: \(obstacle)") }
         return obstacle == nil
@@ -133,7 +133,7 @@ extension Background: Runnable {
     fileprivate func run() { result = Result { try body() } }
 }
 
-/// A program to its end, which must be a good one.
+/// Runs a program to its end, which must be a success.
 func complete(_ program: String, _ arguments: [String]) throws {
     let output = "/tmp/asterism-run-\(getpid())-\(UInt64.random(in: .min ... .max))"
     defer { unlink(output) }

@@ -5,9 +5,9 @@ import Testing
 
 /// # An overlay of real processes
 ///
-/// Two namespaces, joined by a cable; an agent in each, the controller besides the second. A test looks until it sees what
-/// should be, for a bounded time. Whatever way it ends, every process is killed by its pid, and the namespaces and the
-/// folder are removed.
+/// Two namespaces, joined by a cable; an agent in each, and the controller next to the second. A test polls until it sees the
+/// expected state, for a bounded time. However it ends, every process is killed by its pid, and the namespaces and the folder
+/// are removed.
 final class Overlay {
     let a: Node
     let b: Node
@@ -135,7 +135,7 @@ final class Overlay {
             try cable((a.namespace, Node.cable), (b.namespace, Node.cable))
         }
         for node in [a, b] {
-            // An IPv6 address that is looked for elsewhere first (RFC 4862) would make the tests wait.
+            // Duplicate address detection of IPv6 (RFC 4862) would make the tests wait.
             try node.namespace.ip("addr add \(node.address)/\(node.address.isIPv4 ? "24" : "64 nodad") dev cable")
             try node.namespace.ip("link set cable up")
             // Each datagram by itself, not trains of them.

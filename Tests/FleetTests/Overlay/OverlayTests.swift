@@ -5,8 +5,8 @@ import Testing
 
 /// # The overlay, from a socket on one machine to a socket on another
 ///
-/// A real controller and real agents in network namespaces: what the data plane's own tests cannot see, the kernel's
-/// share of the road, is under test here. One after the other, since each needs the machine for itself.
+/// A real controller and real agents in network namespaces: this tests the kernel's part of the path, which the data plane's
+/// own tests cannot cover. One after the other, since each needs the machine for itself.
 @Suite(.serialized, .enabled(if: Namespace.isPossible, "needs root, iproute2, /dev/net/tun and network namespaces"))
 struct OverlayTests {
     /// Release programs are given: more is asked of them.
@@ -21,7 +21,7 @@ struct OverlayTests {
         return (edges + multiples + [8999, 9000]).flatMap { [$0 - 1, $0, $0 + 1] }.filter { (1...9000).contains($0) }
     }()
 
-    /// Reports what was measured.
+    /// Prints what was measured.
     static func notify(_ what: String) { print("overlay: \(what)") }
 
     /// TCP both ways at once, and datagrams of all sizes, over IPv4 and IPv6.
@@ -105,7 +105,7 @@ struct OverlayTests {
         }
     }
 
-    @Test func `an address that nobody has is unreachable, and its senders are informed`() throws {
+    @Test func `an unused address is unreachable, and its senders are informed`() throws {
         try Overlay.with { overlay in
             let nobody4 = try #require(IPAddress("100.64.200.200"))
             var bytes = overlay.a.v6.bytes
@@ -116,7 +116,7 @@ struct OverlayTests {
                 let began = monotonicSeconds()
                 let datagrams = try Socket.datagram(in: overlay.a.namespace, to: address, 9)
                 let stream = try Socket.connecting(in: overlay.a.namespace, to: address, 9)
-                // Without it, only errors that are final reach a socket of UDP.
+                // Without it, only final errors reach a UDP socket.
                 datagrams.set(address.isIPv4 ? Int32(IPPROTO_IP) : Int32(IPPROTO_IPV6), address.isIPv4 ? 11 : 25, 1)
                 #expect(datagrams.send([1]))
                 #expect(datagrams.wait(POLLIN, milliseconds: 8000))

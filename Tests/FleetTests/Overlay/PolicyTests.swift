@@ -3,7 +3,7 @@ import Control
 import Foundation
 import Testing
 
-/// Who may reach what, and what works without an interface.
+/// Which peers may reach what, and what works without an interface.
 extension OverlayTests {
     private static func isOpen(_ overlay: Overlay, _ port: UInt16, isIPv4: Bool) throws -> Bool {
         let address = isIPv4 ? overlay.b.v4 : overlay.b.v6
@@ -16,7 +16,7 @@ extension OverlayTests {
         return true
     }
 
-    @Test func `nodes of different applications meet only where a rule lets them`() throws {
+    @Test func `nodes of different applications communicate only where a rule allows it`() throws {
         let web = ["--label", "app=web"], store = ["--label", "app=store"]
         try Overlay.with(a: web, b: store) { overlay in
             let echo = try Echo(from: overlay.a, to: overlay.b, isIPv4: true)
@@ -36,7 +36,7 @@ extension OverlayTests {
             let (near, far) = try Socket.connection(from: overlay.a, to: overlay.b, isIPv4: true, port: 9100)
             let exchange = try Exchange.run(near, far, .bytes(Self.bytes / 8))
             Self.notify("by a rule: \(exchange)")
-            // The rule lets nobody begin in the other direction.
+            // The rule allows no new flow in the other direction.
             let echo = try Echo(from: overlay.b, to: overlay.a, isIPv4: true, port: 9100)
             #expect(try !echo.exchange([1, 2, 3], milliseconds: 1000))
         }
@@ -82,7 +82,7 @@ extension OverlayTests {
     }
 
     @Test(arguments: Lack.allCases)
-    func `without the privilege an agent does all but the overlay, and reports why`(lack: Lack) throws {
+    func `without the privilege an agent does all but the overlay, and states why`(lack: Lack) throws {
         try Overlay.with(a: ["--overlay", "off"], b: ["--overlay", "off"], isOverlay: false) { overlay in
             let agent = overlay.a
             try agent.restart(["--overlay", "auto"]) { try lack.take() }

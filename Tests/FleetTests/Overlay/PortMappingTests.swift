@@ -5,7 +5,7 @@ import Testing
 
 /// miniupnpd(8), which is what most home routers run, on a router of `Sites`.
 private enum Router {
-    /// Why it cannot be had; `nil` where it can.
+    /// Why it cannot be used; `nil` where it can.
     static let obstacle: String? = {
         if let obstacle = Sites.obstacle { return obstacle }
         for (program, package) in [("miniupnpd", "miniupnpd-nftables"), ("nft", "nftables")]
@@ -14,7 +14,7 @@ private enum Router {
         }
         return nil
     }()
-    /// Reports once why not.
+    /// Prints once why not.
     static let isPossible: Bool = {
         if let obstacle { print("tests of port mapping with a real router are skipped: \(obstacle)") }
         return obstacle == nil
@@ -121,7 +121,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `a router's daemon that starts again is informed of the port again`() throws {
+        @Test func `a router's daemon that restarts gets the request for the port again`() throws {
             var daemon: Program?
             try Sites.with(
                 .random, .random, network: Router.network, prepare: { daemon = try Router.start($0, "PCP") }
@@ -141,7 +141,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `a router that may not map reports it, and the pair is relayed as ever`() throws {
+        @Test func `a router that may not map refuses, and the pair is relayed as before`() throws {
             // The daemon takes addresses of documentation for private ones.
             try Sites.with(.random, .random, prepare: { try Router.start($0, "PCP") }) { sites in
                 try eventually("the refusal is reported", within: 30) {

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// Other people's distributed program, on the mesh alone.
+/// A third-party distributed program, on the mesh alone.
 extension OverlayTests {
     private static let script = URL(filePath: #filePath).deletingLastPathComponent()
         .appending(path: "../../Overlay/ray.sh").standardizedFileURL.path()

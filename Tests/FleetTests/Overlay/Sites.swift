@@ -15,7 +15,7 @@ import Testing
 ///                                                  │   controller             └── beacon 198.51.100.2
 /// ```
 final class Sites {
-    /// Why there can be no such Internet here; `nil` where there can.
+    /// Why there can be no such Internet here; `nil` where it is possible.
     static let obstacle: String? = {
         guard Namespace.isPossible else { return Namespace.obstacle }
         guard access("/usr/sbin/iptables", X_OK) == 0 else { return "needs iptables" }
@@ -30,7 +30,7 @@ final class Sites {
         } catch { return "needs bridges and address translation: \(error)" }
         return nil
     }()
-    /// Reports once why not.
+    /// Prints once why not.
     static let isPossible: Bool = {
         if let obstacle { print("tests of address translation are skipped: \(obstacle)") }
         return obstacle == nil
@@ -41,7 +41,7 @@ final class Sites {
         case masquerade
         /// Each conversation has a port of its own.
         case random
-        /// Whatever comes goes to the node.
+        /// Everything that arrives goes to the node.
         case fullCone
         /// As `masquerade`, and no firewall: what is for nobody inside is answered by the router itself.
         case withoutFirewall
@@ -92,10 +92,9 @@ final class Sites {
     private let threads: Int
     private var programs: [Program] = []
 
-    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With
-    /// `isApart` the
-    /// controller is no relay, each node reaches a beacon of its own, and neither reaches the other. `prepare` comes before the
-    /// agents do.
+    /// `network` is the first three numbers of the outer one, `threads` those that carry each node's packets. With `isApart`
+    /// the controller is no relay, each node reaches its own beacon, and neither reaches the other's. `prepare` runs before
+    /// the agents start.
     static func with(
         _ first: NAT, _ second: NAT, network: String = "198.51.100", threads: Int = 1, isApart: Bool = false,
         prepare: (Sites) throws -> Void = { _ in },
@@ -197,7 +196,7 @@ final class Sites {
         if nat == .fullCone { try filter(router, "-t nat -A PREROUTING -i eth0 -p udp -j DNAT --to \(inside)") }
     }
 
-    /// The line of a node carries packets of at most so many bytes, and nobody reports it.
+    /// The line of a node carries packets of at most so many bytes, and drops larger ones without an ICMP error.
     func narrow(_ node: Node, _ mtu: Int) throws {
         // Each datagram by itself: trains pass as one, whatever the line's size.
         for node in [a, b] { try node.namespace.ip("link set eth0 gso_max_segs 1") }
@@ -206,7 +205,7 @@ final class Sites {
         try hub.ip("link set to-\(node.name) mtu \(mtu)")
     }
 
-    /// The router reports to both ends of each connection that it is over, once.
+    /// The router resets each connection at both ends, once.
     func breakStreams(of node: Node) throws {
         try filter(node.router, "-I FORWARD -p tcp -m limit --limit 1/s -j REJECT --reject-with tcp-reset")
         sleep(2)
@@ -262,7 +261,7 @@ final class Sites {
                 try node.peers().count { $0.isConnected } >= 2
             }
         }
-        // An allocation is bound two round trips after its session, and the directory reported a moment later.
+        // An allocation is bound two round trips after its session, and the directory is updated a moment later.
         usleep(300_000)
     }
 
@@ -284,7 +283,7 @@ final class Sites {
         return program
     }
 
-    /// Talks until the path is of that kind, and both know what is before the other.
+    /// Sends until the path is of that kind, and both know the other's NAT.
     func waitForPath(_ kind: PathsView.Kind, within seconds: Double = 8) throws -> PathsView {
         var last: PathsView?
         let end = Date() + seconds

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 extension OverlayTests {
-    /// Real kernels between two nodes: which of their NATs can be passed, and what happens when a path dies.
+    /// Real kernels between two nodes: which of their NATs can be traversed, and what happens when a path fails.
     @Suite(.enabled(if: Sites.isPossible, "needs root, iproute2, iptables, TUN and network namespaces"))
     struct SitesTests {
         @Test func `two masquerading routers are passed directly`() throws {
@@ -25,7 +25,7 @@ extension OverlayTests {
             }
         }
 
-        /// By sockets other than the first, which belong to the agent's loop, anyone who carries packets.
+        /// By sockets other than the first, which belong to the agent's loop, whatever thread carries packets.
         @Test(arguments: [1, 2, 4])
         func `a router of random ports and a masquerading one are passed by port prediction`(threads: Int) throws {
             try Sites.with(.random, .masquerade, threads: threads) { sites in
@@ -40,7 +40,7 @@ extension OverlayTests {
                 print("over a predicted port, \(threads) threads: \(exchange)")
                 #expect(exchange.received == 8 << 20)
                 #expect(try sites.a.why(sites.b).path == .direct && sites.b.why(sites.a).path == .direct)
-                // Threads inform the agent once a second what they have counted.
+                // Threads report their counts to the agent once a second.
                 try eventually("both have counted") {
                     try sites.a.counter("overlay.packetsReceived") > 1000
                         && sites.b.counter("overlay.packetsReceived") > 1000
@@ -52,7 +52,7 @@ extension OverlayTests {
             try Sites.with(.random, .random) { sites in
                 let path = try sites.waitForPath(.relayed)
                 #expect(path.reason == .bothMappingsDependent)
-                // What is impossible is not tried for ever.
+                // An impossible path is not tried forever.
                 #expect(try sites.a.ping(sites.b, count: 5, interval: 20).roundTripsMicroseconds.count == 5)
                 #expect(try sites.a.counter("predictions") == 0)
             }
@@ -65,7 +65,7 @@ extension OverlayTests {
             }
         }
 
-        /// It joins, finds relays, and carries packets over TCP alone, and reports it.
+        /// It joins, finds relays, carries packets over TCP alone, and shows that.
         @Test(arguments: [1, 2, 4])
         func `an office that lets out nothing but TCP to port 443 is reached over a relay`(threads: Int) throws {
             try Sites.with(.only443, .masquerade, threads: threads) { sites in
@@ -89,7 +89,7 @@ extension OverlayTests {
             }
         }
 
-        @Test func `two offices without UDP talk to each other`() throws {
+        @Test func `two offices without UDP communicate`() throws {
             try Sites.with(.only443, .only443) { sites in
                 let path = try sites.waitForPath(.relayed)
                 #expect(path.reason == .ownUDPBlocked)
@@ -107,7 +107,7 @@ extension OverlayTests {
         }
 
         @Test(arguments: [1280, 1124])
-        func `a megabyte passes a line that drops larger packets and reports nothing`(mtu: Int) throws {
+        func `a megabyte passes a line that drops larger packets without an error`(mtu: Int) throws {
             try Sites.with(.masquerade, .masquerade) { sites in
                 try sites.narrow(sites.a, mtu)
                 _ = try sites.waitForPath(.direct)

@@ -74,7 +74,7 @@ final class Socket {
         }
     }
 
-    /// Begins to connect; `wait` and `takeError` report how it ends.
+    /// Begins to connect; `wait` and `takeError` show how it ends.
     static func connecting(in namespace: Namespace, to address: IPAddress, _ port: UInt16) throws -> Socket {
         try namespace.enter {
             let socket = try Socket(SOCK_STREAM, isIPv4: address.isIPv4)
@@ -150,7 +150,7 @@ final class Socket {
 struct Exchange: CustomStringConvertible {
     enum Amount {
         case bytes(Int)
-        /// Until reported.
+        /// Until it is set.
         case until(Flag)
     }
 
@@ -193,7 +193,7 @@ struct Exchange: CustomStringConvertible {
         var last = began
         while !ends.allSatisfy({ $0.isShut && $0.hasEnded }) {
             var waits = ends.map { end in
-                // One that is done would wake this loop for ever.
+                // A finished one would wake this loop forever.
                 pollfd(
                     fd: end.isShut && end.hasEnded ? -1 : end.socket.descriptor,
                     events: Int16((end.hasEnded ? 0 : POLLIN) | (end.isShut ? 0 : POLLOUT)), revents: 0)
@@ -254,7 +254,7 @@ struct Exchange: CustomStringConvertible {
     }
 }
 
-/// Reported by one thread to another.
+/// A flag that one thread sets for another.
 final class Flag: @unchecked Sendable {
     private let lock = NSLock()
     private var value = false

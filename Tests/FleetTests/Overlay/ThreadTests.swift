@@ -3,7 +3,7 @@ import Control
 import Foundation
 import Testing
 
-/// Packets on threads of their own, and keys, addresses and routes that reach them by letter.
+/// Packets on threads of their own, and keys, addresses and routes that reach them by message.
 extension OverlayTests {
     private static func threads(_ count: Int) -> [String] { ["--data-plane-threads", "\(count)"] }
 
@@ -89,7 +89,7 @@ extension OverlayTests {
         }
     }
 
-    /// What a second agent in the same namespace may not have, and the option that it is informed of.
+    /// What a second agent in the same namespace may not have, and the option that its error names.
     @Test(
         arguments: [
             ("--listen", 5, ["--overlay", "off", "--listen", "0.0.0.0:7950"]),
@@ -100,7 +100,7 @@ extension OverlayTests {
                 ["--listen", "0.0.0.0:7951", "--overlay-interface", "other", "--socket", "/proc/no/such.sock"]
             ),
         ], [2, 4])
-    func `with threads, what somebody else has is refused, and the agent ends`(
+    func `with threads, a name or port in use is refused, and the agent ends`(
         _ refused: (option: String, status: Int32, words: [String]), threads: Int
     ) throws {
         try Overlay.with(a: Self.threads(4)) { overlay in

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Mesh
 
-/// A gateway may be broken, or somebody else's: whatever it reports, nothing traps, spins or grows.
+/// A gateway may be broken or hostile: whatever it sends, nothing traps, spins or grows.
 @Suite struct HostileGatewayTests {
     /// Changes some bytes, cuts, repeats or replaces what is between two of them.
     private static func mutated(_ bytes: [UInt8], _ random: inout Random) -> [UInt8]? {
@@ -66,7 +66,7 @@ import Testing
         #expect(world.mapper.external != nil)
     }
 
-    @Test func `garbage of any length from the gateway's ports is passed over`() {
+    @Test func `garbage of any length from the gateway's ports is ignored`() {
         var random = Random(Seed(7))
         let world = MapperWorld(ModelGateway(.pcp))
         world.begin()

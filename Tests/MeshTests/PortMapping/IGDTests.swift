@@ -28,7 +28,7 @@ import Testing
         #expect(world.gateway.actions == ["GetExternalIPAddress", "AddAnyPortMapping", "AddPortMapping"])
     }
 
-    @Test func `a port of somebody else's becomes another one, by AddAnyPortMapping or by asking again`() throws {
+    @Test func `a port in use becomes another one, by AddAnyPortMapping or by a new request`() throws {
         for service in ["WANIPConnection:1", "WANIPConnection:2"] {
             let world = world {
                 $0.service = service
@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    @Test func `a gateway that only has leases without an end gets such a request, and it is still given back`() {
+    @Test func `a gateway with only endless leases gets such a request, and it is still deleted`() {
         let world = world {
             $0.service = "WANIPConnection:1"
             $0.leasesAreForEver = true
@@ -54,7 +54,7 @@ import Testing
         #expect(world.mapper.external == SocketAddress("203.0.113.9:7950") && world.status.lifetime == nil)
         world.run(.seconds(86_400))
         #expect(world.mapper.external != nil && world.gateway.entries.count == 1)
-        // Without an end it would lead to the address of before for ever.
+        // Without an end it would lead to the old address forever.
         world.begin(own: IPAddress("192.168.1.50")!)
         world.run(.seconds(2))
         #expect(world.gateway.entries.values.map(\.client) == [IPAddress("192.168.1.50")!])
@@ -95,7 +95,7 @@ import Testing
         }
     }
 
-    /// Anyone who is on the network may answer a search, and name any machine.
+    /// Any host on the network may answer a search, and name any machine.
     @Test(arguments: [
         "http://192.168.1.66:5000/rootDesc.xml", "http://203.0.113.1/", "http://router.example/rootDesc.xml",
         "https://192.168.1.1/rootDesc.xml", "http://192.168.1.1:0/", "http://192.168.1.1@203.0.113.1/",
@@ -108,7 +108,7 @@ import Testing
         #expect(world.requested.isEmpty && world.mapper.external == nil)
     }
 
-    @Test func `answers of others than the gateway are passed over`() {
+    @Test func `answers of other hosts than the gateway are ignored`() {
         let world = world { $0.isMute = true }
         world.run(.seconds(1))
         let answer = "HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n"
@@ -158,7 +158,7 @@ import Testing
         #expect(throws: DecodeError.self) { try HTTPAnswer(decoding: endless) }
     }
 
-    @Test func `an unauthenticated peer's words are cut and cleaned before a person sees them`() {
+    @Test func `a gateway's text is shortened and cleaned before a person sees it`() {
         let fault = SOAP.Fault(code: 999, words: "\u{1b}[31m" + String(repeating: "x", count: 500))
         #expect(fault.meaning == "refused with code 999, [31m" + String(repeating: "x", count: 76))
     }

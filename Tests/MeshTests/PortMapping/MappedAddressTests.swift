@@ -4,7 +4,7 @@ import Wire
 
 @testable import Mesh
 
-/// What an endpoint makes of a port that its gateway keeps open.
+/// How an endpoint uses a port that its gateway maps.
 @Suite struct MappedAddressTests {
     private static let own = SocketAddress("192.168.1.2:7950")!, mapped = SocketAddress("203.0.113.9:7951")!
 
@@ -22,7 +22,7 @@ import Wire
         )
     }
 
-    @Test func `peers are informed of it while the session lasts, and the layer above too`() {
+    @Test func `peers and the layer above are informed of it while the session lasts`() {
         let pair = TestPair.members()
         pair.connect()
         pair.run(.seconds(1))

@@ -2,7 +2,8 @@ import Base
 import Mesh
 import Testing
 
-/// A router as the standards describe it, with the faults that real ones have. It keeps one table of mappings, anyone who asks.
+/// A router as the standards describe it, with the faults that real ones have. It keeps one table of mappings, for all
+/// protocols.
 struct ModelGateway {
     struct Entry: Hashable {
         var client: IPAddress
@@ -19,13 +20,13 @@ struct ModelGateway {
     var entries: [UInt16: Entry] = [:]
     /// Answers nothing at all.
     var isMute = false
-    /// Does not even refuse what it does not speak.
+    /// Does not even refuse protocols that it does not support.
     var ignoresOthers = false
     /// What it answers to every MAP of PCP, and of NAT-PMP.
     var pcpResult: UInt8 = 0
     var pmpResult: UInt16 = 0
     var longestLease: UInt32 = 86_400
-    /// Outer ports that it gives to nobody.
+    /// External ports that it does not map.
     var taken: [UInt16] = []
     var service = "WANIPConnection:2"
     var knowsAddAny = true
@@ -133,7 +134,7 @@ struct ModelGateway {
             """.utf8)
     }
 
-    /// A request to any of its HTTP ports; `nil` where nobody answers.
+    /// A request to any of its HTTP ports; `nil` where there is no answer.
     mutating func requested(_ bytes: [UInt8], from client: IPAddress, now: Instant) -> [UInt8]? {
         guard !isMute, speaks.contains(.upnp) else { return nil }
         let text = String(decoding: bytes, as: UTF8.self)
@@ -222,7 +223,7 @@ final class MapperWorld {
     /// What was sent, with its time.
     private(set) var sent: [(at: Instant, bytes: [UInt8], remote: SocketAddress)] = []
     private(set) var requested: [PortMapperRequest] = []
-    /// Changes what the gateway reports on its way.
+    /// Changes the gateway's datagrams in transit.
     var onAnswer: (([UInt8]) -> [UInt8]?)?
     static let own = IPAddress("192.168.1.2")!
     static let nonce: [UInt8] = Array(1...12)

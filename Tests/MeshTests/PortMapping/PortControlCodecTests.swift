@@ -32,7 +32,7 @@ import Testing
         #expect(request.encoded == bytes(golden))
     }
 
-    /// What miniupnpd 2.3.1 reported; figures 3 and 10 of RFC 6887.
+    /// Answers of miniupnpd 2.3.1; figures 3 and 10 of RFC 6887.
     @Test func `answers of PCP are read`() throws {
         let granted = """
             02 81 00 00 00001c20 00000003 000000000000000000000000
@@ -46,7 +46,7 @@ import Testing
         let refused = try PCP.Response(decoding: bytes("02 80 00 01 00000000 00000003 000000000000000000000000"))
         #expect(refused.opcode == 0 && refused.result == 1 && refused.map == nil)
         #expect(refused.meaning == "the gateway speaks another version")
-        // A later version reports at least that.
+        // An answer of a later version shows at least its version.
         let later = try PCP.Response(decoding: bytes("03 81 00 01 00000000 00000003 000000000000000000000000"))
         #expect(later.version == 3 && later.result == 1)
         let announcement = try PCP.Response(decoding: bytes("02 80 00 00 00000000 00000000 000000000000000000000000"))
@@ -55,7 +55,7 @@ import Testing
 
     @Test(arguments: [
         "", "02", "02 81 00 00 00001c20 00000003 0000000000000000000000",
-        // A request; a version that nobody knows; a grant without a mapping.
+        // A request; an unknown version; a grant without a mapping.
         "02 01 00 00 00001c20 00000003 000000000000000000000000",
         "03 81 00 00 00001c20 00000003 000000000000000000000000",
         "02 81 00 00 00001c20 00000003 000000000000000000000000",
@@ -64,7 +64,7 @@ import Testing
         #expect(throws: DecodeError.self) { try PCP.Response(decoding: bytes(hex)) }
     }
 
-    @Test func `every result code has words of its own, and unknown ones have their number`() throws {
+    @Test func `every result code has its own text, and unknown ones have their number`() throws {
         #expect(Set(PCP.ResultCode.allCases.map(\.meaning)).count == 14)
         #expect(PCP.ResultCode.allCases.map(\.rawValue) == Array(0...13))
         #expect(Set(NATPMP.ResultCode.allCases.map(\.meaning)).count == 6)
@@ -83,7 +83,7 @@ import Testing
         #expect(end == bytes("00 01 0000 1f0e 0000 00000000"))
     }
 
-    /// What miniupnpd 2.3.1 reported.
+    /// Answers of miniupnpd 2.3.1.
     @Test func `answers of NAT-PMP are read`() throws {
         let address = try NATPMP.Response(decoding: bytes("00 80 0000 00000003 cb00700b"))
         #expect(address.body == .externalAddress(Self.suggestion.ip) && address.epochSeconds == 3)
@@ -103,7 +103,7 @@ import Testing
         (100, 0, true, true), (1000, 940, false, false), (1000, 930, true, false), (1000, 872, true, true),
         (1000, 1060, false, false), (1000, 1080, true, false), (0, -500, true, true), (0, 2, false, false),
     ])
-    func `a count that does not go with our clock is a restart`(ours: Int64, theirs: Int64, pcp: Bool, pmp: Bool) {
+    func `a count that does not match our clock is a restart`(ours: Int64, theirs: Int64, pcp: Bool, pmp: Bool) {
         for (isPCP, expected) in [(true, pcp), (false, pmp)] {
             var epoch = GatewayEpoch()
             let start = Instant.origin + .seconds(50)
@@ -119,7 +119,7 @@ import Testing
         ("100.63.255.255", false), ("192.0.0.4", true), ("192.0.2.1", false), ("169.254.1.1", true),
         ("0.1.2.3", true), ("127.0.0.1", true), ("198.51.100.7", false), ("8.8.8.8", false), ("2001:db8::1", false),
     ])
-    func `addresses behind a NAT are reported from others`(address: String, isPrivate: Bool) {
+    func `addresses behind a NAT are distinguished from others`(address: String, isPrivate: Bool) {
         #expect(IPAddress(address)!.isOfPrivateNetwork4 == isPrivate)
     }
 }

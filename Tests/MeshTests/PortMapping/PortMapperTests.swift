@@ -46,7 +46,7 @@ import Testing
         #expect(world.mapper.external == Self.mapped && world.status.protocol == .natPMP)
     }
 
-    @Test func `one that passes PCP over in silence is asked by NAT-PMP after the first wait`() {
+    @Test func `a gateway that ignores PCP is asked by NAT-PMP after the first wait`() {
         let world = world(.natPMP) { $0.ignoresOthers = true }
         world.run(.milliseconds(200))
         #expect(world.mapper.external == nil)
@@ -84,7 +84,7 @@ import Testing
         #expect(other.status.protocol == .upnp)
     }
 
-    @Test func `a refusal is reported in words, with the protocol`() {
+    @Test func `a refusal is reported as text, with the protocol`() {
         let world = world(.pcp, .upnp) {
             $0.pcpResult = 12
             $0.errorOfAdd = 606
@@ -167,7 +167,7 @@ import Testing
         #expect(world.mapper.external == Self.mapped)
     }
 
-    @Test func `a restart that nobody announces is noticed at the next renewal`() {
+    @Test func `a restart without an announcement is detected at the next renewal`() {
         for kind in [PortMappingProtocol.pcp, .natPMP, .upnp] {
             let world = world(kind)
             world.run(.seconds(60))
@@ -178,7 +178,7 @@ import Testing
     }
 
     @Test(arguments: [PortMappingProtocol.pcp, .natPMP, .upnp])
-    func `another outer address is reported once the gateway informs it`(kind: PortMappingProtocol) {
+    func `another external address is reported once the gateway states it`(kind: PortMappingProtocol) {
         let world = world(kind)
         world.run(.seconds(60))
         world.gateway.external = IPAddress("203.0.113.77")!
@@ -225,7 +225,7 @@ import Testing
     }
 
     @Test(arguments: ["10.1.2.3", "100.72.0.9", "192.168.0.7"])
-    func `an outer address that is private reports that there is a second NAT`(address: String) {
+    func `a private external address shows that there is a second NAT`(address: String) {
         for kind in [PortMappingProtocol.pcp, .natPMP, .upnp] {
             let world = world(kind) { $0.external = IPAddress(address)! }
             world.run(.seconds(2))
@@ -252,7 +252,7 @@ import Testing
     // MARK: - The end
 
     @Test(arguments: [PortMappingProtocol.pcp, .natPMP, .upnp])
-    func `at the end the mapping is given back`(kind: PortMappingProtocol) {
+    func `at the end the mapping is deleted`(kind: PortMappingProtocol) {
         let world = world(kind)
         world.run(.seconds(10))
         #expect(world.gateway.entries.count == 1)
@@ -262,7 +262,7 @@ import Testing
         #expect(world.mapper.isEnded && world.gateway.entries.isEmpty && world.mapper.deadline == nil)
     }
 
-    @Test func `a gateway that does not answer holds nobody's end up for ever`() {
+    @Test func `a gateway that does not answer does not delay the end forever`() {
         for kind in [PortMappingProtocol.pcp, .natPMP, .upnp] {
             let world = world(kind)
             world.run(.seconds(10))
@@ -273,7 +273,7 @@ import Testing
         }
     }
 
-    @Test func `an end while the first question is under way leaves nothing behind`() {
+    @Test func `an end during the first request leaves nothing behind`() {
         for kind in [PortMappingProtocol.pcp, .upnp] {
             for milliseconds in stride(from: Int64(0), to: 700, by: 2) {
                 let world = world(kind)

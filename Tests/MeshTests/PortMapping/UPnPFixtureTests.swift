@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    @Test func `miniupnpd's texts report what they report`() throws {
+    @Test func `miniupnpd's texts have the expected values`() throws {
         let search = SSDP.location(in: try Self.bytes("miniupnpd-search-1.ssdp"))
         #expect(search == "http://192.168.1.1:5001/rootDesc.xml")
         let location = try #require(GatewayURL("http://192.168.1.1:5000/rootDesc.xml", at: ModelGateway.inside))
