@@ -112,8 +112,7 @@ extension WorkerTests {
             #expect(try bench.awaitEnd(worker).exit.status == 5)
         }
 
-        @Test func `a launch whose shim never started may be repeated, and a late shim does nothing`() throws
-        {
+        @Test func `a launch whose shim never started may be repeated, and a late shim does nothing`() throws {
             let bench = try WorkerBench()
             defer { bench.tearDown() }
             // What an agent leaves that is killed between the launch file and the shim.

@@ -244,8 +244,7 @@ import Wire
     }
 
     @Test
-    func `of many ports of a peer's host a few become paths, and a move to another is followed`()
-    {
+    func `of many ports of a peer's host a few become paths, and a move to another is followed`() {
         var world = World.settled()
         let host = Self.direct.remote.ip
         for port in 1000..<1016 {

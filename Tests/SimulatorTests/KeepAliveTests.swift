@@ -197,8 +197,7 @@ private final class IdleWorld {
         return (shut, world.call(), sent)
     }
 
-    @Test func `an idle node stays reachable over its relay, with fewer datagrams for longer mappings`() throws
-    {
+    @Test func `an idle node stays reachable over its relay, with fewer datagrams for longer mappings`() throws {
         var sent: [Int] = []
         for (life, keepAlive) in [(Int64(20), Int64(8)), (30, 16), (60, 36), (300, 110)] {
             for isRefreshedByInbound in [true, false] {

@@ -63,8 +63,7 @@ import Testing
         #expect(why == "an answer of more than \(HTTPAnswer.bytesLimit) bytes")
     }
 
-    @Test func `the wait for a silent server ends, and there is no wait for an absent one`() throws
-    {
+    @Test func `the wait for a silent server ends, and there is no wait for an absent one`() throws {
         let result = try fetch { _ in }
         guard case .failed(let why) = result.answer else {
             Issue.record("\(String(describing: result.answer))")
