@@ -95,7 +95,7 @@ extension NvidiaDevice {
         case .value, .absent: return
         case .lost(let reported): add(Verdicts.Fault(.failed, "\(path) reports \(reported)"))
         case .failed(let reported):
-            // `Unknown Error` in a mode nobody asked for (the addressing mode of an RTX 4090 under driver 535) is no
+            // `Unknown Error` in a mode that is not in use (the addressing mode of an RTX 4090 under driver 535) is no
             // fault of the card, so only readings that a working card has count.
             if path == "fan_speed" {
                 add(Verdicts.Fault(.degraded, "\(path) reports \(reported)"))
