@@ -79,7 +79,7 @@ static int reset_signals(void) {
 // inherited and that names threads which do not exist here. Hence the system calls themselves.
 //
 // An id of -1 means "do not change" to these calls (setresuid(2)), which then succeed and leave the child root. It is
-// refused, and what the calls did is read back: a worker must never run as another user than the one that was asked for.
+// refused, and what the calls did is read back: a worker must never run as another user than the requested one.
 static void change_user(const asterism_spawn_options *options, int report) {
     uint32_t real, effective, saved;
     if (syscall(SYS_setgroups, options->group_count, options->groups) < 0) give_up(report, ASTERISM_STEP_GROUPS);
@@ -203,7 +203,7 @@ static pid_t start(const asterism_spawn_options *options, asterism_spawn_result 
     pid_t pid = fork();
     if (pid < 0) result->step = ASTERISM_STEP_CLONE;
     if (pid <= 0) return pid;
-    // Nobody else waits for this child, so its number cannot be used again before this line.
+    // No other code waits for this child, so its number cannot be used again before this line.
     result->pidfd = asterism_pidfd_open(pid);
     if (result->pidfd < 0) {
         result->step = ASTERISM_STEP_PIDFD;

@@ -69,7 +69,7 @@ package final class ChildProcess: Source {
         var raw = asterism_exit()
         let count: Int32
         do throws(Errno) { count = try syscall("waitid") { asterism_pidfd_reap(pidfd, &raw) } } catch {
-            preconditionFailure("somebody else reaped child \(pid): \(error)")
+            preconditionFailure("other code reaped child \(pid): \(error)")
         }
         guard count == 1 else { return }
         let exit = ChildExit(raw), onExit = self.onExit

@@ -140,7 +140,7 @@ package final class DatagramSocket: Source {
         return try? address("getsockname") { getsockname(number, $0, $1) }
     }
 
-    /// The kernel's buffers in bytes, as it accounts them (twice what was asked for, socket(7)).
+    /// The kernel's buffers in bytes, as it accounts them (twice the requested size, socket(7)).
     package var receiveBuffer: Int { buffer(SO_RCVBUF) }
     package var sendBuffer: Int { buffer(SO_SNDBUF) }
 

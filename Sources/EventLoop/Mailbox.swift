@@ -6,20 +6,20 @@ import Synchronization
 /// next action depends on messages that may have been sent calls `deliver` first. That costs one atomic read where there is
 /// no message.
 // The handler is the loop's; the rest is behind a lock or atomic.
-package final class Mailbox<Letter: Sendable>: @unchecked Sendable {
-    private let messages = Mutex<[Letter]>([])
+package final class Mailbox<Message: Sendable>: @unchecked Sendable {
+    private let messages = Mutex<[Message]>([])
     private let hasMail = Atomic<Bool>(false)
     private let door: Door
-    private var onMessage: ((Letter) -> Void)?
+    private var onMessage: ((Message) -> Void)?
 
     /// `onMessage` is called on the loop's thread, until `close`.
-    package init(on loop: Loop, onMessage: @escaping (Letter) -> Void) {
+    package init(on loop: Loop, onMessage: @escaping (Message) -> Void) {
         loop.preconditionOnLoop()
         door = loop.door
         self.onMessage = onMessage
     }
 
-    package func send(_ message: Letter) {
+    package func send(_ message: Message) {
         messages.withLock { $0.append(message) }
         let isAwaited = hasMail.exchange(true, ordering: .acquiringAndReleasing)
         if !isAwaited { door.post { [self] in deliver() } }

@@ -17,7 +17,7 @@ package final class RouteWatch {
     package private(set) var messages = 0
     package private(set) var overruns = 0
     /// Messages of processes.
-    package private(set) var unauthenticated = 0
+    package private(set) var foreignMessages = 0
 
     /// Messages that are read before the loop goes on; what is left wakes the loop again.
     private static let atOnce = 64
@@ -50,7 +50,7 @@ package final class RouteWatch {
         for _ in 0..<RouteWatch.atOnce {
             do throws(Errno) {
                 let isKernels = try syscall("recvmsg") { asterism_route_changes_read(descriptor) } == 1
-                if isKernels { messages += 1 } else { unauthenticated += 1 }
+                if isKernels { messages += 1 } else { foreignMessages += 1 }
             } catch {
                 if error.code == ENOBUFS {
                     overruns += 1

@@ -20,7 +20,7 @@ package final class SocketFile {
         if let found = SocketFile.identity(of: path), found == identity { unlink(path) }
     }
 
-    /// A bound socket at `path`. A socket file that nobody answers at is replaced. The file has `mode` less the umask.
+    /// A bound socket at `path`. A socket file without a listener is replaced. The file has `mode` less the umask.
     package static func bind(_ path: String, _ mode: UInt32) throws(Errno) -> FileDescriptor {
         // Abstract names have no file and so no mode, so access could not be limited.
         guard !path.hasPrefix("@") else { throw Errno(EINVAL) }

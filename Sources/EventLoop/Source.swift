@@ -41,7 +41,7 @@ package class Source {
         didClose()
     }
 
-    /// Drops callbacks and whatever else the source holds. `close()` calls it once; `deinit` does not, since a
+    /// Drops callbacks and everything else that the source holds. `close()` calls it once; `deinit` does not, since a
     /// subclass's properties are gone by then.
     func didClose() {}
 

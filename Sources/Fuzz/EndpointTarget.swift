@@ -13,9 +13,9 @@ final class EndpointTarget: Target {
     var endpoint: Endpoint
     private var outbox = MeshOutbox()
     private let clock: Clock
-    /// Messages that arrived from nodes in `friends`, and the state of sessions with them.
+    /// Messages that receivedMessages from nodes in `friends`, and the state of sessions with them.
     var friends: [NodeID] = []
-    private(set) var arrived: [[UInt8]] = []
+    private(set) var receivedMessages: [[UInt8]] = []
     private(set) var lost = 0
     private(set) var bytesRead = 0
 
@@ -53,7 +53,7 @@ final class EndpointTarget: Target {
 
     private func handle(_ event: MeshEvent) {
         switch event {
-        case .message(let node, let bytes) where friends.contains(node): arrived.append(bytes)
+        case .message(let node, let bytes) where friends.contains(node): receivedMessages.append(bytes)
         case .disconnected(let node, _) where friends.contains(node): lost += 1
         case .stream(let node, .readable(let stream)):
             while true {
@@ -71,8 +71,8 @@ final class EndpointTarget: Target {
     }
 
     func takeReceived() -> [[UInt8]] {
-        defer { arrived = [] }
-        return arrived
+        defer { receivedMessages = [] }
+        return receivedMessages
     }
 
     func complaint(now: Instant) -> String? {

@@ -57,8 +57,8 @@ package enum AcceleratorContract {
     package static func parse(_ output: [UInt8], exitStatus: Int32) throws(HealthError) -> [AcceleratorStatus] {
         guard (0...2).contains(exitStatus), exitStatus == 0 || output.contains(where: { !$0.isBlank }) else {
             let firstLine = output.split(separator: UInt8(ascii: "\n")).first ?? []
-            let reported = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
-            throw HealthError(.commandFailed(status: exitStatus), "", reported)
+            let message = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
+            throw HealthError(.commandFailed(status: exitStatus), "", message)
         }
         var json = try ContractReader(output)
         var devices = try document(&json)
@@ -159,9 +159,9 @@ package enum AcceleratorContract {
         if let verdict {
             device.verdict = verdict
         } else {
-            let reported = device.evidence
+            let evidence = device.evidence
             device.judge()
-            device.evidence = Array((device.evidence + reported).prefix(HealthLimits.evidenceLines))
+            device.evidence = Array((device.evidence + evidence).prefix(HealthLimits.evidenceLines))
         }
         return device
     }

@@ -72,8 +72,8 @@ struct NvidiaDevice {
     /// Text that stands directly in `<gpu>`.
     mutating func stray(_ text: [UInt8]) {
         let reading = NvidiaReading(text)
-        if case .lost(let reported) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(reported)")) }
-        if case .failed(let reported) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(reported)")) }
+        if case .lost(let text) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(text)")) }
+        if case .failed(let text) = reading { add(Verdicts.Fault(.failed, "nvidia-smi reports \(text)")) }
     }
 
     consuming func finished(index: Int64, driverVersion: String?) -> AcceleratorStatus {
@@ -93,14 +93,14 @@ extension NvidiaDevice {
     private mutating func note(_ reading: NvidiaReading, at path: String) {
         switch reading {
         case .value, .absent: return
-        case .lost(let reported): add(Verdicts.Fault(.failed, "\(path) reports \(reported)"))
-        case .failed(let reported):
-            // `Unknown Error` in a mode nobody asked for (the addressing mode of an RTX 4090 under driver 535) is no
+        case .lost(let text): add(Verdicts.Fault(.failed, "\(path) reports \(text)"))
+        case .failed(let text):
+            // `Unknown Error` in a mode that is not in use (the addressing mode of an RTX 4090 under driver 535) is no
             // fault of the card, so only readings that a working card has count.
             if path == "fan_speed" {
-                add(Verdicts.Fault(.degraded, "\(path) reports \(reported)"))
+                add(Verdicts.Fault(.degraded, "\(path) reports \(text)"))
             } else if isEssential(path) {
-                add(Verdicts.Fault(.failed, "\(path) reports \(reported)"))
+                add(Verdicts.Fault(.failed, "\(path) reports \(text)"))
             }
         }
     }

@@ -181,13 +181,13 @@ extension NvidiaSMI {
 
     private static func failureWithoutReport(_ output: [UInt8], _ exitStatus: Int32) -> HealthError {
         let firstLine = output.split(whereSeparator: { $0 == 10 || $0 == 13 }).first ?? []
-        let reported = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
+        let text = String(decoding: firstLine.prefix(HealthLimits.textBytes), as: UTF8.self).trimmed
         if let message = messages(output[...]).first(where: \.isLost) {
-            return HealthError(.deviceLost(pciAddress: message.address), "", reported)
+            return HealthError(.deviceLost(pciAddress: message.address), "", text)
         }
         return exitStatus == 0
-            ? HealthError(.malformed, "document", line: 1, reported.isEmpty ? "no output" : reported)
-            : HealthError(.commandFailed(status: exitStatus), "", reported)
+            ? HealthError(.malformed, "document", line: 1, text.isEmpty ? "no output" : text)
+            : HealthError(.commandFailed(status: exitStatus), "", text)
     }
 
     /// Lines outside the report that name a card; at most as many as there can be cards.

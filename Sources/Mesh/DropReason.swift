@@ -21,7 +21,7 @@ package enum DropReason: String, Hashable, Sendable, CaseIterable {
     case expiredCertificate
     /// A good certificate of another node.
     case wrongNode
-    /// A node without a certificate asked for a session, and this one enrols no nodes, or too many at once.
+    /// A node without a certificate requested a session, and this one enrols no nodes, or too many at once.
     case anonymousRefused
     case tooManySessions
     /// A second message to which there is no first.

@@ -20,8 +20,8 @@ struct Cgroup {
         return writeAll(file, [UInt8(ascii: "1")]) == 0
     }
 
-    /// Sends a signal, and SIGCONT after it, to each process in it and below it but `others`. A process is in it without
-    /// being a descendant of the shim if somebody moved it there.
+    /// Sends a signal, and SIGCONT after it, to each process in it and below it but `others`. A process that was moved there
+    /// is in it without being a descendant of the shim.
     func signal(_ number: Int32, except others: Set<Int32>) {
         for folder in folders {
             for process in processes(folder) where !others.contains(process) {

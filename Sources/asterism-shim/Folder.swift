@@ -3,7 +3,7 @@ import Glibc
 import Platform
 import ShimProtocol
 
-/// The folder of a generation, held open: the shim works with names relative to it, whatever becomes of its path.
+/// The folder of a generation, held open: the shim works with names relative to it, so a change of its path has no effect.
 struct Folder {
     let descriptor: Int32
 

@@ -87,11 +87,11 @@ private func start(
 
 /// Only a privileged process may make itself less likely to be killed than its parent (proc_pid_oom_score_adj(5)); for others
 /// the parent's score is the minimum.
-private func setScore(_ options: inout asterism_spawn_options, _ desired: Int32) {
+private func setScore(_ options: inout asterism_spawn_options, _ score: Int32) {
     let text = String(decoding: readAll("/proc/self/oom_score_adj", limit: 16) ?? [], as: UTF8.self)
     let own = Int32(text.split(separator: "\n").first ?? "0") ?? 0
     options.set_oom_score = 1
-    options.oom_score = geteuid() == 0 ? desired : max(own, desired)
+    options.oom_score = geteuid() == 0 ? score : max(own, score)
 }
 
 /// C strings, and a null pointer after the last.

@@ -141,8 +141,8 @@ private func late<Value: Comparable>(_ values: [Value], than limit: Value) -> Bo
 }
 
 extension Trial.Fault {
-    /// A path is gone from one moment to the next, or an end of it is elsewhere. (It takes longer to detect that UDP is
-    /// blocked: everything is silent at once.)
+    /// A path fails suddenly, or one of its ends moves. (It takes longer to detect that UDP is blocked: everything is silent
+    /// at once.)
     fileprivate var isSudden: Bool {
         switch self {
         case .blackHoleOneWay, .blackHole, .natReboot, .natRebinding, .addressChange, .relayCrash, .controllerCrash:

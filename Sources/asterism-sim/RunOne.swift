@@ -42,7 +42,7 @@ extension Outcome {
             "timeline \(hash), \(self.lines) lines",
         ]
         lines += findings.map(\.description)
-        lines.append(findings.isEmpty ? "all checkers are content" : "\(findings.count) findings")
+        lines.append(findings.isEmpty ? "no checker has found a fault" : "\(findings.count) findings")
         return lines.joined(separator: "\n")
     }
 

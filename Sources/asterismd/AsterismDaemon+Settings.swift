@@ -75,7 +75,7 @@ extension AsterismDaemon {
             + "\(Limits.nameBytes) characters"
     }
 
-    /// The rule is the controller's, which would refuse the node much later and elsewhere.
+    /// The controller has the same rule, and would refuse the node much later.
     private func nodeName() throws(StartError) -> String {
         if let name {
             guard WorkerSpec.isName(name) else { throw StartError("--name", "'\(name)' is \(notAName)") }

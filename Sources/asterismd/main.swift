@@ -43,7 +43,7 @@ struct AsterismDaemon: DaemonCommand {
     var socket = "/run/asterism/agent.sock"
     @Option(help: "The name to enrol under. (default: the host's name)")
     var name: String?
-    @Option(help: "The site that the node stands in.")
+    @Option(help: "The site of the node.")
     var site: String = ""
     @Option(help: "A label, NAME=VALUE; may be given more than once.")
     var label: [String] = []
@@ -54,8 +54,8 @@ struct AsterismDaemon: DaemonCommand {
     var joinTokenFile: String?
     @Option(
         help: """
-            The cgroup v2 directory that is the workers' alone: auto (that of asterism-workers.service, where it runs), \
-            off, or a path. Without one, workers are held together by their shims.
+            The cgroup v2 directory for workers only: auto (that of asterism-workers.service, where it runs), \
+            off, or a path. Without one, only shims keep track of workers' processes.
             """)
     var workersCgroup = "auto"
     @Option(help: "Where accelerators are read: auto, none, nvidia, exec:COMMAND or replay:FILE.")

@@ -89,7 +89,7 @@ import Wire
         }
     }
 
-    @Test func `without the token nobody is served`() throws {
+    @Test func `without the token no client is served`() throws {
         let server = try Server()
         let agent = try agent(server.view(token: String(repeating: "00", count: 16)))
         let run = try self.run(agent, "x", "--duration", "1")
@@ -100,7 +100,7 @@ import Wire
         #expect(server.hasEnded(within: 3))
     }
 
-    @Test func `a server ends when its time is over, and when nobody comes`() throws {
+    @Test func `a server ends when its time is over, and when no client comes`() throws {
         let server = try Server(seconds: 1)
         #expect(server.hasEnded(within: 4))
         let run = try CommandRun.run(["bench-serve", "--address", "127.0.0.1", "--seconds", "5"], input: "no token\n")

@@ -135,7 +135,7 @@ import Wire
         #expect(services(fleet).count == 1)
     }
 
-    @Test func `who is served is this node's choice`() throws {
+    @Test func `this node decides which peers it serves`() throws {
         let other = [Label(PolicyRule.applicationLabel, "other")]
         let cases: [(BenchPermission, [Label], Bool)] = [
             (.auto, [], true), (.auto, other, false), (.allow, other, true), (.allow, [], true), (.off, [], false),

@@ -93,7 +93,7 @@ import Wire
         #expect(pair.events.allSatisfy { $0.kind != .clockDiffers })
     }
 
-    @Test func `a certificate that nobody renews is reported once when it is near its end`() {
+    @Test func `a certificate that is not renewed is reported once when it is near its end`() {
         let pair = TestPair()
         _ = pair.join(pair.createToken())
         pair.run(.seconds(2))

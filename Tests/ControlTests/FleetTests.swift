@@ -42,7 +42,7 @@ import Wire
         #expect(view.host?.hostname == "box")
     }
 
-    @Test func `a token that is unknown or altered lets nobody in`() throws {
+    @Test func `a token that is unknown or altered admits no node`() throws {
         let pair = TestPair()
         let token = pair.createToken()
         var altered = try TokenText(token)
@@ -79,7 +79,7 @@ import Wire
         #expect(pair.membership == nil)
     }
 
-    @Test func `an expired token lets nobody in`() {
+    @Test func `an expired token admits no node`() {
         let pair = TestPair()
         let token = pair.createToken(ttlSeconds: 60)
         pair.run(.seconds(61))

@@ -107,7 +107,7 @@ import Wire
         #expect(pair.node?.state == .online)
         #expect(pair.status?.controllerLostAt == nil)
         #expect(pair.launches == launches)
-        // It admits nobody, so it is not used up.
+        // It admits no node, so it is not used up.
         #expect(pair.store.tokens.map(\.used) == used + [0])
         let places = pair.membership?.admission.controllers.first?.addresses.map(\.description)
         #expect(places == [Self.newPlace, TestPair.controllerAddress.description])

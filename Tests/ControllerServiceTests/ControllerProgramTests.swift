@@ -10,7 +10,7 @@ import Wire
 
 /// The real program, started, asked, killed and started again.
 @Suite(.serialized) struct ControllerProgramTests {
-    @Test func `kill -9 loses no token, and the controller stays who it is`() throws {
+    @Test func `kill -9 loses no token, and the controller keeps its identity`() throws {
         try withTemporaryDirectory { directory in
             var program = try Program(directory)
             let before = try program.ask("GET", "/v1/status")

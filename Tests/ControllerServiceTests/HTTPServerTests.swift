@@ -69,7 +69,7 @@ import Testing
 
     /// One seed gives the same bytes each time.
     @Test(arguments: [1, 2, 3] as [UInt64])
-    func `requests with bytes changed, cut out and put in harm nobody`(seed: UInt64) throws {
+    func `requests with bytes changed, removed and inserted do not affect others`(seed: UInt64) throws {
         let loop = Loop()
         var limits = HTTPServer.Limits()
         limits.receive = .milliseconds(500)

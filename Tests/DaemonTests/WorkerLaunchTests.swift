@@ -67,7 +67,7 @@ extension WorkerTests {
             #expect(lines[1].hasPrefix("0 1 2 "))
             #expect(lines[1].split(separator: " ").count == 3, "\(lines[1])")
             #expect(lines[2].hasSuffix("0000000000000000"))
-            // 32 and 33 are the C library's own: it lets nobody change them, so a worker has what the agent was given.
+            // The C library reserves 32 and 33 and allows no change of them, so a worker inherits the agent's.
             let ignored = try #require(UInt64(lines[3].suffix(16), radix: 16))
             #expect(ignored & ~(3 << 31) == 0)
             #expect(lines[4] == "/dev/null" && lines[5] == bench.folder(worker) + "/work")

@@ -13,7 +13,7 @@ extension EventLoopTests {
             var reported: [String] = []
             var messages = 0
             var overruns = 0
-            var unauthenticated = 0
+            var foreignMessages = 0
         }
 
         /// Runs the loop until nothing has come for 100 ms.
@@ -59,13 +59,13 @@ extension EventLoopTests {
                 // The first socket of a process in a namespace has the process's number as its address (netlink(7)).
                 guard OwnNetwork.forge(to: getpid()) else { throw Errno(errno) }
                 var seen = Seen()
-                if drive(loop, until: { watch.unauthenticated > 0 || news.value > 0 }), news.value > 0 {
+                if drive(loop, until: { watch.foreignMessages > 0 || news.value > 0 }), news.value > 0 {
                     seen.reported.append("a forgery")
                 }
-                (seen.messages, seen.unauthenticated) = (watch.messages, watch.unauthenticated)
+                (seen.messages, seen.foreignMessages) = (watch.messages, watch.foreignMessages)
                 return seen
             }
-            #expect(seen.reported == [] && seen.messages == 0 && seen.unauthenticated == 1)
+            #expect(seen.reported == [] && seen.messages == 0 && seen.foreignMessages == 1)
         }
 
         @Test func `an overrun of the kernel's queue counts as a change, and the next one is reported again`()

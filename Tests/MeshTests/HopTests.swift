@@ -159,7 +159,7 @@ import Wire
         pair.drain(pair.a)
         pair.run(.milliseconds(10))
         #expect(missed() == [relays[1].node])
-        // Nobody has answered that.
+        // There was no answer to that.
         pair.run(.seconds(4))
         #expect(missed() == [relays[1].node, relays[1].node])
     }

@@ -261,7 +261,7 @@ import Wire
             from: behind[0].at,
             now: bench.now)
         #expect(third == .dropped(.relayTooFar))
-        // What is itself to be carried, or binds an allocation: to a relay from behind one, and to somebody behind one.
+        // A datagram to be relayed, or a bind: from behind a relay to a relay, and to a node behind one.
         let out = bench.relay.carry(
             AllocationPair(near: behind[0].node.allocation, far: b.allocation), count: 500, isForRelays: true,
             from: behind[0].at,

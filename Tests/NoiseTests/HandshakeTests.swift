@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test func `the responder of IK knows who calls and what for before it answers`() throws {
+    @Test func `the responder of IK knows the initiator and its payload before it answers`() throws {
         var pair = HandshakeTests.pair(.ik)
         let message = try pair.initiator.writeMessage(payload: Array("certificate".utf8))
         let payload = try pair.responder.readMessage(message)

@@ -130,7 +130,7 @@ import Wire
         #expect(checker.unsettled(snapshot(.online, isUp: true), now: .origin) == [])
     }
 
-    @Test func `a newer generation besides an older one is seen`() {
+    @Test func `a newer generation while an older one runs is seen`() {
         let checker = OverlapChecker(), spec = WorkerSpec(command: ["/sim/runs", "0", "1"])
         func start(_ generation: UInt64, on machine: Int) -> [String] {
             let worker = WorkerRef("w", generation: generation)
@@ -170,7 +170,7 @@ import Wire
         #expect(MemoryChecker().observe(.held(machine: 1, what: "sessions", count: 2, limit: 2), now: .origin) == [])
     }
 
-    @Test func `a request that never ends, or ends twice, or reaches nobody is seen`() {
+    @Test func `a request that never ends, or ends twice, or reaches no node is seen`() {
         let here = IPAddress("100.64.0.2")!, nobodys = IPAddress("100.127.0.1")!
         func see(_ checker: OverlayChecker, _ fact: OverlayFact) -> Int {
             checker.observe(.overlay(machine: 1, fact), now: .origin).count
@@ -197,7 +197,7 @@ import Wire
         #expect(checker.unsettled(apart, now: .origin).count == 1)
     }
 
-    @Test func `a packet that is changed, comes twice or goes astray is seen`() {
+    @Test func `a packet that is changed, duplicated or misdelivered is seen`() {
         let checker = OverlayChecker()
         func see(_ machine: Int, _ fact: OverlayFact) -> Int {
             checker.observe(.overlay(machine: machine, fact), now: .origin).count

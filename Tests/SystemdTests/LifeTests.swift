@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 extension SystemdTests {
-    /// What systemd does with the agent's unit, and what becomes of workers.
+    /// What systemd does with the agent's unit, and the effect on workers.
     @Suite struct Life {
         @Test func `workers survive everything that ends the agent, and end with their own unit`() throws {
             try Lab.with(["first", "second"]) { lab in

@@ -7,7 +7,7 @@
 // Starting a process.
 //
 // Some explanation is required here. Between the creation of a process and its execve(2) runs a copy of one thread of
-// the agent; the other threads are gone, with whatever locks they held. Neither malloc nor the Swift runtime may be entered
+// the agent; the other threads are gone, with all locks that they held. Neither malloc nor the Swift runtime may be entered
 // there, so this code is C and makes system calls only. posix_spawn(3) would do the same, but it knows neither pidfds nor
 // cgroups, users, limits or oom_score_adj.
 //

@@ -102,7 +102,7 @@ package final class AgentDaemon {
                     },
                     lost: { why in
                         me.object?.log.error(
-                            "the overlay carries no packets: \(why); restart the agent to have it again")
+                            "the overlay carries no packets: \(why); restart the agent to restore it")
                     }))
         } catch { throw StartError("--data-plane-threads", error.message, ExitStatus(error)) }
         do throws(Errno) {

@@ -71,8 +71,8 @@ final class AgentLog {
     func report(_ event: BenchHost.Event) {
         switch event {
         case .serving(_, let tcpPort, let udpPort, _):
-            log.info("serves a peer that measures", metadata: ["tcp": "\(tcpPort)", "udp": "\(udpPort)"])
-        case .ended(_, let why): log.info("measuring is over", metadata: ["reason": "\(why)"])
+            log.info("serving a measurement for a peer", metadata: ["tcp": "\(tcpPort)", "udp": "\(udpPort)"])
+        case .ended(_, let why): log.info("the measurement has ended", metadata: ["reason": "\(why)"])
         }
     }
 

@@ -60,7 +60,7 @@ final class CaptureHost {
             return refuse("seconds", "must be 1 to 86400, not \(seconds)")
         }
         guard session == nil else {
-            return answer(.failure(APIError(.conflict, "somebody captures on this node already")))
+            return answer(.failure(APIError(.conflict, "another capture runs on this node")))
         }
         lastNumber += 1
         var new = CaptureSession(

@@ -47,7 +47,7 @@ package final class NATDiscoveryHost {
         resolver = Blocking(on: loop, "names of STUN servers")
         let me = Weak<NATDiscoveryHost>()
         timer = Timer(on: loop, "names of STUN servers") { me.object?.discovery() }
-        patience = Timer(on: loop, "somebody waits for a NAT discovery") { me.object?.release() }
+        patience = Timer(on: loop, "a wait for a NAT discovery") { me.object?.release() }
         me.object = self
     }
 
@@ -240,7 +240,7 @@ package final class NATDiscoveryHost {
                 { _, out in LifetimeDiscovery(server: server, seed: Entropy.seed(), now: loop.now, into: &out) },
                 onEnd: { [weak self] in self?.measuredLifetime() })
             last.lifetime = .unknown(.pending)
-        } catch { log.notice("the life of mappings is not measured", metadata: ["reason": "\(error.message)"]) }
+        } catch { log.notice("the lifetime of NAT mappings is not measured", metadata: ["reason": "\(error.message)"]) }
     }
 
     private func measuredLifetime() {
@@ -250,6 +250,6 @@ package final class NATDiscoveryHost {
         guard let life = result.value else { return }
         let below = life.below.map { "\($0)" } ?? "unknown"
         onLifetime?(life)
-        log.info("a mapping's life", metadata: ["atLeast": "\(life.atLeast)", "below": "\(below)"])
+        log.info("lifetime of a NAT mapping", metadata: ["atLeast": "\(life.atLeast)", "below": "\(below)"])
     }
 }

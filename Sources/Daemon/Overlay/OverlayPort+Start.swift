@@ -23,7 +23,7 @@ extension OverlayPort {
             guard mode == .auto else {
                 throw StartError("--overlay", why, ExitStatus(error) == .refused ? .refused : .unavailable)
             }
-            log.notice("\(why); all else works", metadata: ["needs": "/dev/net/tun and CAP_NET_ADMIN"])
+            log.notice("\(why); everything else works", metadata: ["needs": "/dev/net/tun and CAP_NET_ADMIN"])
             return nil
         }
     }

@@ -74,7 +74,7 @@ package final class OverlayPort {
     private var reports: Mailbox<OverlayThread.Report>?
     private let handoffs = OverlayThread.HandoffBuffers()
     /// What has arrived on sockets that only the agent has, until the round is over.
-    private var arrived = DatagramBatch()
+    private var handedIn = DatagramBatch()
     private var port: MeshPort?
     private let kernel: Blocking
     /// The queue length that each shard needs.
@@ -132,7 +132,7 @@ package final class OverlayPort {
         port.stopReceiving()
         port.attach(
             PortReceiver(
-                message: { me.object?.arrived($0, segment: $1, from: $3, by: $4) }, round: { me.object?.handOver() },
+                message: { me.object?.receive($0, segment: $1, from: $3, by: $4) }, round: { me.object?.handOver() },
                 writable: {}, tooLarge: listener.tooLarge))
         let pairs = settings.threads / 2
         let flows = FlowTable()
@@ -167,20 +167,20 @@ package final class OverlayPort {
 
     // MARK: - Sockets that only the agent has
 
-    private func arrived(
+    private func receive(
         _ bytes: UnsafeMutableRawBufferPointer, segment: Int, from remote: SocketAddress, by socket: UInt16
     ) {
         guard segment > 0 else { return }
         for start in stride(from: 0, to: bytes.count, by: segment) {
-            arrived.append(
+            handedIn.append(
                 UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + segment, bytes.count)]), remote: remote,
                 socket: socket)
         }
     }
 
     private func handOver() {
-        let taken = handoffs.received.take(&arrived)
-        arrived.removeAll()
+        let taken = handoffs.received.take(&handedIn)
+        handedIn.removeAll()
         guard !taken.isEmpty else { return }
         threads.first { $0.role.contains(.inward) }?.send(.received(taken))
     }

@@ -193,7 +193,7 @@ package final class PortMappingHost {
                         "problem": "\(status.problem ?? "none")",
                     ])
             } else {
-                log.info("no port is mapped any more")
+                log.info("the port mapping has ended")
             }
             onChange(reported.map { [$0] } ?? [])
         } else if reported == nil, mapper.isResting, status.problem != reportedProblem {

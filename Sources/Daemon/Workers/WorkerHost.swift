@@ -41,7 +41,7 @@ package final class WorkerHost {
     package let settings: Settings
     /// How workers' processes are tracked on this node.
     package var containment: Containment { cgroups == nil ? .subreaper : .cgroup }
-    /// Why it is `subreaper` although a cgroup was given or looked for.
+    /// Why it is `subreaper` although a cgroup was configured or searched for.
     package let cgroupProblem: String?
 
     let cgroups: WorkerCgroups?

@@ -52,10 +52,10 @@ package struct QueueLength: Sendable {
         bulkAt = now
         guard fullWindows > 1 else { return nil }
         let carried = self.count * Int(QueueLength.patience.nanoseconds) / max(1, Int(age.nanoseconds))
-        let desired = min(max(carried, QueueLength.least), QueueLength.wide)
-        guard desired >= packets * 2 || desired * 2 <= packets else { return nil }
-        packets = desired
-        return desired
+        let length = min(max(carried, QueueLength.least), QueueLength.wide)
+        guard length >= packets * 2 || length * 2 <= packets else { return nil }
+        packets = length
+        return length
     }
 
     /// To be called periodically, since after a bulk transfer there may be no more turns.

@@ -4,7 +4,7 @@ import Wire
 
 // The receiving path of a packet, in the order of the functions:
 //
-//   socket ──→ received: a message of datagrams ──→ whatever is no packet ──→ Endpoint
+//   socket ──→ received: a message of datagrams ──→ other datagrams ──→ Endpoint
 // ──→ open: index → window → cipher in place → window ──→ source, destination, policy
 //          ──→ joins the super-packet before it, or begins one ──→ device
 //

@@ -27,9 +27,9 @@ final class Peer {
     var cookies: CookieJar
     /// `connected` was reported, and neither `disconnected` nor `connectFailed` since.
     private(set) var isConnected = false
-    /// This node asked for the session.
+    /// This node requested the session.
     private(set) var isRequested = false
-    /// When this node asked, or asked again; `nil` while there is a session.
+    /// When this node requested it last; `nil` while there is a session.
     private(set) var requestedAt: Instant?
     /// The keys are to be renewed, although they are not too old.
     private(set) var needsRekey = false

@@ -32,7 +32,7 @@ package struct LifetimeDiscovery: ~Copyable {
     }
 
     private enum Outcome: Hashable {
-        case waiting, open, arrived, silent
+        case waiting, open, answered, silent
     }
 
     private var transactions: STUNTransactions<Purpose>
@@ -66,7 +66,7 @@ package struct LifetimeDiscovery: ~Copyable {
     }
 
     /// The server answers to other ports, and the NAT lets it.
-    private var isTried: Bool { outcomes[Int(LifetimeDiscovery.trialSocket)] == .arrived }
+    private var isTried: Bool { outcomes[Int(LifetimeDiscovery.trialSocket)] == .answered }
 
     package mutating func received(_ batch: inout DatagramBatch, now: Instant, into out: inout DatagramBatch) {
         for index in 0..<batch.count where result == nil {
@@ -112,7 +112,7 @@ package struct LifetimeDiscovery: ~Copyable {
                 result = .unknown(.notServed)
                 return
             }
-            outcomes[Int(target)] = .arrived
+            outcomes[Int(target)] = .answered
         case .plain(let target):
             guard socket == 0 else { return }
             plainReceived[Int(target)] = true
@@ -138,7 +138,7 @@ package struct LifetimeDiscovery: ~Copyable {
         var longest: Interval?
         for (place, wait) in LifetimeDiscovery.waits.enumerated() {
             switch outcomes[place + 1] {
-            case .arrived: longest = wait
+            case .answered: longest = wait
             case .silent:
                 // The connection was dead meanwhile; the earlier waits still count.
                 result =

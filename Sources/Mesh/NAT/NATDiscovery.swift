@@ -46,7 +46,7 @@ package struct NATDiscovery: ~Copyable {
 
     /// The result of asking the server to answer from another address or port.
     private enum Change: Hashable {
-        case pending, arrived, silent, notServed
+        case pending, answered, silent, notServed
     }
 
     private struct Observation {
@@ -173,8 +173,8 @@ package struct NATDiscovery: ~Copyable {
         case .secondAddress, .secondBoth:
             isOtherAlive = true
             observations.append(Observation(remote: remote, mapped: mapped))
-        case .changeBoth: changeBoth = remote == examined?.other ? .arrived : .notServed
-        case .changePort: changePort = remote.port == examined?.other?.port ? .arrived : .notServed
+        case .changeBoth: changeBoth = remote == examined?.other ? .answered : .notServed
+        case .changePort: changePort = remote.port == examined?.other?.port ? .answered : .notServed
         case .hairpin: break
         }
     }
@@ -302,14 +302,14 @@ extension NATDiscovery {
     }
 
     private var filtering: NATFinding<NATFindings.Filtering> {
-        if changeBoth == .arrived { return .known(.endpointIndependent) }
+        if changeBoth == .answered { return .known(.endpointIndependent) }
         guard isDone else { return .unknown(.pending) }
         guard let lastExamined else { return .unknown(.noAnswer) }
         guard lastExamined.other != nil else { return .unknown(.noOtherAddress) }
         if changeBoth == .notServed || changePort == .notServed { return .unknown(.notServed) }
         guard bases[1] != nil, bases[2] != nil else { return .unknown(.noAnswer) }
         guard isOtherAlive else { return .unknown(.otherIsSilent) }
-        return .known(changePort == .arrived ? .addressDependent : .addressAndPortDependent)
+        return .known(changePort == .answered ? .addressDependent : .addressAndPortDependent)
     }
 
     private var allocation: NATFinding<NATFindings.Ports> {

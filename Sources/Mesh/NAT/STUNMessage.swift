@@ -107,7 +107,7 @@ extension STUNMessage {
     }
 
     /// Types that the receiver must understand (below 0x8000), and this reader does not. A request with one is answered
-    /// with error 420, a response with one is no use (section 6.3).
+    /// with error 420, a response with one is discarded (section 6.3).
     package var unknownRequired: [UInt16] {
         attributes.compactMap { attribute in
             guard case .other(let type, _) = attribute, type < 0x8000 else { return nil }

@@ -226,7 +226,7 @@ package struct PathSet: Sendable {
         return nil
     }
 
-    /// This machine stood still for so long: what was not answered meanwhile was perhaps not received.
+    /// This machine was suspended for so long: probes without an answer were perhaps not received.
     package mutating func slept(_ length: Interval) { for index in paths.indices { paths[index].slept(length) } }
 
     /// Nothing was sent for a while: frees memory that an idle peer does not need.

@@ -75,7 +75,7 @@ extension SOAP.Fault {
     /// Its meaning, for a person: codes of UPnP (UDA 1.1, section 3.3.2) and of WANIPConnection:2 (2.5.22 and others).
     var meaning: String {
         let known: [(code: Int, words: String)] = [
-            (401, "the gateway does not know the action"), (402, "the gateway did not like an argument"),
+            (401, "the gateway does not know the action"), (402, "the gateway refused an argument"),
             (501, "the gateway failed"), (606, "the gateway does not allow it"),
             (713, "the gateway has no such mapping"), (714, "the gateway has no such mapping"),
             (715, "the gateway requires a remote host"), (716, "the gateway requires an external port"),

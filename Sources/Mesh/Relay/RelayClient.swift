@@ -6,7 +6,7 @@ import Wire
 ///
 /// ```
 ///   connecting ─ session → asking ── allocation ──→ binding ── bound ──→ bound ──┐ a third of the bind's life, another address,
-///     ↑                      │ refused          ↑                         │ a challenge that nobody asked for
+///     ↑                      │ refused          ↑                         │ an unsolicited challenge
 ///     └── session lost ──────┴──────────────────┴─────────────────────────┘
 /// ```
 struct RelayClient {

@@ -83,27 +83,27 @@ struct RelayAllocations {
     mutating func use(
         _ relays: [ControllerAddress], location: inout NodeLocation, peers: inout PeerTable, now: Instant
     ) {
-        let desired = relays.filter { $0.node != node }.prefix(Limits.homeRelays)
-        spares = relays.filter { relay in relay.node != node && !desired.contains { $0.node == relay.node } }
+        let home = relays.filter { $0.node != node }.prefix(Limits.homeRelays)
+        spares = relays.filter { relay in relay.node != node && !home.contains { $0.node == relay.node } }
         var isChanged = false
         for position in clients.indices {
             let isHome =
-                desired.contains { $0.node == clients[position].relay }
-                || isInUse(clients[position], insteadOf: desired)
+                home.contains { $0.node == clients[position].relay }
+                || isInUse(clients[position], insteadOf: home)
             if clients[position].setHome(isHome) { isChanged = true }
         }
-        for relay in desired {
+        for relay in home {
             add(relay, isHome: true, location: &location, peers: &peers, now: now)
         }
         if isChanged { location.candidatesChanged() }
     }
 
-    /// Whether a relay that was a spare one is to stay: one of the `desired` relays does not answer, or is behind another
+    /// Whether a relay that was a spare one is to stay: one of the `home` relays does not answer, or is behind another
     /// one, so that it cannot be announced to peers.
-    private func isInUse(_ client: RelayClient, insteadOf desired: ArraySlice<ControllerAddress>) -> Bool {
+    private func isInUse(_ client: RelayClient, insteadOf home: ArraySlice<ControllerAddress>) -> Bool {
         client.isHome && spares.contains { $0.node == client.relay }
             && clients.contains { other in
-                (other.path?.isRelayed ?? (other.attempts > 0)) && desired.contains { $0.node == other.relay }
+                (other.path?.isRelayed ?? (other.attempts > 0)) && home.contains { $0.node == other.relay }
             }
     }
 

@@ -72,7 +72,7 @@ import Testing
         #expect(why.contains("no answer within 5 s"))
         let loop = Loop()
         var answer: PortMapperAnswer?
-        // Nobody listens at the port of a listener that is closed.
+        // The port of a closed listener refuses connections.
         let listener = try Listener(on: loop, "gone", tcp: SocketAddress(.loopback4, 0)) { _ in }
         let remote = try #require(listener.localAddress)
         listener.close()

@@ -43,7 +43,7 @@ final class Sites {
         case random
         /// Everything that arrives goes to the node.
         case fullCone
-        /// As `masquerade`, and no firewall: what is for nobody inside is answered by the router itself.
+        /// As `masquerade`, without a firewall: the router itself answers datagrams that are for no inside host.
         case withoutFirewall
         /// Behind a provider's NAT, which masquerades too.
         case double
