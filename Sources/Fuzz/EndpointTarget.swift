@@ -13,7 +13,7 @@ final class EndpointTarget: Target {
     var endpoint: Endpoint
     private var outbox = MeshOutbox()
     private let clock: Clock
-    /// Messages that receivedMessages from nodes in `friends`, and the state of sessions with them.
+    /// Messages that arrived from nodes in `friends`, and the state of sessions with them.
     var friends: [NodeID] = []
     private(set) var receivedMessages: [[UInt8]] = []
     private(set) var lost = 0
