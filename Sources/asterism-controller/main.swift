@@ -37,7 +37,7 @@ struct AsterismController: DaemonCommand {
     var newFleet = false
     @Option(help: "The folder that holds the database, with the fleet's keys in it.")
     var data = "/var/lib/asterism-controller"
-    @Option(help: "UDP address that agents reach, IP:PORT; port 0 takes any.")
+    @Option(help: "UDP address that agents reach, IP:PORT; port 0 selects any free port.")
     var listen = "0.0.0.0:7950"
     @Option(
         help: """

@@ -29,14 +29,14 @@ struct AsterismDaemon: DaemonCommand {
     var data = "/var/lib/asterism"
     @Option(
         help: """
-            UDP address to listen on, IP:PORT; port 0 takes any. Where this option is not given and the port is in use, \
-            the agent takes any free port.
+            UDP address to listen on, IP:PORT; port 0 selects any free port. Where this option is not given and the \
+            port is in use, the agent uses any free port.
             """)
     var listen = "0.0.0.0:7951"
     @Option(
         help: """
-            A TCP address, IP:PORT, at which this node, as a beacon, takes datagrams of nodes whose networks let no UDP \
-            out, such as 0.0.0.0:443; may be given more than once.
+            A TCP address, IP:PORT, at which this node, as a beacon, accepts datagrams of nodes whose networks \
+            block UDP, such as 0.0.0.0:443. May be given more than once.
             """)
     var tcpListen: [String] = []
     @Option(help: "Path of the local socket that the asterism command uses.")
