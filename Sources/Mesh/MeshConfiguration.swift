@@ -28,7 +28,7 @@ package struct MeshConfiguration: Sendable {
     /// would be too long, one too short.
     static let unansweredBeforeHandshake = Interval.milliseconds(2500)
     /// Slack for clocks that differ, when a certificate's validity is checked.
-    package static let clockSlack = Interval.minutes(10)
+    static let clockSlack = Interval.minutes(10)
     /// How much this node, where it is a beacon, relays for the nodes of one application, in bytes per second.
     static let relayBytesPerSecond: Int64 = 125_000_000
     /// The maximum of path probes per second, over all peers; the same number again may measure datagram sizes.

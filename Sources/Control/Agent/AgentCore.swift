@@ -89,7 +89,7 @@ struct AgentCore: ~Copyable {
     mutating func verify(
         _ bytes: [UInt8], of node: NodeID, authorities: [VerifyingKey], fleet: FleetID, now: Instant
     ) throws(CertificateFault) -> Certificate {
-        let check = CertificateCheck(authorities: authorities, fleet: fleet, slack: MeshConfiguration.clockSlack)
+        let check = CertificateCheck(authorities: authorities, fleet: fleet)
         do throws(CertificateFault) {
             return try check.check(bytes, of: node, wall: clock.wall(now))
         } catch {

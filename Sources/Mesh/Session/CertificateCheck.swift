@@ -11,14 +11,12 @@ package import Wire
 package struct CertificateCheck: Sendable {
     package let authorities: [VerifyingKey]
     package let fleet: FleetID?
-    package let slack: Interval
     /// Nodes whose keys were learned from a token or an admission: the fleet's controllers.
     package let pinned: [NodeID]
 
-    package init(authorities: [VerifyingKey], fleet: FleetID?, slack: Interval, pinned: [NodeID] = []) {
+    package init(authorities: [VerifyingKey], fleet: FleetID?, pinned: [NodeID] = []) {
         self.authorities = authorities
         self.fleet = fleet
-        self.slack = slack
         self.pinned = pinned
     }
 
@@ -32,7 +30,9 @@ package struct CertificateCheck: Sendable {
         let encoded = certificate.encoded()
         guard authorities.contains(where: { $0.verifies(signed.signature, of: encoded) }) else { throw .badSignature }
         guard certificate.node == node else { throw .wrongNode }
-        guard wall < certificate.notAfter + slack || pinned.contains(node) else { throw .expired }
+        guard wall < certificate.notAfter + MeshConfiguration.clockSlack || pinned.contains(node) else {
+            throw .expired
+        }
         return certificate
     }
 }

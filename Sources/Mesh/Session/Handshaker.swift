@@ -250,7 +250,7 @@ struct Handshaker: ~Copyable {
     private var certificateCheck: CertificateCheck {
         CertificateCheck(
             authorities: credentials?.authorities ?? authorities,
-            fleet: credentials?.certificate.certificate.fleet, slack: MeshConfiguration.clockSlack, pinned: pinned)
+            fleet: credentials?.certificate.certificate.fleet, pinned: pinned)
     }
 
     private func payload(_ association: UInt64) -> HandshakePayload {
