@@ -127,6 +127,39 @@ import Wire
         #expect(stays == .forward(PathAddress(Self.victim)))
     }
 
+    @Test func `what a node sent before its allocation was bound elsewhere still goes on, for three seconds`() {
+        var bench = Bench()
+        let c = SocketAddress("198.51.100.3:3000")!
+        var a = bench.bound(1, at: Self.a)
+        var b = bench.bound(2, at: Self.b)
+        func move(_ bench: inout Bench, to address: SocketAddress) {
+            let answer = bench.relay.bind(a.bind(), from: PathAddress(address), now: bench.now)
+            let challenge = answer.flatMap { BindMessage($0)?.challenge }
+            _ = bench.relay.bind(a.bind(challenge), from: PathAddress(address), now: bench.now)
+        }
+        func isForwarded(_ bench: inout Bench, from address: SocketAddress) -> Bool {
+            bench.carry(a, b, at: address) == .forward(PathAddress(Self.b))
+        }
+        move(&bench, to: c)
+        // A second bind at the same address, because the answer to the first one was lost.
+        bench.now = bench.now + .seconds(1)
+        move(&bench, to: c)
+        var forwarded = [isForwarded(&bench, from: Self.a), isForwarded(&bench, from: c)]
+        #expect(forwarded == [true, true])
+        // Nothing is forwarded to the old address.
+        let back = bench.carry(b, a, at: Self.b)
+        #expect(back == .forward(PathAddress(c)))
+        bench.now = bench.now + .seconds(2)
+        forwarded = [isForwarded(&bench, from: Self.a), isForwarded(&bench, from: c)]
+        #expect(forwarded == [false, true])
+        // An address from which the allocation was bound so long ago that the bind is over is no former address.
+        bench.now = bench.now + Relay.bindLife
+        move(&bench, to: Self.victim)
+        b = bench.bound(2, at: Self.b)
+        forwarded = [isForwarded(&bench, from: c), isForwarded(&bench, from: Self.victim)]
+        #expect(forwarded == [false, true])
+    }
+
     @Test func `a sender at another address is sometimes challenged, with fewer bytes than it sent`() {
         var bench = Bench()
         let a = bench.bound(1, at: Self.a), b = bench.bound(2, at: Self.b)

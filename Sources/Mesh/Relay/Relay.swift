@@ -30,8 +30,10 @@ package struct Relay: ~Copyable {
         let number: UInt32
         let tenant: String
         let key: BindKey
-        var address: PathAddress?
-        var boundAt = Instant.origin
+        private(set) var address: PathAddress?
+        private(set) var boundAt = Instant.origin
+        /// Where it was bound before, and how long datagrams from there are still taken.
+        private var former: (address: PathAddress, until: Instant)?
         /// The number of the last bind that was accepted.
         var bind: UInt64 = 0
         /// When the last unsolicited challenge was sent.
@@ -42,10 +44,29 @@ package struct Relay: ~Copyable {
             self.tenant = tenant
             self.key = key
         }
+
+        func bind(to address: PathAddress, now: Instant) {
+            if let old = self.address, old != address, isBound(now) {
+                former = (old, now + Relay.formerLife)
+            }
+            self.address = address
+            boundAt = now
+        }
+
+        func isBound(_ now: Instant) -> Bool { address != nil && now - boundAt < Relay.bindLife }
+
+        /// Whether a datagram from there is the node's.
+        func accepts(_ remote: PathAddress, now: Instant) -> Bool {
+            guard isBound(now) else { return false }
+            return address == remote || former.map { $0.address == remote && now < $0.until } ?? false
+        }
     }
 
     /// A bind is valid for so long; nodes renew it after a third of that.
     package static let bindLife = Interval.seconds(180)
+    /// A node sends from its former address until the answer to its bind arrives, and what it sent is still on the way then. The
+    /// time is long enough for three binds whose answers are lost. Nothing is forwarded to that address.
+    private static let formerLife = Interval.seconds(3)
     /// The minimum between two unsolicited challenges.
     private static let challengeEvery = Interval.milliseconds(20)
 
@@ -126,8 +147,7 @@ package struct Relay: ~Copyable {
             ).encoded(.bindAnswer, key: allocation.key)
         }
         allocation.bind = bind.number
-        allocation.address = remote
-        allocation.boundAt = now
+        allocation.bind(to: remote, now: now)
         return BindMessage(allocation: allocation.number, number: bind.number, challenge: BindMessage.none)
             .encoded(.bindAnswer, key: allocation.key)
     }
@@ -144,7 +164,7 @@ package struct Relay: ~Copyable {
         _ pair: AllocationPair, count: Int, isForRelays: Bool = false, from remote: PathAddress, now: Instant
     ) -> Verdict {
         guard let near = allocations[pair.near] else { return .dropped(.relayUnknownSender) }
-        guard near.address == remote, now - near.boundAt < Relay.bindLife else {
+        guard near.accepts(remote, now: now) else {
             guard now - near.challenged >= Relay.challengeEvery, count >= DatagramHeader.bindLength else {
                 return .dropped(.relayUnknownSender)
             }
@@ -155,7 +175,7 @@ package struct Relay: ~Copyable {
                     .encoded(.bindAnswer, key: near.key))
         }
         guard let far = allocations[pair.far] else { return .dropped(.relayUnknownAllocation) }
-        guard let address = far.address, now - far.boundAt < Relay.bindLife else { return .dropped(.relayUnbound) }
+        guard let address = far.address, far.isBound(now) else { return .dropped(.relayUnbound) }
         // There is a second relay in the path, or this is the second one.
         let isFar = remote.isRelayed || address.isRelayed
         guard !isFar || (!isForRelays && remote.isRelayed != address.isRelayed) else {
